@@ -1,0 +1,206 @@
+"""Every failure the platform can report, as one class each.
+
+A message answers, in this order: what was wrong, where, how many, the first rows, the likely cause, the next action.
+It opens with a stable code that tools may match on; the words behind the code may change between versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import polars as pl
+
+Rows = pl.DataFrame | Sequence[Mapping[str, Any]] | None
+
+SHOWN_ROWS = 5
+
+
+class PlatformError(Exception):
+    """Base of all errors the platform raises on purpose.
+
+    Parameters
+    ----------
+    what
+        What was wrong, as one clause.
+    where
+        Table, partition, column, file and line: whatever names the place.
+    how_many
+        How many rows or items of how many, for example ``"3 of 252 rows"``.
+    rows
+        The offending rows; the first five are shown.
+    cause
+        The likely cause.
+    action
+        What to do next.
+    """
+
+    code: ClassVar[str] = "platform_error"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        how_many: str = "",
+        rows: Rows = None,
+        cause: str = "",
+        action: str = "",
+    ) -> None:
+        self.what = what
+        self.where = where
+        self.how_many = how_many
+        self.rows: list[dict[str, Any]] = _first_rows(rows)
+        self.cause = cause
+        self.action = action
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        lines = [f"{self.code}: {self.what}"]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.how_many:
+            lines.append(f"  how many: {self.how_many}")
+        if self.rows:
+            lines.append("  first rows:")
+            lines.extend("    " + ", ".join(f"{k}={v}" for k, v in row.items()) for row in self.rows)
+        if self.cause:
+            lines.append(f"  likely cause: {self.cause}")
+        if self.action:
+            lines.append(f"  next: {self.action}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross process boundaries whole: the default would lose the keyword arguments."""
+        return (
+            _rebuild,
+            (type(self), self.what, self.where, self.how_many, self.rows, self.cause, self.action),
+        )
+
+
+def _rebuild(
+    cls: type[PlatformError],
+    what: str,
+    where: str,
+    how_many: str,
+    rows: list[dict[str, Any]],
+    cause: str,
+    action: str,
+) -> PlatformError:
+    return cls(what, where=where, how_many=how_many, rows=rows, cause=cause, action=action)
+
+
+def _first_rows(rows: Rows) -> list[dict[str, Any]]:
+    if rows is None:
+        return []
+    if isinstance(rows, pl.DataFrame):
+        return rows.head(SHOWN_ROWS).to_dicts()
+    return [dict(row) for row in rows[:SHOWN_ROWS]]
+
+
+class SpecError(PlatformError, ValueError):
+    """A file under ``specs/`` does not say something the platform can obey."""
+
+    code = "spec_invalid"
+
+
+class ExpressionError(SpecError):
+    """An expression uses an unknown name, a wrong arity, or anything that could see the future."""
+
+    code = "expression_invalid"
+
+
+class SettingsError(PlatformError, ValueError):
+    """The environment or the home folder is not usable as it is configured."""
+
+    code = "settings_invalid"
+
+
+class HomeMixed(PlatformError, ValueError):
+    """A home holds one market; data of another one was about to be mixed in."""
+
+    code = "home_mixed"
+
+
+class SchemaViolation(PlatformError, ValueError):
+    """A table does not have the columns, types, keys or value ranges its schema declares."""
+
+    code = "schema_violation"
+
+
+class PartitionKeyInvalid(PlatformError, ValueError):
+    """A partition key cannot name a folder inside its table."""
+
+    code = "partition_key_invalid"
+
+
+class PartitionMissing(PlatformError, LookupError):
+    """A partition that was asked for does not exist in the lake."""
+
+    code = "partition_missing"
+
+
+class UnknownTable(PlatformError, LookupError):
+    """A table name is not in the registry."""
+
+    code = "table_unknown"
+
+
+class StorageFailed(PlatformError, OSError):
+    """The file system refused a write (disk full, no permission); the old version still stands."""
+
+    code = "storage_failed"
+
+
+class CorruptFile(PlatformError, RuntimeError):
+    """A partition file is torn, foreign, or does not match the hash that was recorded for it."""
+
+    code = "file_corrupt"
+
+
+class SnapshotInvalid(PlatformError, ValueError):
+    """A snapshot does not exist, already exists, or no longer matches its manifest."""
+
+    code = "snapshot_invalid"
+
+
+class OntologyMismatch(PlatformError, RuntimeError):
+    """Rows were made under another ontology hash than the one in force."""
+
+    code = "ontology_mismatch"
+
+
+class SourceNotFound(PlatformError, LookupError):
+    """The source has no such file, ticker or period."""
+
+    code = "source_not_found"
+
+
+class SourceRateLimited(PlatformError, ConnectionError):
+    """The source asked us to slow down, and kept asking after the stated number of retries."""
+
+    code = "source_rate_limited"
+
+
+class SourceUnavailable(PlatformError, ConnectionError):
+    """The source could not be reached."""
+
+    code = "source_unavailable"
+
+
+class SourceMalformed(PlatformError, ValueError):
+    """The source delivered something that does not have the stated layout."""
+
+    code = "source_malformed"
+
+
+class CalendarError(PlatformError, ValueError):
+    """A date or range lies outside the exchange calendar, or the calendar is unknown."""
+
+    code = "calendar_invalid"
+
+
+class StatisticError(PlatformError, ValueError):
+    """Arguments of a statistic have the wrong shape or lie outside the range it is defined on."""
+
+    code = "statistic_invalid"
