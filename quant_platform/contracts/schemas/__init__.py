@@ -1,0 +1,1 @@
+"""One schema class per table: documentation, type and validator at once."""

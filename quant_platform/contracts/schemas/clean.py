@@ -1,0 +1,57 @@
+"""Bars that passed every rule, and the rows that did not, with the reason."""
+
+from __future__ import annotations
+
+import dataframely as dy
+
+MISSING_REASONS = ("holiday", "halt", "not_listed", "vendor_hole", "quarantined")
+CHECK_KINDS = ("causal", "repair_time")
+
+
+def _price(text: str) -> dy.Float64:
+    return dy.Float64(nullable=True, allow_nan=True, description=text)
+
+
+class CleanEquityBars(dy.Schema):
+    """One row per exchange session between a ticker's first and last bar, adjusted for splits and dividends."""
+
+    ticker = dy.String(primary_key=True, description="Upper-case ticker, the partition key.")
+    session = dy.Date(primary_key=True, description="Exchange session.")
+    open = _price("Adjusted open; NaN where the session is missing.")
+    high = _price("Adjusted high.")
+    low = _price("Adjusted low.")
+    close = _price("Adjusted close.")
+    volume = _price("Split-adjusted shares traded.")
+    close_unadjusted = _price("Close as it traded on the day (as the vendor gave it where only adjusted prices exist).")
+    dollar_volume = _price("Unadjusted close times unadjusted volume, in the listing currency.")
+    adjustment_factor = dy.Float64(
+        min=0.0,
+        description="Adjusted close = factor x close as delivered; the factor of the last session is 1.",
+    )
+    missing_reason = dy.Enum(
+        MISSING_REASONS, nullable=True, description="Why the prices are NaN; null where they are not."
+    )
+
+
+class CleanEquityQuarantine(dy.Schema):
+    """Raw rows that were kept out of the clean bars, one line per row, with the first rule it broke."""
+
+    ticker = dy.String(primary_key=True, description="Upper-case ticker, the partition key.")
+    source_row = dy.Int64(primary_key=True, min=0, description="Position of the row in the source, from 0.")
+    session = dy.Date(description="Date the vendor put on the bar.")
+    rule = dy.String(description="Name of the rule in specs/cleaning/equity.yaml.")
+    column = dy.String(description="The column that was judged.")
+    observed = dy.Float64(nullable=True, allow_nan=True, description="What stood there.")
+    expected = dy.Float64(
+        nullable=True,
+        allow_nan=True,
+        description="What the rule expected; null where no single number applies.",
+    )
+    check_kind = dy.Enum(
+        CHECK_KINDS, description="causal: decided from rows up to this one; repair_time: needed a later row."
+    )
+    open = dy.Float64(nullable=True, allow_nan=True, description="Open as delivered.")
+    high = dy.Float64(nullable=True, allow_nan=True, description="High as delivered.")
+    low = dy.Float64(nullable=True, allow_nan=True, description="Low as delivered.")
+    close = dy.Float64(nullable=True, allow_nan=True, description="Close as delivered.")
+    volume = dy.Float64(nullable=True, allow_nan=True, description="Volume as delivered.")

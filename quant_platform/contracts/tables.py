@@ -1,0 +1,94 @@
+"""The registry of tables: stable names, partition dimensions, schemas. Everything that lists tables reads it here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+import dataframely as dy
+
+from quant_platform.contracts.errors import UnknownTable
+from quant_platform.contracts.schemas import clean, equity, raw
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the lake.
+
+    ``dimensions`` are the partition dimensions in folder order, empty for an unpartitioned table; each is also the name
+    of the column that holds the key, unless ``key_columns`` says otherwise. ``open_columns`` marks a table that carries
+    additional Float64 columns which its spec files declare.
+    """
+
+    name: str
+    schema: type[dy.Schema]
+    dimensions: tuple[str, ...]
+    key_columns: Mapping[str, str] = field(default_factory=dict)
+    open_columns: bool = False
+
+    @property
+    def database_schema(self) -> str:
+        """The part of the name before the dot, a schema in DuckDB and a folder in the lake."""
+        return self.name.split(".")[0]
+
+    @property
+    def relation(self) -> str:
+        """The part of the name after the dot."""
+        return self.name.split(".")[1]
+
+    @property
+    def description(self) -> str:
+        """First paragraph of the schema's docstring."""
+        return (self.schema.__doc__ or "").strip().split("\n\n")[0]
+
+    @property
+    def primary_key(self) -> tuple[str, ...]:
+        """Columns that identify a row, also the sort order of the files."""
+        return tuple(self.schema.primary_key())
+
+    def key_column(self, dimension: str) -> str:
+        """Name of the column that holds the partition key of a dimension."""
+        return self.key_columns.get(dimension, dimension)
+
+
+_ALL = (
+    Table("raw.equity_bars", raw.RawEquityBars, ("ticker",)),
+    Table("raw.corporate_actions", raw.RawCorporateActions, ("ticker",)),
+    Table("raw.fundamentals", raw.RawFundamentals, ("ticker",)),
+    Table("raw.securities", raw.RawSecurities, ()),
+    Table("clean.equity_bars", clean.CleanEquityBars, ("ticker",)),
+    Table("clean.equity_quarantine", clean.CleanEquityQuarantine, ("ticker",)),
+    Table("features.equity", equity.FeaturesEquity, ("ticker",), open_columns=True),
+    Table("replay.candidates", equity.ReplayCandidates, ("ticker",)),
+    Table("signals.momentum_rank", equity.SignalsMomentumRank, ("week",)),
+    Table("replay.qualified", equity.ReplayQualified, ("week",)),
+    Table("replay.hit_rate", equity.ReplayHitRate, ("as_of_week",)),
+    Table("replay.calibration", equity.ReplayCalibration, ("as_of_week",)),
+    Table("replay.activation_sweep", equity.ReplayActivationSweep, ("sweep",)),
+    Table("factors.information_coefficient", equity.FactorsInformationCoefficient, ("factor",)),
+    Table("replay.report", equity.ReplayReport, ("as_of_week",)),
+    Table("live.scan", equity.LiveScan, ("day",)),
+    Table("live.outcomes", equity.LiveOutcomes, ("day",)),
+)
+
+TABLES: Mapping[str, Table] = {table.name: table for table in _ALL}
+
+
+def table(name: str) -> Table:
+    """Look a table up by its stable name.
+
+    Raises
+    ------
+    UnknownTable
+        With the closest registered name.
+    """
+    found = TABLES.get(name)
+    if found is None:
+        close = get_close_matches(name, TABLES, n=1)
+        raise UnknownTable(
+            f"there is no table {name!r}",
+            where="the table registry (quant_platform/contracts/tables.py)",
+            action=f"did you mean {close[0]!r}?" if close else f"choose one of: {', '.join(TABLES)}",
+        )
+    return found
