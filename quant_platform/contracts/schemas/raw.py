@@ -35,7 +35,7 @@ class RawCorporateActions(dy.Schema):
     )
     kind = dy.Enum(ACTION_KINDS, primary_key=True, description="split, cash_dividend or delisting.")
     value = dy.Float64(
-        description="split: new shares per old; cash_dividend: cash per unadjusted share; delisting: return after last close."
+        description="split: new shares per old; cash_dividend: cash per unadjusted share; delisting: return after it."
     )
     known_at = dy.Datetime(time_unit="us", time_zone="UTC", description="From when a reader could know it.")
     source = dy.String(description="Name of the source spec.")
