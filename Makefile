@@ -1,0 +1,51 @@
+# Everything here needs python3 (3.11 or newer) and make, nothing else; the environment is made in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench evidence up docs lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "quant_platform needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## materialise the whole graph on the simulated market and say where to look
+	$(BIN)/quant demo
+
+test: $(STAMP) ## the whole suite: format, lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(STAMP) ## format and lint in place, then check types
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/mypy
+
+bench: $(STAMP) ## time the kernels and the lake; writes docs/benchmarks/
+	$(BIN)/python -m benchmarks.run
+
+evidence: $(STAMP) ## the slow simulations; writes docs/evidence/
+	$(BIN)/python -m evidence.run
+
+up: $(STAMP) ## Dagster's web server and daemon on this home
+	$(BIN)/quant up
+
+docs: $(STAMP) ## regenerate the reference pages from schemas and specs
+	$(BIN)/quant docs
+
+lock: $(STAMP) ## pin every dependency again, with hashes
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
+	  --no-emit-find-links --no-emit-trusted-host --extra dev --extra yahoo --output-file requirements.lock pyproject.toml
+
+clean: ## remove the demo's home and the caches, keep the environment
+	rm -rf data .mypy_cache .ruff_cache .pytest_cache .hypothesis

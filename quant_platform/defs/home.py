@@ -1,0 +1,90 @@
+"""One market as the assets and the command line see it: its lake, its source, its specs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from quant_platform.lake import Lake
+from quant_platform.sources import Source, open_source
+from quant_platform.specification.home import HomeSpec, SchedulesSpec, UniverseSpec
+from quant_platform.specification.loading import SpecModel, load_spec
+from quant_platform.specification.ontology import Ontology, ontology
+from quant_platform.specification.settings import Settings, settings
+from quant_platform.specification.sources import SourceSpec
+
+M = TypeVar("M", bound=SpecModel)
+
+
+class Home:
+    """The folders of one market and what is read from them, each part once and only when it is asked for."""
+
+    def __init__(self, where: Settings) -> None:
+        self.settings = where
+
+    @classmethod
+    def from_environment(cls) -> Home:
+        """Open the home that ``QUANT_HOME`` and ``QUANT_SPECS`` name."""
+        return cls(settings())
+
+    @property
+    def specs(self) -> Path:
+        """Folder of the spec files."""
+        return self.settings.specs
+
+    @property
+    def spec_file(self) -> Path:
+        """The file that says which market this is."""
+        own = self.settings.home / "home.yaml"
+        return own if own.is_file() else self.specs / "home.yaml"
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The partition files."""
+        return Lake(self.settings.lake)
+
+    @cached_property
+    def spec(self) -> HomeSpec:
+        """Which market this is."""
+        return load_spec(self.spec_file, HomeSpec)
+
+    @cached_property
+    def universe(self) -> UniverseSpec:
+        """The names that belong to the market."""
+        return self.load(f"universe/{self.spec.universe}.yaml", UniverseSpec)
+
+    @cached_property
+    def schedules(self) -> SchedulesSpec:
+        """When the jobs run."""
+        return self.load("schedules.yaml", SchedulesSpec)
+
+    @cached_property
+    def source_spec(self) -> SourceSpec:
+        """How the source is read."""
+        return self.load(f"sources/{self.spec.source}.yaml", SourceSpec)
+
+    @cached_property
+    def source(self) -> Source:
+        """The opened source."""
+        return open_source(self.source_spec, self.spec.locations)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether every number of this home must say SIMULATED."""
+        return self.source_spec.kind == "simulated"
+
+    def load(self, name: str, model: type[M]) -> M:
+        """Read a spec file below the specs folder."""
+        return load_spec(self.specs / name, model)
+
+    def ontology(self, names: Iterable[str]) -> Ontology:
+        """Hash some spec files."""
+        return ontology(self.specs, tuple(names))
+
+    def tickers(self) -> list[str]:
+        """Every ticker of the universe, sorted."""
+        if self.universe.tickers == "source":
+            return sorted(self.source.tickers())
+        return sorted(self.universe.tickers)

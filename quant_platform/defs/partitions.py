@@ -1,0 +1,60 @@
+"""The partition schemes of the house, sized to the market of the home."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import dagster as dg
+
+from quant_platform.defs.home import Home
+from quant_platform.market.calendar import sessions
+from quant_platform.specification.home import HomeSpec
+
+TICKER = "ticker"
+CHUNK_RANGE_START = "dagster/asset_partition_range_start"
+CHUNK_RANGE_END = "dagster/asset_partition_range_end"
+
+tickers = dg.DynamicPartitionsDefinition(name=TICKER)
+
+
+def monday(day: date) -> date:
+    """Monday of the ISO week of a day: the key of the week."""
+    return day - timedelta(days=day.weekday())
+
+
+def weeks(spec: HomeSpec) -> dg.WeeklyPartitionsDefinition:
+    """ISO weeks keyed by their Monday, from the first to the last session of the market."""
+    end = None if spec.last_session is None else (monday(spec.last_session) + timedelta(days=7)).isoformat()
+    return dg.WeeklyPartitionsDefinition(
+        start_date=monday(spec.first_session).isoformat(), end_date=end, day_offset=1, fmt="%Y-%m-%d"
+    )
+
+
+def days(spec: HomeSpec, exchange: str) -> dg.TimeWindowPartitionsDefinition:
+    """Exchange sessions: weekdays without the holidays of the calendar."""
+    last = spec.last_session or date.today()
+    open_days = set(sessions(exchange, spec.first_session, last))
+    span = (last - spec.first_session).days + 1
+    weekdays = (spec.first_session + timedelta(days=k) for k in range(span))
+    holidays = [day.isoformat() for day in weekdays if day.weekday() < 5 and day not in open_days]
+    end = None if spec.last_session is None else (spec.last_session + timedelta(days=1)).isoformat()
+    return dg.TimeWindowPartitionsDefinition(
+        start=spec.first_session.isoformat(),
+        end=end,
+        fmt="%Y-%m-%d",
+        cron_schedule="0 0 * * 1-5",
+        exclusions=holidays,
+    )
+
+
+def factors(home: Home) -> dg.StaticPartitionsDefinition:
+    """One partition per factor in the feature specs: a new factor file is a new partition."""
+    from quant_platform.features.equity import factor_names
+    from quant_platform.specification.features import load_feature_specs
+
+    return dg.StaticPartitionsDefinition(list(factor_names(load_feature_specs(home.specs))))
+
+
+def sweeps(home: Home) -> dg.StaticPartitionsDefinition:
+    """One partition per file in specs/sweeps."""
+    return dg.StaticPartitionsDefinition(sorted(path.stem for path in (home.specs / "sweeps").glob("*.yaml")))

@@ -1,0 +1,113 @@
+"""The lake as Dagster resources: the home, the I/O manager, the catalogue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import dagster as dg
+import polars as pl
+
+from quant_platform.contracts.errors import PartitionMissing
+from quant_platform.contracts.tables import Table, table
+from quant_platform.defs.home import Home
+from quant_platform.defs.metadata import table_metadata
+from quant_platform.lake import CatalogueKeeper, Provenance
+from quant_platform.specification.settings import Settings
+
+SOURCES_TAG = "quant/specs"
+
+
+class HomeResource(dg.ConfigurableResource):
+    """The folders of one market."""
+
+    home: str
+    specs: str
+
+    def open(self) -> Home:
+        """Open the home."""
+        return Home(Settings(home=Path(self.home), specs=Path(self.specs)))
+
+    def refresh_catalogue(self, *, force: bool = False) -> None:
+        """Rebuild the DuckDB catalogue, at most once per debounce interval unless forced."""
+        opened = self.open()
+        CatalogueKeeper(
+            opened.lake, opened.settings.catalogue, debounce_seconds=opened.schedules.catalogue_debounce_seconds
+        ).refresh(force=force)
+
+
+class LakeIOManager(dg.ConfigurableIOManager):
+    """Reads and writes partition files; passes small values between the steps of one asset as JSON.
+
+    Inputs arrive as lazy frames over exactly the current versions of the partitions that the partition mapping names.
+    No pickle is read or written.
+    """
+
+    home: dg.ResourceDependency[HomeResource]
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Store a frame as new versions of its partitions, or a small value as JSON."""
+        if not context.has_asset_key:
+            path = self._scratch(context.get_identifier())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(obj))
+            return
+        name = ".".join(context.asset_key.path)
+        definition, opened = table(name), self.home.open()
+        declared = context.definition_metadata or {}
+        ontology = opened.ontology(declared.get(SOURCES_TAG, ()))
+        provenance = Provenance(
+            asset=name,
+            code_version=context.version or "",
+            ontology_hash=ontology.hash,
+            ontology_files=dict(ontology.files),
+            run_id=context.run_id,
+            inputs={},
+            simulated=opened.simulated,
+        )
+        keys: Sequence[str] = context.asset_partition_keys if context.has_asset_partitions else []
+        if keys:
+            opened.lake.write_many(name, split_by_partition(definition, obj, keys), provenance)
+        else:
+            opened.lake.write(name, None, obj, provenance)
+        context.add_output_metadata(table_metadata(definition, obj))
+        self.home.refresh_catalogue()
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Scan the current versions of what the input's partitions name."""
+        if not context.has_asset_key:
+            upstream = context.upstream_output
+            identifier = upstream.get_identifier() if upstream is not None else []
+            return json.loads(self._scratch(identifier).read_text())
+        name = ".".join(context.asset_key.path)
+        opened = self.home.open()
+        if not context.has_asset_partitions:
+            return opened.lake.scan(name)
+        keys = list(context.asset_partition_keys)
+        present = set(opened.lake.partitions(name))
+        wanted = [key for key in keys if key in present]
+        if not wanted:
+            raise PartitionMissing(
+                f"none of the partitions of {name} that this step reads has been made",
+                how_many=f"{len(keys)} asked for",
+                rows=[{"partition": key} for key in keys],
+                action=f"materialise {name} first",
+            )
+        if len(wanted) < len(keys) and len(keys) - len(wanted) <= 20:
+            context.log.warning("%s: %d of %d partitions do not exist yet", name, len(keys) - len(wanted), len(keys))
+        return opened.lake.scan(name, wanted)
+
+    def _scratch(self, identifier: Sequence[str]) -> Path:
+        opened = self.home.open()
+        return opened.settings.home / "dagster" / "steps" / "/".join(quote(part, safe="") for part in identifier)
+
+
+def split_by_partition(definition: Table, frame: pl.DataFrame, keys: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """Cut a frame into one frame per partition key; a key without rows has an empty frame, which replaces old rows."""
+    column = definition.key_column(definition.dimensions[0])
+    text = frame.with_columns(pl.col(column).cast(pl.String).alias("__key"))
+    parts = {str(key[0]): part.drop("__key") for key, part in text.partition_by("__key", as_dict=True).items()}
+    return {key: parts.get(key, frame.clear()) for key in keys}

@@ -1,0 +1,175 @@
+"""Running one stage over a chunk of partitions: skip what is current, isolate what fails, write the rest.
+
+The procedure for each key:
+
+1. the versions of its inputs are read from the lake (:func:`_input_versions`);
+2. a key whose outputs were made from those versions, by this code, under these specs, is left alone;
+3. ``compute`` makes one frame per output table;
+4. a :class:`PlatformError` is kept with its key and the chunk goes on; nothing of that key is written;
+5. what was computed is written as new versions.
+
+The bits of a partition depend on its inputs only, never on the chunk it was computed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from quant_platform.contracts.errors import PlatformError
+from quant_platform.contracts.tables import table
+from quant_platform.defs.home import Home
+from quant_platform.lake import Provenance
+
+Frames = Mapping[str, pl.DataFrame]
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One computation over tickers.
+
+    Attributes
+    ----------
+    outputs
+        Tables it writes, one partition each per ticker.
+    inputs
+        Tables of which it reads the partition of the same ticker; a missing partition is an error.
+    shared_inputs
+        Unpartitioned tables it reads.
+    rooms
+        Packages or modules (paths below ``quant_platform/``) whose code decides the result.
+    specs
+        Spec files (globs below ``specs/``) that decide the result.
+    always
+        True for a stage that reads the outside world: it is never skipped as current.
+    """
+
+    name: str
+    outputs: tuple[str, ...]
+    compute: Callable[[Home, str], Frames]
+    inputs: tuple[str, ...] = ()
+    shared_inputs: tuple[str, ...] = ()
+    rooms: tuple[str, ...] = ()
+    specs: tuple[str, ...] = ()
+    always: bool = False
+
+    def code_version(self, home: Home) -> str:
+        """Hash of the code and the specs that decide the result, 16 hexadecimal digits."""
+        content = code_hash(self.rooms) + home.ontology(self.specs).hash
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What happened to one key."""
+
+    key: str
+    state: Literal["written", "current", "failed"]
+    rows: Mapping[str, int] = field(default_factory=dict)
+    error: str = ""
+
+
+@lru_cache
+def code_hash(rooms: tuple[str, ...]) -> str:
+    """SHA-256 over the Python files of some rooms, layout-sensitive on purpose: cheap, and never too small."""
+    digest = hashlib.sha256()
+    for room in sorted(rooms):
+        folder = _PACKAGE / room
+        files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+        for path in files:
+            digest.update(path.relative_to(_PACKAGE).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def run_stage(stage: Stage, home: Home, keys: Sequence[str], *, run_id: str, refresh: bool = False) -> list[Done]:
+    """Run a stage over some tickers.
+
+    Parameters
+    ----------
+    stage
+        The computation.
+    home
+        The market.
+    keys
+        Tickers.
+    run_id
+        Goes into the provenance of every file.
+    refresh
+        Compute also what is current.
+
+    Returns
+    -------
+    list of Done
+        One per key, in the order of ``keys``.
+    """
+    code_version = stage.code_version(home)
+    ontology = home.ontology(stage.specs)
+    done: list[Done] = []
+    for key in keys:
+        inputs = _input_versions(stage, home, key)
+        if not (refresh or stage.always) and _all_current(stage, home, key, code_version, ontology.hash, inputs):
+            done.append(Done(key, "current", _row_counts(stage, home, key)))
+            continue
+        try:
+            frames = stage.compute(home, key)
+            if stage.always and all(_unchanged(home, name, key, frames[name]) for name in stage.outputs):
+                done.append(Done(key, "current", {name: frames[name].height for name in stage.outputs}))
+                continue
+            for name in stage.outputs:
+                provenance = Provenance(
+                    asset=name,
+                    code_version=code_version,
+                    ontology_hash=ontology.hash,
+                    ontology_files=dict(ontology.files),
+                    run_id=run_id,
+                    inputs=inputs,
+                    simulated=home.simulated,
+                )
+                home.lake.write(name, key, frames[name], provenance)
+        except PlatformError as error:
+            done.append(Done(key, "failed", error=str(error)))
+            continue
+        done.append(Done(key, "written", {name: frames[name].height for name in stage.outputs}))
+    return done
+
+
+def _input_versions(stage: Stage, home: Home, key: str) -> dict[str, str]:
+    wanted: Iterable[tuple[str, str | None]] = [
+        *((name, key) for name in stage.inputs),
+        *((name, None) for name in stage.shared_inputs),
+    ]
+    versions = {}
+    for name, partition in wanted:
+        version = home.lake.current(name, partition)
+        versions[f"{name}/{partition}" if partition else name] = version.name if version else ""
+    return versions
+
+
+def _all_current(
+    stage: Stage, home: Home, key: str, code_version: str, ontology_hash: str, inputs: Mapping[str, str]
+) -> bool:
+    return all(home.lake.is_current(name, key, code_version, ontology_hash, inputs) for name in stage.outputs)
+
+
+def _unchanged(home: Home, name: str, key: str, frame: pl.DataFrame) -> bool:
+    """Whether a source delivered what is already stored, so that nothing downstream needs to be made again."""
+    if home.lake.current(name, key) is None:
+        return False
+    stored = home.lake.read(name, [key])
+    return stored.equals(frame.select(stored.columns).sort(*table(name).primary_key))
+
+
+def _row_counts(stage: Stage, home: Home, key: str) -> dict[str, int]:
+    counts = {}
+    for name in stage.outputs:
+        version = home.lake.current(name, key)
+        counts[name] = version.rows if version else 0
+    return counts

@@ -1,0 +1,62 @@
+"""What market a home holds, which names belong to it, and when its jobs run."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from quant_platform.specification.loading import SpecModel
+
+
+class HomeSpec(SpecModel):
+    """The market of one home: ``specs/home.yaml`` by default, ``<home>/home.yaml`` after ``quant import``."""
+
+    source: str = Field(description="Name of a file in specs/sources, without the suffix.")
+    universe: str = Field(description="Name of a file in specs/universe, without the suffix.")
+    locations: dict[str, Path] = Field(
+        default_factory=dict, description="Folders the source reads: data, and for some layouts actions or fundamentals."
+    )
+    first_session: date = Field(description="First session that week and day partitions start from.")
+    last_session: date | None = Field(default=None, description="Last session of a market that has ended; null while it goes on.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> HomeSpec:
+        if self.last_session is not None and self.last_session < self.first_session:
+            raise ValueError(f"last_session {self.last_session} lies before first_session {self.first_session}")
+        return self
+
+
+class UniverseSpec(SpecModel):
+    """A set of names on one exchange."""
+
+    name: str = Field(description="Name of the universe, as it stands in raw.securities.")
+    description: str = Field(description="One sentence.")
+    exchange: str = Field(description="ISO 10383 code of the calendar, for example XNYS.")
+    tickers: Literal["source"] | list[str] = Field(
+        description="A list, or the word source: every ticker the source knows becomes a partition."
+    )
+    ohlcv_history_days: int = Field(default=1825, ge=1, description="Calendar days fetched for a new ticker where the source is open-ended.")
+
+
+class ScheduleSpec(SpecModel):
+    """One schedule."""
+
+    cron: str = Field(description="Cron expression, in the file's time zone.")
+    description: str = Field(description="One sentence.")
+
+
+class SchedulesSpec(SpecModel):
+    """``specs/schedules.yaml``."""
+
+    timezone: str = Field(description="IANA name of the time zone of every cron expression here.")
+    daily_pipeline: ScheduleSpec
+    intraday_pipeline: ScheduleSpec
+    weekly_fundamentals: ScheduleSpec
+    weekly_replay: ScheduleSpec
+    retry_max: int = Field(ge=0, description="Retries of a step that reads a source.")
+    retry_delay_seconds: float = Field(ge=0, description="Delay before the first retry; doubles with each.")
+    freshness_days: int = Field(ge=1, description="A table of an open-ended market warns when it is older than this.")
+    catalogue_debounce_seconds: float = Field(ge=0, description="The catalogue is rebuilt at most this often while a run writes.")
