@@ -1,0 +1,118 @@
+"""Schedules and sensors: what runs when nobody clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+
+from quant_platform.defs import jobs as catalogue
+from quant_platform.defs import partitions
+from quant_platform.defs.home import Home
+from quant_platform.defs.resources import HomeResource
+from quant_platform.market.calendar import sessions
+
+START, END = partitions.CHUNK_RANGE_START, partitions.CHUNK_RANGE_END
+SCHEDULED = ("daily_pipeline", "intraday_pipeline", "weekly_fundamentals", "weekly_replay")
+
+
+def range_tags(keys: Sequence[str]) -> dict[str, str]:
+    """Tags that make one run cover all of the keys, which must be consecutive partitions."""
+    return {START: keys[0], END: keys[-1]}
+
+
+def last_session(home: Home, today: date) -> date:
+    """Last session of the market at a date."""
+    limit = min(today, home.spec.last_session or today)
+    return sessions(home.universe.exchange, limit - timedelta(days=14), limit)[-1]
+
+
+def follow_up(job: str, home: Home, today: date, factor_keys: Sequence[str], sweep_keys: Sequence[str]) -> dict[str, str]:
+    """Tags of a follower's run: the partitions it must cover."""
+    day = last_session(home, today)
+    if job in catalogue.WEEK_JOBS:
+        return range_tags([partitions.monday(day).isoformat()])
+    if job in catalogue.DAY_JOBS:
+        return range_tags([day.isoformat()])
+    return range_tags(factor_keys if job in catalogue.FACTOR_JOBS else sweep_keys)
+
+
+def build_schedules(home: Home, jobs: dict[str, dg.UnresolvedAssetJobDefinition]) -> list[dg.ScheduleDefinition]:
+    """The four schedules, cron and time zone from ``specs/schedules.yaml``."""
+    spec = home.schedules
+
+    def make(name: str) -> dg.ScheduleDefinition:
+        entry = getattr(spec, name)
+
+        @dg.schedule(
+            name=name,
+            job=jobs[name],
+            cron_schedule=entry.cron,
+            execution_timezone=spec.timezone,
+            description=entry.description,
+        )
+        def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+            keys = context.instance.get_dynamic_partitions(partitions.TICKER)
+            if not keys:
+                yield dg.SkipReason("the universe has no ticker partition yet; turn on universe_sensor or run `quant run`")
+                return
+            stamp = context.scheduled_execution_time.isoformat()
+            yield dg.RunRequest(run_key=f"{name}/{stamp}", tags=range_tags(keys))
+
+        return tick
+
+    return [make(name) for name in SCHEDULED]
+
+
+def build_sensors(
+    home: Home,
+    jobs: dict[str, dg.UnresolvedAssetJobDefinition],
+    factor_keys: Sequence[str],
+    sweep_keys: Sequence[str],
+) -> list[dg.SensorDefinition]:
+    """The universe sensor, the chain of jobs, and the failure log."""
+
+    @dg.sensor(
+        name="universe_sensor",
+        job=jobs["data_backfill"],
+        minimum_interval_seconds=300,
+        description="Adds a ticker partition when a name enters the universe, and fetches its history.",
+    )
+    def universe_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
+        known = set(context.instance.get_dynamic_partitions(partitions.TICKER))
+        new = [ticker for ticker in home.open().tickers() if ticker not in known]
+        if not new:
+            return dg.SkipReason(f"all {len(known)} names of the universe have a partition")
+        return dg.SensorResult(
+            dynamic_partitions_requests=[partitions.tickers.build_add_request(new)],
+            run_requests=[dg.RunRequest(run_key=f"new/{new[0]}/{new[-1]}/{len(new)}", tags=range_tags(new))],
+        )
+
+    def chain(before: str, after: str) -> dg.SensorDefinition:
+        @dg.run_status_sensor(
+            name=f"{after}_after_{before}",
+            run_status=dg.DagsterRunStatus.SUCCESS,
+            monitored_jobs=[jobs[before]],
+            request_job=jobs[after],
+            description=f"Starts {after} when {before} has succeeded.",
+        )
+        def follow(context: dg.RunStatusSensorContext) -> dg.RunRequest:
+            tags = follow_up(after, home, date.today(), factor_keys, sweep_keys)
+            return dg.RunRequest(run_key=f"{after}/{context.dagster_run.run_id}", tags=tags)
+
+        return follow
+
+    @dg.run_failure_sensor(
+        name="run_failure_log",
+        description="Appends every failed run, with its error, to <home>/failures.log: one line a person or a script can read.",
+    )
+    def run_failure_log(context: dg.RunFailureSensorContext, home: HomeResource) -> None:
+        message = " | ".join(line.strip() for line in context.failure_event.message.splitlines() if line.strip())
+        path = home.open().settings.home / "failures.log"
+        stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+        with path.open("a", encoding="utf-8") as log:
+            log.write(f"{stamp} {context.dagster_run.job_name} {context.dagster_run.run_id} {message}\n")
+
+    chained = [chain(before, after) for before, followers in catalogue.FOLLOWERS.items() for after in followers]
+    return [universe_sensor, *chained, run_failure_log]

@@ -1,0 +1,195 @@
+"""Asset checks: blocking where data is bad, warning where it is thin, old or dirty.
+
+A partition cannot be written with a broken schema, so the blocking checks read the files again: they guard against what
+happened to the files since, and they are what the UI shows as evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import dataframely as dy
+import polars as pl
+
+from quant_platform.contracts.tables import Table, table
+from quant_platform.defs.home import Home
+from quant_platform.defs.resources import HomeResource
+from quant_platform.specification.checks import ChecksSpec
+
+PRICE_TABLES = ("clean.equity_bars",)
+
+
+def build_checks(tables: Sequence[str]) -> list[dg.AssetChecksDefinition]:
+    """Schema and key checks for every table, price, coverage, staleness and quarantine checks for the clean ones."""
+    checks = [_integrity(table(name)) for name in tables]
+    return [*checks, _prices(), _coverage(), _quarantine_rate()]
+
+
+def _key(definition: Table) -> dg.AssetKey:
+    return dg.AssetKey(definition.name.split("."))
+
+
+def run_keys(context: dg.AssetCheckExecutionContext, home: Home, name: str) -> list[str] | None:
+    """Partitions of the run under check that exist, or None for all of an unpartitioned table."""
+    definition = table(name)
+    if not definition.dimensions:
+        return None
+    present = home.lake.partitions(name)
+    tags = context.run.tags
+    single = tags.get("dagster/partition")
+    if single is not None:
+        return [key for key in present if key == single]
+    start, end = tags.get("dagster/asset_partition_range_start"), tags.get("dagster/asset_partition_range_end")
+    if start is None or end is None:
+        return list(present)
+    if definition.dimensions == ("ticker",):
+        order = list(context.instance.get_dynamic_partitions("ticker"))
+        chosen = set(order[order.index(start) : order.index(end) + 1]) if start in order and end in order else set(order)
+        return [key for key in present if key in chosen]
+    return [key for key in present if start <= key <= end or definition.dimensions[0] in ("factor", "sweep")]
+
+
+def _integrity(definition: Table) -> dg.AssetChecksDefinition:
+    asset = _key(definition)
+
+    @dg.multi_asset_check(
+        name=f"{definition.name.replace('.', '_')}__integrity",
+        specs=[
+            dg.AssetCheckSpec("schema", asset=asset, blocking=True, description="Columns, types and value ranges hold."),
+            dg.AssetCheckSpec("key_unique", asset=asset, blocking=True, description="No primary key occurs twice."),
+        ],
+    )
+    def integrity(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
+        opened = home.open()
+        frame = opened.lake.read(definition.name, run_keys(context, opened, definition.name))
+        failures = schema_failures(definition.schema, frame)
+        yield dg.AssetCheckResult(
+            passed=not failures,
+            check_name="schema",
+            asset_key=asset,
+            metadata={"rows_checked": frame.height, **failures},
+        )
+        keys = list(definition.primary_key)
+        doubled = frame.height - frame.select(keys).unique().height if keys else 0
+        yield dg.AssetCheckResult(
+            passed=doubled == 0, check_name="key_unique", asset_key=asset, metadata={"rows_doubled": doubled}
+        )
+
+    return integrity
+
+
+def schema_failures(schema: type[dy.Schema], frame: pl.DataFrame) -> dict[str, int]:
+    """Rows that break each rule of a schema, apart from the primary key, which has its own check."""
+    _, failure = schema.filter(frame, cast=True)
+    return {rule: count for rule, count in failure.counts().items() if rule != "primary_key"}
+
+
+def _prices() -> dg.AssetChecksDefinition:
+    asset = dg.AssetKey(["clean", "equity_bars"])
+
+    @dg.multi_asset_check(
+        name="clean_equity_bars__prices",
+        specs=[
+            dg.AssetCheckSpec(
+                "price_sanity", asset=asset, blocking=True, description="Prices are positive and low <= open, close <= high."
+            ),
+            dg.AssetCheckSpec(
+                "missing_has_reason", asset=asset, blocking=True, description="A session without prices says why."
+            ),
+        ],
+    )
+    def prices(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
+        opened = home.open()
+        rules: ChecksSpec = opened.load("checks.yaml", ChecksSpec)
+        frame = opened.lake.read("clean.equity_bars", run_keys(context, opened, "clean.equity_bars"))
+        slack = 1.0 + rules.ohlc_tolerance
+        low, high = pl.col("low"), pl.col("high")
+        broken = frame.filter(pl.col("close").is_not_nan() & pl.col("close").is_not_null()).filter(
+            (low <= 0)
+            | (high * slack < pl.max_horizontal("open", "close"))
+            | (low > pl.min_horizontal("open", "close") * slack)
+        )
+        yield dg.AssetCheckResult(
+            passed=broken.is_empty(), check_name="price_sanity", asset_key=asset, metadata=_rows(broken)
+        )
+        silent = frame.filter((pl.col("close").is_nan() | pl.col("close").is_null()) & pl.col("missing_reason").is_null())
+        yield dg.AssetCheckResult(
+            passed=silent.is_empty(), check_name="missing_has_reason", asset_key=asset, metadata=_rows(silent)
+        )
+
+    return prices
+
+
+def _coverage() -> dg.AssetChecksDefinition:
+    asset = dg.AssetKey(["clean", "equity_bars"])
+
+    @dg.multi_asset_check(
+        name="clean_equity_bars__coverage",
+        specs=[
+            dg.AssetCheckSpec("coverage", asset=asset, description="Few sessions inside a name's life are missing."),
+            dg.AssetCheckSpec("staleness", asset=asset, description="The newest bar of the market is recent."),
+        ],
+    )
+    def coverage(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
+        opened = home.open()
+        rules: ChecksSpec = opened.load("checks.yaml", ChecksSpec)
+        frame = opened.lake.read(
+            "clean.equity_bars", run_keys(context, opened, "clean.equity_bars"), columns=["ticker", "session", "missing_reason"]
+        )
+        missing = frame.filter(pl.col("missing_reason").is_not_null()).height
+        share = missing / frame.height if frame.height else 0.0
+        yield dg.AssetCheckResult(
+            passed=share <= rules.max_missing_share,
+            severity=dg.AssetCheckSeverity.WARN,
+            check_name="coverage",
+            asset_key=asset,
+            metadata={"missing_sessions": missing, "share": share, "limit": rules.max_missing_share},
+        )
+        newest = frame.get_column("session").max()
+        reference = opened.spec.last_session or date.today()
+        age = (reference - newest).days if isinstance(newest, date) else 10_000
+        yield dg.AssetCheckResult(
+            passed=age <= rules.max_age_days,
+            severity=dg.AssetCheckSeverity.WARN,
+            check_name="staleness",
+            asset_key=asset,
+            metadata={"newest_bar": str(newest), "days_old": age, "limit_days": rules.max_age_days},
+        )
+
+    return coverage
+
+
+def _quarantine_rate() -> dg.AssetChecksDefinition:
+    asset = dg.AssetKey(["clean", "equity_quarantine"])
+
+    @dg.multi_asset_check(
+        name="clean_equity_quarantine__rate",
+        specs=[dg.AssetCheckSpec("quarantine_rate", asset=asset, description="Few raw rows were kept out of the clean bars.")],
+    )
+    def rate(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
+        opened = home.open()
+        rules: ChecksSpec = opened.load("checks.yaml", ChecksSpec)
+        keys = run_keys(context, opened, "clean.equity_quarantine")
+        kept_out = opened.lake.read("clean.equity_quarantine", keys, columns=["ticker", "rule"])
+        bars = opened.lake.scan("raw.equity_bars", keys).select(pl.len()).collect().item()
+        share = kept_out.height / bars if bars else 0.0
+        by_rule = dict(kept_out.group_by("rule").len().sort("len", descending=True).iter_rows())
+        yield dg.AssetCheckResult(
+            passed=share <= rules.max_quarantine_share,
+            severity=dg.AssetCheckSeverity.WARN,
+            check_name="quarantine_rate",
+            asset_key=asset,
+            metadata={"rows": kept_out.height, "of": bars, "share": share, **by_rule},
+        )
+
+    return rate
+
+
+def _rows(frame: pl.DataFrame) -> dict[str, Any]:
+    found: dict[str, Any] = {"rows": frame.height}
+    if not frame.is_empty():
+        found["first_rows"] = str(frame.head(5).to_dicts())
+    return found

@@ -1,0 +1,75 @@
+"""The jobs, and which one follows which.
+
+A Dagster run covers one partition scheme, so a pipeline over several schemes is a chain of jobs: a success sensor starts
+the next one (:data:`FOLLOWERS`). Each job also runs alone, from the UI or with ``quant run``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from quant_platform.defs.ticker_assets import REFRESH_TAG
+
+RAW_MARKET = ("raw.equity_bars", "raw.corporate_actions")
+CLEAN = ("clean.equity_bars", "clean.equity_quarantine")
+
+SELECTIONS: Mapping[str, tuple[str, ...]] = {
+    "securities": ("raw.securities",),
+    "daily_pipeline": (*RAW_MARKET, *CLEAN, "features.equity"),
+    "intraday_pipeline": (*RAW_MARKET, *CLEAN),
+    "weekly_fundamentals": ("raw.fundamentals",),
+    "weekly_replay": ("replay.candidates",),
+    "data_backfill": (*RAW_MARKET, "raw.fundamentals", *CLEAN, "features.equity", "replay.candidates"),
+    "weekly_cross_section": ("signals.momentum_rank", "replay.qualified"),
+    "factor_study": ("factors.information_coefficient",),
+    "sweep_study": ("replay.activation_sweep",),
+    "weekly_report": ("replay.hit_rate", "replay.calibration", "replay.report"),
+    "live_scan": ("live.scan", "live.outcomes"),
+    "live_outcomes": ("live.outcomes",),
+}
+
+DESCRIPTIONS: Mapping[str, str] = {
+    "securities": "Membership intervals of the universe.",
+    "daily_pipeline": "New bars and actions, clean bars and features of every ticker; the scan of the last session follows.",
+    "intraday_pipeline": "Bars of the running session; the outcome of open setups follows.",
+    "weekly_fundamentals": "Published fundamentals of every ticker.",
+    "weekly_replay": "Candidates of every ticker; ranks, gate, factors, sweeps and the report of the week follow.",
+    "data_backfill": "Fetch the full window of every ticker again and rebuild what depends on it, whatever is current. "
+    "Idempotent: a re-run after an interruption completes it.",
+    "weekly_cross_section": "Momentum ranks and the gate's verdicts of some weeks.",
+    "factor_study": "Information coefficients of the factors.",
+    "sweep_study": "Activation sweeps over the stored candidates.",
+    "weekly_report": "Hit rate, calibration and the report as of a week.",
+    "live_scan": "Setups of a session and the outcome of open ones.",
+    "live_outcomes": "The outcome of open setups.",
+}
+
+FOLLOWERS: Mapping[str, tuple[str, ...]] = {
+    "daily_pipeline": ("live_scan",),
+    "intraday_pipeline": ("live_outcomes",),
+    "weekly_replay": ("weekly_cross_section",),
+    "weekly_cross_section": ("factor_study",),
+    "factor_study": ("sweep_study",),
+    "sweep_study": ("weekly_report",),
+}
+
+TICKER_JOBS = ("daily_pipeline", "intraday_pipeline", "weekly_fundamentals", "weekly_replay", "data_backfill")
+WEEK_JOBS = ("weekly_cross_section", "weekly_report")
+DAY_JOBS = ("live_scan", "live_outcomes")
+FACTOR_JOBS = ("factor_study",)
+SWEEP_JOBS = ("sweep_study",)
+
+
+def build_jobs() -> dict[str, dg.UnresolvedAssetJobDefinition]:
+    """One asset job per selection; the backfill ignores what is current."""
+    return {
+        name: dg.define_asset_job(
+            name,
+            selection=dg.AssetSelection.assets(*(dg.AssetKey(table.split(".")) for table in tables)),
+            description=DESCRIPTIONS[name],
+            tags={REFRESH_TAG: "true"} if name == "data_backfill" else None,
+        )
+        for name, tables in SELECTIONS.items()
+    }
