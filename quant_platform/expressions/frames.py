@@ -1,0 +1,65 @@
+"""Expressions over a polars frame instead of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from quant_platform.contracts.errors import SchemaViolation
+from quant_platform.expressions.nodes import Kind
+from quant_platform.expressions.plan import Plan
+
+
+def evaluate_frame(plan: Plan, frame: pl.DataFrame) -> tuple[pl.DataFrame, Mapping[str, tuple[str, ...]]]:
+    """Run a plan over the bars of one instrument, sorted by time.
+
+    Parameters
+    ----------
+    plan
+        Compiled expressions.
+    frame
+        One row per bar of the grid, oldest first. A null number is missing, a null condition is false.
+
+    Returns
+    -------
+    tuple
+        A frame with one column per output in their order, Float64 (null where missing) or Boolean, and the outputs that
+        are not available with the columns they lack. The latter are columns of nulls, so that the schema does not
+        depend on the data.
+
+    Raises
+    ------
+    SchemaViolation
+        A column has a type the plan cannot use.
+    """
+    needed = frozenset[str]().union(*plan.columns.values()) & set(frame.columns)
+    # An unnamed column carries the number of rows when no other one is needed.
+    arrays = {"": np.empty(frame.height), **{name: _array(frame[name], plan.kinds[name]) for name in sorted(needed)}}
+    evaluation = plan.run(arrays)
+    series = [
+        _series(name, root.kind, evaluation.values.get(name), frame.height) for name, root in plan.outputs.items()
+    ]
+    return pl.DataFrame(series), evaluation.not_available
+
+
+def _array(series: pl.Series, kind: Kind) -> npt.NDArray[np.generic]:
+    if kind is Kind.CONDITION and series.dtype == pl.Boolean:
+        return np.asarray(series.fill_null(False).to_numpy())
+    if kind is Kind.CONDITION or not (series.dtype.is_numeric() or series.dtype == pl.Null):
+        raise SchemaViolation(
+            f"a {kind} was expected and the type was {series.dtype}",
+            where=f"column {series.name}",
+            action="give numbers as a numeric type and conditions as Boolean",
+        )
+    return np.asarray(series.cast(pl.Float64).fill_null(float("nan")).to_numpy())
+
+
+def _series(name: str, kind: Kind, values: npt.NDArray[np.generic] | None, rows: int) -> pl.Series:
+    dtype = pl.Boolean if kind is Kind.CONDITION else pl.Float64
+    if values is None:
+        return pl.Series(name, [None] * rows, dtype=dtype)
+    series = pl.Series(name, values, dtype=dtype)
+    return series.fill_nan(None) if kind is Kind.NUMBER else series

@@ -1,0 +1,199 @@
+"""What each core operation does with arrays; the trailing ones call :mod:`.kernels`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr, ndtri
+
+from quant_platform.expressions import kernels
+from quant_platform.expressions.nodes import Literal
+from quant_platform.expressions.primitives import required_count
+
+Numbers = npt.NDArray[np.float64]
+Conditions = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """A column as ranks: ``codes`` index the sorted distinct ``levels``; -1 is missing."""
+
+    codes: npt.NDArray[np.int64]
+    levels: Numbers
+
+
+Value = Numbers | Conditions | Ordering
+
+
+def fold(operation: str, values: Sequence[float]) -> float | None:
+    """Value of elementwise arithmetic on constants; None when the operation is not arithmetic."""
+    function = ARITHMETIC.get(operation)
+    if function is None:
+        return None
+    return float(function(*(np.array([value]) for value in values))[0])
+
+
+def _finite(values: Numbers) -> Numbers:
+    """An infinite result means that the arithmetic has no answer here: it is missing."""
+    infinite = np.isinf(values)
+    if infinite.any():
+        values[infinite] = np.nan
+    return values
+
+
+def _quiet(function: Callable[..., Numbers]) -> Callable[..., Numbers]:
+    def apply(*arguments: Numbers) -> Numbers:
+        with np.errstate(all="ignore"):
+            return _finite(function(*arguments))
+
+    return apply
+
+
+ARITHMETIC: Mapping[str, Callable[..., Numbers]] = MappingProxyType(
+    {
+        "add": _quiet(np.add),
+        "sub": _quiet(np.subtract),
+        "mul": _quiet(np.multiply),
+        "div": _quiet(np.divide),
+        "neg": _quiet(np.negative),
+        "abs": _quiet(np.abs),
+        "log": _quiet(np.log),
+        "sqrt": _quiet(np.sqrt),
+        "sgn": _quiet(np.sign),
+        "max2": _quiet(np.maximum),
+        "min2": _quiet(np.minimum),
+        "ncdf": _quiet(ndtr),
+    }
+)
+
+
+def _not_equal(x: Numbers, y: Numbers) -> Conditions:
+    # IEEE says NaN differs from everything; here a comparison with a missing value is false.
+    return (x < y) | (x > y)
+
+
+_CONDITIONS: Mapping[str, Callable[..., Conditions]] = {
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "eq": np.equal,
+    "ne": _not_equal,
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "not": np.logical_not,
+}
+
+
+def _lag(x: Numbers | Conditions, k: int) -> Numbers | Conditions:
+    if k == 0:
+        return x
+    shifted = np.full_like(x, False if x.dtype == np.bool_ else np.nan)
+    shifted[k:] = x[:-k]
+    return shifted
+
+
+def _where(c: Conditions, x: Numbers, y: Numbers) -> Numbers:
+    chosen = y.copy()
+    np.copyto(chosen, x, where=c)
+    return chosen
+
+
+def _order(x: Numbers) -> Ordering:
+    present = ~np.isnan(x)
+    levels, inverse = np.unique(x[present], return_inverse=True)
+    codes = np.full(x.shape, -1, dtype=np.int64)
+    codes[present] = inverse
+    return Ordering(codes, levels)
+
+
+def _quantile(x: Ordering, p: float, n: int) -> Numbers:
+    return kernels.window_quantile(x.codes, x.levels, p, n, required_count(n))
+
+
+def _rank(x: Ordering, n: int) -> Numbers:
+    return kernels.window_rank(x.codes, x.levels.size, n, required_count(n), 0.0)
+
+
+def _nscore(x: Ordering, n: int) -> Numbers:
+    return np.asarray(ndtri(kernels.window_rank(x.codes, x.levels.size, n, required_count(n), 0.5)), dtype=np.float64)
+
+
+def _sd(x: Numbers, n: int) -> Numbers:
+    return kernels.window_moments(x, n, required_count(n))[1]
+
+
+def _sma(x: Numbers, n: int) -> Numbers:
+    return kernels.window_moments(x, n, required_count(n))[0]
+
+
+def _corr(x: Numbers, y: Numbers, n: int) -> Numbers:
+    xx, yy, xy = kernels.window_products(x, y, n, required_count(n))
+    with np.errstate(all="ignore"):
+        return np.clip(_finite(xy / (np.sqrt(xx) * np.sqrt(yy))), -1.0, 1.0)
+
+
+def _beta(y: Numbers, x: Numbers, n: int) -> Numbers:
+    xx, _, xy = kernels.window_products(x, y, n, required_count(n))
+    with np.errstate(all="ignore"):
+        return _finite(xy / xx)
+
+
+def _count(c: Conditions, n: int) -> npt.NDArray[np.int64]:
+    total = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(c, dtype=np.int64)])
+    last = np.arange(1, c.size + 1)
+    return np.asarray(total[last] - total[np.maximum(last - n, 0)])
+
+
+def _cnt(c: Conditions, n: int) -> Numbers:
+    counted = _count(c, n).astype(np.float64)
+    counted[: required_count(n) - 1] = np.nan
+    return counted
+
+
+_OTHERS: Mapping[str, Callable[..., Value]] = {
+    "where": _where,
+    "known": lambda x: ~np.isnan(x),
+    "lag": _lag,
+    "order": _order,
+    "sma": _sma,
+    "sd": _sd,
+    "sumn": lambda x, n: kernels.window_sum(x, n, required_count(n)),
+    "hi": lambda x, n: kernels.window_maximum(x, n, required_count(n)),
+    "lo": lambda x, n: -kernels.window_maximum(-x, n, required_count(n)),
+    "quantile": _quantile,
+    "rank": _rank,
+    "nscore": _nscore,
+    "corr": _corr,
+    "beta": _beta,
+    "lagmed": lambda x, count, step: kernels.lagged_median(x, count, step, required_count(count)),
+    "run": lambda c, cap: kernels.streak(c, cap),
+    "anyn": lambda c, n: _count(c, n) > 0,
+    "cnt": _cnt,
+}
+
+_OPERATIONS: Mapping[str, Callable[..., Value]] = MappingProxyType({**ARITHMETIC, **_CONDITIONS, **_OTHERS})
+
+
+def apply(operation: str, inputs: Sequence[Value], literals: Sequence[Literal]) -> Value:
+    """Carry out one core operation on whole columns.
+
+    Parameters
+    ----------
+    operation
+        Name of the operation.
+    inputs
+        Columns of equal length, oldest bar first: float64 with NaN for missing, or bool.
+    literals
+        Windows, lags and probabilities.
+    """
+    return _OPERATIONS[operation](*inputs, *literals)
+
+
+def is_declared(operation: str) -> bool:
+    """Whether an operation has an implementation."""
+    return operation in _OPERATIONS
