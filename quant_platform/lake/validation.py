@@ -1,0 +1,144 @@
+"""Judge a frame against the declared schema of its table, before a byte is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import dataframely as dy
+import polars as pl
+
+from quant_platform.contracts.errors import SHOWN_ROWS, SchemaViolation
+from quant_platform.contracts.tables import Table
+from quant_platform.lake.keys import Key, key_parts, shown_key
+
+_PLAN_TAIL = re.compile(r"\n*Resolved plan until failure:.*", re.DOTALL)
+
+
+def validated(table: Table, key: Key, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame in file order: declared columns first, rows sorted by the primary key.
+
+    Parameters
+    ----------
+    table
+        The table whose schema, primary key and partition columns count.
+    key
+        The partition the frame is meant for.
+    frame
+        Exactly the declared columns in any order; a table with open columns may carry further Float64 columns.
+
+    Raises
+    ------
+    SchemaViolation
+        Naming column or rule, the count, and the first five rows.
+
+    Notes
+    -----
+    A dimension without a column of its own (``month`` over a stamp, say) is not compared with the rows. Values are
+    never cast, filled or dropped.
+    """
+    where = _where(table, key)
+    _refuse_columns(table, frame, where)
+    _refuse_broken_rules(table, frame, where)
+    _refuse_other_partition(table, key, frame, where)
+    declared = table.schema.column_names()
+    ordered = frame.select(*declared, *(name for name in frame.columns if name not in set(declared)))
+    return ordered.sort(table.primary_key) if table.primary_key else ordered
+
+
+def declared_types(table: Table) -> Mapping[str, pl.DataType]:
+    """Return the declared columns and their Polars types, in order."""
+    return dict(table.schema.create_empty().schema)
+
+
+def _where(table: Table, key: Key) -> str:
+    return table.name if key is None else f"{table.name}, partition {shown_key(key)!r}"
+
+
+def _refuse_columns(table: Table, frame: pl.DataFrame, where: str) -> None:
+    declared = table.schema.columns()
+    missing = [name for name in declared if name not in frame.columns]
+    if missing:
+        raise SchemaViolation(
+            f"columns are missing: {', '.join(missing)}",
+            where=where,
+            how_many=f"{len(missing)} of {len(declared)} columns",
+            action=f"add them as {table.schema.__name__} declares",
+        )
+    unexpected = [name for name in frame.columns if name not in declared]
+    if unexpected and not table.open_columns:
+        raise SchemaViolation(
+            f"columns are not declared: {', '.join(unexpected)}",
+            where=where,
+            how_many=f"{len(unexpected)} of {frame.width} columns",
+            action=f"declare them in {table.schema.__name__} or leave them out",
+        )
+    types = frame.schema
+    wrong = [
+        f"{name} was {types[name]}, declared {column.dtype}"
+        for name, column in declared.items()
+        if not column.validate_dtype(types[name])
+    ]
+    wrong += [f"{name} was {types[name]}, open columns are Float64" for name in unexpected if types[name] != pl.Float64]
+    if wrong:
+        raise SchemaViolation(
+            f"columns have another type than declared: {'; '.join(wrong)}",
+            where=where,
+            how_many=f"{len(wrong)} of {frame.width} columns",
+            action="cast where the values are made; the lake does not guess",
+        )
+
+
+def _refuse_broken_rules(table: Table, frame: pl.DataFrame, where: str) -> None:
+    declared = frame.select(table.schema.column_names())
+    try:
+        table.schema.validate(declared)
+        return
+    except dy.exc.SchemaError as error:
+        raise SchemaViolation(_PLAN_TAIL.sub("", str(error)).strip(), where=where) from error
+    except dy.exc.ValidationError as error:
+        cause = error
+    failures = table.schema.filter(declared)[1]
+    counts = failures.counts()
+    rules = [f"rule {_rule_name(rule)} for {count} of {frame.height} rows" for rule, count in sorted(counts.items())]
+    shown = [name for name in declared.columns if name in table.primary_key or _breaks(counts, name)]
+    raise SchemaViolation(
+        f"rows broke {'; '.join(rules)}",
+        where=where,
+        how_many=f"{len(failures)} of {frame.height} rows",
+        rows=failures.invalid().select(shown or declared.columns),
+        cause=_likely_cause(table, counts),
+        action=f"correct the computation that made them, or the rule in {table.schema.__name__}",
+    ) from cause
+
+
+def _breaks(counts: Mapping[str, int], column: str) -> bool:
+    return any(rule.startswith(f"{column}|") for rule in counts)
+
+
+def _rule_name(rule: str) -> str:
+    column, bar, name = rule.partition("|")
+    return f"{name!r} of column {column!r}" if bar else repr(rule)
+
+
+def _likely_cause(table: Table, counts: Mapping[str, int]) -> str:
+    if "primary_key" in counts:
+        return f"rows repeat the primary key ({', '.join(table.primary_key)})"
+    return ""
+
+
+def _refuse_other_partition(table: Table, key: Key, frame: pl.DataFrame, where: str) -> None:
+    for dimension, part in zip(table.dimensions, key_parts(table, key), strict=True):
+        column = table.key_column(dimension)
+        if column not in frame.columns:
+            continue
+        other = frame.filter(pl.col(column).cast(pl.String).ne_missing(pl.lit(part)))
+        if other.height:
+            raise SchemaViolation(
+                f"column {column!r} holds other values than the partition key {part!r}",
+                where=where,
+                how_many=f"{other.height} of {frame.height} rows",
+                rows=other.select(table.primary_key or frame.columns).head(SHOWN_ROWS),
+                cause="rows of several partitions were written as one",
+                action=f"split the frame by {column!r}; Lake.write_many takes one frame per key",
+            )

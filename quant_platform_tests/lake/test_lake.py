@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import datetime as dt
+import errno
+import json
+import os
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from polars.testing import assert_frame_equal
+
+from quant_platform.contracts.errors import (
+    CorruptFile,
+    PartitionKeyInvalid,
+    PartitionMissing,
+    SchemaViolation,
+    StorageFailed,
+    UnknownTable,
+)
+from quant_platform.lake import Lake, partition_files
+from quant_platform.lake.content_hash import content_hash
+from quant_platform_tests.lake.frames import BARS, FEATURES, SECURITIES, bars, features, provenance, securities
+
+
+def files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_write_and_read_back(lake: Lake) -> None:
+    frame = bars("A", [1.0, 2.0])
+    version = lake.write(BARS, "A", frame.reverse(), provenance())
+    assert version.path.parent == lake.root / "clean" / "equity_bars" / "ticker=A"
+    assert version.path.name == f"{version.name}.parquet"
+    assert (version.table, version.key, version.rows) == (BARS, "A", 2)
+    assert_frame_equal(lake.read(BARS, ["A"]), frame)
+    assert_frame_equal(lake.read(BARS), frame)
+    assert lake.current(BARS, "A") == version
+    assert lake.versions(BARS, "A") == [version]
+    assert lake.provenance(version) == provenance()
+
+
+def test_the_footer_says_where_the_file_came_from(lake: Lake) -> None:
+    version = lake.write(BARS, "A", bars("A", [1.0, 2.0]), provenance("7", **{"raw.equity_bars/A": "v1"}))
+    metadata = pq.read_metadata(version.path)
+    record = json.loads(metadata.metadata[b"quant_platform"])
+    created_at = record.pop("created_at")
+    assert record == {
+        "table": "clean.equity_bars",
+        "partition": "A",
+        "rows": 2,
+        "content_hash": content_hash(bars("A", [1.0, 2.0])),
+        "asset": "an_asset",
+        "code_version": "7",
+        "ontology_hash": "onto",
+        "ontology_files": {"cleaning/equity.yaml": "abc"},
+        "run_id": "run-1",
+        "inputs": {"raw.equity_bars/A": "v1"},
+        "simulated": True,
+        "extra": {"note": "x"},
+    }
+    assert abs(dt.datetime.fromisoformat(created_at) - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=1)
+    assert metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_a_new_version_leaves_the_old_file_alone(lake: Lake) -> None:
+    old = lake.write(BARS, "A", bars("A", [1.0]), provenance())
+    before = (old.path.read_bytes(), old.path.stat().st_mtime_ns)
+    new = lake.write(BARS, "A", bars("A", [2.0]), provenance())
+    assert (old.path.read_bytes(), old.path.stat().st_mtime_ns) == before
+    assert lake.versions(BARS, "A") == [old, new]
+    assert lake.current(BARS, "A") == new
+    assert lake.read(BARS)["close"].to_list() == [2.0]
+    assert files_below(lake.root) == sorted([old.path, new.path])
+
+
+def test_versions_stay_ordered_when_the_clock_steps_back(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    noon = dt.datetime(2026, 2, 5, 12, tzinfo=dt.UTC)
+    for i, hours in enumerate((0, -24, -24, 0, -1)):
+        monkeypatch.setattr(partition_files, "utc_now", lambda h=hours: noon + dt.timedelta(hours=h))
+        names.append(lake.write(BARS, "A", bars("A", [float(i)]), provenance()).name)
+        assert lake.read(BARS)["close"].to_list() == [float(i)]
+    assert names == sorted(set(names))
+    assert [name.split("-")[0] for name in names[:2]] == ["20260205T120000000000Z", "20260205T120000000001Z"]
+
+
+def test_an_empty_frame_replaces_the_rows_of_before(lake: Lake) -> None:
+    lake.write(BARS, "A", bars("A", [1.0]), provenance())
+    version = lake.write(BARS, "A", bars("A", []), provenance())
+    assert version.rows == 0
+    assert lake.read(BARS).height == 0
+    assert lake.read(BARS, ["A"]).schema == bars("A", []).schema
+    assert lake.partitions(BARS) == ["A"]
+
+
+def test_nothing_is_written_when_the_rows_are_bad(lake: Lake) -> None:
+    with pytest.raises(SchemaViolation):
+        lake.write(BARS, "A", bars("B", [1.0]), provenance())
+    with pytest.raises(SchemaViolation):
+        lake.write_many(BARS, {"A": bars("A", [1.0]), "B": bars("A", [1.0])}, provenance())
+    with pytest.raises(PartitionKeyInvalid):
+        lake.write_many(BARS, {"A": bars("A", [1.0]), "..": bars("..", [1.0])}, provenance())
+    assert not lake.root.exists()
+
+
+def test_partitions_and_reading_what_is_not_there(lake: Lake) -> None:
+    assert lake.partitions(BARS) == []
+    assert lake.read(BARS).schema == bars("A", []).schema
+    assert lake.current(BARS, "A") is None
+    assert lake.versions(BARS, "A") == []
+    lake.write_many(BARS, {"B": bars("B", [2.0]), "A": bars("A", [1.0])}, provenance())
+    assert lake.partitions(BARS) == ["A", "B"]
+    with pytest.raises(PartitionMissing, match=r"'X', 'Y'(.|\n)*2 of 3 partitions"):
+        lake.read(BARS, ["A", "X", "Y"])
+    assert lake.read(BARS, ["B", "X"], missing="ignore")["ticker"].to_list() == ["B"]
+    assert lake.read(BARS, []).height == 0
+    assert lake.read(BARS, "B")["ticker"].to_list() == ["B"]
+    assert lake.read(BARS, ["B", "A", "B"])["ticker"].to_list() == ["A", "B"]
+    with pytest.raises(UnknownTable, match=r"did you mean 'clean\.equity_bars'"):
+        lake.read("clean.equity_bar")
+
+
+def test_a_folder_without_a_version_is_not_a_partition(lake: Lake) -> None:
+    folder = lake.partition_folder(BARS, "A")
+    folder.mkdir(parents=True)
+    (folder / ".writing-1-aa").write_bytes(b"half")
+    (folder / "notes.parquet").write_bytes(b"x")
+    assert lake.partitions(BARS) == []
+    with pytest.raises(PartitionMissing):
+        lake.read(BARS, ["A"])
+
+
+def test_columns(lake: Lake) -> None:
+    lake.write(BARS, "A", bars("A", [1.0]), provenance())
+    assert lake.read(BARS, columns=["close", "ticker"]).columns == ["close", "ticker"]
+    assert lake.scan(BARS, columns=["close"]).filter(pl.col("close") > 0).collect().height == 1
+    with pytest.raises(SchemaViolation, match=r"no column 'closed'(.|\n)*did you mean 'close'"):
+        lake.read(BARS, columns=["closed"])
+
+
+def test_several_dimensions_and_none(lake: Lake) -> None:
+    table = "test.symbol_months"
+    for key in (("BTC/USDT", "2020-02"), ("BTC/USDT", "2020-01"), ("A", "2020-01")):
+        frame = pl.DataFrame({"symbol": [key[0]], "month": [key[1]], "value": [1.0]})
+        version = lake.write(table, key, frame, provenance())
+        assert version.key == key
+    assert lake.partitions(table) == [("A", "2020-01"), ("BTC/USDT", "2020-01"), ("BTC/USDT", "2020-02")]
+    assert (lake.root / "test" / "symbol_months" / "symbol=BTC%2FUSDT" / "month=2020-01").is_dir()
+    assert lake.read(table, [("BTC/USDT", "2020-02")])["month"].to_list() == ["2020-02"]
+    lake.write(SECURITIES, None, securities("B", "A"), provenance())
+    assert lake.partitions(SECURITIES) == [None]
+    assert lake.read(SECURITIES)["ticker"].to_list() == ["A", "B"]
+    assert lake.read(SECURITIES, [None])["ticker"].to_list() == ["A", "B"]
+
+
+def test_columns_added_later_are_null_in_older_files(lake: Lake) -> None:
+    lake.write(FEATURES, "A", features("A", 1, momentum=1.0), provenance())
+    lake.write(FEATURES, "B", features("B", 1, size=2.0, momentum=3.0), provenance())
+    lake.write(FEATURES, "C", features("C", 1), provenance())
+    expected = pl.DataFrame({"ticker": ["A", "B", "C"], "momentum": [1.0, 3.0, None], "size": [None, 2.0, None]})
+    assert_frame_equal(lake.read(FEATURES).drop("session"), expected)
+    assert lake.read(FEATURES, ["C"]).columns == ["ticker", "session"]
+    assert lake.read(FEATURES, columns=["size"])["size"].to_list() == [None, 2.0, None]
+    with pytest.raises(SchemaViolation, match="no column 'sized'"):
+        lake.read(FEATURES, columns=["sized"])
+    assert Lake(lake.root.parent / "other").read(FEATURES, columns=["size"]).schema == {"size": pl.Float64}
+
+
+def test_files_of_an_earlier_schema_are_read_with_the_declared_types(lake: Lake) -> None:
+    lake.write(BARS, "A", bars("A", [1.0]), provenance())
+    lake.write(BARS, "C", bars("C", [3.0]), provenance())
+    version = lake.write(BARS, "B", bars("B", [2.0]), provenance())
+    footer = pl.read_parquet_metadata(version.path)
+    # As a schema of before may have had it: other categories, a narrower number, a column less.
+    earlier = (
+        bars("B", [2.0])
+        .with_columns(pl.Series("missing_reason", ["halt"], dtype=pl.Enum(["halt"])), pl.col("volume").cast(pl.Float32))
+        .drop("high")
+    )
+    earlier.write_parquet(version.path, metadata={"quant_platform": footer["quant_platform"]})
+    frame = Lake(lake.root).read(BARS)
+    assert frame.schema == bars("A", []).schema
+    assert frame["ticker"].to_list() == ["A", "B", "C"]
+    assert frame["missing_reason"].to_list() == [None, "halt", None]
+    assert frame["high"].to_list() == [1.0, None, 3.0]
+
+
+def test_lists_and_nulls_come_back(lake: Lake) -> None:
+    frame = pl.DataFrame({"name": ["a", "b"], "tags": [["x", "y"], []], "flag": [None, True]})
+    lake.write("test.tags", None, frame, provenance())
+    assert_frame_equal(lake.read("test.tags"), frame)
+
+
+def test_write_many_writes_what_write_writes(lake: Lake) -> None:
+    frames = {f"T{i:03d}": bars(f"T{i:03d}", [float(i)] * 5) for i in range(50)}
+    versions = lake.write_many(BARS, frames, provenance())
+    assert [version.key for version in versions] == list(frames)
+    assert_frame_equal(lake.read(BARS), pl.concat(frames.values()))
+    one = lake.write(BARS, "T007", frames["T007"], provenance())
+    assert one.content_hash == versions[7].content_hash
+    assert lake.write_many(BARS, {}, provenance()) == []
+
+
+def test_is_current(lake: Lake) -> None:
+    inputs = {"raw.equity_bars/A": "v1"}
+    assert not lake.is_current(BARS, "A", "1", "onto", inputs)
+    lake.write(BARS, "A", bars("A", [1.0]), provenance("1", **inputs))
+    assert lake.is_current(BARS, "A", "1", "onto", inputs)
+    assert not lake.is_current(BARS, "A", "2", "onto", inputs)
+    assert not lake.is_current(BARS, "A", "1", "other", inputs)
+    assert not lake.is_current(BARS, "A", "1", "onto", {"raw.equity_bars/A": "v2"})
+    assert not lake.is_current(BARS, "A", "1", "onto", {})
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "rename"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EIO])
+def test_a_full_or_closed_disk_leaves_the_old_version(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    old = lake.write(BARS, "A", bars("A", [1.0]), provenance())
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        if call == "rename":
+            patch.setattr(Path, "rename", refuse)
+        else:
+            patch.setattr(partition_files.os, call, refuse)
+        with pytest.raises(StorageFailed) as caught:
+            lake.write(BARS, "A", bars("A", [2.0]), provenance())
+        with pytest.raises(StorageFailed):
+            lake.write_many(BARS, {"A": bars("A", [2.0]), "B": bars("B", [2.0])}, provenance())
+    assert os.strerror(code) in caught.value.cause
+    assert files_below(lake.root) == [old.path]
+    assert lake.read(BARS)["close"].to_list() == [1.0]
+
+
+def test_a_disk_that_fills_in_the_middle_of_a_file(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = os.write, []
+
+    def write_a_little(handle: int, content: memoryview) -> int:
+        calls.append(len(content))
+        if len(calls) > 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(handle, content[:100])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(partition_files.os, "write", write_a_little)
+        with pytest.raises(StorageFailed, match="No space left on device"):
+            lake.write(BARS, "A", bars("A", [2.0]), provenance())
+    assert calls[0] - calls[2] == 200
+    assert files_below(lake.root) == []
+
+
+def test_a_folder_that_cannot_be_flushed_does_not_leave_a_doubtful_version(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = lake.write(BARS, "A", bars("A", [1.0]), provenance())
+
+    def refuse(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(partition_files, "flush_folder", refuse)
+        with pytest.raises(StorageFailed):
+            lake.write(BARS, "A", bars("A", [2.0]), provenance())
+    assert lake.versions(BARS, "A") == [old]
+
+
+def test_something_in_the_way_is_a_storage_failure(lake: Lake) -> None:
+    lake.root.mkdir(parents=True)
+    (lake.root / "clean").write_text("a file")
+    with pytest.raises(StorageFailed, match="clean"):
+        lake.write(BARS, "A", bars("A", [1.0]), provenance())
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
+def test_a_torn_file_is_named(lake: Lake, keep: float) -> None:
+    lake.write(BARS, "A", bars("A", [1.0] * 500), provenance())
+    version = lake.write(BARS, "B", bars("B", [1.0] * 500), provenance())
+    content = version.path.read_bytes()
+    version.path.write_bytes(content[: keep if isinstance(keep, int) else int(len(content) * keep)])
+    with pytest.raises(CorruptFile, match="ticker=B"):
+        lake.read(BARS)
+    with pytest.raises(CorruptFile, match="ticker=B"):
+        lake.current(BARS, "B")
+    assert lake.read(BARS, ["A"]).height == 500
+
+
+def test_a_damaged_page_is_named(lake: Lake) -> None:
+    lake.write(BARS, "A", bars("A", [1.0] * 500), provenance())
+    version = lake.write(BARS, "B", bars("B", [float(i) for i in range(500)]), provenance())
+    content = bytearray(version.path.read_bytes())
+    content[4:200] = b"\xff" * 196
+    version.path.write_bytes(bytes(content))
+    with pytest.raises(CorruptFile, match="ticker=B"):
+        lake.read(BARS)
+
+
+def test_a_foreign_file_under_a_version_name_is_named(lake: Lake) -> None:
+    version = lake.write(BARS, "A", bars("A", [1.0]), provenance())
+    bars("A", [1.0]).write_parquet(version.path)
+    with pytest.raises(CorruptFile, match="no record of this platform"):
+        lake.current(BARS, "A")
+
+
+@pytest.mark.parametrize("name", ["it's [x]*?", "ünï cødé", "a=b"])
+def test_any_folder_name_holds_a_lake(tmp_path: Path, name: str) -> None:
+    lake = Lake(tmp_path / name / "lake")
+    lake.write_many(BARS, {"A": bars("A", [1.0]), "*": bars("*", [2.0])}, provenance())
+    assert lake.read(BARS)["close"].to_list() == [2.0, 1.0]
+    assert lake.read(BARS, ["A"])["ticker"].to_list() == ["A"]
