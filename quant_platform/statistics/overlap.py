@@ -173,7 +173,7 @@ def nonoverlapping_test(values: npt.ArrayLike, step: int) -> NonoverlappingTest:
 
 def ewc_terms(n: int) -> int:
     """Number of cosine terms for ``n`` values: ``floor(0.4 n^(2/3))``, at least 1 (Lazarus et al. 2018)."""
-    return max(1, math.floor(0.4 * float(n) ** (2.0 / 3.0) + 1e-9))
+    return max(1, int(0.4 * math.pow(n, 2.0 / 3.0) + 1e-9))
 
 
 def ewc_test(values: npt.ArrayLike, *, terms: int | None = None) -> MeanTest:

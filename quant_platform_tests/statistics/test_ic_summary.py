@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from quant_platform.contracts.errors import StatisticError
+from quant_platform.statistics.ic_summary import summarise_ic
+
+
+def weekly(rng, length=520, window=6, mean=0.02, sd=0.1):
+    return mean + sd * np.convolve(rng.standard_normal(length + window - 1), np.ones(window), "valid") / window**0.5
+
+
+def test_numbers_equal_numpy_and_scipy():
+    rng = np.random.default_rng(31)
+    ic, spread = weekly(rng), weekly(rng, mean=0.004)
+    ic[[5, 100]] = np.nan
+    spread[7] = np.nan
+    result = summarise_ic(ic, spread, 6, rng=np.random.default_rng(1))
+    phases = [stats.ttest_1samp(ic[p::6], 0.0, nan_policy="omit").statistic for p in range(6)]
+    assert (result.n, result.n_independent, result.n_spread) == (518, 86, 519)
+    assert result.mean == pytest.approx(np.nanmean(ic), rel=1e-13)
+    assert result.sd == pytest.approx(np.nanstd(ic, ddof=1), rel=1e-13)
+    assert result.icir == pytest.approx(np.nanmean(ic) / np.nanstd(ic, ddof=1), rel=1e-13)
+    assert result.t_nonoverlapping == pytest.approx(np.mean(phases), rel=1e-12)
+    assert result.spread_mean == pytest.approx(np.nanmean(spread), rel=1e-13)
+    assert result.spread_low < result.spread_mean < result.spread_high
+    # The interval must be that of overlapping windows: well over twice the naive one.
+    naive = 2 * 1.96 * np.nanstd(spread) / np.sqrt(519)
+    assert result.spread_high - result.spread_low > 1.8 * naive
+
+
+def test_reliable_needs_windows_and_a_bounded_error():
+    rng = np.random.default_rng(32)
+    ic = weekly(rng)
+    few = summarise_ic(ic[:140], ic[:140], 6, rng=rng)
+    assert (few.reliable, few.why) == (False, "23 independent windows, 24 are needed")
+    enough = summarise_ic(ic[:144], ic[:144], 6, rng=rng, max_half_width=0.2)
+    assert enough.reliable
+    assert enough.why.startswith("24 independent windows, the mean IC is known to +-0.0")
+    wide = summarise_ic(ic[:144], ic[:144], 6, rng=rng)
+    half_width = 2 * np.std(ic[:144], ddof=1) / math.sqrt(24)
+    needed = math.ceil((2 * np.std(ic[:144], ddof=1) / 0.03) ** 2)
+    assert wide.why == (
+        f"the mean IC is known to +-{half_width:.3f} only, +-0.030 is needed: "
+        f"about {needed} independent windows instead of 24"
+    )
+    assert not wide.reliable
+
+
+@pytest.mark.parametrize("ic", [np.full(200, np.nan), np.full(200, 0.1), np.array([])])
+def test_nothing_to_say_is_said(ic):
+    result = summarise_ic(ic, np.full(ic.size, np.nan), 1, rng=np.random.default_rng(0))
+    assert not result.reliable
+    assert result.why
+    assert math.isnan(result.icir)
+    assert math.isnan(result.p_nonoverlapping)
+    assert math.isnan(result.p_ewc)
+    assert math.isnan(result.spread_low)
+
+
+def test_wrong_arguments_are_named():
+    rng = np.random.default_rng(0)
+    with pytest.raises(StatisticError, match="spread has 2 values, its companions have 3"):
+        summarise_ic([0.1] * 3, [0.1] * 2, 1, rng=rng)
+    with pytest.raises(StatisticError, match="horizon_in_rebalances was 0"):
+        summarise_ic([0.1] * 3, [0.1] * 3, 0, rng=rng)
+    with pytest.raises(StatisticError, match="max_half_width was 0"):
+        summarise_ic([0.1] * 3, [0.1] * 3, 1, rng=rng, max_half_width=0)
