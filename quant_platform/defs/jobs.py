@@ -21,6 +21,7 @@ SELECTIONS: Mapping[str, tuple[str, ...]] = {
     "intraday_pipeline": (*RAW_MARKET, *CLEAN),
     "weekly_fundamentals": ("raw.fundamentals",),
     "weekly_replay": ("replay.candidates",),
+    "ticker_graph": (*RAW_MARKET, "raw.fundamentals", *CLEAN, "features.equity", "replay.candidates"),
     "data_backfill": (*RAW_MARKET, "raw.fundamentals", *CLEAN, "features.equity", "replay.candidates"),
     "weekly_cross_section": ("signals.momentum_rank", "replay.qualified"),
     "factor_study": ("factors.information_coefficient",),
@@ -36,6 +37,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "intraday_pipeline": "Bars of the running session; the outcome of open setups follows.",
     "weekly_fundamentals": "Published fundamentals of every ticker.",
     "weekly_replay": "Candidates of every ticker; ranks, gate, factors, sweeps and the report of the week follow.",
+    "ticker_graph": "Every ticker table, from the source to the candidates; what is current is skipped.",
     "data_backfill": "Fetch the full window of every ticker again and rebuild what depends on it, whatever is current. "
     "Idempotent: a re-run after an interruption completes it.",
     "weekly_cross_section": "Momentum ranks and the gate's verdicts of some weeks.",
@@ -55,7 +57,14 @@ FOLLOWERS: Mapping[str, tuple[str, ...]] = {
     "sweep_study": ("weekly_report",),
 }
 
-TICKER_JOBS = ("daily_pipeline", "intraday_pipeline", "weekly_fundamentals", "weekly_replay", "data_backfill")
+TICKER_JOBS = (
+    "daily_pipeline",
+    "intraday_pipeline",
+    "weekly_fundamentals",
+    "weekly_replay",
+    "ticker_graph",
+    "data_backfill",
+)
 WEEK_JOBS = ("weekly_cross_section", "weekly_report")
 DAY_JOBS = ("live_scan", "live_outcomes")
 FACTOR_JOBS = ("factor_study",)

@@ -1,0 +1,116 @@
+"""``quant sql``, ``quant doctor``, ``quant docs``: looking at what is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from quant_platform.cli.market import HomeOption, open_home
+from quant_platform.contracts.errors import PlatformError, SettingsError
+
+
+class QueryFailed(PlatformError, ValueError):
+    """DuckDB refused a query."""
+
+    code = "query_failed"
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="A query on the catalogue; - reads it from standard input.")],
+    home: HomeOption = None,
+    output: Annotated[Literal["table", "csv", "json"], typer.Option(help="How rows are printed.")] = "table",
+    limit: Annotated[int, typer.Option(help="Rows printed of a table.")] = 50,
+) -> None:
+    """Query the catalogue read-only."""
+    import duckdb
+    from dagster_duckdb import DuckDBResource
+
+    opened = open_home(home)
+    if not opened.settings.catalogue.is_file():
+        raise SettingsError(
+            "there is no catalogue yet",
+            where=str(opened.settings.catalogue),
+            action="make the tables first: quant demo, or quant import",
+        )
+    text = sys.stdin.read() if query == "-" else query
+    resource = DuckDBResource(database=str(opened.settings.catalogue), connection_config={"access_mode": "READ_ONLY"})
+    try:
+        with resource.get_connection() as connection:
+            frame = connection.sql(text)
+            rows = frame.pl() if frame is not None else None
+    except duckdb.Error as error:
+        raise QueryFailed(
+            str(error).split("\n\n")[0],
+            where=str(opened.settings.catalogue),
+            action="`quant sql 'from lake.partitions'` lists what there is; docs/reference/tables.md has every column",
+        ) from None
+    if rows is None:
+        return
+    if output == "csv":
+        print(rows.write_csv(), end="")
+    elif output == "json":
+        print(rows.write_json())
+    else:
+        grid = Grid()
+        for name in rows.columns:
+            grid.add_column(name, justify="right" if rows[name].dtype.is_numeric() else "left")
+        for row in rows.head(limit).iter_rows():
+            grid.add_row(*("" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+        Console().print(grid)
+        if rows.height > limit:
+            print(f"{rows.height - limit:,} more rows; --limit or --output csv shows them")
+
+
+def doctor(home: HomeOption = None) -> None:
+    """Check that this machine and home can do the work; exit code 3 when something is wrong."""
+    from quant_platform.defs.ticker_assets import can_fork, worker_count
+
+    opened, console = open_home(home), Console()
+    findings: list[tuple[bool, str]] = [
+        (sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"),
+        ((os.cpu_count() or 1) >= 1, f"{os.cpu_count()} cores: {worker_count()} worker processes"),
+        (can_fork(), "worker processes come from a fork server" if can_fork() else "no fork here: work runs in one process"),
+        _writable(opened.settings.home),
+        _free_space(opened.settings.home),
+    ]
+    try:
+        tickers = opened.tickers()
+        findings.append((bool(tickers), f"source {opened.spec.source}: {len(tickers)} tickers"))
+    except PlatformError as error:
+        findings.append((False, str(error)))
+    catalogue = opened.settings.catalogue
+    findings.append((catalogue.is_file(), f"catalogue {catalogue}" + ("" if catalogue.is_file() else " does not exist yet")))
+    for good, text in findings:
+        console.print(("[green]ok  [/green]" if good else "[red]look[/red]"), text, highlight=False, soft_wrap=True)
+    if not all(good for good, _ in findings):
+        raise typer.Exit(3)
+
+
+def docs(
+    folder: Annotated[Path, typer.Option(help="Folder the pages are written to.")] = Path("docs/reference"),
+) -> None:
+    """Write the reference pages that are generated: tables from the schemas, specs from the models."""
+    from quant_platform.defs.home import Home
+    from quant_platform.defs.reference import write_reference
+    from quant_platform.specification.settings import settings
+
+    for path in write_reference(Home(settings()), folder):
+        print(path)
+
+
+def _writable(folder: Path) -> tuple[bool, str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    good = os.access(folder, os.W_OK)
+    return good, f"home {folder}" + ("" if good else " is not writable")
+
+
+def _free_space(folder: Path) -> tuple[bool, str]:
+    free = shutil.disk_usage(folder).free
+    return free > 2**31, f"{free / 2**30:.1f} GiB free"

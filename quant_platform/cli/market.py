@@ -1,0 +1,172 @@
+"""``quant demo`` and ``quant import``: from nothing to a market with tables, assets and a report."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table as Grid
+
+from quant_platform.cli.progress import watching
+from quant_platform.contracts.errors import HomeMixed, SettingsError
+from quant_platform.defs.home import Home
+from quant_platform.specification.home import HomeSpec
+from quant_platform.specification.settings import settings
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="Folder of the market; QUANT_HOME or ./data when not given.", file_okay=False)
+]
+
+
+def open_home(home: Path | None) -> Home:
+    """Open the home a command names, or the one of the environment."""
+    if home is not None:
+        os.environ["QUANT_HOME"] = str(home.resolve())
+    return Home(settings())
+
+
+def demo(home: HomeOption = None) -> None:
+    """Materialise the whole graph on the built-in simulated market and say where to look."""
+    opened = open_home(home)
+    if not opened.simulated:
+        raise HomeMixed(
+            "this home holds a real market, the demo would mix it with a simulated one",
+            where=str(opened.spec_file),
+            action="choose another folder: quant demo --home data-demo",
+        )
+    console = Console()
+    started = time.monotonic()
+    run_everything(opened, console)
+    where_to_look(opened, console, time.monotonic() - started)
+
+
+def import_market(
+    source: Annotated[str, typer.Argument(help="Name of a file in specs/sources, without the suffix.")],
+    data: Annotated[Path, typer.Argument(help="Folder of the data.", exists=False)],
+    universe: Annotated[str, typer.Option(help="Name of a file in specs/universe, without the suffix.")],
+    home: HomeOption = None,
+    location: Annotated[
+        list[str] | None, typer.Option(help="A further folder the source reads, as name=folder; may be repeated.")
+    ] = None,
+    only_raw: Annotated[bool, typer.Option("--only-raw", help="Stop after the bars are in and cleaned.")] = False,
+) -> None:
+    """Fill a home from a folder of real data and materialise the whole graph on it."""
+    where = settings() if home is None else settings().model_copy(update={"home": home.resolve()})
+    locations = {"data": data, **_locations(location or [])}
+    for name, folder in locations.items():
+        if not folder.exists():
+            raise SettingsError(
+                f"the folder of the location {name!r} does not exist", where=str(folder), action="check the path"
+            )
+    declare_home(where.home, source, universe, locations, where.specs)
+    opened = open_home(where.home)
+    console = Console()
+    started = time.monotonic()
+    run_everything(opened, console, only=("securities", "ticker_graph") if only_raw else None)
+    where_to_look(opened, console, time.monotonic() - started)
+
+
+def declare_home(folder: Path, source: str, universe: str, locations: dict[str, Path], specs: Path) -> None:
+    """Write ``home.yaml``, or make sure that the one which is there says the same.
+
+    Raises
+    ------
+    HomeMixed
+        When the folder already holds another market.
+    """
+    from quant_platform.sources import open_source
+    from quant_platform.specification.loading import load_spec
+    from quant_platform.specification.sources import SourceSpec
+
+    resolved = {name: path.resolve() for name, path in locations.items()}
+    path = folder / "home.yaml"
+    if path.is_file():
+        present = load_spec(path, HomeSpec)
+        if (present.source, present.universe, dict(present.locations)) == (source, universe, resolved):
+            return
+        raise HomeMixed(
+            f"this home holds the source {present.source!r}, {source!r} was about to be imported into it",
+            where=str(path),
+            cause="a home holds one market, so that no number can mix two",
+            action="choose another folder with --home, or remove this one",
+        )
+    if (folder / "lake").is_dir():
+        raise HomeMixed(
+            "this home holds the simulated market",
+            where=str(folder),
+            action="choose another folder: quant import ... --home data-real",
+        )
+    opened = open_source(load_spec(specs / "sources" / f"{source}.yaml", SourceSpec), resolved)
+    first, last = opened.span()
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "source": source,
+        "universe": universe,
+        "locations": {name: str(location) for name, location in resolved.items()},
+        "first_session": first,
+        "last_session": last,
+    }
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def run_everything(home: Home, console: Console, only: Sequence[str] | None = None) -> None:
+    """Run the jobs of the graph in order, each with a progress line."""
+    from quant_platform.defs import jobs, runs
+
+    with runs.instance_of(home) as instance:
+        tickers, _ = runs.register_tickers(home, instance)
+        for launch in runs.everything(home):
+            if only is not None and launch.job not in only:
+                continue
+            keys = tuple(tickers) if launch.job == "ticker_graph" else launch.keys
+            chosen = runs.Launch(launch.job, keys)
+            tables = jobs.SELECTIONS[launch.job]
+            with watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(keys) or 1):
+                runs.execute(chosen, instance, in_process=launch.job not in jobs.TICKER_JOBS)
+    home.refresh_catalogue()
+
+
+def where_to_look(home: Home, console: Console, seconds: float) -> None:
+    """Print the tables with their rows, the report, and the commands to go on with."""
+    grid = Grid(title="SIMULATED market" if home.simulated else f"{home.spec.source} ({home.spec.universe})")
+    grid.add_column("table")
+    grid.add_column("partitions", justify="right")
+    grid.add_column("rows", justify="right")
+    for name, partitions, rows in home.table_sizes():
+        grid.add_row(name, f"{partitions:,}", f"{rows:,}")
+    console.print(grid)
+    pages = sorted((home.settings.home / "reports").rglob("*.html"))
+    shown = _shown(home.settings.home)
+    option = "" if shown == "data" else f" --home {shown}"
+    lines = [
+        f"made in {seconds:.0f} s on {date.today()}; everything is under {shown}/",
+        f"  report     {_shown(pages[-1]) if pages else 'none yet'}",
+        f"  tables     quant sql{option} \"select * from replay.hit_rate\"   (or: duckdb {_shown(home.settings.catalogue)})",
+        f"  assets     quant up{option}   then http://localhost:3000",
+        f"  health     quant lake check{option}",
+    ]
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def _shown(path: Path) -> str:
+    try:
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def _locations(pairs: Sequence[str]) -> dict[str, Path]:
+    found = {}
+    for pair in pairs:
+        name, separator, folder = pair.partition("=")
+        if not separator or not name or not folder:
+            raise typer.BadParameter(f"was {pair!r}, must be name=folder", param_hint="--location")
+        found[name] = Path(folder)
+    return found

@@ -1,0 +1,59 @@
+"""A progress line for a run: what is being made, how much of it, for how long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from quant_platform.contracts.tables import table
+
+
+@contextmanager
+def watching(console: Console, title: str, lake: Path, tables: Sequence[str], partitions: int) -> Iterator[None]:
+    """Show how many partition files of some tables a run has written, until the block ends.
+
+    The count is read off the folders, so it is right whichever process writes; what was current and is skipped does
+    not count.
+    """
+    started = time.time()
+    total = max(1, partitions) * len(tables)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("partition files"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(title, total=total)
+        stop = threading.Event()
+
+        def poll() -> None:
+            while not stop.wait(0.5):
+                progress.update(task, completed=min(total, _written(lake, tables, started)))
+
+        watcher = threading.Thread(target=poll, daemon=True)
+        watcher.start()
+        try:
+            yield
+            progress.update(task, completed=total, description=f"{title} [green]done")
+        finally:
+            stop.set()
+            watcher.join()
+
+
+def _written(lake: Path, tables: Sequence[str], since: float) -> int:
+    count = 0
+    for name in tables:
+        definition = table(name)
+        pattern = "/".join("*" for _ in definition.dimensions) + ("/" if definition.dimensions else "") + "*.parquet"
+        folder = lake / definition.database_schema / definition.relation
+        count += sum(path.stat().st_mtime >= since for path in folder.glob(pattern))
+    return count

@@ -1,0 +1,56 @@
+"""``quant run`` and ``quant up``: jobs from the shell, and Dagster's web server and daemon."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from quant_platform.cli.market import HomeOption, open_home, run_everything, where_to_look
+from quant_platform.cli.progress import watching
+
+
+def run(
+    job: Annotated[str, typer.Argument(help="A job, or the word everything.")] = "everything",
+    home: HomeOption = None,
+    first: Annotated[str | None, typer.Option("--from", help="First partition; the job's first when not given.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last partition; the job's last when not given.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Compute also what is current.")] = False,
+    in_process: Annotated[bool, typer.Option("--in-process", help="Do not start worker processes.")] = False,
+) -> None:
+    """Run a job over a range of its partitions; what is current is skipped, so a stopped run goes on where it was."""
+    import time
+
+    from quant_platform.defs import jobs, runs
+
+    opened, console = open_home(home), Console()
+    started = time.monotonic()
+    if job == "everything":
+        run_everything(opened, console)
+        where_to_look(opened, console, time.monotonic() - started)
+        return
+    with runs.instance_of(opened) as instance:
+        runs.register_tickers(opened, instance)
+        keys = runs.partition_range(opened, instance, job, first, last)
+        with watching(console, f"{job:<22}", opened.settings.lake, jobs.SELECTIONS[job], len(keys) or 1):
+            run_id = runs.execute(runs.Launch(job, keys), instance, refresh=refresh, in_process=in_process)
+    opened.refresh_catalogue()
+    console.print(f"{job}: {len(keys) or 1} partitions in {time.monotonic() - started:.0f} s, run {run_id}")
+
+
+def up(
+    home: HomeOption = None,
+    port: Annotated[int, typer.Option(help="Port of the web server.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address the web server listens on.")] = "127.0.0.1",
+) -> None:
+    """Start Dagster's web server and daemon on this home, until interrupted."""
+    from quant_platform.defs import runs
+
+    opened = open_home(home)
+    with runs.instance_of(opened) as instance:
+        runs.register_tickers(opened, instance)
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "quant_platform.defs.definitions", "-h", host, "-p", str(port)]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)

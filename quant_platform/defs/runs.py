@@ -1,0 +1,178 @@
+"""Running jobs from Python: the same jobs the UI runs, one after the other, in the order the data needs.
+
+:func:`everything` is the whole graph of a market. Each entry names a job and the partitions it covers; a job over many
+partitions is one run, so that Dagster's worker processes share it out.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from importlib import import_module
+from pathlib import Path
+
+import dagster as dg
+
+from quant_platform.contracts.errors import PlatformError
+from quant_platform.defs import jobs as catalogue
+from quant_platform.defs import partitions
+from quant_platform.defs.automation import last_session, range_tags
+from quant_platform.defs.home import Home
+from quant_platform.defs.ticker_assets import REFRESH_TAG
+
+LAUNCH_TAG = "quant/launch"
+_DEPLOYMENT = Path(__file__).resolve().parents[2] / "dagster.yaml"
+
+
+class RunFailed(PlatformError, RuntimeError):
+    """A Dagster run did not succeed."""
+
+    code = "run_failed"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One run: a job over consecutive partitions, or over none for an unpartitioned asset."""
+
+    job: str
+    keys: tuple[str, ...] = ()
+
+
+def everything(home: Home, *, live_sessions: int = 3) -> list[Launch]:
+    """Every job of the graph in the order the data needs, over the whole history of the market.
+
+    Parameters
+    ----------
+    home
+        The market.
+    live_sessions
+        Number of last sessions that are scanned.
+    """
+    last = last_session(home, date.today())
+    weeks = [key for key in partitions.weeks(home.spec).get_partition_keys() if key <= last.isoformat()]
+    days = [key for key in partitions.days(home.spec, home.universe.exchange).get_partition_keys() if key <= last.isoformat()]
+    return [
+        Launch("securities"),
+        Launch("ticker_graph", tuple(home.tickers())),
+        Launch("weekly_cross_section", tuple(weeks)),
+        Launch("factor_study", tuple(partitions.factors(home).get_partition_keys())),
+        Launch("sweep_study", tuple(partitions.sweeps(home).get_partition_keys())),
+        Launch("weekly_report", (weeks[-1],)),
+        Launch("live_scan", tuple(days[-live_sessions:])),
+    ]
+
+
+def prepare_instance_folder(home: Home) -> Path:
+    """Make ``<home>/dagster`` with the house's ``dagster.yaml``: the folder to use as DAGSTER_HOME."""
+    folder = home.settings.home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = _DEPLOYMENT if _DEPLOYMENT.is_file() else Path(__file__).resolve().parents[1] / "_deployment" / "dagster.yaml"
+    target = folder / "dagster.yaml"
+    if not target.is_file() or target.read_bytes() != source.read_bytes():
+        shutil.copyfile(source, target)
+    return folder
+
+
+@contextmanager
+def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
+    """Open the Dagster instance of a home; runs, events and logs live under it."""
+    folder = prepare_instance_folder(home)
+    os.environ["DAGSTER_HOME"] = str(folder)
+    os.environ["QUANT_HOME"] = str(home.settings.home)
+    os.environ["QUANT_SPECS"] = str(home.settings.specs)
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        yield instance
+
+
+def register_tickers(home: Home, instance: dg.DagsterInstance) -> tuple[list[str], list[str]]:
+    """Add a partition for every name of the universe that has none.
+
+    Returns
+    -------
+    (all, new)
+        All ticker partitions in the order Dagster keeps them, and the ones just added.
+    """
+    known = set(instance.get_dynamic_partitions(partitions.TICKER))
+    new = [ticker for ticker in home.tickers() if ticker not in known]
+    if new:
+        instance.add_dynamic_partitions(partitions.TICKER, new)
+    return list(instance.get_dynamic_partitions(partitions.TICKER)), new
+
+
+def resolved_job(name: str) -> dg.JobDefinition:
+    """Build the definitions of the home in the environment and take one job out: what a worker process calls."""
+    definitions = import_module("quant_platform.defs.definitions")
+    job: dg.JobDefinition = definitions.defs.resolve_job_def(name)
+    return job
+
+
+def execute(
+    launch: Launch,
+    instance: dg.DagsterInstance,
+    *,
+    refresh: bool = False,
+    in_process: bool = False,
+    watch: Callable[[str], None] | None = None,
+) -> str:
+    """Run one job to its end.
+
+    Parameters
+    ----------
+    launch
+        Job and partitions.
+    instance
+        Where the run is recorded.
+    refresh
+        Compute also what is current.
+    in_process
+        Run every step in this process instead of worker processes.
+    watch
+        Called with the value of the launch tag just before the run starts, for a progress display.
+
+    Returns
+    -------
+    str
+        The run id.
+
+    Raises
+    ------
+    RunFailed
+        Naming the step that failed and its error.
+    """
+    launch_id = uuid.uuid4().hex
+    tags = {LAUNCH_TAG: launch_id, **(range_tags(launch.keys) if launch.keys else {})}
+    if refresh:
+        tags[REFRESH_TAG] = "true"
+    config: dict[str, object] = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+    if in_process:
+        config["execution"] = {"config": {"in_process": {}}}
+    if watch is not None:
+        watch(launch_id)
+    job = dg.build_reconstructable_job("quant_platform.defs.runs", "resolved_job", (launch.job,))
+    with dg.execute_job(job, instance, run_config=config, tags=tags) as result:
+        if not result.success:
+            raise _failure(launch, result)
+        return str(result.run_id)
+
+
+def _failure(launch: Launch, result: dg.JobExecutionResult) -> RunFailed:
+    failed = [event for event in result.all_events if event.is_step_failure]
+    texts = []
+    for event in failed:
+        error = event.step_failure_data.error
+        cause = error
+        while cause is not None and cause.cause is not None:
+            cause = cause.cause
+        texts.append({event.step_key or "step": (cause.message if cause is not None else "").strip()})
+    return RunFailed(
+        f"the job {launch.job} did not succeed",
+        where=f"run {result.run_id}",
+        how_many=f"{len(failed)} step{'s' if len(failed) != 1 else ''} failed",
+        rows=texts,
+        action=f"mend the cause and start `quant run {launch.job}` again: what was made is kept and skipped",
+    )
