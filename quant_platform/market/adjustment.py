@@ -1,0 +1,150 @@
+"""Back-adjustment of prices for splits and cash dividends from the actions themselves.
+
+The factor of a session is the product over all later ex-dates of
+
+- split of ``v`` new shares per old: ``1 / v``,
+- cash dividend ``D`` with the close before the ex-date ``P``: ``1 - D / P``.
+
+Adjusted price = unadjusted price x factor, so the last session has factor 1 and the return over an ex-date is the
+total return ``P_ex x v / (P - D)`` of a holder who reinvests at the ex-date's prices.
+
+References
+----------
+CRSP, "Data Descriptions Guide: Stock Databases", section "Adjusted data" (factor to adjust price); Bodie, Kane, Marcus,
+"Investments", chapter 5 (total return over an ex-date).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from quant_platform.contracts.errors import SchemaViolation
+
+Floats = NDArray[np.float64]
+Days = NDArray[np.datetime64]
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """Factors per session, shape (n,).
+
+    ``total`` turns a delivered price into an adjusted one; ``to_unadjusted`` turns a delivered price into the price of
+    the day; ``shares`` turns a volume of the day into today's shares.
+    """
+
+    total: Floats
+    to_unadjusted: Floats
+    shares: Floats
+
+
+def adjustment_factors(sessions: Days, close: Floats, actions: pl.DataFrame, delivered: str) -> Adjustment:
+    """Factors that adjust delivered prices backwards from the last session.
+
+    Parameters
+    ----------
+    sessions
+        Sorted sessions, ``datetime64[D]``, shape (n,).
+    close
+        Delivered close per session in the listing currency, NaN where missing, shape (n,).
+    actions
+        ``raw.corporate_actions`` of one ticker. Ex-dates on or before the first, or after the last session do not
+        count towards ``total``; a dividend is cash per share as held before the ex-date.
+    delivered
+        What the vendor has adjusted already: ``none``, ``split`` or ``split_dividend``.
+
+    Raises
+    ------
+    SchemaViolation
+        When a split is not positive, or a dividend is negative or not below the close before its ex-date.
+
+    Notes
+    -----
+    **Timing.** Multiplicative: an action after session t scales the whole history before it by one number, so ratios
+    of adjusted prices at or before t, and everything computed from such ratios, do not change when it happens.
+
+    **Missing values.** A dividend takes the last close that exists before its ex-date; it has no effect where there is
+    none.
+    """
+    n = len(sessions)
+    ones = np.ones(n)
+    if delivered == "split_dividend" or n == 0 or actions.height == 0:
+        return Adjustment(ones, ones, ones)
+    splits = actions.filter(pl.col("kind").cast(pl.String) == "split")
+    dividends = actions.filter(pl.col("kind").cast(pl.String) == "cash_dividend")
+    _require(splits, pl.col("value") > 0, "a split ratio was not positive")
+    split_dates, split_values = _ordered(splits)
+    # What a price of each session must be divided by to speak in shares of after every split the vendor knows of.
+    every_later_split = _product_after(sessions, split_dates, 1.0 / split_values)
+    in_range = split_dates <= sessions[-1]
+    splits_so_far = _product_after(sessions, split_dates[in_range], 1.0 / split_values[in_range])
+    to_unadjusted = 1.0 / every_later_split if delivered == "split" else ones
+    by_dividends = _dividend_factor(sessions, close * to_unadjusted, dividends)
+    total = by_dividends if delivered == "split" else by_dividends * splits_so_far
+    shares = 1.0 / splits_so_far
+    return Adjustment(total, to_unadjusted, shares)
+
+
+def split_factor(sessions: Days, actions: pl.DataFrame, delivered: str) -> Floats:
+    """The part of the factor that needs no price, shape (n,): for rules that compare neighbouring raw closes."""
+    splits = actions.filter(pl.col("kind").cast(pl.String) == "split")
+    if delivered != "none" or splits.height == 0:
+        return np.ones(len(sessions))
+    _require(splits, pl.col("value") > 0, "a split ratio was not positive")
+    dates, values = _ordered(splits)
+    return _product_after(sessions, dates, 1.0 / values)
+
+
+def _dividend_factor(sessions: Days, unadjusted_close: Floats, dividends: pl.DataFrame) -> Floats:
+    if dividends.height == 0:
+        return np.ones(len(sessions))
+    dates, cash = _ordered(dividends)
+    position = np.searchsorted(sessions, dates)
+    valid = np.flatnonzero(np.isfinite(unadjusted_close))
+    before = np.searchsorted(valid, position) - 1
+    counts = (position < len(sessions)) & (before >= 0)
+    dates, cash, before = dates[counts], cash[counts], before[counts]
+    previous = unadjusted_close[valid[before]] if len(before) else np.empty(0)
+    wrong = (cash < 0) | (cash >= previous)
+    if wrong.any():
+        raise SchemaViolation(
+            "a cash dividend was negative or not below the close before its ex-date",
+            where="raw.corporate_actions, column value",
+            how_many=f"{int(wrong.sum())} of {len(cash)} dividends",
+            rows=[
+                {"ex_date": str(d), "value": float(c), "previous_close": float(p)}
+                for d, c, p in zip(dates[wrong], cash[wrong], previous[wrong], strict=True)
+            ],
+            cause="another currency or share count than the bars, or a wrong adjustment in the source spec",
+            action="correct the actions of this ticker, or the source spec's adjustment",
+        )
+    return _product_after(sessions, dates, 1.0 - cash / previous)
+
+
+def _product_after(sessions: Days, dates: Days, values: Floats) -> Floats:
+    """Product of the values whose date lies after each session."""
+    suffix = np.append(np.cumprod(values[::-1])[::-1], 1.0)
+    later: Floats = suffix[np.searchsorted(dates, sessions, side="right")]
+    return later
+
+
+def _ordered(actions: pl.DataFrame) -> tuple[Days, Floats]:
+    ordered = actions.sort("ex_date")
+    return (
+        ordered["ex_date"].to_numpy().astype("datetime64[D]"),
+        ordered["value"].to_numpy().astype(np.float64),
+    )
+
+
+def _require(actions: pl.DataFrame, good: pl.Expr, what: str) -> None:
+    wrong = actions.filter(~good)
+    if wrong.height:
+        raise SchemaViolation(
+            what,
+            where="raw.corporate_actions, column value",
+            how_many=f"{wrong.height} of {actions.height} rows",
+            rows=wrong.select("ticker", "ex_date", "value"),
+        )

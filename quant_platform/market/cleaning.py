@@ -1,0 +1,238 @@
+"""Raw bars of one ticker to clean bars and a quarantine, every row in exactly one of them.
+
+1. Each row is judged by the rules of ``specs/cleaning/equity.yaml`` in a fixed order; the first rule it breaks is its
+   reason (`rules.judge`).
+2. Rows that broke none become the bar of their session; there is one per session by then.
+3. Every session of the exchange between the ticker's first and last row gets a line; where it has no bar, prices are
+   NaN and the reason says whether the row is in quarantine or never came.
+4. Factors come from the actions and the clean closes (`adjustment.adjustment_factors`); prices are multiplied, volume
+   is divided by the split part.
+5. Rows are counted: delivered = clean + quarantined, or the ticker is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from quant_platform.contracts.errors import PlatformError, SchemaViolation
+from quant_platform.contracts.schemas.clean import CHECK_KINDS, MISSING_REASONS
+from quant_platform.market.adjustment import Adjustment, adjustment_factors, split_factor
+from quant_platform.market.rules import PRICES, RULES, Verdict, judge
+from quant_platform.specification.cleaning import CleaningSpec
+
+Floats = NDArray[np.float64]
+Days = NDArray[np.datetime64]
+
+_REASON = pl.Enum(MISSING_REASONS)
+_KIND = pl.Enum(CHECK_KINDS)
+_NUMBERS = (*PRICES, "volume", "close_unadjusted", "dollar_volume", "adjustment_factor")
+
+
+@dataclass(frozen=True)
+class CleanResult:
+    """What became of the raw rows of one ticker.
+
+    Attributes
+    ----------
+    bars
+        ``clean.equity_bars``.
+    quarantine
+        ``clean.equity_quarantine``.
+    counts
+        Rows per rule (zeros included), and under ``delivered``, ``clean``, ``missing_sessions`` and
+        ``volume_missing`` the totals.
+    """
+
+    bars: pl.DataFrame
+    quarantine: pl.DataFrame
+    counts: Mapping[str, int]
+
+
+def clean_bars(raw: pl.DataFrame, actions: pl.DataFrame, spec: CleaningSpec, sessions: Days) -> CleanResult:
+    """Judge, complete and adjust the bars of one ticker.
+
+    Parameters
+    ----------
+    raw
+        ``raw.equity_bars`` of one ticker, any order.
+    actions
+        ``raw.corporate_actions`` of the same ticker; may be empty.
+    spec
+        The rules.
+    sessions
+        Sorted sessions of the exchange, ``datetime64[D]`` (`calendar.session_array`), covering the rows.
+
+    Raises
+    ------
+    SchemaViolation
+        When the rows are of several tickers or adjustments, or an action is impossible.
+
+    Notes
+    -----
+    **Timing.** All rules but ``decimal_shift_row`` decide from rows up to the one judged; that one needs later rows
+    and says so in ``check_kind``.
+
+    **Missing values.** A session without a bar has NaN prices and volume and a reason. A volume of zero beside a price
+    range is a missing volume, NaN.
+
+    What it does not catch: a wrong price that is plausible, a split the vendor missed, a shifted last row.
+    """
+    days = np.asarray(sessions, dtype="datetime64[D]")
+    if raw.height == 0:
+        return CleanResult(_empty_bars(), _empty_quarantine(), _counts(np.empty(0, np.int8), 0, 0))
+    ticker, delivered = _one(raw, "ticker"), _one(raw, "adjustment")
+    rows = raw.sort("session", "source_row")
+    stamps = rows["session"].to_numpy().astype("datetime64[D]")
+    values = {name: rows[name].to_numpy().astype(np.float64) for name in (*PRICES, "volume")}
+    verdict = judge(stamps, values, split_factor(stamps, actions, delivered), spec, days)
+
+    good = verdict.rule < 0
+    grid = days[slice(*_span(stamps, days))]
+    bars = _bars(ticker, grid, stamps, values, good, actions, delivered)
+    quarantine = _quarantine(ticker, rows, verdict)
+
+    priced = int(bars["close"].is_not_nan().sum())
+    if priced + quarantine.height != raw.height:
+        raise PlatformError(
+            "raw rows were lost or doubled while cleaning",
+            where=f"ticker {ticker}",
+            how_many=f"{raw.height} delivered, {priced} clean, {quarantine.height} in quarantine",
+            action="report this as a defect, with the raw rows",
+        )
+    volume_missing = int((bars["close"].is_not_nan() & bars["volume"].is_nan()).sum())
+    return CleanResult(bars, quarantine, _counts(verdict.rule, bars.height - priced, volume_missing))
+
+
+def _one(raw: pl.DataFrame, column: str) -> str:
+    values = raw[column].unique()
+    if len(values) != 1:
+        raise SchemaViolation(
+            f"the rows have {len(values)} different values of {column}",
+            where=f"raw.equity_bars, column {column}",
+            rows=[{column: value} for value in values.head(5).to_list()],
+            action="clean one ticker at a time",
+        )
+    return str(values[0])
+
+
+def _span(stamps: Days, days: Days) -> tuple[int, int]:
+    inside = stamps[np.isin(stamps, days)]
+    if len(inside) == 0:
+        return 0, 0
+    first, last = np.searchsorted(days, [inside[0], inside[-1]])
+    return int(first), int(last) + 1
+
+
+def _bars(
+    ticker: str,
+    grid: Days,
+    stamps: Days,
+    values: Mapping[str, Floats],
+    good: NDArray[np.bool_],
+    actions: pl.DataFrame,
+    delivered: str,
+) -> pl.DataFrame:
+    at = np.searchsorted(grid, stamps[good])
+    placed = {name: np.full(len(grid), np.nan) for name in values}
+    for name, column in placed.items():
+        column[at] = values[name][good]
+    close = placed["close"]
+    unpriced = np.isnan(close)
+    no_volume = (placed["volume"] == 0) & (placed["high"] > placed["low"])
+    volume = np.where(no_volume, np.nan, placed["volume"])
+    factors: Adjustment = adjustment_factors(grid, close, actions, delivered)
+    judged = unpriced & np.isin(grid, stamps[~good])
+    # A vendor that adjusted for splits has adjusted volume too; one that adjusted for neither has adjusted nothing.
+    shares = factors.shares if delivered == "none" else np.ones(len(grid))
+    unadjusted_close = close * factors.to_unadjusted
+    unadjusted_volume = volume if delivered == "none" else volume / factors.to_unadjusted
+    frame = pl.DataFrame(
+        {
+            "session": grid,
+            **{name: placed[name] * factors.total for name in PRICES},
+            "volume": volume * shares,
+            "close_unadjusted": unadjusted_close,
+            "dollar_volume": unadjusted_close * unadjusted_volume,
+            "adjustment_factor": factors.total,
+            "unpriced": unpriced,
+            "judged": judged,
+        }
+    )
+    reason = (
+        pl.when("judged")
+        .then(pl.lit("quarantined", dtype=_REASON))
+        .when("unpriced")
+        .then(pl.lit("vendor_hole", dtype=_REASON))
+    )
+    return frame.select(
+        pl.lit(ticker).alias("ticker"),
+        "session",
+        *_NUMBERS,
+        reason.alias("missing_reason"),
+    )
+
+
+def _quarantine(ticker: str, rows: pl.DataFrame, verdict: Verdict) -> pl.DataFrame:
+    bad = np.flatnonzero(verdict.rule >= 0)
+    kept = rows[bad]
+    return pl.DataFrame(
+        {
+            "ticker": [ticker] * len(bad),
+            "source_row": kept["source_row"],
+            "session": kept["session"],
+            "rule": [RULES[k].name for k in verdict.rule[bad]],
+            "column": [verdict.columns[k] for k in verdict.column[bad]],
+            "observed": verdict.observed[bad],
+            "expected": verdict.expected[bad],
+            "check_kind": [RULES[k].check_kind for k in verdict.rule[bad]],
+            **{name: kept[name] for name in (*PRICES, "volume")},
+        },
+        schema=_quarantine_schema(),
+    ).with_columns(pl.col("expected").fill_nan(None))
+
+
+def _counts(rule: NDArray[np.int8], missing: int, volume_missing: int) -> dict[str, int]:
+    found = {each.name: int((rule == k).sum()) for k, each in enumerate(RULES)}
+    return {
+        **found,
+        "delivered": len(rule),
+        "clean": int((rule < 0).sum()),
+        "missing_sessions": missing,
+        "volume_missing": volume_missing,
+    }
+
+
+def _bars_schema() -> dict[str, pl.DataType | type[pl.DataType]]:
+    return {
+        "ticker": pl.String,
+        "session": pl.Date,
+        **dict.fromkeys(_NUMBERS, pl.Float64),
+        "missing_reason": _REASON,
+    }
+
+
+def _quarantine_schema() -> dict[str, pl.DataType | type[pl.DataType]]:
+    return {
+        "ticker": pl.String,
+        "source_row": pl.Int64,
+        "session": pl.Date,
+        "rule": pl.String,
+        "column": pl.String,
+        "observed": pl.Float64,
+        "expected": pl.Float64,
+        "check_kind": _KIND,
+        **dict.fromkeys((*PRICES, "volume"), pl.Float64),
+    }
+
+
+def _empty_bars() -> pl.DataFrame:
+    return pl.DataFrame(schema=_bars_schema())
+
+
+def _empty_quarantine() -> pl.DataFrame:
+    return pl.DataFrame(schema=_quarantine_schema())

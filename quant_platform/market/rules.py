@@ -1,0 +1,242 @@
+"""The rules a raw bar must pass, in the order in which they are tried.
+
+1. ``missing_value``: a price is absent (`_missing`).
+2. ``non_positive``: a price is not above zero or not finite, or the volume is negative (`_non_positive`).
+3. ``not_a_session``: the exchange does not trade on that day.
+4. ``duplicate_key``: another good row has the same session (`_duplicates`).
+5. ``decimal_shift``: some prices of the row stand at a power of ten from the others (`_shifted_fields`).
+6. ``ohlc_inconsistent``: high is not the highest, or low not the lowest price of the row (`_inconsistent`).
+7. ``no_trade``: no volume and one single price: a quote, not a trade.
+8. ``stale``: four prices and the volume repeat the row before.
+9. ``decimal_shift_row``: the close jumps by a power of ten and comes back within a few bars (`_shifted_rows`).
+
+No rule looks at the size of a return alone, so crashes stay: a 90 % fall that does not come back is not a shift, and
+one that does come back must do so within `revert_sessions` to within `revert_tolerance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant_platform.specification.cleaning import CleaningSpec, DecimalShiftRule
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Days = NDArray[np.datetime64]
+
+PRICES = ("open", "high", "low", "close")
+_COLUMNS = (*PRICES, "volume", "session")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Name of a rule, and whether it decides from rows up to the one judged."""
+
+    name: str
+    check_kind: Literal["causal", "repair_time"] = "causal"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("missing_value"),
+    Rule("non_positive"),
+    Rule("not_a_session"),
+    Rule("duplicate_key"),
+    Rule("decimal_shift"),
+    Rule("ohlc_inconsistent"),
+    Rule("no_trade"),
+    Rule("stale"),
+    Rule("decimal_shift_row", "repair_time"),
+)
+_NUMBER = {rule.name: k for k, rule in enumerate(RULES)}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Per row, shape (n,): index into `RULES` (-1 where it passed all), column judged, what stood, what was due."""
+
+    rule: NDArray[np.int8]
+    column: NDArray[np.int8]
+    observed: Floats
+    expected: Floats
+    columns: tuple[str, ...] = _COLUMNS
+
+
+def judge(stamps: Days, values: Mapping[str, Floats], splits: Floats, spec: CleaningSpec, sessions: Days) -> Verdict:
+    """Judge every row.
+
+    Parameters
+    ----------
+    stamps
+        Session of each row, sorted; equal ones in the order of the source. Shape (n,).
+    values
+        ``open, high, low, close, volume`` as delivered, NaN where absent.
+    splits
+        Factor per row that makes closes comparable over splits (`adjustment.split_factor`).
+    spec
+        The tolerances.
+    sessions
+        Sorted sessions of the exchange.
+    """
+    n = len(stamps)
+    prices = np.column_stack([values[name] for name in PRICES])
+    volume = values["volume"]
+    verdict = Verdict(np.full(n, -1, np.int8), np.zeros(n, np.int8), np.full(n, np.nan), np.full(n, np.nan))
+
+    _note(verdict, "missing_value", *_first(np.isnan(prices)), prices)
+    _non_positive(verdict, prices, volume)
+    _mark(verdict, "not_a_session", ~np.isin(stamps, sessions), "session", stamps.astype(np.int64).astype(float))
+    _duplicates(verdict, stamps, prices, volume, spec)
+    _shifted_fields(verdict, prices, splits, spec.decimal_shift)
+    _inconsistent(verdict, prices, spec.ohlc_inconsistent.relative_tolerance)
+    if spec.stale.no_trade:
+        quote = (volume == 0) & (prices[:, 1] == prices[:, 2])
+        _mark(verdict, "no_trade", quote, "volume", volume)
+    if spec.stale.repeated:
+        _stale(verdict, prices, volume)
+    _shifted_rows(verdict, prices[:, 3], splits, spec.decimal_shift)
+    return verdict
+
+
+def _first(bad: Flags) -> tuple[Flags, NDArray[np.int64]]:
+    any_bad: Flags = np.logical_or.reduce(bad, axis=1)
+    return any_bad, bad.argmax(axis=1).astype(np.int64)
+
+
+def _note(
+    verdict: Verdict, name: str, bad: Flags, column: NDArray[np.int64], prices: Floats, expected: Floats | None = None
+) -> None:
+    """Record a rule for the rows that are bad and still without a reason."""
+    new = bad & (verdict.rule < 0)
+    verdict.rule[new] = _NUMBER[name]
+    verdict.column[new] = column[new]
+    verdict.observed[new] = np.take_along_axis(prices, column[:, None], axis=1)[new, 0]
+    if expected is not None:
+        verdict.expected[new] = expected[new]
+
+
+def _mark(
+    verdict: Verdict, name: str, bad: Flags, column: str, observed: Floats, expected: Floats | None = None
+) -> None:
+    new = bad & (verdict.rule < 0)
+    verdict.rule[new] = _NUMBER[name]
+    verdict.column[new] = _COLUMNS.index(column)
+    verdict.observed[new] = observed[new]
+    if expected is not None:
+        verdict.expected[new] = expected[new]
+
+
+def _non_positive(verdict: Verdict, prices: Floats, volume: Floats) -> None:
+    _note(verdict, "non_positive", *_first(~(np.isfinite(prices) & (prices > 0))), prices)
+    _mark(verdict, "non_positive", volume < 0, "volume", volume)
+
+
+def _duplicates(verdict: Verdict, stamps: Days, prices: Floats, volume: Floats, spec: CleaningSpec) -> None:
+    alive = np.flatnonzero(verdict.rule < 0)
+    day = stamps[alive]
+    if len(day) < 2 or not (day[1:] == day[:-1]).any():
+        return
+    row = np.column_stack([prices, np.nan_to_num(volume, nan=-1.0)])
+    starts = np.flatnonzero(np.append(True, day[1:] != day[:-1]))
+    for group in np.split(alive, starts[1:]):
+        if len(group) == 1:
+            continue
+        same = bool((row[group] == row[group[0]]).all())
+        keep = spec.duplicate_key.conflicting
+        kept = group[0] if same or keep == "first" else group[-1] if keep == "last" else -1
+        reference = prices[kept, 3] if kept >= 0 else np.nan
+        for position in group[group != kept]:
+            verdict.rule[position] = _NUMBER["duplicate_key"]
+            verdict.column[position] = _COLUMNS.index("close")
+            verdict.observed[position] = prices[position, 3]
+            verdict.expected[position] = reference
+
+
+def _shifted_fields(verdict: Verdict, prices: Floats, splits: Floats, spec: DecimalShiftRule) -> None:
+    """Prices that, moved by a power of ten, fall among the other prices of their row.
+
+    The row's own range is the trigger; the last good close before it says which of its prices are the wrong ones. A
+    close below its row's high and above its low is never judged here: a fall by 90 % within one day looks the same
+    until the next session is known.
+    """
+    low, high = prices.min(axis=1), prices.max(axis=1)
+    alive = verdict.rule < 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        candidates = np.flatnonzero(alive & (high > spec.range_factor * low))
+    good = alive.copy()
+    good[candidates] = False
+    for t in candidates:
+        row = prices[t]
+        before = np.flatnonzero(good[:t])
+        reference = prices[before[-1], 3] * splits[before[-1]] / splits[t] if len(before) else float(np.median(row))
+        near = np.abs(np.log(row / reference)) < np.log(spec.range_factor)
+        moved = _moved_back(row, near, spec) if near.any() else np.full(4, np.nan)
+        shifted = ~near & np.isfinite(moved)
+        close_inside = row[2] <= row[3] <= row[1]
+        if shifted.any() and not (shifted[3] and close_inside):
+            k = int(np.flatnonzero(shifted)[0])
+            verdict.rule[t] = _NUMBER["decimal_shift"]
+            verdict.column[t] = k
+            verdict.observed[t] = row[k]
+            verdict.expected[t] = moved[k]
+        else:
+            good[t] = True
+
+
+def _moved_back(row: Floats, near: Flags, spec: DecimalShiftRule) -> Floats:
+    """Each far price at the power of ten that brings it among the near ones, NaN where none does."""
+    lowest = row[near].min() * (1 - spec.field_tolerance)
+    highest = row[near].max() * (1 + spec.field_tolerance)
+    powers = 10.0 ** np.concatenate([np.arange(1, spec.max_power + 1), -np.arange(1.0, spec.max_power + 1)])
+    tried = row[:, None] * powers
+    fits = (tried >= lowest) & (tried <= highest)
+    return np.where(fits.any(axis=1), tried[np.arange(4), fits.argmax(axis=1)], np.nan)
+
+
+def _inconsistent(verdict: Verdict, prices: Floats, tolerance: float) -> None:
+    opened, high, low, close = prices.T
+    top, bottom = np.maximum(opened, close), np.minimum(opened, close)
+    with np.errstate(invalid="ignore"):
+        above = np.maximum(top, low) > high * (1 + tolerance)
+        below = bottom < low * (1 - tolerance)
+    _mark(verdict, "ohlc_inconsistent", above, "high", high, np.maximum(top, low))
+    _mark(verdict, "ohlc_inconsistent", below, "low", low, bottom)
+
+
+def _stale(verdict: Verdict, prices: Floats, volume: Floats) -> None:
+    alive = np.flatnonzero(verdict.rule < 0)
+    row = np.column_stack([prices, volume])[alive]
+    repeated = np.append(False, (row[1:] == row[:-1]).all(axis=1)) & (row[:, 4] > 0)
+    bad = np.zeros(len(volume), bool)
+    bad[alive[repeated]] = True
+    _mark(verdict, "stale", bad, "close", prices[:, 3])
+
+
+def _shifted_rows(verdict: Verdict, close: Floats, splits: Floats, spec: DecimalShiftRule) -> None:
+    alive = np.flatnonzero(verdict.rule < 0)
+    comparable = close[alive] * splits[alive]
+    if len(alive) < 3:
+        return
+    jump = np.log10(comparable[1:] / comparable[:-1])
+    power = np.rint(jump)
+    suspicious = (power != 0) & (np.abs(power) <= spec.max_power) & (np.abs(jump - power) <= spec.close_tolerance)
+    done = -1
+    for start in np.flatnonzero(suspicious) + 1:
+        if start <= done:
+            continue
+        base = comparable[start - 1]
+        after = comparable[start + 1 : start + 1 + spec.revert_sessions]
+        back = np.flatnonzero(np.abs(np.log(after / base)) <= spec.revert_tolerance)
+        if len(back) == 0:
+            continue
+        end = int(start) + 1 + int(back[0])
+        rows = alive[start:end]
+        verdict.rule[rows] = _NUMBER["decimal_shift_row"]
+        verdict.column[rows] = _COLUMNS.index("close")
+        verdict.observed[rows] = close[rows]
+        verdict.expected[rows] = close[rows] / 10.0 ** power[start - 1]
+        done = int(end)

@@ -1,0 +1,56 @@
+"""The model of ``specs/cleaning/*.yaml``: which raw rows are kept out, and by how much they must be wrong."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from quant_platform.specification.loading import SpecModel
+
+
+class DuplicateRule(SpecModel):
+    """Two rows for one session."""
+
+    conflicting: Literal["none", "first", "last"] = Field(
+        description="Which of several rows with different values is kept; rows with equal values keep the first."
+    )
+
+
+class OhlcRule(SpecModel):
+    """High below, or low above, another price of the same row."""
+
+    relative_tolerance: float = Field(ge=0.0, le=0.1, description="Excess that rounding by the vendor may explain.")
+
+
+class DecimalShiftRule(SpecModel):
+    """A price that stands at a wrong power of ten."""
+
+    max_power: int = Field(ge=1, le=6, description="Largest number of places the point may have moved.")
+    range_factor: float = Field(gt=1.0, description="Highest over lowest price of a row from which it is looked at.")
+    field_tolerance: float = Field(
+        gt=0.0, lt=0.5, description="How far a moved-back price may lie outside the other prices of its row."
+    )
+    close_tolerance: float = Field(
+        gt=0.0, lt=0.5, description="How far close over previous close may lie from a power of ten, as log10."
+    )
+    revert_tolerance: float = Field(
+        gt=0.0, lt=1.0, description="How close the later close must come to the one before the jump, as |log ratio|."
+    )
+    revert_sessions: int = Field(ge=1, le=20, description="Bars within which a shifted close must have reverted.")
+
+
+class StaleRule(SpecModel):
+    """A row that repeats the session before it, or that quotes without a trade."""
+
+    repeated: bool = Field(description="Keep out rows whose four prices and volume equal those of the row before.")
+    no_trade: bool = Field(description="Keep out rows with zero volume and one single price.")
+
+
+class CleaningSpec(SpecModel):
+    """``specs/cleaning/equity.yaml``. Missing values, non-positive prices and non-sessions need no number."""
+
+    duplicate_key: DuplicateRule
+    ohlc_inconsistent: OhlcRule
+    decimal_shift: DecimalShiftRule
+    stale: StaleRule
