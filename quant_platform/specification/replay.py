@@ -1,0 +1,78 @@
+"""The specs of the replay: how a setup is traded and judged, and the sweeps (``specs/replay``, ``specs/sweeps``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from quant_platform.contracts.errors import SpecError
+from quant_platform.specification.activation import ActivationSpec
+from quant_platform.specification.loading import SpecModel, load_spec
+
+SweepParameter = Literal[
+    "min_target_probability", "min_expected_value", "min_momentum_percentile", "min_rr", "min_confidence"
+]
+
+
+class BootstrapSpec(SpecModel):
+    """Resampling of whole weeks."""
+
+    replications: int = Field(ge=99)
+    confidence: float = Field(gt=0.0, lt=1.0)
+
+
+class CalibrationSpec(SpecModel):
+    """Reliability bins and the walk-forward of the proposed recalibration."""
+
+    bins: int = Field(ge=2)
+    minimum_train_weeks: int = Field(ge=2)
+    folds: int = Field(ge=1)
+
+
+class ReplaySpec(SpecModel):
+    """How a setup becomes an outcome.
+
+    ``entry`` has one value today; it stands in the spec so that a result says what it assumed.
+    """
+
+    entry: Literal["next_open"]
+    horizon_sessions: int = Field(ge=1)
+    cost_bps: float = Field(ge=0.0)
+    delisted_after_sessions: int = Field(ge=1)
+    bootstrap: BootstrapSpec
+    calibration: CalibrationSpec
+
+
+class SweepSpec(SpecModel):
+    """One threshold of the gate moved over a grid; null in the grid stands for off."""
+
+    parameter: SweepParameter
+    thresholds: tuple[float | None, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> SweepSpec:
+        if len(set(self.thresholds)) != len(self.thresholds):
+            raise ValueError("a threshold stands twice in the grid")
+        return self
+
+    def grid(self, activation: ActivationSpec) -> tuple[float | None, ...]:
+        """The thresholds with the one in force added where the file does not list it, in the file's order."""
+        current = getattr(activation, self.parameter)
+        return self.thresholds if current in self.thresholds else (*self.thresholds, current)
+
+
+def load_sweeps(folder: Path) -> Mapping[str, SweepSpec]:
+    """Every sweep of a folder by the name of its file.
+
+    Raises
+    ------
+    SpecError
+        When a file is invalid, or the folder holds none.
+    """
+    found = {path.stem: load_spec(path, SweepSpec) for path in sorted(folder.glob("*.yaml"))}
+    if not found:
+        raise SpecError("no sweep is declared", where=str(folder), action="add one YAML file per sweep")
+    return found
