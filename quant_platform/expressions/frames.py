@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,9 @@ from quant_platform.expressions.nodes import Kind
 from quant_platform.expressions.plan import Plan
 
 
-def evaluate_frame(plan: Plan, frame: pl.DataFrame) -> tuple[pl.DataFrame, Mapping[str, tuple[str, ...]]]:
+def evaluate_frame(
+    plan: Plan, frame: pl.DataFrame, wanted: Collection[str] | None = None
+) -> tuple[pl.DataFrame, Mapping[str, tuple[str, ...]]]:
     """Run a plan over the bars of one instrument, sorted by time.
 
     Parameters
@@ -22,6 +24,8 @@ def evaluate_frame(plan: Plan, frame: pl.DataFrame) -> tuple[pl.DataFrame, Mappi
         Compiled expressions.
     frame
         One row per bar of the grid, oldest first. A null number is missing, a null condition is false.
+    wanted
+        Names of the outputs to compute; all when None.
 
     Returns
     -------
@@ -35,13 +39,12 @@ def evaluate_frame(plan: Plan, frame: pl.DataFrame) -> tuple[pl.DataFrame, Mappi
     SchemaViolation
         A column has a type the plan cannot use.
     """
-    needed = frozenset[str]().union(*plan.columns.values()) & set(frame.columns)
+    outputs = list(plan.outputs) if wanted is None else list(wanted)
+    needed = frozenset[str]().union(*(plan.columns[name] for name in outputs)) & set(frame.columns)
     # An unnamed column carries the number of rows when no other one is needed.
     arrays = {"": np.empty(frame.height), **{name: _array(frame[name], plan.kinds[name]) for name in sorted(needed)}}
-    evaluation = plan.run(arrays)
-    series = [
-        _series(name, root.kind, evaluation.values.get(name), frame.height) for name, root in plan.outputs.items()
-    ]
+    evaluation = plan.run(arrays, outputs)
+    series = [_series(name, plan.outputs[name].kind, evaluation.values.get(name), frame.height) for name in outputs]
     return pl.DataFrame(series), evaluation.not_available
 
 

@@ -192,8 +192,3 @@ def apply(operation: str, inputs: Sequence[Value], literals: Sequence[Literal]) 
         Windows, lags and probabilities.
     """
     return _OPERATIONS[operation](*inputs, *literals)
-
-
-def is_declared(operation: str) -> bool:
-    """Whether an operation has an implementation."""
-    return operation in _OPERATIONS

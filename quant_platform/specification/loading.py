@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -140,6 +140,9 @@ def _valid_keys(model: type[BaseModel], location: Location) -> list[str]:
             if found is None:
                 return []
             current = found.annotation
+            # The next part of the location is the key of a mapping or the position in a list, not a field.
+            if get_origin(current) in (dict, list, tuple):
+                continue
         current = _model_inside(current)
         if current is None:
             return []

@@ -1,0 +1,1 @@
+"""Feature tables: named expressions over the bars of one instrument."""
