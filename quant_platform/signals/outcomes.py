@@ -87,13 +87,13 @@ def follow(
        or target: ``no_entry``.
     2. Each later bar: an open at or beyond stop or target exits there, at the open. Then the stop, then the target,
        each at its price: a bar that holds both is a stop. The entry bar is judged from the second rule on.
-    3. After ``horizon_sessions`` sessions, the entry session the first of them: ``timeout`` at the close of the last bar
+    3. After ``horizon_sessions`` sessions, the entry session the first: ``timeout`` at the close of the last bar
        inside. Sessions without a bar count, and nothing trades on them.
     4. A ticker whose bars end inside the horizon is ``delisted`` once ``delisted_after_sessions`` market sessions have
        passed since; before that, as while the horizon has not passed, the trade is ``pending``.
 
     R is the planned risk |entry_reference - stop|, not the distance from the entry: a fair price then has expectation
-    zero whatever the overnight gap. **Timing.** ``resolved_at`` is the session at whose close the outcome is known: that
+    zero whatever the overnight gap. **Timing.** ``resolved_at`` is the session whose close settles the outcome: that
     of the exit, or the last of the horizon for a time-out, or the one on which a delisting counts as such.
     """
     results, states = kernel.replay_setups(
