@@ -62,7 +62,9 @@ def sql(
         for name in rows.columns:
             grid.add_column(name, justify="right" if rows[name].dtype.is_numeric() else "left")
         for row in rows.head(limit).iter_rows():
-            grid.add_row(*("" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+            grid.add_row(
+                *("" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value) for value in row)
+            )
         Console().print(grid)
         if rows.height > limit:
             print(f"{rows.height - limit:,} more rows; --limit or --output csv shows them")
@@ -76,7 +78,10 @@ def doctor(home: HomeOption = None) -> None:
     findings: list[tuple[bool, str]] = [
         (sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"),
         ((os.cpu_count() or 1) >= 1, f"{os.cpu_count()} cores: {worker_count()} worker processes"),
-        (can_fork(), "worker processes come from a fork server" if can_fork() else "no fork here: work runs in one process"),
+        (
+            can_fork(),
+            "worker processes come from a fork server" if can_fork() else "no fork here: work runs in one process",
+        ),
         _writable(opened.settings.home),
         _free_space(opened.settings.home),
     ]
@@ -86,7 +91,9 @@ def doctor(home: HomeOption = None) -> None:
     except PlatformError as error:
         findings.append((False, str(error)))
     catalogue = opened.settings.catalogue
-    findings.append((catalogue.is_file(), f"catalogue {catalogue}" + ("" if catalogue.is_file() else " does not exist yet")))
+    findings.append(
+        (catalogue.is_file(), f"catalogue {catalogue}" + ("" if catalogue.is_file() else " does not exist yet"))
+    )
     for good, text in findings:
         console.print(("[green]ok  [/green]" if good else "[red]look[/red]"), text, highlight=False, soft_wrap=True)
     if not all(good for good, _ in findings):

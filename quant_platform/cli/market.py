@@ -21,7 +21,8 @@ from quant_platform.specification.home import HomeSpec
 from quant_platform.specification.settings import settings
 
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="Folder of the market; QUANT_HOME or ./data when not given.", file_okay=False)
+    Path | None,
+    typer.Option("--home", help="Folder of the market; QUANT_HOME or ./data when not given.", file_okay=False),
 ]
 
 
@@ -148,7 +149,7 @@ def where_to_look(home: Home, console: Console, seconds: float) -> None:
     lines = [
         f"made in {seconds:.0f} s on {date.today()}; everything is under {shown}/",
         f"  report     {_shown(pages[-1]) if pages else 'none yet'}",
-        f"  tables     quant sql{option} \"select * from replay.hit_rate\"   (or: duckdb {_shown(home.settings.catalogue)})",
+        f'  tables     quant sql{option} "select * from replay.hit_rate"   (or: duckdb {_shown(home.settings.catalogue)})',
         f"  assets     quant up{option}   then http://localhost:3000",
         f"  health     quant lake check{option}",
     ]

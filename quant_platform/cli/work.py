@@ -16,7 +16,9 @@ from quant_platform.cli.progress import watching
 def run(
     job: Annotated[str, typer.Argument(help="A job, or the word everything.")] = "everything",
     home: HomeOption = None,
-    first: Annotated[str | None, typer.Option("--from", help="First partition; the job's first when not given.")] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="First partition; the job's first when not given.")
+    ] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last partition; the job's last when not given.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Compute also what is current.")] = False,
     in_process: Annotated[bool, typer.Option("--in-process", help="Do not start worker processes.")] = False,
@@ -52,5 +54,16 @@ def up(
     opened = open_home(home)
     with runs.instance_of(opened) as instance:
         runs.register_tickers(opened, instance)
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "quant_platform.defs.definitions", "-h", host, "-p", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "quant_platform.defs.definitions",
+        "-h",
+        host,
+        "-p",
+        str(port),
+    ]
     raise typer.Exit(subprocess.run(command, check=False).returncode)

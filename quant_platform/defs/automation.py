@@ -28,7 +28,9 @@ def last_session(home: Home, today: date) -> date:
     return sessions(home.universe.exchange, limit - timedelta(days=14), limit)[-1]
 
 
-def follow_up(job: str, home: Home, today: date, factor_keys: Sequence[str], sweep_keys: Sequence[str]) -> dict[str, str]:
+def follow_up(
+    job: str, home: Home, today: date, factor_keys: Sequence[str], sweep_keys: Sequence[str]
+) -> dict[str, str]:
     """Tags of a follower's run: the partitions it must cover."""
     day = last_session(home, today)
     if job in catalogue.WEEK_JOBS:
@@ -55,7 +57,9 @@ def build_schedules(home: Home, jobs: dict[str, dg.UnresolvedAssetJobDefinition]
         def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
             keys = context.instance.get_dynamic_partitions(partitions.TICKER)
             if not keys:
-                yield dg.SkipReason("the universe has no ticker partition yet; turn on universe_sensor or run `quant run`")
+                yield dg.SkipReason(
+                    "the universe has no ticker partition yet; turn on universe_sensor or run `quant run`"
+                )
                 return
             stamp = context.scheduled_execution_time.isoformat()
             yield dg.RunRequest(run_key=f"{name}/{stamp}", tags=range_tags(keys))

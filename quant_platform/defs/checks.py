@@ -47,7 +47,9 @@ def run_keys(context: dg.AssetCheckExecutionContext, home: Home, name: str) -> l
         return list(present)
     if definition.dimensions == ("ticker",):
         order = list(context.instance.get_dynamic_partitions("ticker"))
-        chosen = set(order[order.index(start) : order.index(end) + 1]) if start in order and end in order else set(order)
+        chosen = (
+            set(order[order.index(start) : order.index(end) + 1]) if start in order and end in order else set(order)
+        )
         return [key for key in present if key in chosen]
     return [key for key in present if start <= key <= end or definition.dimensions[0] in ("factor", "sweep")]
 
@@ -58,7 +60,9 @@ def _integrity(definition: Table) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(
         name=f"{definition.name.replace('.', '_')}__integrity",
         specs=[
-            dg.AssetCheckSpec("schema", asset=asset, blocking=True, description="Columns, types and value ranges hold."),
+            dg.AssetCheckSpec(
+                "schema", asset=asset, blocking=True, description="Columns, types and value ranges hold."
+            ),
             dg.AssetCheckSpec("key_unique", asset=asset, blocking=True, description="No primary key occurs twice."),
         ],
     )
@@ -94,7 +98,10 @@ def _prices() -> dg.AssetChecksDefinition:
         name="clean_equity_bars__prices",
         specs=[
             dg.AssetCheckSpec(
-                "price_sanity", asset=asset, blocking=True, description="Prices are positive and low <= open, close <= high."
+                "price_sanity",
+                asset=asset,
+                blocking=True,
+                description="Prices are positive and low <= open, close <= high.",
             ),
             dg.AssetCheckSpec(
                 "missing_has_reason", asset=asset, blocking=True, description="A session without prices says why."
@@ -115,7 +122,9 @@ def _prices() -> dg.AssetChecksDefinition:
         yield dg.AssetCheckResult(
             passed=broken.is_empty(), check_name="price_sanity", asset_key=asset, metadata=_rows(broken)
         )
-        silent = frame.filter((pl.col("close").is_nan() | pl.col("close").is_null()) & pl.col("missing_reason").is_null())
+        silent = frame.filter(
+            (pl.col("close").is_nan() | pl.col("close").is_null()) & pl.col("missing_reason").is_null()
+        )
         yield dg.AssetCheckResult(
             passed=silent.is_empty(), check_name="missing_has_reason", asset_key=asset, metadata=_rows(silent)
         )
@@ -137,7 +146,9 @@ def _coverage() -> dg.AssetChecksDefinition:
         opened = home.open()
         rules: ChecksSpec = opened.load("checks.yaml", ChecksSpec)
         frame = opened.lake.read(
-            "clean.equity_bars", run_keys(context, opened, "clean.equity_bars"), columns=["ticker", "session", "missing_reason"]
+            "clean.equity_bars",
+            run_keys(context, opened, "clean.equity_bars"),
+            columns=["ticker", "session", "missing_reason"],
         )
         missing = frame.filter(pl.col("missing_reason").is_not_null()).height
         share = missing / frame.height if frame.height else 0.0
@@ -167,7 +178,11 @@ def _quarantine_rate() -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(
         name="clean_equity_quarantine__rate",
-        specs=[dg.AssetCheckSpec("quarantine_rate", asset=asset, description="Few raw rows were kept out of the clean bars.")],
+        specs=[
+            dg.AssetCheckSpec(
+                "quarantine_rate", asset=asset, description="Few raw rows were kept out of the clean bars."
+            )
+        ],
     )
     def rate(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
         opened = home.open()

@@ -7,9 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from quant_platform.lake import Lake
+from quant_platform.contracts.tables import TABLES
+from quant_platform.lake import CatalogueKeeper, Lake
 from quant_platform.sources import Source, open_source
 from quant_platform.specification.home import HomeSpec, SchedulesSpec, UniverseSpec
+from quant_platform.specification.lake import lake_spec
 from quant_platform.specification.loading import SpecModel, load_spec
 from quant_platform.specification.ontology import Ontology, ontology
 from quant_platform.specification.settings import Settings, settings
@@ -73,7 +75,7 @@ class Home:
     @property
     def simulated(self) -> bool:
         """Whether every number of this home must say SIMULATED."""
-        return self.source_spec.kind == "simulated"
+        return self.source_spec.simulated is not None
 
     def load(self, name: str, model: type[M]) -> M:
         """Read a spec file below the specs folder."""
@@ -82,6 +84,20 @@ class Home:
     def ontology(self, names: Iterable[str]) -> Ontology:
         """Hash some spec files."""
         return ontology(self.specs, tuple(names))
+
+    def refresh_catalogue(self, *, force: bool = True) -> None:
+        """Rebuild the DuckDB catalogue; not forced, at most once per debounce interval of ``specs/lake.yaml``."""
+        keeper = CatalogueKeeper(self.lake, self.settings.catalogue, debounce=lake_spec(self.specs).debounce)
+        keeper.refresh(force=force)
+
+    def table_sizes(self) -> list[tuple[str, int, int]]:
+        """Name, partitions and rows of every table that has any."""
+        sizes = []
+        for name in TABLES:
+            versions = [self.lake.current(name, key) for key in self.lake.partitions(name)]
+            if versions:
+                sizes.append((name, len(versions), sum(version.rows for version in versions if version is not None)))
+        return sizes
 
     def tickers(self) -> list[str]:
         """Every ticker of the universe, sorted."""

@@ -7,7 +7,9 @@ from datetime import date, timedelta
 import dagster as dg
 
 from quant_platform.defs.home import Home
+from quant_platform.features.equity import factor_names
 from quant_platform.market.calendar import sessions
+from quant_platform.specification.features import load_equity_features
 from quant_platform.specification.home import HomeSpec
 
 TICKER = "ticker"
@@ -49,10 +51,7 @@ def days(spec: HomeSpec, exchange: str) -> dg.TimeWindowPartitionsDefinition:
 
 def factors(home: Home) -> dg.StaticPartitionsDefinition:
     """One partition per factor in the feature specs: a new factor file is a new partition."""
-    from quant_platform.features.equity import factor_names
-    from quant_platform.specification.features import load_feature_specs
-
-    return dg.StaticPartitionsDefinition(list(factor_names(load_feature_specs(home.specs))))
+    return dg.StaticPartitionsDefinition(factor_names(load_equity_features(home.specs)))
 
 
 def sweeps(home: Home) -> dg.StaticPartitionsDefinition:

@@ -15,7 +15,7 @@ from quant_platform.contracts.errors import PartitionMissing
 from quant_platform.contracts.tables import Table, table
 from quant_platform.defs.home import Home
 from quant_platform.defs.metadata import table_metadata
-from quant_platform.lake import CatalogueKeeper, Provenance
+from quant_platform.lake import Provenance
 from quant_platform.specification.settings import Settings
 
 SOURCES_TAG = "quant/specs"
@@ -33,10 +33,7 @@ class HomeResource(dg.ConfigurableResource):
 
     def refresh_catalogue(self, *, force: bool = False) -> None:
         """Rebuild the DuckDB catalogue, at most once per debounce interval unless forced."""
-        opened = self.open()
-        CatalogueKeeper(
-            opened.lake, opened.settings.catalogue, debounce_seconds=opened.schedules.catalogue_debounce_seconds
-        ).refresh(force=force)
+        self.open().refresh_catalogue(force=force)
 
 
 class LakeIOManager(dg.ConfigurableIOManager):

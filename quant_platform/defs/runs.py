@@ -55,7 +55,11 @@ def everything(home: Home, *, live_sessions: int = 3) -> list[Launch]:
     """
     last = last_session(home, date.today())
     weeks = [key for key in partitions.weeks(home.spec).get_partition_keys() if key <= last.isoformat()]
-    days = [key for key in partitions.days(home.spec, home.universe.exchange).get_partition_keys() if key <= last.isoformat()]
+    days = [
+        key
+        for key in partitions.days(home.spec, home.universe.exchange).get_partition_keys()
+        if key <= last.isoformat()
+    ]
     return [
         Launch("securities"),
         Launch("ticker_graph", tuple(home.tickers())),
@@ -71,7 +75,9 @@ def prepare_instance_folder(home: Home) -> Path:
     """Make ``<home>/dagster`` with the house's ``dagster.yaml``: the folder to use as DAGSTER_HOME."""
     folder = home.settings.home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    source = _DEPLOYMENT if _DEPLOYMENT.is_file() else Path(__file__).resolve().parents[1] / "_deployment" / "dagster.yaml"
+    source = (
+        _DEPLOYMENT if _DEPLOYMENT.is_file() else Path(__file__).resolve().parents[1] / "_deployment" / "dagster.yaml"
+    )
     target = folder / "dagster.yaml"
     if not target.is_file() or target.read_bytes() != source.read_bytes():
         shutil.copyfile(source, target)

@@ -14,11 +14,11 @@ The bits of a partition depend on its inputs only, never on the chunk it was com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import polars as pl
 
@@ -26,9 +26,18 @@ from quant_platform.contracts.errors import PlatformError
 from quant_platform.contracts.tables import table
 from quant_platform.defs.home import Home
 from quant_platform.lake import Provenance
+from quant_platform.specification.ontology import spec_hash
 
-Frames = Mapping[str, pl.DataFrame]
 _PACKAGE = Path(__file__).resolve().parents[1]
+Frames = Mapping[str, pl.DataFrame]
+
+
+class Compute(Protocol):
+    """What a stage does for one ticker."""
+
+    def __call__(self, home: Home, ticker: str, /, *, refresh: bool) -> Frames:
+        """Make one frame per output table; ``refresh`` asks a source for everything again."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class Stage:
 
     name: str
     outputs: tuple[str, ...]
-    compute: Callable[[Home, str], Frames]
+    compute: Compute
     inputs: tuple[str, ...] = ()
     shared_inputs: tuple[str, ...] = ()
     rooms: tuple[str, ...] = ()
@@ -62,7 +71,8 @@ class Stage:
 
     def code_version(self, home: Home) -> str:
         """Hash of the code and the specs that decide the result, 16 hexadecimal digits."""
-        content = code_hash(self.rooms) + home.ontology(self.specs).hash
+        market = [home.universe.exchange, home.spec.first_session, home.spec.last_session]
+        content = code_hash(self.rooms) + home.ontology(self.specs).hash + spec_hash(market)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -119,7 +129,7 @@ def run_stage(stage: Stage, home: Home, keys: Sequence[str], *, run_id: str, ref
             done.append(Done(key, "current", _row_counts(stage, home, key)))
             continue
         try:
-            frames = stage.compute(home, key)
+            frames = stage.compute(home, key, refresh=refresh)
             if stage.always and all(_unchanged(home, name, key, frames[name]) for name in stage.outputs):
                 done.append(Done(key, "current", {name: frames[name].height for name in stage.outputs}))
                 continue

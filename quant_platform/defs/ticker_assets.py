@@ -146,7 +146,8 @@ def ticker_asset(
 
     freshness = (
         dg.FreshnessPolicy.time_window(
-            fail_window=timedelta(days=4 * schedules.freshness_days), warn_window=timedelta(days=schedules.freshness_days)
+            fail_window=timedelta(days=4 * schedules.freshness_days),
+            warn_window=timedelta(days=schedules.freshness_days),
         )
         if open_ended
         else None
@@ -250,7 +251,9 @@ def _failure(stage: Stage, failed: Sequence[Mapping[str, Any]], total: int) -> P
 def _lineage(lineage: Mapping[str, Sequence[tuple[str, str]]]) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {
-            column: [dg.TableColumnDep(asset_key=dg.AssetKey(source.split(".")), column_name=name) for source, name in deps]
+            column: [
+                dg.TableColumnDep(asset_key=dg.AssetKey(source.split(".")), column_name=name) for source, name in deps
+            ]
             for column, deps in lineage.items()
         }
     )

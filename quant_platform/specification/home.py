@@ -17,10 +17,13 @@ class HomeSpec(SpecModel):
     source: str = Field(description="Name of a file in specs/sources, without the suffix.")
     universe: str = Field(description="Name of a file in specs/universe, without the suffix.")
     locations: dict[str, Path] = Field(
-        default_factory=dict, description="Folders the source reads: data, and for some layouts actions or fundamentals."
+        default_factory=dict,
+        description="Folders the source reads: data, and for some layouts actions or fundamentals.",
     )
     first_session: date = Field(description="First session that week and day partitions start from.")
-    last_session: date | None = Field(default=None, description="Last session of a market that has ended; null while it goes on.")
+    last_session: date | None = Field(
+        default=None, description="Last session of a market that has ended; null while it goes on."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> HomeSpec:
@@ -38,7 +41,9 @@ class UniverseSpec(SpecModel):
     tickers: Literal["source"] | list[str] = Field(
         description="A list, or the word source: every ticker the source knows becomes a partition."
     )
-    ohlcv_history_days: int = Field(default=1825, ge=1, description="Calendar days fetched for a new ticker where the source is open-ended.")
+    ohlcv_history_days: int = Field(
+        default=1825, ge=1, description="Calendar days fetched for a new ticker where the source is open-ended."
+    )
 
 
 class ScheduleSpec(SpecModel):
@@ -59,4 +64,3 @@ class SchedulesSpec(SpecModel):
     retry_max: int = Field(ge=0, description="Retries of a step that reads a source.")
     retry_delay_seconds: float = Field(ge=0, description="Delay before the first retry; doubles with each.")
     freshness_days: int = Field(ge=1, description="A table of an open-ended market warns when it is older than this.")
-    catalogue_debounce_seconds: float = Field(ge=0, description="The catalogue is rebuilt at most this often while a run writes.")

@@ -1,0 +1,107 @@
+"""Everything Dagster loads: the one place where assets, checks, jobs, schedules, sensors and resources meet."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from quant_platform.contracts.tables import TABLES
+from quant_platform.defs import partitions
+from quant_platform.defs.automation import build_schedules, build_sensors
+from quant_platform.defs.checks import build_checks
+from quant_platform.defs.equity_assets import build_frame_assets
+from quant_platform.defs.equity_stages import CANDIDATES, CLEAN, FEATURES, RAW_FUNDAMENTALS, RAW_MARKET
+from quant_platform.defs.home import Home
+from quant_platform.defs.jobs import build_jobs
+from quant_platform.defs.resources import HomeResource, LakeIOManager
+from quant_platform.defs.ticker_assets import can_fork, ticker_asset, worker_count
+from quant_platform.specification.features import load_equity_features
+
+
+def build_definitions(home: Home) -> dg.Definitions:
+    """Make the definitions of one home; its specs decide partitions, schedules and code versions."""
+    open_ended = home.spec.last_session is None
+    factor_partitions, sweep_partitions = partitions.factors(home), partitions.sweeps(home)
+    described = {name: feature.description for name, feature in load_equity_features(home.specs).features.items()}
+    common = {"schedules": home.schedules, "open_ended": open_ended}
+    ticker_assets = [
+        ticker_asset(
+            RAW_MARKET,
+            group="raw",
+            kinds={home.spec.source, "parquet"},
+            code_version=RAW_MARKET.code_version(home),
+            from_source=True,
+            **common,
+        ),
+        ticker_asset(
+            RAW_FUNDAMENTALS,
+            group="raw",
+            kinds={home.spec.source, "parquet"},
+            code_version=RAW_FUNDAMENTALS.code_version(home),
+            from_source=True,
+            **common,
+        ),
+        ticker_asset(
+            CLEAN,
+            group="clean",
+            kinds={"numpy", "parquet"},
+            code_version=CLEAN.code_version(home),
+            lineage={
+                column: [("raw.equity_bars", column), ("raw.corporate_actions", "value")]
+                for column in ("open", "high", "low", "close", "volume")
+            },
+            **common,
+        ),
+        ticker_asset(
+            FEATURES,
+            group="features",
+            kinds={"numba", "parquet"},
+            code_version=FEATURES.code_version(home),
+            extra_columns=described,
+            **common,
+        ),
+        ticker_asset(
+            CANDIDATES,
+            group="replay",
+            kinds={"numba", "parquet"},
+            code_version=CANDIDATES.code_version(home),
+            **common,
+        ),
+    ]
+    frame_assets = build_frame_assets(home, factor_partitions, sweep_partitions)
+    jobs = build_jobs()
+    return dg.Definitions(
+        assets=[*ticker_assets, *frame_assets],
+        asset_checks=build_checks(list(TABLES)),
+        jobs=list(jobs.values()),
+        schedules=build_schedules(home, jobs),
+        sensors=build_sensors(
+            home, jobs, factor_partitions.get_partition_keys(), sweep_partitions.get_partition_keys()
+        ),
+        resources=build_resources(home),
+        executor=build_executor(),
+    )
+
+
+def build_resources(home: Home) -> dict[str, object]:
+    """The home, the I/O manager over its lake, and the catalogue for SQL."""
+    from dagster_duckdb import DuckDBResource
+
+    where = HomeResource(home=str(home.settings.home), specs=str(home.settings.specs))
+    return {
+        "home": where,
+        "io_manager": LakeIOManager(home=where),
+        "catalogue": DuckDBResource(
+            database=str(home.settings.catalogue), connection_config={"access_mode": "READ_ONLY"}
+        ),
+    }
+
+
+def build_executor() -> dg.ExecutorDefinition:
+    """Worker processes from a fork server that has this module loaded; one core is left to the machine."""
+    start = {"forkserver": {"preload_modules": ["quant_platform.defs.definitions"]}} if can_fork() else {"spawn": {}}
+    return dg.multi_or_in_process_executor.configured(
+        {"multiprocess": {"max_concurrent": worker_count(), "start_method": start}}
+    )
+
+
+defs = build_definitions(Home.from_environment())

@@ -1,0 +1,1 @@
+"""Timings of the kernels and the lake, ours beside a peer's in the same run: ``make bench``."""
