@@ -1,0 +1,117 @@
+"""Dated snapshots of fundamentals to long form, each value with the time it was published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from quant_platform.contracts.errors import SourceMalformed
+from quant_platform.contracts.schemas.raw import UTC_STAMP
+from quant_platform.sources.files.bars import our_ticker
+from quant_platform.sources.files.text import require_columns, require_file
+from quant_platform.sources.protocol import fundamentals_schema
+from quant_platform.specification.sources import FilesSpec, FundamentalsFile, Metric, SourceSpec
+
+_SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+_NUMBER = r"^\s*(-?\d+(?:\.\d+)?)\s*([KMBT]?)\s*$"
+
+
+def read_fundamentals(path: Path, section: FundamentalsFile, spec: SourceSpec, files: FilesSpec) -> pl.DataFrame:
+    """``raw.fundamentals`` of all tickers and snapshots.
+
+    Raises
+    ------
+    SourceMalformed
+        When a value is neither a number (with K, M, B or T behind it) nor one of the texts that mean missing, a
+        publication time cannot be read, or one ticker stands twice in a snapshot.
+
+    Notes
+    -----
+    **Timing.** ``known_at`` is the publication time of the snapshot, not the period the value speaks about.
+
+    **Missing values.** A value the vendor left out is a row with a null: it says that nothing was known any more,
+    and so ends the validity of the value before it.
+    """
+    require_file(path)
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SourceMalformed(
+            f"the file is not readable Parquet: {str(error).splitlines()[0]}", where=str(path)
+        ) from error
+    vendor_columns = [column for metric in section.metrics for column in metric.columns]
+    require_columns(frame.columns, [section.ticker, section.known_at, *vendor_columns], str(path))
+    stamps = (
+        frame[section.known_at].cast(pl.String).str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
+    )
+    unreadable = frame.filter(stamps.is_null())
+    if unreadable.height:
+        raise SourceMalformed(
+            "publication times are not ISO 8601 with an offset",
+            where=f"{path}, column {section.known_at!r}",
+            how_many=f"{unreadable.height} of {frame.height} rows",
+            rows=unreadable.select(section.ticker, section.known_at),
+        )
+    names = frame[section.ticker].unique().to_list()
+    ours = {name: our_ticker(str(name), files, where=str(path)) for name in names}
+    base = frame.with_columns(
+        pl.col(section.ticker).replace_strict(ours, return_dtype=pl.String).alias("__ticker"),
+        stamps.cast(UTC_STAMP).alias("__known_at"),
+    )
+    repeated = base.filter(pl.struct("__ticker", "__known_at").is_duplicated())
+    if repeated.height:
+        raise SourceMalformed(
+            "a ticker stands twice in one snapshot",
+            where=str(path),
+            how_many=f"{repeated.height} of {frame.height} rows",
+            rows=repeated.select("__ticker", "__known_at"),
+        )
+    long = pl.concat([_metric(base, metric, section, spec, str(path)) for metric in section.metrics])
+    return long.sort("ticker", "metric", "known_at")
+
+
+def _metric(
+    base: pl.DataFrame, metric: Metric, section: FundamentalsFile, spec: SourceSpec, where: str
+) -> pl.DataFrame:
+    value = pl.coalesce([pl.col(f"__value_{k}") for k in range(len(metric.columns))])
+    stated = pl.any_horizontal(pl.col(column).is_not_null() for column in metric.columns)
+    parsed = base.with_columns(
+        _value(column, metric, section).alias(f"__value_{k}") for k, column in enumerate(metric.columns)
+    )
+    for k, column in enumerate(metric.columns):
+        text = pl.col(column).str.strip_chars()
+        wrong = parsed.filter(
+            pl.col(column).is_not_null() & ~text.is_in(list(section.missing)) & pl.col(f"__value_{k}").is_null()
+        )
+        if wrong.height:
+            raise SourceMalformed(
+                f"values of {metric.name} are not numbers",
+                where=f"{where}, column {column!r}",
+                how_many=f"{wrong.height} of {base.height} rows",
+                rows=wrong.select(pl.col("__ticker").alias("ticker"), pl.col("__known_at").alias("known_at"), column),
+                action="add the text to fundamentals.missing in the source spec if it means that there is no value",
+            )
+    # Where no column of the metric exists in that version of the header, nothing was said about it.
+    return (
+        parsed.filter(stated)
+        .select(
+            pl.col("__ticker").alias("ticker"),
+            pl.lit(metric.name).alias("metric"),
+            pl.col("__known_at").alias("known_at"),
+            value.alias("value"),
+            pl.lit(metric.unit).alias("unit"),
+            pl.lit(spec.name).alias("source"),
+        )
+        .cast(fundamentals_schema())
+    )
+
+
+def _value(column: str, metric: Metric, section: FundamentalsFile) -> pl.Expr:
+    text = pl.col(column).str.strip_chars()
+    number = text.str.extract(_NUMBER, 1).cast(pl.Float64, strict=False)
+    suffix = text.str.extract(_NUMBER, 2)
+    scale = suffix.replace_strict(
+        {**_SUFFIXES, "": metric.bare_scale.get(column, 1.0)}, default=None, return_dtype=pl.Float64
+    )
+    return pl.when(text.is_in(list(section.missing))).then(None).otherwise(number * scale)

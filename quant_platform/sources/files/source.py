@@ -1,0 +1,125 @@
+"""A folder of files as a source: bars by layout, the other tables by the sections of the spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from quant_platform.sources.files.bars import BarReader, BarShape, FilePerTicker, LongFile, unknown_ticker
+from quant_platform.sources.files.fundamentals import read_fundamentals
+from quant_platform.sources.files.lean import LeanFiles
+from quant_platform.sources.files.sections import read_actions, read_membership
+from quant_platform.sources.protocol import actions_schema, fundamentals_schema, securities_schema
+from quant_platform.specification.sources import FilesSpec, SourceSpec
+
+
+@dataclass(frozen=True)
+class FilesSource:
+    """Raw tables out of a folder. Files are read when they are asked for, once per instance where they are shared."""
+
+    spec: SourceSpec
+    files: FilesSpec
+    folders: Mapping[str, Path]
+    reader: BarReader
+
+    @property
+    def name(self) -> str:
+        """Name of the source spec."""
+        return self.spec.name
+
+    @property
+    def simulated(self) -> bool:
+        """Files are taken for real."""
+        return False
+
+    def tickers(self) -> list[str]:
+        """Every ticker with bars."""
+        return list(self.reader.tickers)
+
+    def bars(self, ticker: str, start: date | None = None, end: date | None = None) -> pl.DataFrame:
+        """``raw.equity_bars`` of one ticker."""
+        frame = self.reader.read([ticker])
+        if start is not None:
+            frame = frame.filter(pl.col("session") >= start)
+        if end is not None:
+            frame = frame.filter(pl.col("session") <= end)
+        return frame
+
+    def bars_many(self, tickers: Sequence[str]) -> pl.DataFrame:
+        """``raw.equity_bars`` of several tickers in one pass."""
+        return self.reader.read(tickers)
+
+    def actions(self, ticker: str) -> pl.DataFrame:
+        """``raw.corporate_actions`` of one ticker; empty where the spec has no actions."""
+        self._known(ticker)
+        if isinstance(self.reader, LeanFiles):
+            return self.reader.actions(ticker)
+        return self._actions.filter(pl.col("ticker") == ticker)
+
+    def fundamentals(self, ticker: str) -> pl.DataFrame:
+        """``raw.fundamentals`` of one ticker; empty where the spec or the caller has none."""
+        self._known(ticker)
+        return self._fundamentals.filter(pl.col("ticker") == ticker)
+
+    def securities(self) -> pl.DataFrame:
+        """``raw.securities``; without a membership file every ticker is a member from its first bar."""
+        if isinstance(self.reader, LeanFiles):
+            return self.reader.securities()
+        section = self.files.membership
+        if section is not None and section.location in self.folders:
+            return read_membership(self.folders[section.location] / section.path, section, self.spec, self.files)
+        firsts = self.bars_many(self.tickers()).group_by("ticker").agg(pl.col("session").min())
+        return (
+            firsts.select(
+                "ticker",
+                pl.lit(self.spec.universe).alias("universe"),
+                pl.col("session").alias("start_date"),
+                pl.lit(None).alias("end_date"),
+                pl.lit(None).alias("name"),
+                pl.lit(None).alias("sector"),
+                pl.lit(self.spec.name).alias("source"),
+            )
+            .cast(securities_schema())
+            .sort("ticker")
+        )
+
+    def _known(self, ticker: str) -> None:
+        if ticker not in self._ticker_set:
+            raise unknown_ticker(ticker, self.spec.name)
+
+    @cached_property
+    def _ticker_set(self) -> frozenset[str]:
+        return frozenset(self.reader.tickers)
+
+    @cached_property
+    def _actions(self) -> pl.DataFrame:
+        section = self.files.actions
+        if section is None or section.location not in self.folders:
+            return pl.DataFrame(schema=actions_schema())
+        return read_actions(self.folders[section.location] / section.path, section, self.spec, self.files)
+
+    @cached_property
+    def _fundamentals(self) -> pl.DataFrame:
+        section = self.files.fundamentals
+        if section is None or section.location not in self.folders:
+            return pl.DataFrame(schema=fundamentals_schema())
+        return read_fundamentals(self.folders[section.location] / section.path, section, self.spec, self.files)
+
+
+def open_files(spec: SourceSpec, files: FilesSpec, folders: Mapping[str, Path], today: date) -> FilesSource:
+    """Choose the reader of the layout."""
+    main = folders["data"]
+    if files.lean is not None:
+        return FilesSource(spec, files, folders, LeanFiles(spec, files, files.lean, main, today))
+    if files.bars is None:
+        raise AssertionError("the spec model guarantees a section of the layout")
+    shape = BarShape(spec, files, files.bars, today)
+    reader: BarReader = (
+        LongFile(shape, main / files.bars.path) if files.layout == "long_file" else FilePerTicker(shape, main)
+    )
+    return FilesSource(spec, files, folders, reader)

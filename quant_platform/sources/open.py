@@ -1,0 +1,62 @@
+"""From a spec and the folders it reads to a source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+from quant_platform.contracts.errors import SourceNotFound, SpecError
+from quant_platform.sources.protocol import Source
+from quant_platform.specification.sources import SourceSpec
+
+MAIN_LOCATION = "data"
+
+
+def open_source(
+    spec: SourceSpec, location: Path | Mapping[str, Path] | None = None, *, today: date | None = None
+) -> Source:
+    """Open the source a spec describes.
+
+    Parameters
+    ----------
+    spec
+        ``specs/sources/<name>.yaml``.
+    location
+        A folder, or folders by name: ``data`` is the main one, others (``fundamentals``) are named by the spec. A
+        section whose folder is not given is not delivered. Network and simulated sources need none.
+    today
+        Bars dated later than this (plus ``max_future_days``) are refused; default the date of the machine.
+
+    Raises
+    ------
+    SourceNotFound
+        When a folder does not exist, or a file source is opened without one.
+    """
+    folders = {MAIN_LOCATION: location} if isinstance(location, Path) else dict(location or {})
+    for name, folder in folders.items():
+        if not folder.is_dir():
+            raise SourceNotFound(
+                "the folder of the source does not exist",
+                where=f"{folder} (location {name!r} of source {spec.name!r})",
+                action="give the folder that holds the files",
+            )
+    if spec.simulated is not None:
+        from quant_platform.sources.simulated import SimulatedSource
+
+        return SimulatedSource(spec)
+    if spec.yahoo is not None:
+        from quant_platform.sources.yahoo import YahooSource
+
+        return YahooSource(spec)
+    if spec.files is None:
+        raise SpecError(f"the source {spec.name!r} has no section", where="specs/sources")
+    if MAIN_LOCATION not in folders:
+        raise SourceNotFound(
+            f"the source {spec.name!r} reads files and was opened without a folder",
+            where=f"locations given: {', '.join(folders) or 'none'}",
+            action=f"give a folder under the name {MAIN_LOCATION!r}",
+        )
+    from quant_platform.sources.files import open_files
+
+    return open_files(spec, spec.files, folders, today or date.today())

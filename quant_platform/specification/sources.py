@@ -1,0 +1,241 @@
+"""The model of ``specs/sources/*.yaml``: where raw data comes from and how its columns are called."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from quant_platform.specification.loading import SpecModel
+
+PRICE_COLUMNS = ("open", "high", "low", "close", "volume")
+
+Adjustment = Literal["none", "split", "split_dividend"]
+
+
+class TickerRule(SpecModel):
+    """How a vendor's ticker becomes ours: upper case, with these characters replaced."""
+
+    replace: dict[str, str] = Field(default_factory=dict, description="Vendor's text to ours, for example - to a dot.")
+
+
+class BarColumns(SpecModel):
+    """Names of the columns of a bar in the vendor's file."""
+
+    ticker: str | None = Field(default=None, description="Column of the ticker; null where the file is one ticker.")
+    session: str = Field(description="Column of the date.")
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+
+
+class BarFiles(SpecModel):
+    """Bars in CSV or Parquet files."""
+
+    path: str = Field(
+        description="long_file: path of the file below the location. file_per_ticker: a pattern with one *, "
+        "which stands for the ticker, for example raw_sample/*.us.txt."
+    )
+    columns: BarColumns
+    ignored_columns: tuple[str, ...] = Field(default=(), description="Columns of the vendor that are known and unused.")
+    date_format: str = Field(default="%Y-%m-%d", description="strptime format of the date where it is text.")
+    separator: str = Field(default=",", min_length=1, max_length=1, description="Between the fields of a CSV file.")
+    on_duplicate_key: Literal["refuse", "quarantine"] = Field(
+        default="refuse",
+        description="Two rows of a ticker and date: refuse the file, or deliver both and let cleaning decide.",
+    )
+
+
+class LeanFolders(SpecModel):
+    """The folders of the open Lean layout: zipped daily bars, factor files, map files."""
+
+    daily: str = Field(description="Folder of <ticker>.zip.")
+    factor_files: str = Field(description="Folder of <ticker>.csv: date, price factor, split factor, reference price.")
+    map_files: str = Field(description="Folder of <ticker>.csv: last date, ticker then in use.")
+    price_scale: float = Field(gt=0.0, description="A delivered price times this is in the listing currency.")
+    delisting_return: float = Field(ge=-1.0, description="Assumed return after the last bar; the layout has none.")
+
+
+class ActionFile(SpecModel):
+    """Corporate actions in one CSV file."""
+
+    path: str = Field(description="Path below the location.")
+    location: str = Field(default="data", description="Name of the location the path lies in.")
+    ticker: str
+    ex_date: str
+    kind: str = Field(description="Column that says split, cash_dividend or delisting.")
+    value: str
+    date_format: str = "%Y-%m-%d"
+
+
+class MembershipFile(SpecModel):
+    """Membership intervals in one CSV file."""
+
+    path: str = Field(description="Path below the location.")
+    location: str = Field(default="data", description="Name of the location the path lies in.")
+    ticker: str
+    start_date: str
+    end_date: str
+    date_format: str = "%Y-%m-%d"
+    end_is_first_day_out: bool = Field(
+        description="Whether the end date is the first day without membership (true) or the last day with it (false)."
+    )
+
+
+class Metric(SpecModel):
+    """One quantity and the columns it stood in over time."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Our name.")
+    unit: str = Field(description="Unit of the stored value.")
+    columns: tuple[str, ...] = Field(min_length=1, description="The vendor's names; a row uses the one that is filled.")
+    bare_scale: dict[str, float] = Field(
+        default_factory=dict,
+        description="Column to factor for numbers without K, M or B behind them; 1 where absent.",
+    )
+
+
+class FundamentalsFile(SpecModel):
+    """Dated snapshots of fundamentals in one Parquet file."""
+
+    path: str = Field(description="Path below the location.")
+    location: str = Field(default="data", description="Name of the location the path lies in.")
+    ticker: str
+    known_at: str = Field(description="Column of the publication time, ISO 8601 with offset.")
+    missing: tuple[str, ...] = Field(description="Texts by which the vendor says that there is no value.")
+    metrics: tuple[Metric, ...] = Field(min_length=1)
+
+
+class FilesSpec(SpecModel):
+    """A folder of files."""
+
+    layout: Literal["file_per_ticker", "long_file", "lean_zip"]
+    bars: BarFiles | None = Field(default=None, description="For file_per_ticker and long_file.")
+    lean: LeanFolders | None = Field(default=None, description="For lean_zip.")
+    actions: ActionFile | None = None
+    membership: MembershipFile | None = None
+    fundamentals: FundamentalsFile | None = None
+    ticker: TickerRule = Field(default_factory=TickerRule)
+    max_future_days: int = Field(ge=0, description="Days after today a bar may carry before the file is refused.")
+
+    @model_validator(mode="after")
+    def _section_of_the_layout(self) -> FilesSpec:
+        wanted, other = ("lean", "bars") if self.layout == "lean_zip" else ("bars", "lean")
+        if getattr(self, wanted) is None:
+            raise ValueError(f"layout {self.layout} needs the section {wanted!r}")
+        if getattr(self, other) is not None:
+            raise ValueError(f"layout {self.layout} does not use the section {other!r}")
+        if self.bars is not None:
+            if self.layout == "long_file" and self.bars.columns.ticker is None:
+                raise ValueError("layout long_file needs bars.columns.ticker")
+            if self.layout == "file_per_ticker" and self.bars.path.count("*") != 1:
+                raise ValueError("layout file_per_ticker needs exactly one * in bars.path")
+        return self
+
+
+VendorErrorKind = Literal[
+    "duplicate_row", "decimal_shift", "missing_session", "non_positive", "ohlc_inconsistent", "stale_row"
+]
+
+
+class VendorError(SpecModel):
+    """An error planted into the delivered bars, so that quarantine has something to find."""
+
+    kind: VendorErrorKind
+    name: int = Field(ge=0, description="Number of the name, from 0.")
+    bar: int = Field(ge=1, description="Number of the bar of that name, from 0; the first is never spoilt.")
+
+
+class WorldSpec(SpecModel):
+    """What is true in a simulated world. In the null world nothing predicts anything."""
+
+    market_premium_annual: float = Field(description="Expected simple return of the market per year.")
+    beta_sd: float = Field(ge=0.0, description="Spread of market betas around 1.")
+    style_loading_equal_norm: bool = Field(description="Whether all names carry the same amount of style risk.")
+    idio_volatility_log_sd: float = Field(ge=0.0, description="Spread of log idiosyncratic volatility over names.")
+    alpha_sd_annual: float = Field(ge=0.0, description="Stationary spread of the slow expected return, per year.")
+    alpha_half_life_sessions: float = Field(gt=0.0, description="Half-life of that expected return.")
+    low_volatility_premium_annual: float = Field(
+        description="Expected return per year for one log standard deviation less idiosyncratic volatility."
+    )
+    reversal_share: float = Field(ge=0.0, lt=1.0, description="Part of an idiosyncratic shock that is transitory.")
+    reversal_persistence: float = Field(ge=0.0, lt=1.0, description="What is left of a transitory error after a day.")
+    failure_hazard_monthly: float = Field(ge=0.0, le=1.0, description="Chance of delisting per month after the fall.")
+    failure_return: float = Field(ge=-1.0, description="Return after the last bar of a failure.")
+    merger_hazard_monthly: float = Field(ge=0.0, le=1.0, description="Chance of a merger per month.")
+    merger_return: float = Field(ge=-1.0, description="Return after the last bar of a merger.")
+
+
+class SimulatedSpec(SpecModel):
+    """A simulated equity market; every number of METHODS 6.3."""
+
+    seed: int = Field(ge=0)
+    names: int = Field(ge=1, le=5000)
+    years: int = Field(ge=1, le=50)
+    start: date
+    world: Literal["planted", "null"]
+    planted: WorldSpec
+    null: WorldSpec
+    market_volatility_daily: float = Field(gt=0.0)
+    market_log_volatility_persistence: float = Field(ge=0.0, lt=1.0)
+    market_log_volatility_sd: float = Field(ge=0.0)
+    market_shock_degrees: float = Field(gt=2.0)
+    style_volatility_daily: tuple[float, ...] = Field(min_length=1)
+    idio_volatility_daily: float = Field(gt=0.0)
+    idio_shock_degrees: float = Field(gt=2.0)
+    max_daily_move: float = Field(gt=0.0, lt=1.0, description="Symmetric bound on the shock of a day.")
+    late_listing_share: float = Field(ge=0.0, le=1.0)
+    failure_drawdown: float = Field(gt=0.0, lt=1.0)
+    start_price: float = Field(gt=0.0)
+    start_price_log_sd: float = Field(ge=0.0)
+    split_above: float = Field(gt=0.0)
+    split_ratio: float = Field(gt=1.0)
+    reverse_split_below: float = Field(gt=0.0)
+    reverse_split_ratio: float = Field(gt=0.0, lt=1.0)
+    dividend_payer_share: float = Field(ge=0.0, le=1.0)
+    dividend_yield_annual: float = Field(ge=0.0, lt=1.0)
+    overnight_share: float = Field(gt=0.0, lt=1.0, description="Share of a day's variance before the open.")
+    dollar_volume: float = Field(gt=0.0)
+    dollar_volume_log_sd: float = Field(ge=0.0)
+    vendor_errors: tuple[VendorError, ...] = ()
+
+    @property
+    def truth(self) -> WorldSpec:
+        """The world in force."""
+        return self.planted if self.world == "planted" else self.null
+
+
+class YahooSpec(SpecModel):
+    """Yahoo through yfinance."""
+
+    tickers: tuple[str, ...] = Field(description="Names to fetch, as Yahoo writes them.")
+    history_start: date = Field(description="First session asked for where nothing is known yet.")
+    max_attempts: int = Field(ge=1, description="Requests per ticker before the source counts as rate-limited.")
+    first_delay_seconds: float = Field(ge=0.0, description="Wait after the first refusal; doubles with each.")
+    max_delay_seconds: float = Field(ge=0.0)
+
+
+class SourceSpec(SpecModel):
+    """``specs/sources/<name>.yaml``."""
+
+    name: str = Field(description="Name of the source, as it stands in every raw row.")
+    description: str = Field(description="One sentence.")
+    kind: Literal["simulated", "files", "yahoo"]
+    exchange: str = Field(description="ISO 10383 code of the calendar.")
+    universe: str = Field(description="Name of the universe in raw.securities.")
+    adjustment: Adjustment = Field(description="What the vendor has already adjusted prices for.")
+    files: Annotated[FilesSpec | None, Field(default=None)]
+    simulated: Annotated[SimulatedSpec | None, Field(default=None)]
+    yahoo: Annotated[YahooSpec | None, Field(default=None)]
+
+    @model_validator(mode="after")
+    def _section_of_the_kind(self) -> SourceSpec:
+        for section in ("files", "simulated", "yahoo"):
+            present = getattr(self, section) is not None
+            if present and section != self.kind:
+                raise ValueError(f"kind {self.kind} does not use the section {section!r}")
+            if not present and section == self.kind:
+                raise ValueError(f"kind {self.kind} needs the section {section!r}")
+        return self
