@@ -1,1 +1,119 @@
-"""Statistics."""
+"""Statistics on plain arrays: arrays in, frozen results out, nothing about markets.
+
+| question | function |
+|---|---|
+| Does a signal order the cross-section? | :func:`rank_ic`, :func:`rank_ic_grid`, :func:`percentile_rank` |
+| What does the top earn over the bottom? | :func:`quantile_returns`, :func:`quantile_spread` |
+| Is the mean of an overlapping series zero? | :func:`nonoverlapping_test`, :func:`ewc_test`, :func:`newey_west_test` |
+| What do a factor's ICs say, in one line? | :func:`summarise_ic` |
+| How sure is a rate, a mean, a profit factor? | :func:`wilson_interval`, ``*_bootstrap_*`` |
+| Do probabilities come true, can they be corrected? | :func:`calibration_report`, :func:`out_of_sample_recalibration` |
+| What survives many tests or trials? | :func:`benjamini_hochberg`, :func:`holm`, :func:`deflated_sharpe` |
+
+House rules: NaN is missing and each function says what it does with it; infinity is refused unless only the order
+counts; randomness comes from a generator the caller passes; a wrong argument raises ``StatisticError``.
+"""
+
+from quant_platform.statistics.bootstrap import (
+    BootstrapInterval,
+    block_bootstrap_mean,
+    cluster_bootstrap_mean,
+    cluster_bootstrap_ratio,
+    overlap_block_length,
+    stationary_bootstrap_indices,
+)
+from quant_platform.statistics.calibration import (
+    BrierParts,
+    CalibrationReport,
+    ReliabilityBins,
+    brier_score,
+    calibration_report,
+    log_loss,
+)
+from quant_platform.statistics.ic_summary import ICSummary, summarise_ic
+from quant_platform.statistics.multiplicity import (
+    Multiplicity,
+    benjamini_hochberg,
+    benjamini_yekutieli,
+    bonferroni,
+    holm,
+)
+from quant_platform.statistics.overlap import (
+    MeanTest,
+    NonoverlappingTest,
+    cauchy_combination,
+    ewc_terms,
+    ewc_test,
+    newey_west_test,
+    nonoverlapping_test,
+    two_sided_p,
+)
+from quant_platform.statistics.proportions import RateInterval, wilson_interval
+from quant_platform.statistics.quantile_spread import QuantileReturns, quantile_returns, quantile_spread
+from quant_platform.statistics.ranks import average_rank, percentile_rank, rank_ic, rank_ic_grid, spearman
+from quant_platform.statistics.recalibration import (
+    NotFitted,
+    OutOfSampleRecalibration,
+    Recalibration,
+    RecalibrationFold,
+    fit_recalibration,
+    out_of_sample_recalibration,
+)
+from quant_platform.statistics.sharpe import (
+    DeflatedSharpe,
+    deflated_sharpe,
+    expected_maximum_sharpe,
+    minimum_track_record,
+    probabilistic_sharpe,
+)
+
+__all__ = [
+    "BootstrapInterval",
+    "BrierParts",
+    "CalibrationReport",
+    "DeflatedSharpe",
+    "ICSummary",
+    "MeanTest",
+    "Multiplicity",
+    "NonoverlappingTest",
+    "NotFitted",
+    "OutOfSampleRecalibration",
+    "QuantileReturns",
+    "RateInterval",
+    "Recalibration",
+    "RecalibrationFold",
+    "ReliabilityBins",
+    "average_rank",
+    "benjamini_hochberg",
+    "benjamini_yekutieli",
+    "block_bootstrap_mean",
+    "bonferroni",
+    "brier_score",
+    "calibration_report",
+    "cauchy_combination",
+    "cluster_bootstrap_mean",
+    "cluster_bootstrap_ratio",
+    "deflated_sharpe",
+    "ewc_terms",
+    "ewc_test",
+    "expected_maximum_sharpe",
+    "fit_recalibration",
+    "holm",
+    "log_loss",
+    "minimum_track_record",
+    "newey_west_test",
+    "nonoverlapping_test",
+    "out_of_sample_recalibration",
+    "overlap_block_length",
+    "percentile_rank",
+    "probabilistic_sharpe",
+    "quantile_returns",
+    "quantile_spread",
+    "rank_ic",
+    "rank_ic_grid",
+    "spearman",
+    "stationary_bootstrap_indices",
+    "summarise_ic",
+    "two_sided_p",
+    "wilson_interval",
+]

@@ -67,8 +67,8 @@ def as_outcomes(values: npt.ArrayLike, name: str, *, length: int | None = None) 
 
 
 def as_panel(values: npt.ArrayLike, name: str, *, shape: tuple[int, ...] | None = None) -> Floats:
-    """Return ``values`` as a contiguous ``[date, name]`` float array of the given shape."""
-    array = np.ascontiguousarray(values, dtype=np.float64)
+    """Return ``values`` as a ``[date, name]`` float array of the given shape, ready for a kernel."""
+    array = kernel_array(values)
     if array.ndim != 2:
         raise StatisticError(f"{name} has {array.ndim} dimensions, [date, name] is needed", where=name)
     if shape is not None and array.shape != shape:
@@ -85,7 +85,16 @@ def as_mask(values: npt.ArrayLike | None, shape: tuple[int, ...]) -> Bools:
         raise StatisticError(
             f"mask is {array.dtype} of shape {array.shape}, boolean of shape {shape} is needed", where="mask"
         )
-    return np.ascontiguousarray(array)
+    return np.require(array, np.bool_, ["C", "W"])
+
+
+def kernel_array(values: npt.ArrayLike) -> Floats:
+    """Return ``values`` as a contiguous, writable float array.
+
+    Kernels do not write to their inputs, but numba compiles once more for read-only arrays, such as those polars hands
+    out; a copy costs milliseconds, a compilation seconds.
+    """
+    return np.require(np.asarray(values, dtype=np.float64), np.float64, ["C", "W"])
 
 
 def require_at_least(value: float, smallest: float, name: str) -> None:

@@ -6,7 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from quant_platform.contracts.errors import StatisticError
-from quant_platform.statistics.checks import Floats, Longs, as_mask, as_panel, as_vector, require_at_least
+from quant_platform.statistics.checks import (
+    Floats,
+    Longs,
+    as_mask,
+    as_panel,
+    as_vector,
+    kernel_array,
+    require_at_least,
+)
 from quant_platform.statistics.row_kernels import average_rank_rows, rank_ic_rows
 
 
@@ -126,8 +134,8 @@ def rank_ic_grid(
     -------
     ``[K, H, T]``; every entry equals :func:`rank_ic` of its pair.
     """
-    many_signals = np.ascontiguousarray(signals, dtype=np.float64)
-    many_forwards = np.ascontiguousarray(forwards, dtype=np.float64)
+    many_signals = kernel_array(signals)
+    many_forwards = kernel_array(forwards)
     if many_signals.ndim != 3 or many_forwards.ndim != 3 or many_signals.shape[1:] != many_forwards.shape[1:]:
         raise StatisticError(
             f"signals have shape {many_signals.shape} and forwards {many_forwards.shape}",

@@ -11,6 +11,7 @@ from scipy.stats import rankdata, spearmanr
 
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.statistics import ranks
+from quant_platform.statistics.row_kernels import rank_ic_rows
 
 KNOWN = json.loads((Path(__file__).parents[1] / "known_answers" / "statistics.json").read_text())
 
@@ -147,3 +148,23 @@ def test_a_date_depends_on_its_own_row_only():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(StatisticError, match=message):
         ranks.rank_ic(**arguments)
+
+
+def test_any_layout_and_read_only_arrays_use_the_same_compiled_kernel():
+    rng = np.random.default_rng(17)
+    signal, forward, mask = rng.standard_normal((8, 30)), rng.standard_normal((8, 30)), rng.random((8, 30)) < 0.9
+    expected = ranks.rank_ic(signal, forward, mask)
+    compiled_before = len(rank_ic_rows.signatures)
+    frozen = signal.copy(), forward.copy(), mask.copy()
+    for array in frozen:
+        array.flags.writeable = False
+    np.testing.assert_array_equal(ranks.rank_ic(*frozen), expected)
+    columns = np.asfortranarray(signal), np.asfortranarray(forward), np.asfortranarray(mask)
+    np.testing.assert_array_equal(ranks.rank_ic(*columns), expected)
+    assert len(rank_ic_rows.signatures) == compiled_before
+
+
+def test_no_dates_and_no_names():
+    assert ranks.rank_ic(np.zeros((0, 5)), np.zeros((0, 5))).shape == (0,)
+    assert np.isnan(ranks.rank_ic(np.zeros((3, 0)), np.zeros((3, 0)))).all()
+    assert ranks.percentile_rank(np.zeros((3, 0))).shape == (3, 0)
