@@ -8,10 +8,9 @@ from datetime import date
 import polars as pl
 
 from quant_platform.signals import kernel
-from quant_platform.signals.bars import traded_bars
+from quant_platform.signals.bars import Sessions, traded_bars
 from quant_platform.signals.outcomes import follow
 from quant_platform.signals.setups import find_setups
-from quant_platform.signals.weeks import Sessions
 from quant_platform.specification.replay import ReplaySpec
 from quant_platform.specification.setups import SetupSpec
 
@@ -37,7 +36,8 @@ def replay_ticker(
     setup_spec, replay_spec
         The specs.
     signal_sessions
-        Sessions at whose close setups are rebuilt, ascending: ``signals.weeks.week_ends`` for the weekly replay.
+        Sessions at whose close setups are rebuilt, ascending: ``market.calendar.week_last_sessions`` for the weekly
+        replay.
     sessions
         The market's sessions, from the first bar at the latest, to the last one that has happened.
     delisting_return

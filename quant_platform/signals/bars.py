@@ -8,10 +8,12 @@ from datetime import date
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.signals.kernel import Floats, Integers
-from quant_platform.signals.weeks import Sessions, as_sessions
+
+Sessions = NDArray[np.datetime64]
 
 _PRICES = ("open", "high", "low", "close")
 
@@ -46,6 +48,11 @@ class TradedBars:
         return np.asarray(found[inside][hit], dtype=np.int64)
 
 
+def as_sessions(sessions: Sequence[date] | Sessions) -> Sessions:
+    """Ascending dates as a ``datetime64[D]`` array."""
+    return np.asarray(sessions, dtype="datetime64[D]")
+
+
 def traded_bars(bars: pl.DataFrame, sessions: Sequence[date] | Sessions) -> TradedBars:
     """Take the traded bars of one ticker up to the market's last session.
 
@@ -69,7 +76,9 @@ def traded_bars(bars: pl.DataFrame, sessions: Sequence[date] | Sessions) -> Trad
     market = as_sessions(sessions)
     names = bars["ticker"].unique().to_list()
     if len(names) > 1:
-        raise SchemaViolation("the bars of one ticker were expected", where="clean.equity_bars", rows=names_rows(names))
+        raise SchemaViolation(
+            "the bars of one ticker were expected", where="clean.equity_bars", rows=[{"ticker": name} for name in names]
+        )
     days = bars["session"].to_numpy().astype("datetime64[D]")
     if (days[1:] <= days[:-1]).any():
         raise SchemaViolation(
@@ -97,8 +106,3 @@ def traded_bars(bars: pl.DataFrame, sessions: Sequence[date] | Sessions) -> Trad
         )
     cut = {name: np.ascontiguousarray(array[traded]) for name, array in values.items()}
     return TradedBars(ticker=names[0] if names else "", position=position, sessions=market, **cut)
-
-
-def names_rows(names: list[str]) -> list[dict[str, str]]:
-    """Ticker names as the rows of an error message."""
-    return [{"ticker": name} for name in sorted(names)]

@@ -34,8 +34,8 @@ def rules(activation: ActivationSpec) -> tuple[Rule, ...]:
     Notes
     -----
     They read the columns rr, confidence, momentum_percentile (directed), target_probability, expected_value_r and
-    conflict. **Missing values.** A momentum percentile that is null is not attached, and its rule does not apply to that
-    row; a missing value of any other column is refused.
+    conflict. **Missing values.** A momentum percentile that is null is not attached, and its rule does not apply to
+    that row; a missing value of any other column is refused.
     """
     found = [
         _floor("rr", "min_rr", activation.min_rr),

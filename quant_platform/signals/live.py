@@ -9,11 +9,10 @@ import numpy as np
 import polars as pl
 
 from quant_platform.contracts.tables import table
-from quant_platform.signals.bars import TradedBars, traded_bars
+from quant_platform.signals.bars import Sessions, TradedBars, as_sessions, traded_bars
 from quant_platform.signals.gate import apply_gate
 from quant_platform.signals.outcomes import follow
 from quant_platform.signals.setups import find_setups
-from quant_platform.signals.weeks import Sessions, as_sessions
 from quant_platform.specification.activation import ActivationSpec
 from quant_platform.specification.replay import ReplaySpec
 from quant_platform.specification.setups import SetupSpec

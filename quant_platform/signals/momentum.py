@@ -7,7 +7,7 @@ from datetime import date
 
 import polars as pl
 
-from quant_platform.signals.weeks import Sessions, as_sessions
+from quant_platform.signals.bars import Sessions, as_sessions
 
 _KEY = ("ticker", "session")
 

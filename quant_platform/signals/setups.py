@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from quant_platform.contracts.schemas.equity import DIRECTIONS
 from quant_platform.signals import kernel
-from quant_platform.signals.bars import TradedBars
+from quant_platform.signals.bars import Sessions, TradedBars, as_sessions
 from quant_platform.signals.kernel import Floats, Integers, SetupParameters
-from quant_platform.signals.weeks import Sessions, as_sessions
 from quant_platform.specification.setups import SetupSpec
 
 DIRECTION = pl.Enum(DIRECTIONS)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from quant_platform.contracts.tables import table
 from quant_platform.replay.candidates import replay_ticker
-from quant_platform.signals.weeks import week_ends
 from quant_platform_tests.signals.twin import (
     outcome,
     random_bars,
     replay_spec,
     setup_spec,
     setups_on_cut_frame,
+    week_ends,
     weekdays,
 )
 
@@ -31,7 +31,7 @@ SETUP_COLUMNS = [
 def candidates_of(bars: pl.DataFrame, sessions: list[date] | None = None, **changes: Any) -> pl.DataFrame:
     market = bars["session"].to_list() if sessions is None else sessions
     spec, replay = changes.pop("spec", setup_spec()), changes.pop("replay", replay_spec())
-    return replay_ticker(bars, spec, replay, signal_sessions=week_ends(market, market[-1]), sessions=market, **changes)
+    return replay_ticker(bars, spec, replay, signal_sessions=week_ends(market), sessions=market, **changes)
 
 
 def assert_same(fast: dict[str, Any], slow: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ def test_the_kernel_is_the_twin_that_recomputes_every_week_from_a_cut_frame(
     spec, replay = setup_spec(), replay_spec(horizon_sessions=15)
     fast = candidates_of(bars, sessions, spec=spec, replay=replay)
     slow = []
-    for day in week_ends(sessions, sessions[-1]).tolist():
+    for day in week_ends(sessions):
         cut = bars.filter(pl.col("session") <= day)
         if cut["session"].max() == day:
             slow += setups_on_cut_frame(cut, day, spec, replay.horizon_sessions)
@@ -87,7 +87,7 @@ def test_bars_after_the_signal_change_no_setup_column(offset: int) -> None:
         known = full.filter(pl.col("date_sig") <= sessions[end - 1]).select(SETUP_COLUMNS)
         cut = candidates_of(bars.head(end), sessions[:end]).select(SETUP_COLUMNS)
         # A running week does not signal in the cut frame.
-        known = known.filter(pl.col("date_sig").is_in(week_ends(sessions[:end], sessions[end - 1]).tolist()))
+        known = known.filter(pl.col("date_sig").is_in(week_ends(sessions[:end])))
         assert cut.equals(known)
         garbage = bars.with_columns(
             pl.when(pl.col("session") > sessions[end - 1]).then(pl.col(name) * 3.7).otherwise(pl.col(name)).alias(name)

@@ -8,13 +8,12 @@ import pytest
 from quant_platform.contracts.tables import table
 from quant_platform.replay.candidates import replay_ticker
 from quant_platform.signals.live import evaluate_open_setups, scan
-from quant_platform.signals.weeks import week_ends
-from quant_platform_tests.signals.twin import activation_spec, random_bars, replay_spec, setup_spec
+from quant_platform_tests.signals.twin import activation_spec, random_bars, replay_spec, setup_spec, week_ends
 
 OPEN_GATE = activation_spec(min_rr=None, min_confidence=None, min_momentum_percentile=None)
 MARKET = {name: random_bars(seed, 200, ticker=name) for seed, name in enumerate(("AAA", "BBB", "CCC"), 20)}
 SESSIONS = MARKET["AAA"]["session"].to_list()
-ENDS = week_ends(SESSIONS, SESSIONS[-1]).tolist()
+ENDS = week_ends(SESSIONS)
 
 
 def scan_on(day: date, market: dict[str, pl.DataFrame] | None = None) -> pl.DataFrame:

@@ -4,16 +4,14 @@ import math
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
 from quant_platform.signals.bars import traded_bars
 from quant_platform.signals.setups import find_setups
-from quant_platform.signals.weeks import mondays, week_ends
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.setups import ProbabilityOffset, SetupSpec
-from quant_platform_tests.signals.twin import random_bars, setup_spec, weekdays
+from quant_platform_tests.signals.twin import random_bars, setup_spec, week_ends, weekdays
 
 SPECS = Path(__file__).resolve().parents[2] / "specs"
 
@@ -116,7 +114,7 @@ def test_without_an_offset_the_bet_is_fair_and_with_one_it_is_not() -> None:
     bars = random_bars(3, 300)
     sessions = bars["session"].to_list()
     traded = traded_bars(bars, sessions)
-    ends = week_ends(sessions, sessions[-1])
+    ends = week_ends(sessions)
     fair = find_setups(traded, ends, setup_spec(), 30).frame()
     assert (fair["expected_value_r"] == 0.0).all()
     total = fair["target_probability"] + fair["stop_probability"] + fair["timeout_probability"]
@@ -142,7 +140,7 @@ def test_without_an_offset_the_bet_is_fair_and_with_one_it_is_not() -> None:
 def test_floors_of_validity() -> None:
     bars = random_bars(4, 300)
     sessions = bars["session"].to_list()
-    traded, ends = traded_bars(bars, sessions), week_ends(sessions, sessions[-1])
+    traded, ends = traded_bars(bars, sessions), week_ends(sessions)
     every = find_setups(traded, ends, setup_spec(), 30).frame()
     fewer = find_setups(traded, ends, setup_spec(minimum_rr=1.0, minimum_stop_atr=1.0), 30).frame()
     risk = (pl.col("entry_reference") - pl.col("stop")).abs()
@@ -151,16 +149,6 @@ def test_floors_of_validity() -> None:
     assert fewer.drop("conflict").equals(expected.drop("conflict"))
     both = fewer.group_by("date_sig").len().filter(pl.col("len") == 2)["date_sig"]
     assert fewer["conflict"].equals(fewer["date_sig"].is_in(both.implode()))
-
-
-def test_a_week_ends_at_its_last_session_and_a_running_week_has_none() -> None:
-    # 2021-04-02 is Good Friday: the week from Monday 03-29 ends on Thursday 04-01.
-    april = [date(2021, 3, d) for d in (29, 30, 31)] + [date(2021, 4, d) for d in (1, 5, 6, 7, 8, 9, 12, 13)]
-    assert week_ends(april, date(2021, 4, 13)).tolist() == [date(2021, 4, 1), date(2021, 4, 9)]
-    assert week_ends(april, date(2021, 4, 7)).tolist() == [date(2021, 4, 1)]
-    assert week_ends(april[:4], date(2021, 4, 1)).tolist() == []
-    assert week_ends([], date(2021, 4, 1)).tolist() == []
-    assert mondays(np.array(april[3:5], dtype="datetime64[D]")).tolist() == [date(2021, 3, 29), date(2021, 4, 5)]
 
 
 def test_the_spec_in_force_loads_and_refuses_nonsense() -> None:

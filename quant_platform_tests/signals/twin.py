@@ -73,6 +73,12 @@ def weekdays(start: date, n: int) -> list[date]:
     return days
 
 
+def week_ends(sessions: Sequence[date]) -> list[date]:
+    """Last session of every ISO week that reaches its Friday."""
+    last = {day.isocalendar()[:2]: day for day in sessions}
+    return [day for day in last.values() if day.weekday() == 4]
+
+
 def random_bars(
     seed: int,
     n: int = 250,
