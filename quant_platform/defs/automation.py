@@ -31,7 +31,9 @@ def last_session(home: Home, today: date) -> date:
 def follow_up(
     job: str, home: Home, today: date, factor_keys: Sequence[str], sweep_keys: Sequence[str]
 ) -> dict[str, str]:
-    """Tags of a follower's run: the partitions it must cover."""
+    """Tags of a follower's run: the partitions it must cover, none for an unpartitioned asset."""
+    if job in catalogue.UNPARTITIONED_JOBS:
+        return {}
     day = last_session(home, today)
     if job in catalogue.WEEK_JOBS:
         return range_tags([partitions.monday(day).isoformat()])
@@ -109,7 +111,7 @@ def build_sensors(
 
     @dg.run_failure_sensor(
         name="run_failure_log",
-        description="Appends every failed run, with its error, to <home>/failures.log: one line a person or a script can read.",
+        description="Appends every failed run, with its error, to <home>/failures.log, one line each.",
     )
     def run_failure_log(context: dg.RunFailureSensorContext, home: HomeResource) -> None:
         message = " | ".join(line.strip() for line in context.failure_event.message.splitlines() if line.strip())

@@ -8,7 +8,7 @@ from quant_platform.contracts.tables import TABLES
 from quant_platform.defs import partitions
 from quant_platform.defs.automation import build_schedules, build_sensors
 from quant_platform.defs.checks import build_checks
-from quant_platform.defs.equity_assets import build_frame_assets
+from quant_platform.defs.equity_assets import build_market_assets
 from quant_platform.defs.equity_stages import CANDIDATES, CLEAN, FEATURES, RAW_FUNDAMENTALS, RAW_MARKET
 from quant_platform.defs.home import Home
 from quant_platform.defs.jobs import build_jobs
@@ -67,7 +67,7 @@ def build_definitions(home: Home) -> dg.Definitions:
             **common,
         ),
     ]
-    frame_assets = build_frame_assets(home, factor_partitions, sweep_partitions)
+    frame_assets = build_market_assets(home)
     jobs = build_jobs()
     return dg.Definitions(
         assets=[*ticker_assets, *frame_assets],

@@ -1,7 +1,7 @@
 """The jobs, and which one follows which.
 
-A Dagster run covers one partition scheme, so a pipeline over several schemes is a chain of jobs: a success sensor starts
-the next one (:data:`FOLLOWERS`). Each job also runs alone, from the UI or with ``quant run``.
+A Dagster run covers one partition scheme, so a pipeline over several schemes is a chain of jobs: a success sensor
+starts the next one (:data:`FOLLOWERS`). Each job also runs alone, from the UI or with ``quant run``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ CLEAN = ("clean.equity_bars", "clean.equity_quarantine")
 
 SELECTIONS: Mapping[str, tuple[str, ...]] = {
     "securities": ("raw.securities",),
+    "row_accounting": ("clean.equity_accounting",),
     "daily_pipeline": (*RAW_MARKET, *CLEAN, "features.equity"),
     "intraday_pipeline": (*RAW_MARKET, *CLEAN),
     "weekly_fundamentals": ("raw.fundamentals",),
@@ -33,7 +34,8 @@ SELECTIONS: Mapping[str, tuple[str, ...]] = {
 
 DESCRIPTIONS: Mapping[str, str] = {
     "securities": "Membership intervals of the universe.",
-    "daily_pipeline": "New bars and actions, clean bars and features of every ticker; the scan of the last session follows.",
+    "row_accounting": "Where every raw row went, counted in SQL over the catalogue.",
+    "daily_pipeline": "New bars and actions, clean bars and features of every ticker; the scan of the session follows.",
     "intraday_pipeline": "Bars of the running session; the outcome of open setups follows.",
     "weekly_fundamentals": "Published fundamentals of every ticker.",
     "weekly_replay": "Candidates of every ticker; ranks, gate, factors, sweeps and the report of the week follow.",
@@ -49,7 +51,7 @@ DESCRIPTIONS: Mapping[str, str] = {
 }
 
 FOLLOWERS: Mapping[str, tuple[str, ...]] = {
-    "daily_pipeline": ("live_scan",),
+    "daily_pipeline": ("live_scan", "row_accounting"),
     "intraday_pipeline": ("live_outcomes",),
     "weekly_replay": ("weekly_cross_section",),
     "weekly_cross_section": ("factor_study",),
@@ -65,6 +67,7 @@ TICKER_JOBS = (
     "ticker_graph",
     "data_backfill",
 )
+UNPARTITIONED_JOBS = ("securities", "row_accounting")
 WEEK_JOBS = ("weekly_cross_section", "weekly_report")
 DAY_JOBS = ("live_scan", "live_outcomes")
 FACTOR_JOBS = ("factor_study",)

@@ -63,6 +63,7 @@ def everything(home: Home, *, live_sessions: int = 3) -> list[Launch]:
     return [
         Launch("securities"),
         Launch("ticker_graph", tuple(home.tickers())),
+        Launch("row_accounting"),
         Launch("weekly_cross_section", tuple(weeks)),
         Launch("factor_study", tuple(partitions.factors(home).get_partition_keys())),
         Launch("sweep_study", tuple(partitions.sweeps(home).get_partition_keys())),

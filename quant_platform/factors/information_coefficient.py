@@ -112,13 +112,13 @@ def study(factor: str, signal: Floats, against: Market, spec: FactorSpec, rng: n
     Returns
     -------
     polars.DataFrame
-        Rows of ``factors.information_coefficient``: one per rebalance for the headline horizon, one summary per horizon.
+        Rows of ``factors.information_coefficient``: one per rebalance at the headline horizon, a summary per horizon.
 
     Notes
     -----
     **Timing.** ``date_sig`` is the session the signal has seen; its return starts ``entry_lag_sessions`` later.
-    **Missing values.** A name counts on a date when it is a member, has a signal and a known forward return. A date with
-    fewer than ``min_names`` has no IC, and leaves a gap in the series instead of being skipped over.
+    **Missing values.** A name counts on a date when it is a member, has a signal and a known forward return. A date
+    with fewer than ``min_names`` has no IC, and leaves a gap in the series instead of being skipped over.
     """
     values = signal[against.rows]
     parts = []

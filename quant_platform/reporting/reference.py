@@ -70,8 +70,8 @@ def specs_page(models: Mapping[str, type[SpecModel]]) -> str:
     lines = [
         _HEAD + "# Spec files",
         "",
-        "Everything a person may want to change is in `specs/`. An unknown key is an error that names file, line and the",
-        "closest valid key; the content of the files a result depends on is part of its code version.",
+        "Everything a person may want to change is in `specs/`. An unknown key is an error that names file, line and",
+        "the closest valid key; the content of the files a result depends on is part of its code version.",
     ]
     for name, model in models.items():
         lines += ["", f"## specs/{name}", "", (model.__doc__ or "").strip().split("\n\n")[0], ""]

@@ -12,7 +12,9 @@ class FactorSpec(SpecModel):
 
     horizon_sessions: int = Field(ge=1, description="Forward return horizon of the headline IC, in sessions.")
     decay_horizons_sessions: tuple[int, ...] = Field(min_length=1, description="Horizons of the decay table.")
-    entry_lag_sessions: int = Field(ge=1, description="Sessions between date_sig and the start of the return; at least 1.")
+    entry_lag_sessions: int = Field(
+        ge=1, description="Sessions between date_sig and the start of the return; at least 1."
+    )
     min_names: int = Field(ge=3, description="Fewest names of a cross-section.")
     quantiles: int = Field(ge=2, description="Number of quantiles of the spread.")
     confidence: float = Field(gt=0.5, lt=1.0, description="Coverage of the intervals.")

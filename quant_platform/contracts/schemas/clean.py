@@ -55,3 +55,16 @@ class CleanEquityQuarantine(dy.Schema):
     low = dy.Float64(nullable=True, allow_nan=True, description="Low as delivered.")
     close = dy.Float64(nullable=True, allow_nan=True, description="Close as delivered.")
     volume = dy.Float64(nullable=True, allow_nan=True, description="Volume as delivered.")
+
+
+class CleanEquityAccounting(dy.Schema):
+    """Where every raw row went: into the clean bars or into quarantine, counted per ticker in SQL."""
+
+    ticker = dy.String(primary_key=True, description="Upper-case ticker.")
+    raw_rows = dy.Int64(min=0, description="Rows the source delivered.")
+    clean_rows = dy.Int64(min=0, description="Sessions with prices in clean.equity_bars.")
+    quarantined_rows = dy.Int64(min=0, description="Rows in clean.equity_quarantine.")
+    unaccounted_rows = dy.Int64(description="raw - clean - quarantined; anything but zero is a lost or invented row.")
+    missing_sessions = dy.Int64(min=0, description="Sessions of the ticker's life without prices.")
+    first_session = dy.Date(nullable=True, description="First session in clean.equity_bars.")
+    last_session = dy.Date(nullable=True, description="Last session in clean.equity_bars.")
