@@ -1,6 +1,6 @@
 """From text to a checked tree.
 
-1. ``_read`` lets Python's own parser build the syntax tree;
+1. ``read`` lets Python's own parser build the syntax tree;
 2. ``_Builder.build`` walks it and accepts names, numbers, ``+ - * /``, unary minus, comparisons, ``& | ~`` (also
    written ``and or not``) and calls of declared primitives; everything else is an error that points at its column;
 3. calls are matched with their signature (``_Builder._call``), defined primitives are replaced by their expansion,
@@ -22,6 +22,7 @@ from quant_platform.expressions.location import Formula, closest
 from quant_platform.expressions.nodes import Forest, Kind, Literal, Node
 from quant_platform.expressions.operations import fold
 from quant_platform.expressions.primitives import PRIMITIVES, Argument, ArgumentKind, Primitive
+from quant_platform.expressions.reading import read, span
 
 _ARITHMETIC: Mapping[type[ast.operator], str] = {
     ast.Add: "add",
@@ -85,44 +86,7 @@ def parse(formula: Formula | str, scope: Scope, forest: Forest) -> Node:
     names.update({name: forest.column(name, kind) for name, kind in scope.columns.items()})
     names.update(scope.definitions)
     names.update(dict(written.parameters))
-    return _Builder(written, names, forest).build(_read(written))
-
-
-def names_in(formula: Formula) -> frozenset[str]:
-    """Names an expression mentions that are neither its parameters nor functions it calls.
-
-    Raises
-    ------
-    ExpressionError
-        The text is not well-formed.
-    """
-    tree = _read(formula)
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
-    return frozenset(names - dict(formula.parameters).keys())
-
-
-def _read(formula: Formula) -> ast.expr:
-    if not formula.text.strip():
-        raise formula.error("the expression was empty", action="write an expression, for example close/lag(close,1)-1")
-    if "#" in formula.text:
-        place = formula.text.index("#")
-        raise formula.error("a comment was inside the expression", place, action="write it in the description")
-    text, lead = _one_line(formula)
-    try:
-        return ast.parse(text, mode="eval").body
-    except SyntaxError as error:
-        start = min(lead + max(0, (error.offset or 1) - 1), len(formula.text) - 1)
-        raise formula.error(f"the expression was not well-formed ({error.msg})", start, start + 1) from error
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise formula.error(f"the expression could not be read ({error})") from error
-
-
-def _one_line(formula: Formula) -> tuple[str, int]:
-    """The text as one line, so that YAML may break it anywhere, and the number of blanks taken off its front."""
-    line = formula.text.replace("\n", " ")
-    text = line.lstrip()
-    return text, len(line) - len(text)
+    return _Builder(written, names, forest).build(read(written))
 
 
 @dataclass(frozen=True)
@@ -167,16 +131,8 @@ class _Builder:
                 )
 
     def fault(self, tree: ast.AST, what: str, *, cause: str = "", action: str = "") -> ExpressionError:
-        start, end = self._span(tree)
+        start, end = span(self.formula, tree)
         return self.formula.error(what, start, end, cause=cause, action=action)
-
-    def _span(self, tree: ast.AST) -> tuple[int, int | None]:
-        # ast counts UTF-8 bytes, a person counts characters.
-        text, lead = _one_line(self.formula)
-        line = text.encode()
-        start = lead + len(line[: getattr(tree, "col_offset", 0)].decode())
-        end_byte = getattr(tree, "end_col_offset", None)
-        return start, None if end_byte is None else lead + len(line[:end_byte].decode())
 
     def _name(self, tree: ast.Name) -> Node:
         meaning = self.names.get(tree.id)
@@ -289,9 +245,7 @@ class _Builder:
         given = self._match(tree, primitive)
         values = {argument.name: self._argument(argument, given.get(argument.name)) for argument in primitive.arguments}
         if primitive.expansion:
-            return _Builder(Formula(primitive.expansion), values, self.forest).build(
-                _read(Formula(primitive.expansion))
-            )
+            return _Builder(Formula(primitive.expansion), values, self.forest).build(read(Formula(primitive.expansion)))
         inputs = [value for value in values.values() if isinstance(value, Node)]
         literals = tuple(value for value in values.values() if not isinstance(value, Node))
         if primitive.ordered:

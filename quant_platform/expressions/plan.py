@@ -18,7 +18,8 @@ from quant_platform.expressions.evaluate import Evaluation, evaluate
 from quant_platform.expressions.location import Formula
 from quant_platform.expressions.memory import memory_bars
 from quant_platform.expressions.nodes import Forest, Kind, Node, columns_of, topological_order
-from quant_platform.expressions.parse import Scope, names_in, parse
+from quant_platform.expressions.parse import Scope, parse
+from quant_platform.expressions.reading import names_in
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class FeatureSpec(SpecModel):
     )
     expected_sign: Literal[-1, 0, 1] | None = Field(
         default=None,
-        description="Sign of the relation with later returns that the reference found, 0 for none. Required of a factor.",
+        description="Sign of the relation with later returns in the reference, 0 for none. Required of a factor.",
     )
     reference: str = Field(default="", description="Author and year. Required of a factor.")
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import doctest
+import pickle
 import subprocess
 import sys
 from collections import Counter
@@ -8,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import quant_platform.expressions
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.expressions import Formula, Kind, compile_plan, evaluate_frame
 
@@ -89,8 +92,10 @@ def test_only_what_is_wanted_is_computed() -> None:
 def test_infinite_input_is_missing_and_input_is_left_as_it_was() -> None:
     close = np.array([1.0, np.inf, 3.0])
     close.setflags(write=False)
-    plan = compile_plan({"a": "close*2", "b": "close"}, COLUMNS)
+    plan = compile_plan({"a": "close*2", "b": "close", "c": "close>1"}, COLUMNS)
     result = plan.run({"close": close})
+    np.testing.assert_array_equal(result.values["b"], [1.0, np.nan, 3.0])
+    np.testing.assert_array_equal(result.values["c"], [False, False, True])
     np.testing.assert_array_equal(result.values["a"], [2.0, np.nan, 6.0])
     assert np.isinf(close[1])
     assert not np.shares_memory(result.values["b"], close)
@@ -166,3 +171,15 @@ def test_import_starts_no_thread() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0"
+
+
+def test_example_in_the_documentation_runs() -> None:
+    assert doctest.testmod(quant_platform.expressions) == (0, 4)
+
+
+def test_a_plan_crosses_process_boundaries() -> None:
+    plan = compile_plan({name: text for name, (text, _) in HAND_COUNTED.items()}, COLUMNS)
+    copy = pickle.loads(pickle.dumps(plan))
+    assert len(list(copy.nodes())) == len(list(plan.nodes()))
+    close = np.array([1.0, 2.0, 4.0])
+    np.testing.assert_array_equal(copy.run({"close": close}).values["ret1"], [np.nan, np.log(2), np.log(2)])

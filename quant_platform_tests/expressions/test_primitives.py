@@ -57,6 +57,7 @@ CASES = [
     ),
     Twin("sma(x,4)", lambda bar: twins.over(bar.x, bar.t, 4, statistics.fmean)),
     Twin("sma(x,12)", lambda bar: twins.over(bar.x, bar.t, 12, statistics.fmean)),
+    Twin("sd(x,2)", lambda bar: twins.over(bar.x, bar.t, 2, twins.sd)),
     Twin("sd(x,4)", lambda bar: twins.over(bar.x, bar.t, 4, twins.sd)),
     Twin("sd(x,13)", lambda bar: twins.over(bar.x, bar.t, 13, twins.sd)),
     Twin("med(x,5)", lambda bar: twins.over(bar.x, bar.t, 5, statistics.median)),

@@ -11,12 +11,15 @@ state. Its output at time t may depend on rows up to t only. The checks:
 4. :func:`availability`: an input that is only known ``d`` rows after its stamp must not be seen
    earlier, column by column.
 
+5. :func:`partitions`: computed part by part, each with ``memory`` rows before it, all rows are those of one pass.
+
 Cuts at random hit a component that repaints a few rows only now and then; :func:`choose_cuts` therefore also cuts at,
 and one to ``after`` rows after, the times when the component itself fires or jumps.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -172,6 +175,20 @@ def start(component: Component, frame: Frame, cuts: Sequence[Any]) -> Iterator[V
         yield from _compare(component, "start", cut, full.filter(at_cut), part.filter(at_cut))
 
 
+def partitions(component: Component, frame: Frame, parts: int = 4) -> Iterator[Violation]:
+    """Compute the frame in consecutive parts, each with ``memory`` earlier times, and compare with one pass."""
+    if component.memory is None:
+        return
+    times = times_of(component, frame).to_list()
+    edges = np.linspace(0, len(times), parts + 1).astype(int).tolist()
+    full = component.function(frame)
+    for first, stop in itertools.pairwise(edges):
+        warm = times[max(0, first - component.memory)]
+        own = pl.col(component.time).is_between(times[first], times[stop - 1])
+        part = component.function(frame.filter(pl.col(component.time).is_between(warm, times[stop - 1])))
+        yield from _compare(component, "partitions", times[stop - 1], full.filter(own), part.filter(own))
+
+
 def availability(component: Component, frame: Frame, cuts: Sequence[Any], *, seed: int = 3) -> Iterator[Violation]:
     """Change one input from one row after each cut on: with a delay of d, output up to d rows later must not move."""
     times = times_of(component, frame).to_list()
@@ -198,6 +215,7 @@ def violations(
         *truncation(component, frame, cuts),
         *future_perturbation(component, frame, few),
         *start(component, frame, cuts),
+        *partitions(component, frame),
         *availability(component, frame, few),
     ]
 

@@ -68,7 +68,10 @@ def test_understated_memory_is_caught() -> None:
     frame = component.world(11).with_columns(pl.col("close").fill_nan(50.0))
     cuts = harness.choose_cuts(component, frame, component.function(frame))
     assert list(harness.start(component, frame, cuts))
-    assert not list(harness.start(dataclasses.replace(component, memory=4), frame, cuts))
+    assert list(harness.partitions(component, frame))
+    enough = dataclasses.replace(component, memory=4)
+    assert not list(harness.start(enough, frame, cuts))
+    assert not list(harness.partitions(enough, frame))
 
 
 def test_input_that_is_used_before_it_is_known_is_caught() -> None:
