@@ -189,7 +189,7 @@ class Lake:
     ) -> list[Path]:
         """Return the current file of each partition asked for, in key order; raises PartitionMissing."""
         if keys is None:
-            return list(self._current_by_key(table_name).values())
+            return list(self.current_by_key(table_name).values())
         wanted = wanted_keys(self.table(table_name), keys)
         found = {key: newest_file(self.partition_folder(table_name, key)) for key in wanted}
         absent = [key for key, path in found.items() if path is None]
@@ -203,9 +203,25 @@ class Lake:
             )
         return [path for path in found.values() if path is not None]
 
+    def current_by_key(self, table_name: str) -> dict[Key, Path]:
+        """Return the current file of every partition, by key, in key order."""
+        current = ((key, newest_file(folder)) for key, folder in self.partition_folders(table_name))
+        return {key: path for key, path in current if path is not None}
+
+    def partition_folders(self, table_name: str) -> list[tuple[Key, Path]]:
+        """Return every partition folder of a table with its key, sorted; one may hold no version."""
+        folders: list[tuple[tuple[str, ...], Path]] = [((), self.table_folder(table_name))]
+        for dimension in self.table(table_name).dimensions:
+            folders = [
+                ((*parts, part), child)
+                for parts, folder in folders
+                for part, child in _partition_folders(folder, dimension)
+            ]
+        return [(key_of_parts(parts), folder) for parts, folder in sorted(folders)]
+
     def partitions(self, table_name: str) -> list[Key]:
         """Return the keys of the partitions that have a version, sorted; ``[None]`` for an unpartitioned table."""
-        return list(self._current_by_key(table_name))
+        return list(self.current_by_key(table_name))
 
     def current(self, table_name: str, key: Key) -> Version | None:
         """Return the current version of a partition, or None where there is none."""
@@ -250,18 +266,6 @@ class Lake:
 
     def _version(self, table_name: str, key: Key, path: Path) -> Version:
         return _version_of(table_name, key, path, read_record(path))
-
-    def _current_by_key(self, table_name: str) -> dict[Key, Path]:
-        dimensions = self.table(table_name).dimensions
-        folders: list[tuple[tuple[str, ...], Path]] = [((), self.table_folder(table_name))]
-        for dimension in dimensions:
-            folders = [
-                ((*parts, part), child)
-                for parts, folder in folders
-                for part, child in _partition_folders(folder, dimension)
-            ]
-        current = {key_of_parts(parts): newest_file(folder) for parts, folder in sorted(folders)}
-        return {key: path for key, path in current.items() if path is not None}
 
 
 def _partition_folders(folder: Path, dimension: str) -> list[tuple[str, Path]]:

@@ -1,0 +1,224 @@
+"""The catalogue: one DuckDB file of documented views, built beside itself and swapped in atomically.
+
+``data/quant.duckdb`` is what `duckdb`, a notebook or a BI tool opens, read-only. Its views name exact files, which
+never change, so a query is never torn, and a reader that opened the file before a swap goes on with the versions of
+then: complete, only older. `vacuum` keeps those versions for a stated time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeAlias
+
+import duckdb
+
+from quant_platform.contracts.errors import CorruptFile, PartitionMissing
+from quant_platform.contracts.tables import Table
+from quant_platform.lake.inventory import INVENTORY_COLUMNS, InventoryRow, inventory
+from quant_platform.lake.lake import Lake
+from quant_platform.lake.locks import exclusive
+from quant_platform.lake.partition_files import flush_folder, storage_failures
+from quant_platform.lake.views import create_catalogue, quoted
+from quant_platform.specification.lake import lake_spec
+from quant_platform.specification.settings import settings
+
+Fill: TypeAlias = Callable[[duckdb.DuckDBPyConnection, Sequence[Table], Sequence[InventoryRow]], None]
+"""Fills an empty database from the files that are to be seen in it."""
+
+
+def build_catalogue(lake: Lake, path: Path) -> None:
+    """Build the catalogue anew and put it in the place of the old one.
+
+    Parameters
+    ----------
+    lake
+        The lake whose current versions it shows.
+    path
+        The catalogue, for example ``data/quant.duckdb``. A file ``<name>.lock`` beside it keeps two builders apart.
+
+    Raises
+    ------
+    CorruptFile
+        For a torn or foreign file in the lake; the old catalogue stays.
+    StorageFailed
+        When the file system refuses; the old catalogue stays.
+
+    Notes
+    -----
+    Views hold absolute paths and therefore work from any working folder. After the home folder has been moved, build
+    the catalogue again.
+    """
+    with exclusive(_lock_of(path), wait=True):
+        _build(lake, path)
+
+
+class CatalogueKeeper:
+    """Lets a catalogue follow the lake without building it at every write.
+
+    Parameters
+    ----------
+    lake
+        The lake.
+    path
+        The catalogue.
+    debounce
+        For how long a catalogue is fresh; by default as ``specs/lake.yaml`` says.
+
+    Notes
+    -----
+    Many processes may share a catalogue: of those that want to build it at once one does, and the others go on with
+    their work. So while a run writes, the catalogue may be as old as `debounce`; at its end, call
+    ``refresh(force=True)``.
+    """
+
+    def __init__(self, lake: Lake, path: Path, debounce: timedelta | None = None) -> None:
+        self.lake = lake
+        self.path = Path(path)
+        self.debounce = lake_spec(settings().specs).debounce if debounce is None else debounce
+
+    def refresh(self, force: bool = False) -> bool:
+        """Build the catalogue if it is not fresh and nobody else is at it; with `force`, wait and build in any case.
+
+        Returns
+        -------
+        bool
+            Whether this call built it.
+
+        Raises
+        ------
+        CorruptFile, StorageFailed
+            As `build_catalogue`.
+        """
+        if not force and self._is_fresh():
+            return False
+        with exclusive(_lock_of(self.path), wait=force) as alone:
+            if not alone or (not force and self._is_fresh()):
+                return False
+            _build(self.lake, self.path)
+            return True
+
+    def _is_fresh(self) -> bool:
+        try:
+            age_seconds = time.time() - self.path.stat().st_mtime
+        except FileNotFoundError:
+            return False
+        return 0 <= age_seconds < self.debounce.total_seconds()
+
+
+def open_catalogue(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open the catalogue as it is now, read-only, for SQL such as ``SELECT * FROM clean.equity_bars``.
+
+    Raises
+    ------
+    PartitionMissing
+        When there is no catalogue yet.
+
+    Notes
+    -----
+    The file is attached to a database in memory. ``duckdb.connect(path)`` would hand a process that still holds an
+    older connection the catalogue of that time.
+    """
+    if not Path(path).is_file():
+        raise PartitionMissing(
+            "there is no catalogue",
+            where=str(path),
+            cause="nothing was materialised yet",
+            action="materialise an asset, or use quant_platform.lake.connect()",
+        )
+    connection = duckdb.connect()
+    connection.execute(f"ATTACH {quoted(str(path))} AS quant (READ_ONLY)")
+    connection.execute("USE quant")
+    return connection
+
+
+def connect(home: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Open a database in memory with the views of the catalogue, over what is current at this moment.
+
+    Parameters
+    ----------
+    home
+        The home folder; by default the one of the settings (``QUANT_HOME``).
+
+    Raises
+    ------
+    CorruptFile
+        For a torn or foreign file in the lake.
+    """
+    folder = Path(home) if home is not None else settings().home
+    return connect_lake(Lake(folder / "lake"), known_rows(folder / "quant.duckdb"))
+
+
+def connect_lake(lake: Lake, known: dict[str, InventoryRow] | None = None) -> duckdb.DuckDBPyConnection:
+    """Open a database in memory with views over what is current in a lake; see `connect`."""
+    connection = duckdb.connect()
+    create_catalogue(connection, list(lake.tables.values()), inventory(lake, known))
+    return connection
+
+
+def known_rows(path: Path) -> dict[str, InventoryRow]:
+    """Return the partitions an existing catalogue knows, by path; empty where it cannot be read."""
+    if not path.is_file():
+        return {}
+    try:
+        with open_catalogue(path) as connection:
+            found = connection.execute(f"SELECT {', '.join(INVENTORY_COLUMNS)} FROM lake.partitions").fetchall()
+    except duckdb.Error:
+        return {}
+    named = (dict(zip(INVENTORY_COLUMNS, values, strict=True)) for values in found)
+    rows = (InventoryRow(**{**row, "columns": tuple(row["columns"])}) for row in named)
+    return {row.path: row for row in rows}
+
+
+def write_database(path: Path, fill: Fill, tables: Sequence[Table], rows: Sequence[InventoryRow]) -> None:
+    """Build a DuckDB file under a temporary name, flush it and put it in place; raises StorageFailed, CorruptFile."""
+    building = path.with_name(f"{_building_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}")
+    with storage_failures(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _fill_database(building, fill, tables, rows)
+            flush_folder(building)
+            building.replace(path)
+            flush_folder(path.parent)
+        finally:
+            for left in (building, building.with_name(f"{building.name}.wal")):
+                with contextlib.suppress(OSError):
+                    left.unlink(missing_ok=True)
+
+
+def _fill_database(building: Path, fill: Fill, tables: Sequence[Table], rows: Sequence[InventoryRow]) -> None:
+    try:
+        with duckdb.connect(str(building)) as connection:
+            connection.begin()  # one transaction: each statement of its own would be flushed to the disk
+            fill(connection, tables, rows)
+            connection.commit()
+    except duckdb.IOException as error:
+        if building.exists() and all(Path(row.path).is_file() for row in rows):
+            raise OSError(str(error)) from error
+        raise CorruptFile(
+            "the catalogue could not be built",
+            where=str(building.parent),
+            cause=str(error).splitlines()[0],
+            action="run `quant lake check`, then build it again",
+        ) from error
+
+
+def _build(lake: Lake, path: Path) -> None:
+    for left in path.parent.glob(f"{_building_prefix(path)}*"):
+        with contextlib.suppress(OSError):
+            left.unlink(missing_ok=True)
+    rows = inventory(lake, known_rows(path))
+    write_database(path, create_catalogue, list(lake.tables.values()), rows)
+
+
+def _building_prefix(path: Path) -> str:
+    return f".{path.name}.building-"
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")

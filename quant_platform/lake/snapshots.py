@@ -1,0 +1,286 @@
+"""Snapshots: named, immutable lists of file versions, with the hashes that prove them.
+
+A snapshot is one file, ``<home>/snapshots/2026-02-05-US-v1/manifest.json``. It copies nothing: versions never change,
+and `vacuum` keeps those that a manifest names. Every number a suite run reports carries the id of its snapshot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from quant_platform.contracts.errors import SnapshotInvalid
+from quant_platform.contracts.tables import Table
+from quant_platform.lake import partition_files
+from quant_platform.lake.catalogue import write_database
+from quant_platform.lake.check import Finding, read_version
+from quant_platform.lake.inventory import InventoryRow, inventory_row
+from quant_platform.lake.keys import Key, shown_key
+from quant_platform.lake.lake import Lake
+from quant_platform.lake.locks import exclusive
+from quant_platform.lake.manifest import (
+    MANIFEST,
+    Snapshot,
+    SnapshotFile,
+    SnapshotTable,
+    existing_file,
+    file_path,
+    hash_of,
+    load,
+    region_of,
+    sort_key,
+    write_manifest,
+)
+from quant_platform.lake.partition_files import flush_folder, storage_failures
+from quant_platform.lake.views import copy_tables
+
+SECURITY_COLUMNS = ("ticker", "symbol")
+
+
+def create(
+    lake: Lake,
+    snapshots: Path,
+    region: str,
+    *,
+    tables: Sequence[str] | None = None,
+    snapshot_id: str | None = None,
+) -> Snapshot:
+    """Name the current versions, once and for all.
+
+    Parameters
+    ----------
+    lake
+        The lake.
+    snapshots
+        Folder of the snapshots, ``<home>/snapshots``.
+    region
+        The market, in capitals, for example ``US``.
+    tables
+        The tables to hold; by default every table that has a partition.
+    snapshot_id
+        ``YYYY-MM-DD-REGION-vN``; by default today (UTC) with the next free number.
+
+    Raises
+    ------
+    SnapshotInvalid
+        For a malformed or taken id, an empty lake, or a file that is not what was written.
+    StorageFailed
+        When the file system refuses.
+
+    Notes
+    -----
+    Every file is read and held against its recorded content hash, so that a snapshot never vouches for a damaged file.
+    Make one when no run is writing: versions are taken table by table.
+    """
+    with exclusive(snapshots / ".lock", wait=True):
+        name = snapshot_id or _next_id(snapshots, region)
+        if region_of(name) != region:
+            raise SnapshotInvalid(f"the id {name!r} is not of region {region!r}", action="use YYYY-MM-DD-REGION-vN")
+        names = [table for table in lake.tables if lake.partitions(table)] if tables is None else list(tables)
+        described = [_describe(lake, lake.table(table)) for table in names]
+        if not any(table.files for table, _ in described):
+            raise SnapshotInvalid("there is nothing to snapshot", where=str(lake.root), action="materialise tables")
+        content = {
+            "snapshot_id": name,
+            "region": region,
+            "created_at": partition_files.utc_now().isoformat(timespec="seconds"),
+            "source_hash": _source_hash(lake),
+            "simulated": any(simulated for _, simulated in described),
+            "tables": [asdict(table) for table, _ in described],
+        }
+        write_manifest(snapshots / name / MANIFEST, {**content, "sha256": hash_of(content)})
+        return load(snapshots, name)
+
+
+def list_snapshots(snapshots: Path) -> list[Snapshot]:
+    """Return every snapshot, oldest name first; raises SnapshotInvalid for a manifest that was changed."""
+    if not snapshots.is_dir():
+        return []
+    names = [path.parent.name for path in snapshots.glob(f"*/{MANIFEST}")]
+    for name in names:
+        region_of(name)
+    return [load(snapshots, name) for name in sorted(names, key=sort_key)]
+
+
+def verify(lake: Lake, snapshots: Path, snapshot_id: str) -> list[Finding]:
+    """Hash every file of a snapshot again.
+
+    Returns
+    -------
+    list of Finding
+        ``missing`` and ``hash`` findings; empty for a snapshot that is what it was.
+
+    Raises
+    ------
+    SnapshotInvalid
+        When the manifest itself is gone or was changed.
+    """
+    findings = []
+    action = "restore the file from a backup or an export; results under this snapshot cannot be repeated without it"
+    for table in load(snapshots, snapshot_id).tables:
+        for file in table.files:
+            path = file_path(lake, file)
+            if not path.is_file():
+                findings.append(Finding("missing", path, f"{snapshot_id} names this file and it is gone", action))
+            elif _sha256(path) != file.sha256:
+                findings.append(Finding("hash", path, f"the file is not what {snapshot_id} has recorded", action))
+    return findings
+
+
+def export(lake: Lake, snapshots: Path, snapshot_id: str, target: Path) -> Path:
+    """Copy a snapshot into a folder that needs nothing else.
+
+    Parameters
+    ----------
+    lake, snapshots, snapshot_id
+        What to copy.
+    target
+        A new folder. It becomes a home of its own: ``lake/`` with the files, ``snapshots/`` with the manifest, and
+        ``quant.duckdb`` that holds the rows themselves, so that it can be moved and sent on by itself.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder, in place only when it is complete and verified.
+
+    Raises
+    ------
+    SnapshotInvalid
+        When the snapshot is not what it was, or the target exists.
+    StorageFailed
+        When the file system refuses.
+    """
+    snapshot = load(snapshots, snapshot_id)
+    if target.exists():
+        raise SnapshotInvalid(f"the folder {target} exists", where=snapshot_id, action="name a new folder")
+    copying = target.with_name(f".{target.name}.copying-{secrets.token_hex(4)}")
+    copy = Lake(copying / "lake", lake.tables)
+    manifest = Path(snapshot_id) / MANIFEST
+    try:
+        with storage_failures(target):
+            for table in snapshot.tables:
+                for file in table.files:
+                    _copy_file(existing_file(lake, snapshot_id, file), file_path(copy, file))
+            _copy_file(snapshots / manifest, copying / "snapshots" / manifest)
+        broken = verify(copy, copying / "snapshots", snapshot_id)
+        if broken:
+            raise SnapshotInvalid(
+                f"the snapshot is no longer what it was: {broken[0].message}",
+                where=snapshot_id,
+                how_many=f"{len(broken)} files",
+                action=broken[0].action,
+            )
+        tables = [lake.table(table.name) for table in snapshot.tables]
+        rows = [
+            inventory_row(table.name, file.key, file_path(copy, file))
+            for table in snapshot.tables
+            for file in table.files
+        ]
+        write_database(copying / "quant.duckdb", partial(_fill_copy, copy.root.parent), tables, rows)
+        with storage_failures(target):
+            copying.rename(target)
+            flush_folder(target.parent)
+    finally:
+        shutil.rmtree(copying, ignore_errors=True)
+    return target
+
+
+def named_files(lake: Lake, snapshots: Path | None) -> set[Path]:
+    """Return every file that a snapshot names; raises SnapshotInvalid where a manifest cannot be trusted."""
+    found = list_snapshots(snapshots) if snapshots is not None else []
+    return {file_path(lake, file) for snapshot in found for table in snapshot.tables for file in table.files}
+
+
+def _describe(lake: Lake, table: Table) -> tuple[SnapshotTable, bool]:
+    date_column, security = _date_column(table), _security_column(table)
+    files, columns, simulated = [], dict.fromkeys(table.schema.column_names()), False
+    first, last, securities = None, None, set[str]()
+    for key, path in lake.current_by_key(table.name).items():
+        file, frame, is_simulated = _describe_file(lake, table, key, path)
+        files.append(file)
+        columns.update(dict.fromkeys(frame.columns))
+        simulated = simulated or is_simulated
+        if date_column and frame.get_column(date_column).count():
+            values = frame.get_column(date_column).cast(pl.String)
+            first = min(str(values.min()), first or str(values.min()))
+            last = max(str(values.max()), last or str(values.max()))
+        if security:
+            securities.update(frame.get_column(security).cast(pl.String).drop_nulls().unique())
+    return (
+        SnapshotTable(
+            name=table.name,
+            rows=sum(file.rows for file in files),
+            columns=tuple(columns),
+            date_column=date_column,
+            date_from=first,
+            date_to=last,
+            securities=len(securities) if security else None,
+            sha256=hash_of([[file.key, file.content_hash] for file in files]),
+            files=tuple(files),
+        ),
+        simulated,
+    )
+
+
+def _describe_file(lake: Lake, table: Table, key: Key, path: Path) -> tuple[SnapshotFile, pl.DataFrame, bool]:
+    found = read_version(path, table, key)
+    if isinstance(found, Finding):
+        raise SnapshotInvalid(found.message, where=str(path), action=found.action)
+    record, frame = found
+    file = SnapshotFile(
+        key=shown_key(key),
+        path=path.relative_to(lake.root).as_posix(),
+        rows=record.rows,
+        bytes=path.stat().st_size,
+        sha256=_sha256(path),
+        content_hash=record.content_hash,
+    )
+    return file, frame, record.provenance.simulated
+
+
+def _date_column(table: Table) -> str | None:
+    types = dict(table.schema.create_empty().schema)
+    temporal = [name for name in (*table.primary_key, *types) if isinstance(types[name], (pl.Date, pl.Datetime))]
+    return temporal[0] if temporal else None
+
+
+def _security_column(table: Table) -> str | None:
+    return next((name for name in SECURITY_COLUMNS if name in table.schema.column_names()), None)
+
+
+def _source_hash(lake: Lake) -> str:
+    raw = [name for name, table in lake.tables.items() if table.database_schema == "raw"]
+    versions = [lake.current(name, key) for name in sorted(raw) for key in lake.partitions(name)]
+    return hash_of([[each.table, shown_key(each.key), each.content_hash] for each in versions if each is not None])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _next_id(snapshots: Path, region: str) -> str:
+    stem = f"{partition_files.utc_now().date().isoformat()}-{region}"
+    taken = [sort_key(path.parent.name)[1] for path in snapshots.glob(f"{stem}-v*/{MANIFEST}")]
+    return f"{stem}-v{max(taken, default=0) + 1}"
+
+
+def _fill_copy(
+    home: Path, connection: duckdb.DuckDBPyConnection, tables: Sequence[Table], rows: Sequence[InventoryRow]
+) -> None:
+    copy_tables(connection, tables, rows)
+    connection.execute("UPDATE lake.partitions SET path = replace(path, ?, '')", [f"{home}/"])
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    flush_folder(target)

@@ -1,0 +1,159 @@
+"""The SQL behind the catalogue: a view per table over an exact list of files, with comments from the table registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import duckdb
+import polars as pl
+from polars.datatypes import DataTypeClass
+
+from quant_platform.contracts.errors import SchemaViolation
+from quant_platform.contracts.tables import Table
+from quant_platform.lake.inventory import INVENTORY_COLUMNS, InventoryRow, inventory_frame
+from quant_platform.lake.validation import declared_types
+
+PARTITIONS_COMMENT = "The partitions of every table: the current version, where it is and what produced it."
+OPEN_COLUMN_COMMENT = "Declared by a spec file of the table."
+
+_SIMPLE_TYPES: Mapping[DataTypeClass, str] = {
+    pl.String: "VARCHAR",
+    pl.Enum: "VARCHAR",
+    pl.Categorical: "VARCHAR",
+    pl.Boolean: "BOOLEAN",
+    pl.Date: "DATE",
+    pl.Time: "TIME",
+    pl.Float32: "FLOAT",
+    pl.Float64: "DOUBLE",
+    pl.Int8: "TINYINT",
+    pl.Int16: "SMALLINT",
+    pl.Int32: "INTEGER",
+    pl.Int64: "BIGINT",
+    pl.UInt8: "UTINYINT",
+    pl.UInt16: "USMALLINT",
+    pl.UInt32: "UINTEGER",
+    pl.UInt64: "UBIGINT",
+}
+
+
+def create_catalogue(
+    connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], rows: Sequence[InventoryRow]
+) -> None:
+    """Fill a database: a schema and a view per table, comments, and the table ``lake.partitions``.
+
+    Parameters
+    ----------
+    connection
+        An empty database.
+    tables
+        Every table; one without partitions becomes an empty view with the declared types.
+    rows
+        The files, as they are to be seen.
+
+    Notes
+    -----
+    Views name files by absolute path, so they work from any working folder; when the home folder has been moved, build
+    the catalogue again.
+    """
+    connection.execute("CREATE SCHEMA IF NOT EXISTS lake")
+    connection.register("inventory_rows", inventory_frame(rows).to_arrow())
+    connection.execute("CREATE TABLE lake.partitions AS SELECT * FROM inventory_rows")
+    connection.unregister("inventory_rows")
+    comments = {name: text for name, (_, text) in INVENTORY_COLUMNS.items()}
+    _comment(connection, "TABLE", "lake.partitions", PARTITIONS_COMMENT, comments)
+    for table in tables:
+        files = [row for row in rows if row.table_name == table.name]
+        name = f"{identifier(table.database_schema)}.{identifier(table.relation)}"
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(table.database_schema)}")
+        connection.execute(f"CREATE VIEW {name} AS {view_query(table, files)}")
+        _comment(connection, "VIEW", name, table_comment(table, files), column_comments(table, files))
+
+
+def copy_tables(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], rows: Sequence[InventoryRow]) -> None:
+    """Fill a database like `create_catalogue`, but with the rows themselves, so that it needs no other file."""
+    create_catalogue(connection, tables, rows)
+    for table in tables:
+        files = [row for row in rows if row.table_name == table.name]
+        name = f"{identifier(table.database_schema)}.{identifier(table.relation)}"
+        connection.execute(f"DROP VIEW {name}")
+        connection.execute(f"CREATE TABLE {name} AS {view_query(table, files)}")
+        _comment(connection, "TABLE", name, table_comment(table, files), column_comments(table, files))
+
+
+def view_query(table: Table, files: Sequence[InventoryRow]) -> str:
+    """Return the SELECT over exactly these files, with the declared columns and types first.
+
+    A column that some or all files lack is null there. Files are matched by column name only where they differ,
+    because that makes DuckDB open all of them to plan a query.
+    """
+    types = {name: duckdb_type(dtype) for name, dtype in declared_types(table).items()}
+    if not files:
+        columns = ", ".join(f"CAST(NULL AS {kind}) AS {identifier(name)}" for name, kind in types.items())
+        return f"SELECT {columns} WHERE false"
+    present = {name for row in files for name in row.column_names}
+    columns = ", ".join(
+        f"CAST({identifier(name) if name in present else 'NULL'} AS {kind}) AS {identifier(name)}"
+        for name, kind in {**types, **dict.fromkeys(_open_columns(table, files), "DOUBLE")}.items()
+    )
+    by_name = str(len({row.columns for row in files}) > 1).lower()
+    paths = ", ".join(_exact_path(row.path) for row in files)
+    return f"SELECT {columns} FROM read_parquet([{paths}], union_by_name = {by_name}, hive_partitioning = false)"
+
+
+def table_comment(table: Table, files: Sequence[InventoryRow]) -> str:
+    """Return the description of a table; one that holds simulated data says so first."""
+    text = " ".join(table.description.split())
+    return f"SIMULATED. {text}" if any(row.simulated for row in files) else text
+
+
+def column_comments(table: Table, files: Sequence[InventoryRow]) -> dict[str, str]:
+    """Return the description of each column."""
+    declared = {name: column.description or "" for name, column in table.schema.columns().items()}
+    return {**declared, **dict.fromkeys(_open_columns(table, files), OPEN_COLUMN_COMMENT)}
+
+
+def duckdb_type(dtype: pl.DataType | DataTypeClass) -> str:
+    """Return the DuckDB type in which a Polars type of a Parquet file is read."""
+    if isinstance(dtype, pl.List):
+        return f"{duckdb_type(dtype.inner)}[]"
+    if isinstance(dtype, pl.Struct):
+        fields = (f"{identifier(field.name)} {duckdb_type(field.dtype)}" for field in dtype.fields)
+        return f"STRUCT({', '.join(fields)})"
+    if isinstance(dtype, pl.Datetime):
+        if dtype.time_zone is not None:
+            return "TIMESTAMP WITH TIME ZONE"
+        return "TIMESTAMP_NS" if dtype.time_unit == "ns" else "TIMESTAMP"
+    found = _SIMPLE_TYPES.get(dtype.base_type())
+    if found is None:
+        raise SchemaViolation(f"the type {dtype} has no counterpart in the catalogue", action="declare another type")
+    return found
+
+
+def _open_columns(table: Table, files: Sequence[InventoryRow]) -> list[str]:
+    if not table.open_columns:
+        return []
+    declared = set(table.schema.column_names())
+    return list(dict.fromkeys(name for row in files for name in row.column_names if name not in declared))
+
+
+def _comment(
+    connection: duckdb.DuckDBPyConnection, kind: str, name: str, text: str, columns: Mapping[str, str]
+) -> None:
+    connection.execute(f"COMMENT ON {kind} {name} IS {quoted(text)}")
+    for column, description in columns.items():
+        connection.execute(f"COMMENT ON COLUMN {name}.{identifier(column)} IS {quoted(description)}")
+
+
+def identifier(name: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted(text: str) -> str:
+    """Quote a text for SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _exact_path(path: str) -> str:
+    """Quote a path and take their meaning from characters that DuckDB would expand."""
+    return quoted("".join(f"[{character}]" if character in "*?[" else character for character in path))

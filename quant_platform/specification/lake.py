@@ -1,0 +1,48 @@
+"""The spec of the lake: retention and the pace of the catalogue."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field
+
+from quant_platform.specification.loading import SpecModel, load_spec
+
+
+class LakeSpec(SpecModel):
+    """``specs/lake.yaml``.
+
+    Attributes
+    ----------
+    superseded_versions_days
+        Days a version stays after a newer one has come, at least as long as the longest query or notebook session.
+    temporary_files_hours
+        Hours after which a temporary file is taken for the remains of a killed process.
+    catalogue_debounce_seconds
+        Seconds for which a fresh catalogue is not built again while a run writes.
+    """
+
+    superseded_versions_days: float = Field(gt=0)
+    temporary_files_hours: float = Field(gt=0)
+    catalogue_debounce_seconds: float = Field(ge=0)
+
+    @property
+    def keep(self) -> timedelta:
+        """How long a superseded version stays."""
+        return timedelta(days=self.superseded_versions_days)
+
+    @property
+    def temporary_age(self) -> timedelta:
+        """From which age a temporary file is removed."""
+        return timedelta(hours=self.temporary_files_hours)
+
+    @property
+    def debounce(self) -> timedelta:
+        """For how long a catalogue is fresh."""
+        return timedelta(seconds=self.catalogue_debounce_seconds)
+
+
+def lake_spec(specs: Path) -> LakeSpec:
+    """Load ``lake.yaml`` from the specs folder; raises SpecError."""
+    return load_spec(specs / "lake.yaml", LakeSpec)
