@@ -106,7 +106,7 @@ def summarise_ic(
         raise StatisticError(f"max_half_width was {max_half_width}, it must be positive", where="max_half_width")
 
     thinned = nonoverlapping_test(series, horizon_in_rebalances)
-    cosine = ewc_test(series)
+    cosine = ewc_test(series, overlap=horizon_in_rebalances)
     seen = series[~np.isnan(series)]
     sd = float(seen.std(ddof=1)) if seen.size > 1 else math.nan
     block_length = overlap_block_length(series.size, horizon_in_rebalances)

@@ -8,10 +8,29 @@ from scipy import stats
 
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.statistics.ic_summary import summarise_ic
+from quant_platform.statistics.ranks import rank_ic
 
 
 def weekly(rng, length=520, window=6, mean=0.02, sd=0.1):
     return mean + sd * np.convolve(rng.standard_normal(length + window - 1), np.ones(window), "valid") / window**0.5
+
+
+def test_a_null_market_of_prices_gives_no_evidence():
+    """The whole chain: martingale returns, a slow signal, six-week forward windows, IC, tests."""
+    rng = np.random.default_rng(33)
+    rejected = np.zeros(2)
+    runs = 400
+    for _ in range(runs):
+        returns = rng.standard_t(4, (206, 40))
+        signal = np.empty((200, 40))
+        signal[0] = rng.standard_normal(40)
+        for week in range(1, 200):
+            signal[week] = 0.9 * signal[week - 1] + math.sqrt(0.19) * rng.standard_normal(40)
+        level = np.cumsum(returns, axis=0)
+        ic = rank_ic(signal, level[6:] - level[:-6])
+        result = summarise_ic(ic, ic, 6, rng=rng, draws=100)
+        rejected += (result.p_nonoverlapping < 0.05, result.p_ewc < 0.05)
+    np.testing.assert_allclose(rejected / runs, 0.05, atol=3 * math.sqrt(0.05 * 0.95 / runs))
 
 
 def test_numbers_equal_numpy_and_scipy():

@@ -41,6 +41,14 @@ def test_ewc_number_of_terms(length, terms):
     assert overlap.ewc_terms(int(length)) == terms
 
 
+def test_a_long_overlap_limits_the_number_of_terms():
+    assert overlap.ewc_terms(260, overlap=13) == 6  # 260 / 39 = 6.67
+    assert overlap.ewc_terms(520, overlap=6) == overlap.ewc_terms(520) == 25
+    assert overlap.ewc_terms(10, overlap=13) == 1
+    series = overlapping(np.random.default_rng(3), 260, 13)
+    assert overlap.ewc_test(series, overlap=13) == overlap.ewc_test(series, terms=6)
+
+
 def plain_ewc(series, terms):
     """The slow twin: sums written out, missing values in their place."""
     length = len(series)
@@ -134,7 +142,7 @@ def test_five_percent_tests_reject_five_percent_of_null_overlapping_series(gaps)
         thinned = overlap.nonoverlapping_test(series, 6)
         rejected["nonoverlapping"] += thinned.p < 0.05
         rejected["first phase"] += thinned.p_by_phase[0] < 0.05
-        rejected["ewc"] += overlap.ewc_test(series).p < 0.05
+        rejected["ewc"] += overlap.ewc_test(series, overlap=6).p < 0.05
         rejected["newey_west"] += overlap.newey_west_test(series, 6).p < 0.05
         seen = series[~np.isnan(series)]
         rejected["naive"] += overlap.two_sided_p(seen.mean() / seen.std(ddof=1) * seen.size**0.5, seen.size - 1) < 0.05
@@ -147,12 +155,26 @@ def test_five_percent_tests_reject_five_percent_of_null_overlapping_series(gaps)
     assert share["newey_west"] == pytest.approx(known["NW_k"], abs=0.03)
 
 
+def test_a_long_overlap_keeps_its_size_only_because_the_terms_are_limited():
+    rng = np.random.default_rng(79)
+    rejected = np.zeros(3)
+    for _ in range(DRAWS):
+        series = overlapping(rng, 260, 13)
+        rejected += (
+            overlap.nonoverlapping_test(series, 13).p < 0.05,
+            overlap.ewc_test(series, overlap=13).p < 0.05,
+            overlap.ewc_test(series).p < 0.05,
+        )
+    np.testing.assert_allclose(rejected[:2] / DRAWS, 0.05, atol=THREE_STANDARD_ERRORS)
+    assert rejected[2] / DRAWS > 0.065
+
+
 def test_the_test_keeps_its_size_when_the_overlap_is_only_nominal():
     rng = np.random.default_rng(77)
     rejected = np.zeros(2)
     for _ in range(DRAWS):
         series = rng.standard_normal(520)
-        rejected += (overlap.nonoverlapping_test(series, 6).p < 0.05, overlap.ewc_test(series).p < 0.05)
+        rejected += (overlap.nonoverlapping_test(series, 6).p < 0.05, overlap.ewc_test(series, overlap=6).p < 0.05)
     np.testing.assert_allclose(rejected / DRAWS, 0.05, atol=THREE_STANDARD_ERRORS)
 
 
