@@ -28,6 +28,8 @@ from quant_platform.statistics.checks import (
     require_open_unit,
 )
 
+MULTIPLICITIES_AT_ONCE = 4_000_000  # bounds the memory of a cluster bootstrap at about 64 MB
+
 
 @dataclass(frozen=True)
 class BootstrapInterval:
@@ -245,8 +247,13 @@ def _clustered_ratio(
     estimate = float(_ratio(np.array([top.sum()]), np.array([bottom.sum()]))[0])
     if groups < 2:
         return BootstrapInterval(estimate, math.nan, math.nan, math.nan, n, groups, draws, 0)
-    chosen = rng.multinomial(groups, np.full(groups, 1.0 / groups), size=draws).astype(np.float64)
-    return _interval(estimate, _ratio(chosen @ top, chosen @ bottom), n, groups, draws, level)
+    statistics = np.empty(draws)
+    at_once = max(1, MULTIPLICITIES_AT_ONCE // groups)
+    for first in range(0, draws, at_once):
+        share = min(at_once, draws - first)
+        chosen = rng.multinomial(groups, np.full(groups, 1.0 / groups), size=share).astype(np.float64)
+        statistics[first : first + share] = _ratio(chosen @ top, chosen @ bottom)
+    return _interval(estimate, statistics, n, groups, draws, level)
 
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:

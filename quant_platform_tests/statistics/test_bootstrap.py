@@ -36,6 +36,14 @@ def test_cluster_draws_equal_a_plain_loop_over_clusters():
     assert (result.n, result.n_groups, result.draws) == (np.isfinite(values).sum(), 15, 300)
 
 
+def test_drawing_in_pieces_changes_nothing(monkeypatch):
+    values = np.random.default_rng(1).standard_normal(60)
+    whole = bootstrap.cluster_bootstrap_mean(values, np.arange(60) // 3, rng=np.random.default_rng(2), draws=300)
+    monkeypatch.setattr(bootstrap, "MULTIPLICITIES_AT_ONCE", 7 * 20)
+    pieces = bootstrap.cluster_bootstrap_mean(values, np.arange(60) // 3, rng=np.random.default_rng(2), draws=300)
+    assert (pieces.low, pieces.high) == pytest.approx((whole.low, whole.high), abs=1e-14)
+
+
 def test_block_draws_equal_a_plain_loop_over_blocks():
     values = np.random.default_rng(2).standard_normal(50) + 3.0
     values[[4, 5, 30]] = np.nan
