@@ -101,6 +101,8 @@ class DataCatalog:
             for key, path in self._files(name, None, "raise").items()
         ]
         connection = duckdb.connect()
+        # Else a table that the snapshot lacks would be looked for among the caller's Python variables.
+        connection.execute("SET python_enable_replacements = false")
         create_catalogue(connection, [self._lake.table(name) for name in self.tables], rows)
         return connection
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from quant_platform.contracts.errors import CorruptFile, PartitionMissing, SchemaViolation, StorageFailed
-from quant_platform.lake import CatalogueKeeper, Lake, build_catalogue, catalogue, connect, open_catalogue
+from quant_platform.lake import CatalogueKeeper, Lake, build_catalogue, catalogue, connect, inventory, open_catalogue
 from quant_platform.lake.views import duckdb_type
 from quant_platform_tests.lake.frames import BARS, FEATURES, TEST_TABLES, bars, features, provenance, securities
 
@@ -176,8 +176,6 @@ def test_a_second_build_does_not_read_known_footers(lake: Lake, path: Path, monk
     lake.write_many(BARS, {"A": bars("A", [1.0]), "B": bars("B", [1.0])}, provenance())
     build_catalogue(lake, path)
     new = lake.write(BARS, "A", bars("A", [2.0]), provenance())
-    from quant_platform.lake import inventory
-
     real, read = inventory.inventory_row, []
     monkeypatch.setattr(inventory, "inventory_row", lambda *a: (read.append(a[2]), real(*a))[1])
     build_catalogue(lake, path)
