@@ -56,6 +56,8 @@ class SweepSpec(SpecModel):
     def _distinct(self) -> SweepSpec:
         if len(set(self.thresholds)) != len(self.thresholds):
             raise ValueError("a threshold stands twice in the grid")
+        if -1.0 in self.thresholds:
+            raise ValueError("-1 marks the cell that is off; write null for it")
         return self
 
     def grid(self, activation: ActivationSpec) -> tuple[float | None, ...]:

@@ -1,0 +1,56 @@
+"""Which stored candidates count at an as-of week, and the random numbers a partition may use."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+
+TRADED = ("target", "stop", "timeout", "delisted")
+
+_SIX_DAYS = timedelta(days=6)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Candidates of the weeks in which everything is known.
+
+    ``candidates`` are all rows of those weeks, ``trades`` the ones that were entered.
+    """
+
+    candidates: pl.DataFrame
+
+    @property
+    def trades(self) -> pl.DataFrame:
+        """Rows with a realised outcome."""
+        return self.candidates.filter(pl.col("outcome").cast(pl.String).is_in(TRADED))
+
+
+def judged_until(rows: pl.DataFrame, as_of_week: date | None) -> Judged:
+    """Keep the weeks of which every outcome was known by the Sunday of the as-of week.
+
+    Parameters
+    ----------
+    rows
+        Rows with week, outcome and resolved_at, for example ``replay.qualified``.
+    as_of_week
+        Monday of the week; None stands for everything that is known.
+
+    Notes
+    -----
+    A week counts as a whole or not at all. In a week that is still running, near stops are known and far targets are
+    not, so counting what is resolved would lean towards losses.
+    """
+    known = pl.col("resolved_at").is_not_null()
+    if as_of_week is not None:
+        known &= pl.col("resolved_at") <= as_of_week + _SIX_DAYS
+    return Judged(rows.filter(known.all().over("week")))
+
+
+def generator(spec_hash: str, *key: str) -> np.random.Generator:
+    """Random numbers that depend on the specs and the partition key only, not on what ran before."""
+    digest = hashlib.sha256("|".join((spec_hash, *key)).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
