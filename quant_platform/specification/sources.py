@@ -136,16 +136,21 @@ class FilesSpec(SpecModel):
 
 
 VendorErrorKind = Literal[
-    "duplicate_row", "decimal_shift", "missing_session", "non_positive", "ohlc_inconsistent", "stale_row"
+    "duplicate_row",
+    "decimal_shift",
+    "decimal_shift_row",
+    "missing_session",
+    "non_positive",
+    "ohlc_inconsistent",
+    "stale_row",
 ]
 
 
-class VendorError(SpecModel):
-    """An error planted into the delivered bars, so that quarantine has something to find."""
+class VendorErrors(SpecModel):
+    """Errors planted into the delivered bars, so that quarantine has something to find."""
 
     kind: VendorErrorKind
-    name: int = Field(ge=0, description="Number of the name, from 0.")
-    bar: int = Field(ge=1, description="Number of the bar of that name, from 0; the first is never spoilt.")
+    count: int = Field(ge=1, description="How many, each in another name.")
 
 
 class WorldSpec(SpecModel):
@@ -199,7 +204,7 @@ class SimulatedSpec(SpecModel):
     overnight_share: float = Field(gt=0.0, lt=1.0, description="Share of a day's variance before the open.")
     dollar_volume: float = Field(gt=0.0)
     dollar_volume_log_sd: float = Field(ge=0.0)
-    vendor_errors: tuple[VendorError, ...] = ()
+    vendor_errors: tuple[VendorErrors, ...] = ()
 
     @property
     def truth(self) -> WorldSpec:
