@@ -1,4 +1,4 @@
-"""Do the stated target probabilities come true, and would a correction made from the past help?"""
+"""Whether the stated target probabilities come true, and whether a correction made from the past would help."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def calibration(as_of_week: date, qualified: pl.DataFrame, spec: ReplaySpec, spe
     Returns
     -------
     DataFrame
-        Schema ``replay.calibration``: bins from 0 and a summary row (bin -1) for the stated model, and the same for the recalibrated
-        one over the trades it could be judged on out of sample.
+        Schema ``replay.calibration``: bins from 0 and a summary row (bin -1) for the stated model, and the same for the
+        recalibrated one over the trades it could be judged on out of sample.
 
     Notes
     -----
     The event is that the target came first; time-outs and delistings count as misses. The correction
-    ``logit p = a + b logit p0`` of a fold is fitted on outcomes resolved before it. The coefficients in the
-    summary row, a proposal for the future, are fitted on everything. Probabilities of exactly 0 or 1 have no log odds and are left
-    out of the recalibrated rows.
+    ``logit p = a + b logit p0`` of a fold is fitted on outcomes resolved before it. The coefficients in the summary
+    row, a proposal for the future, are fitted on everything. Probabilities of exactly 0 or 1 have no log odds and are
+    left out of the recalibrated rows.
     """
     trades = judged_until(qualified, as_of_week).trades.sort("date_sig", "ticker", "direction")
     probability = trades["target_probability"].to_numpy()
@@ -87,7 +87,7 @@ def _model_rows(
     if p.size == 0:
         return [{"model": model, "bin": SUMMARY, "n": 0}]
     report = calibration_report(p, y, bins=spec.calibration.bins)
-    rate = cluster_bootstrap_mean(y, weeks, rng=rng, draws=spec.bootstrap.replications, level=spec.bootstrap.confidence)
+    rate = cluster_bootstrap_mean(y, weeks, rng=rng, draws=spec.bootstrap.replications)
     bins = report.bins
     rows: list[dict[str, Any]] = [
         {

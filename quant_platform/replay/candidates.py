@@ -14,9 +14,6 @@ from quant_platform.signals.setups import find_setups
 from quant_platform.specification.replay import ReplaySpec
 from quant_platform.specification.setups import SetupSpec
 
-# A trade that is still open has no result yet; its mark belongs to live.outcomes and would bias every mean here.
-_UNKNOWN_WHILE_PENDING = ("date_exit", "exit_price", "gross_r", "realised_r", "bars_held", "mae_r", "mfe_r")
-
 
 def replay_ticker(
     bars: pl.DataFrame,
@@ -64,8 +61,4 @@ def replay_ticker(
         replay_spec,
         delisting_return,
     )
-    pending = pl.col("outcome") == "pending"
-    known = outcomes.frame().with_columns(
-        pl.when(~pending).then(pl.col(name)).alias(name) for name in _UNKNOWN_WHILE_PENDING
-    )
-    return pl.concat([setups.frame(), known], how="horizontal")
+    return pl.concat([setups.frame(), outcomes.without_marks().frame()], how="horizontal")

@@ -26,15 +26,15 @@ def hit_rate(as_of_week: date, qualified: pl.DataFrame, spec: BootstrapSpec, spe
     qualified
         Rows of ``replay.qualified`` up to that week.
     spec
-        Draws and coverage.
+        Draws of the bootstrap.
     spec_hash
         Ontology hash, part of the seed.
 
     Returns
     -------
     DataFrame
-        Schema ``replay.hit_rate``: groups all, qualified, direction (``all:long``, ...) and year (``qualified:2012``, ...).
-        ``all`` and ``qualified`` are there with n = 0 when nothing is known yet.
+        Schema ``replay.hit_rate``: groups all, qualified, direction (``all:long``, ...) and year (``qualified:2012``,
+        ...). ``all`` and ``qualified`` are there with n = 0 when nothing is known yet.
 
     Notes
     -----
@@ -75,14 +75,13 @@ def _row(
     if n == 0:
         return found
     hits = int((trades["outcome"] == "target").sum())
-    rate = wilson_interval(hits, n, level=spec.confidence)
+    rate = wilson_interval(hits, n)
     result = trades["realised_r"]
     expectancy = cluster_bootstrap_mean(
         result.to_numpy(),
         trades["week"].to_numpy(),
         rng=generator(spec_hash, "replay.hit_rate", as_of_week.isoformat(), value),
         draws=spec.replications,
-        level=spec.confidence,
     )
     losses = -float(result.filter(result < 0.0).sum())
     return {

@@ -117,9 +117,9 @@ def build_report(
     Returns
     -------
     dict
-        Plain values only: dates as ISO text, a missing number as None. ``signal_edge`` is the table of factors at the main
-        horizon: ``starred`` where the IC is reliable and its p, Holm-adjusted over the factors, is at most 5 %; a row that is
-        not reliable is never starred.
+        Plain values only: dates as ISO text, a missing number as None. ``signal_edge`` is the table of factors at the
+        main horizon: ``starred`` where the IC is reliable and its p, Holm-adjusted over the factors, is at most 5 %; a
+        row that is not reliable is never starred.
     """
     summaries = information_coefficients.filter(pl.col("kind") == "summary")
     rebalances = information_coefficients.filter(

@@ -42,7 +42,7 @@ def activation_sweep(
     activation
         The gate in force; all its other rules stay as they are.
     spec
-        Draws and coverage.
+        Draws of the bootstrap.
     spec_hash
         Ontology hash, part of the seed.
 
@@ -54,8 +54,8 @@ def activation_sweep(
     Notes
     -----
     The p-value tests that the expectancy after cost is zero, with the standard error over resampled weeks and Student's
-    t with weeks - 1 degrees of freedom; Holm adjusts over the cells of the sweep. Cells share most of their trades, and the
-    best of them was chosen after the fact: a threshold is to be judged on weeks that came later.
+    t with weeks - 1 degrees of freedom; Holm adjusts over the cells of the sweep. Cells share most of their trades, and
+    the best of them was chosen after the fact: a threshold is to be judged on weeks that came later.
     """
     judged = judged_until(qualified, None)
     current = getattr(activation, sweep.parameter)
@@ -77,7 +77,7 @@ def activation_sweep(
                 **_cell(trades.filter(gate), spec, generator(spec_hash, "replay.activation_sweep", name, str(stored))),
             }
         )
-    adjusted = holm([row["p_value"] for row in rows], level=1.0 - spec.confidence).adjusted_p
+    adjusted = holm([row["p_value"] for row in rows], level=0.05).adjusted_p
     frame = pl.DataFrame(rows, schema=_SCHEMA.create_empty().schema)
     return (
         frame.with_columns(p_adjusted=pl.Series(adjusted))
@@ -96,14 +96,13 @@ def _cell(trades: pl.DataFrame, spec: BootstrapSpec, rng: np.random.Generator) -
         trades["week"].to_numpy(),
         rng=rng,
         draws=spec.replications,
-        level=spec.confidence,
     )
     if interval.standard_error > 0.0:
         t = interval.estimate / interval.standard_error
         found["p_value"] = float(two_sided_p(t, interval.n_groups - 1))
     return {
         **found,
-        "hit_rate": float((trades["outcome"] == "target").mean() or 0.0),
+        "hit_rate": int((trades["outcome"] == "target").sum()) / n,
         "expectancy_r": interval.estimate,
         "expectancy_low": interval.low,
         "expectancy_high": interval.high,

@@ -74,7 +74,7 @@ def traded_bars(bars: pl.DataFrame, sessions: Sequence[date] | Sessions) -> Trad
     wherever sessions are counted. A missing volume stays missing.
     """
     market = as_sessions(sessions)
-    names = bars["ticker"].unique().to_list()
+    names = sorted(set(bars["ticker"].unique()))
     if len(names) > 1:
         raise SchemaViolation(
             "the bars of one ticker were expected", where="clean.equity_bars", rows=[{"ticker": name} for name in names]

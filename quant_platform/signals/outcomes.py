@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,9 @@ _CODES = np.array(
     dtype=np.uint32,
 )
 
+_OPEN_RESULTS = [kernel.EXIT_PRICE, kernel.GROSS_R, kernel.MAE_R, kernel.MFE_R]
+_OPEN_STATES = [kernel.EXIT_POSITION, kernel.BARS_HELD]
+
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -32,11 +35,18 @@ class Outcomes:
     states: Integers
     cost_r: Floats
 
+    def without_marks(self) -> Outcomes:
+        """Leave out what is not final: the mark of an open trade is no result and would bias every mean."""
+        pending = self.states[:, kernel.OUTCOME] == kernel.PENDING
+        results, states = self.results.copy(), self.states.copy()
+        results[np.ix_(pending, _OPEN_RESULTS)] = np.nan
+        states[np.ix_(pending, _OPEN_STATES)] = -1
+        return replace(self, results=results, states=states)
+
     def frame(self) -> pl.DataFrame:
         """Outcome columns of ``replay.candidates``, open trades marked to the last close."""
         sessions = self.bars.sessions
         outcome = pl.Series(OUTCOMES, dtype=OUTCOME).gather(_CODES[self.states[:, kernel.OUTCOME]])
-        held = pl.Series(self.states[:, kernel.BARS_HELD], dtype=pl.Int32)
         columns = {
             "outcome": outcome,
             "date_entry": session_series(sessions, self.states[:, kernel.ENTRY_POSITION]),
@@ -45,12 +55,15 @@ class Outcomes:
             "exit_price": self.results[:, kernel.EXIT_PRICE],
             "gross_r": self.results[:, kernel.GROSS_R],
             "realised_r": self.results[:, kernel.GROSS_R] - self.cost_r,
-            "bars_held": held.set(held < 0, None),
+            "bars_held": self.states[:, kernel.BARS_HELD].astype(np.int32),
             "mae_r": self.results[:, kernel.MAE_R],
             "mfe_r": self.results[:, kernel.MFE_R],
             "resolved_at": session_series(sessions, self.states[:, kernel.RESOLVED_POSITION]),
         }
-        return pl.DataFrame(columns).with_columns(pl.selectors.float().fill_nan(None))
+        held = pl.col("bars_held")
+        return pl.DataFrame(columns).with_columns(
+            pl.selectors.float().fill_nan(None), bars_held=pl.when(held >= 0).then(held)
+        )
 
 
 def follow(

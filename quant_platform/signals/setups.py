@@ -134,7 +134,7 @@ def direction_series(direction: Floats) -> pl.Series:
 
 def session_series(sessions: Sessions, position: Integers) -> pl.Series:
     """Dates at the positions; null where the position is -1."""
-    if not sessions.size:
-        return pl.Series([None] * len(position), dtype=pl.Date)
-    dates = pl.Series(sessions[np.maximum(position, 0)], dtype=pl.Date)
-    return dates.set(pl.Series(position < 0), None)
+    dates = np.full(len(position), np.datetime64("NaT"), dtype="datetime64[D]")
+    known = position >= 0
+    dates[known] = sessions[position[known]]
+    return pl.Series(dates, dtype=pl.Date)

@@ -18,10 +18,9 @@ SweepParameter = Literal[
 
 
 class BootstrapSpec(SpecModel):
-    """Resampling of whole weeks."""
+    """Resampling of whole weeks; intervals cover 95 %."""
 
-    replications: int = Field(ge=99)
-    confidence: float = Field(gt=0.0, lt=1.0)
+    replications: int = Field(ge=100)
 
 
 class CalibrationSpec(SpecModel):

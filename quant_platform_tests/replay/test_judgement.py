@@ -194,7 +194,7 @@ def test_the_p_value_is_the_t_test_over_weeks_and_holm_over_the_cells() -> None:
     rows = random_rows(6, weeks=80)
     sweep = SweepSpec(parameter="min_confidence", thresholds=(None, 60.0, 99.0))
     gate = activation_spec(min_rr=None, min_momentum_percentile=None, min_confidence=60.0)
-    spec = replay_spec(bootstrap={"replications": 4000, "confidence": 0.95}).bootstrap
+    spec = replay_spec(bootstrap={"replications": 4000}).bootstrap
     found = activation_sweep("confidence", sweep, rows, gate, spec, "hash").to_dicts()
     values = rows["realised_r"].to_numpy()
     sums = rows.group_by("week").agg((pl.col("realised_r") - values.mean()).sum())["realised_r"].to_numpy()

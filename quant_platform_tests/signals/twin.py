@@ -48,7 +48,7 @@ def replay_spec(**changes: Any) -> ReplaySpec:
         "horizon_sessions": 30,
         "cost_bps": 10.0,
         "delisted_after_sessions": 5,
-        "bootstrap": BootstrapSpec(replications=199, confidence=0.95),
+        "bootstrap": BootstrapSpec(replications=199),
         "calibration": CalibrationSpec(bins=5, minimum_train_weeks=20, folds=3),
     }
     return ReplaySpec(**{**base, **changes})
