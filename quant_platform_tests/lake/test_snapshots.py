@@ -114,9 +114,8 @@ def test_what_cannot_be_a_snapshot(full: Lake, home: Path, tmp_path: Path) -> No
 def test_a_damaged_file_is_not_vouched_for(full: Lake, home: Path) -> None:
     version = full.current(BARS, "B")
     assert version is not None
-    bars("B", [4.0]).write_parquet(
-        version.path, metadata={"quant_platform": pl.read_parquet_metadata(version.path)["quant_platform"]}
-    )
+    record = pl.read_parquet_metadata(version.path)["quant_platform"]
+    bars("B", [4.0]).write_parquet(version.path, metadata={"quant_platform": record})
     with pytest.raises(SnapshotInvalid, match=r"the content is not what was written(.|\n)*ticker=B"):
         snapshots.create(full, home / "snapshots", "US")
 

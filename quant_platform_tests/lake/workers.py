@@ -1,0 +1,69 @@
+"""What the processes of the reliability tests run. Messages go through a pipe; the last one says how it ended."""
+
+from __future__ import annotations
+
+import datetime as dt
+import resource
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from quant_platform.contracts.errors import PlatformError
+from quant_platform.lake import CatalogueKeeper, Lake
+from quant_platform_tests.lake.frames import BARS, bars, provenance
+
+ROWS_OF_GENERATION = 100
+"""A partition of generation g has 100 + g rows, and g as its close in each of them."""
+
+
+def generation_frame(ticker: str, generation: int) -> pl.DataFrame:
+    return bars(ticker, [float(generation)] * (ROWS_OF_GENERATION + generation))
+
+
+def write_while_read(
+    root: Path, tickers: Sequence[str], generation: int, debounce: dt.timedelta, pipe: Connection
+) -> None:
+    """Write one partition after the other and let the catalogue follow; report the seconds and the builds."""
+    lake = Lake(root)
+    keeper = CatalogueKeeper(lake, root.parent / "quant.duckdb", debounce)
+    frames = {ticker: generation_frame(ticker, generation) for ticker in tickers}
+    pipe.send("ready")
+    pipe.recv()
+    started, builds = time.monotonic(), 0
+    for ticker, frame in frames.items():
+        lake.write(BARS, ticker, frame, provenance(str(generation)))
+        builds += keeper.refresh()
+    pipe.send((time.monotonic() - started, builds))
+
+
+def write_missing(root: Path, tickers: Sequence[str], generation: int, many: bool, pipe: Connection) -> None:
+    """Write the partitions that are not of this generation yet, saying so after each; then wait to be killed."""
+    lake = Lake(root)
+    missing = [ticker for ticker in tickers if not lake.is_current(BARS, ticker, str(generation), "onto", {})]
+    pipe.send("ready")
+    if many:
+        lake.write_many(
+            BARS, {ticker: generation_frame(ticker, generation) for ticker in missing}, provenance(str(generation))
+        )
+    else:
+        for ticker in missing:
+            lake.write(BARS, ticker, generation_frame(ticker, generation), provenance(str(generation)))
+            pipe.send(ticker)
+    pipe.send(len(missing))
+    time.sleep(60)
+
+
+def write_with_small_files(root: Path, bytes_per_file: int, pipe: Connection) -> None:
+    """Write a partition that is larger than the system lets this process write; send the error."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_per_file, bytes_per_file))
+    noise = np.random.default_rng(7).normal(size=5000).tolist()
+    try:
+        Lake(root).write(BARS, "A", bars("A", noise), provenance())
+    except PlatformError as error:
+        pipe.send(error)
+    else:
+        pipe.send(None)
