@@ -1,0 +1,96 @@
+"""Reading a page with the standard library only: it shares no code with the writer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+VOID = {"br", "hr", "meta", "link", "img", "input"}
+
+
+@dataclass
+class Node:
+    tag: str
+    attributes: dict[str, str | None]
+    children: list[Node | str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(child if isinstance(child, str) else child.text for child in self.children)
+
+    @property
+    def classes(self) -> set[str]:
+        return set((self.attributes.get("class") or "").split())
+
+    def all(self, tag: str, kind: str = "") -> list[Node]:
+        found = []
+        for child in self.children:
+            if isinstance(child, Node):
+                if child.tag == tag and (not kind or kind in child.classes):
+                    found.append(child)
+                found += child.all(tag, kind)
+        return found
+
+    def everything(self) -> list[Node]:
+        return [self, *(node for child in self.children if isinstance(child, Node) for node in child.everything())]
+
+
+class _Strict(HTMLParser):
+    """Fails on an end tag that does not close what was opened last, which browsers would repair in silence."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.root = Node("", {})
+        self.open = [self.root]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs), f"attribute twice in <{tag}>"
+        node = Node(tag, dict(attrs))
+        self.open[-1].children.append(node)
+        if tag not in VOID:
+            self.open.append(node)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open[-1].children.append(Node(tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open[-1].tag == tag, f"</{tag}> closes <{self.open[-1].tag}>"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].children.append(data)
+
+
+def read_html(text: str) -> Node:
+    parser = _Strict()
+    parser.feed(text)
+    parser.close()
+    assert parser.open == [parser.root], f"left open: {[node.tag for node in parser.open]}"
+    return parser.root
+
+
+def table_with(root: Node, caption: str) -> Node:
+    found = [table for table in root.all("table") if table.all("caption")[0].text == caption]
+    assert len(found) == 1, f"{len(found)} tables are called {caption}"
+    return found[0]
+
+
+def body_rows(table: Node) -> list[Node]:
+    return table.all("tbody")[0].all("tr")
+
+
+def cells(row: Node) -> list[Node]:
+    return [child for child in row.children if isinstance(child, Node)]
+
+
+def shown(cell: Node) -> str:
+    """What the cell says first: without its second line and its footnote letter."""
+    return "".join(
+        child if isinstance(child, str) else child.text
+        for child in cell.children
+        if isinstance(child, str) or (child.tag != "sup" and "detail" not in child.classes)
+    )
+
+
+def section(root: Node, anchor: str) -> Node:
+    return next(node for node in root.all("section") if node.attributes.get("id") == anchor)
