@@ -177,3 +177,10 @@ def test_an_unknown_session_and_a_second_ticker_are_refused() -> None:
         candidates_of(pl.concat([bars, random_bars(1, 60, ticker="BBB")]), sessions)
     with pytest.raises(ValueError, match="not strictly ascending"):
         candidates_of(bars.reverse(), sessions)
+
+
+def test_bars_after_the_last_session_are_not_looked_at() -> None:
+    bars = random_bars(9)
+    sessions = bars["session"].to_list()[:180]
+    assert candidates_of(bars, sessions).equals(candidates_of(bars.head(180), sessions))
+    assert candidates_of(bars, sessions).height > 20
