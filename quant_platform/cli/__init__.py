@@ -47,7 +47,8 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Options that stand before the command; both are acted on elsewhere."""
+    """Options that stand before the command; :func:`main` acts on ``--debug``."""
+    del debug, version
 
 
 def main() -> None:

@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from quant_platform.cli.progress import watching
-from quant_platform.contracts.errors import HomeMixed, SettingsError
+from quant_platform.contracts.errors import HomeMixed, SettingsError, SourceNotFound
 from quant_platform.defs.home import Home
+from quant_platform.sources import Source
 from quant_platform.specification.home import HomeSpec
 from quant_platform.specification.settings import settings
 
@@ -105,7 +106,7 @@ def declare_home(folder: Path, source: str, universe: str, locations: dict[str, 
             action="choose another folder: quant import ... --home data-real",
         )
     opened = open_source(load_spec(specs / "sources" / f"{source}.yaml", SourceSpec), resolved)
-    first, last = opened.span()
+    first, last = market_span(opened)
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "source": source,
@@ -115,6 +116,21 @@ def declare_home(folder: Path, source: str, universe: str, locations: dict[str, 
         "last_session": last,
     }
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def market_span(source: Source) -> tuple[date, date]:
+    """First and last session of everything a source has; reads all of it, so a malformed file shows up here.
+
+    Raises
+    ------
+    SourceNotFound
+        When the source has no bar at all.
+    """
+    sessions = source.bars_many(source.tickers()).get_column("session")
+    first, last = sessions.min(), sessions.max()
+    if not isinstance(first, date) or not isinstance(last, date):
+        raise SourceNotFound("the source has no bar", where=source.name, action="check the folder and the source spec")
+    return first, last
 
 
 def run_everything(home: Home, console: Console, only: Sequence[str] | None = None) -> None:
@@ -149,7 +165,8 @@ def where_to_look(home: Home, console: Console, seconds: float) -> None:
     lines = [
         f"made in {seconds:.0f} s on {date.today()}; everything is under {shown}/",
         f"  report     {_shown(pages[-1]) if pages else 'none yet'}",
-        f'  tables     quant sql{option} "select * from replay.hit_rate"   (or: duckdb {_shown(home.settings.catalogue)})',
+        f'  tables     quant sql{option} "select * from replay.hit_rate"',
+        f"             or: duckdb {_shown(home.settings.catalogue)}",
         f"  assets     quant up{option}   then http://localhost:3000",
         f"  health     quant lake check{option}",
     ]

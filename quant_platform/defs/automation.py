@@ -1,7 +1,5 @@
 """Schedules and sensors: what runs when nobody clicks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 
@@ -10,6 +8,7 @@ import dagster as dg
 from quant_platform.defs import jobs as catalogue
 from quant_platform.defs import partitions
 from quant_platform.defs.home import Home
+from quant_platform.defs.jobs import AssetJob
 from quant_platform.defs.resources import HomeResource
 from quant_platform.market.calendar import sessions
 
@@ -42,7 +41,7 @@ def follow_up(
     return range_tags(factor_keys if job in catalogue.FACTOR_JOBS else sweep_keys)
 
 
-def build_schedules(home: Home, jobs: dict[str, dg.UnresolvedAssetJobDefinition]) -> list[dg.ScheduleDefinition]:
+def build_schedules(home: Home, jobs: dict[str, AssetJob]) -> list[dg.ScheduleDefinition]:
     """The four schedules, cron and time zone from ``specs/schedules.yaml``."""
     spec = home.schedules
 
@@ -73,7 +72,7 @@ def build_schedules(home: Home, jobs: dict[str, dg.UnresolvedAssetJobDefinition]
 
 def build_sensors(
     home: Home,
-    jobs: dict[str, dg.UnresolvedAssetJobDefinition],
+    jobs: dict[str, AssetJob],
     factor_keys: Sequence[str],
     sweep_keys: Sequence[str],
 ) -> list[dg.SensorDefinition]:

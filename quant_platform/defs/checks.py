@@ -4,8 +4,6 @@ A partition cannot be written with a broken schema, so the blocking checks read 
 happened to the files since, and they are what the UI shows as evidence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any

@@ -8,10 +8,13 @@ from quant_platform.contracts.tables import TABLES
 from quant_platform.defs import partitions
 from quant_platform.defs.automation import build_schedules, build_sensors
 from quant_platform.defs.checks import build_checks
-from quant_platform.defs.equity_assets import build_market_assets
 from quant_platform.defs.equity_stages import CANDIDATES, CLEAN, FEATURES, RAW_FUNDAMENTALS, RAW_MARKET
+from quant_platform.defs.factor_assets import build_factor_assets
 from quant_platform.defs.home import Home
 from quant_platform.defs.jobs import build_jobs
+from quant_platform.defs.live_assets import build_live_assets
+from quant_platform.defs.market_assets import build_market_assets
+from quant_platform.defs.replay_assets import build_replay_assets
 from quant_platform.defs.resources import HomeResource, LakeIOManager
 from quant_platform.defs.ticker_assets import can_fork, ticker_asset, worker_count
 from quant_platform.specification.features import load_equity_features
@@ -67,7 +70,12 @@ def build_definitions(home: Home) -> dg.Definitions:
             **common,
         ),
     ]
-    frame_assets = build_market_assets(home)
+    frame_assets = [
+        *build_market_assets(home),
+        *build_factor_assets(home, factor_partitions),
+        *build_replay_assets(home, sweep_partitions),
+        *build_live_assets(home),
+    ]
     jobs = build_jobs()
     return dg.Definitions(
         assets=[*ticker_assets, *frame_assets],

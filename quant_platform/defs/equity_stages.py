@@ -14,10 +14,9 @@ from quant_platform.defs.home import Home
 from quant_platform.defs.stage import Frames, Stage
 from quant_platform.expressions import Plan
 from quant_platform.features.equity import compute_equity_features, feature_plan
-from quant_platform.market.calendar import session_array
+from quant_platform.market.calendar import session_array, week_last_sessions
 from quant_platform.market.cleaning import clean_bars
 from quant_platform.replay.candidates import replay_ticker
-from quant_platform.signals.weeks import week_ends
 from quant_platform.specification.cleaning import CleaningSpec
 from quant_platform.specification.features import FeatureSet, load_equity_features
 from quant_platform.specification.replay import ReplaySpec
@@ -110,14 +109,13 @@ def candidates(home: Home, ticker: str, *, refresh: bool) -> Frames:
     actions = home.lake.read("raw.corporate_actions", [ticker])
     ends = actions.filter(pl.col("kind").cast(pl.String) == "delisting").get_column("value")
     last = home.spec.last_session or date.today()
-    days = session_array(home.universe.exchange, home.spec.first_session, last)
-    beyond = session_array(home.universe.exchange, home.spec.first_session, last + timedelta(days=14))
+    exchange, first = home.universe.exchange, home.spec.first_session
     found = replay_ticker(
         bars,
         home.load("setups/equity.yaml", SetupSpec),
         home.load("replay/equity.yaml", ReplaySpec),
-        signal_sessions=week_ends(beyond, last),
-        sessions=days,
+        signal_sessions=week_last_sessions(exchange, first, last),
+        sessions=session_array(exchange, first, last),
         delisting_return=float(ends[0]) if ends.len() else None,
     )
     return {"replay.candidates": found}

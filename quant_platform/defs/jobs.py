@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from typing import TypeAlias
+
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from quant_platform.defs.ticker_assets import REFRESH_TAG
+
+# What define_asset_job returns; Dagster exports the function and not the type.
+AssetJob: TypeAlias = UnresolvedAssetJobDefinition
 
 RAW_MARKET = ("raw.equity_bars", "raw.corporate_actions")
 CLEAN = ("clean.equity_bars", "clean.equity_quarantine")
@@ -74,7 +80,7 @@ FACTOR_JOBS = ("factor_study",)
 SWEEP_JOBS = ("sweep_study",)
 
 
-def build_jobs() -> dict[str, dg.UnresolvedAssetJobDefinition]:
+def build_jobs() -> dict[str, AssetJob]:
     """One asset job per selection; the backfill ignores what is current."""
     return {
         name: dg.define_asset_job(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 
@@ -38,7 +38,7 @@ def days(spec: HomeSpec, exchange: str) -> dg.TimeWindowPartitionsDefinition:
     open_days = set(sessions(exchange, spec.first_session, last))
     span = (last - spec.first_session).days + 1
     weekdays = (spec.first_session + timedelta(days=k) for k in range(span))
-    holidays = [day.isoformat() for day in weekdays if day.weekday() < 5 and day not in open_days]
+    holidays = [datetime(day.year, day.month, day.day) for day in weekdays if day.weekday() < 5 and day not in open_days]
     end = None if spec.last_session is None else (spec.last_session + timedelta(days=1)).isoformat()
     return dg.TimeWindowPartitionsDefinition(
         start=spec.first_session.isoformat(),

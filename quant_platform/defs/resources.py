@@ -1,7 +1,5 @@
 """The lake as Dagster resources: the home, the I/O manager, the catalogue."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
 import dagster as dg
 
-from quant_platform.contracts.errors import PlatformError
+from quant_platform.contracts.errors import PartitionMissing, PlatformError
 from quant_platform.defs import jobs as catalogue
 from quant_platform.defs import partitions
 from quant_platform.defs.automation import last_session, range_tags
@@ -183,3 +184,45 @@ def _failure(launch: Launch, result: dg.JobExecutionResult) -> RunFailed:
         rows=texts,
         action=f"mend the cause and start `quant run {launch.job}` again: what was made is kept and skipped",
     )
+
+
+def partition_range(
+    home: Home, instance: dg.DagsterInstance, job: str, first: str | None, last: str | None
+) -> tuple[str, ...]:
+    """Partitions of a job between two keys, both included; from the first, or to the last, when one is not given.
+
+    Raises
+    ------
+    RunFailed
+        When the job is unknown.
+    PartitionMissing
+        When a key is none of the job's, with the closest one.
+    """
+    if job not in catalogue.SELECTIONS:
+        raise RunFailed(f"there is no job {job!r}", action=f"choose one of: {', '.join(catalogue.SELECTIONS)}")
+    keys = _keys_of(home, instance, job)
+    for key in (first, last):
+        if key is not None and key not in keys:
+            close = get_close_matches(key, keys, n=1)
+            raise PartitionMissing(
+                f"{key!r} is not a partition of the job {job}",
+                how_many=f"it has {len(keys)}" + (f", from {keys[0]} to {keys[-1]}" if keys else ""),
+                action=f"did you mean {close[0]!r}?" if close else "leave out --from and --to to run all of them",
+            )
+    start = keys.index(first) if first is not None else 0
+    stop = keys.index(last) + 1 if last is not None else len(keys)
+    return tuple(keys[start:stop])
+
+
+def _keys_of(home: Home, instance: dg.DagsterInstance, job: str) -> list[str]:
+    if job in catalogue.TICKER_JOBS:
+        return list(instance.get_dynamic_partitions(partitions.TICKER))
+    if job in catalogue.WEEK_JOBS:
+        return list(partitions.weeks(home.spec).get_partition_keys())
+    if job in catalogue.DAY_JOBS:
+        return list(partitions.days(home.spec, home.universe.exchange).get_partition_keys())
+    if job in catalogue.FACTOR_JOBS:
+        return list(partitions.factors(home).get_partition_keys())
+    if job in catalogue.SWEEP_JOBS:
+        return list(partitions.sweeps(home).get_partition_keys())
+    return []

@@ -6,8 +6,6 @@ partition as materialised with its own metadata. With one ticker, one core, or n
 function gives the same bits in one process.
 """
 
-from __future__ import annotations
-
 import inspect
 import os
 import sys
@@ -184,14 +182,13 @@ def ticker_asset(
             description=table(only).schema.__doc__,
             code_version=code_version,
             metadata=metadata[only],
-            freshness_policy=freshness,
             **common,
         )
         @_with_parameters(common["ins"])
         def single(*inputs: Any, **named: Any) -> Any:
             return record(plan(*inputs, **named).map(work).collect())
 
-        return single
+        return _with_freshness(single, freshness)
 
     outs = {output.replace(".", "_"): output for output in stage.outputs}
 
@@ -212,7 +209,6 @@ def ticker_asset(
                 description=table(output).schema.__doc__,
                 code_version=code_version,
                 metadata=metadata[output],
-                freshness_policy=freshness,
                 dagster_type=dg.Nothing,
             )
             for short, output in outs.items()
@@ -224,7 +220,11 @@ def ticker_asset(
         recorded = record_all(plan(*inputs, **named).map(work).collect())
         return {short: getattr(recorded, short) for short in outs}
 
-    return several
+    return _with_freshness(several, freshness)
+
+
+def _with_freshness(asset: dg.AssetsDefinition, policy: dg.FreshnessPolicy | None) -> dg.AssetsDefinition:
+    return asset if policy is None else asset.map_asset_specs(lambda spec: spec.replace_attributes(freshness_policy=policy))
 
 
 def _with_parameters(names: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

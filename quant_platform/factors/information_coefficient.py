@@ -14,8 +14,9 @@ The procedure for one universe:
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +29,13 @@ from quant_platform.factors.panel import (
     Floats,
     ForwardReturns,
     Longs,
+    axes_of,
     forward_returns,
+    panel,
     rebalances_per_window,
     week_last_rows,
 )
+from quant_platform.market.universe import membership_mask
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.statistics import percentile_rank, quantile_spread, rank_ic, summarise_ic
 
@@ -219,3 +223,62 @@ def conform(frame: pl.DataFrame) -> pl.DataFrame:
     cast = frame.select(*known).with_columns(*absent).select(list(columns))
     typed = cast.cast({name: column.dtype for name, column in columns.items()})
     return typed.with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def study_universe(
+    factors: Sequence[str],
+    *,
+    features: pl.DataFrame,
+    bars: pl.DataFrame,
+    actions: pl.DataFrame,
+    securities: pl.DataFrame,
+    universe: str,
+    spec: FactorSpec,
+    spec_hash: str,
+) -> pl.DataFrame:
+    """Judge several factors of one universe against the same forward returns.
+
+    Parameters
+    ----------
+    factors
+        Columns of ``features``.
+    features
+        Ticker, session and the factors.
+    bars
+        Ticker, session and the adjusted close.
+    actions
+        ``raw.corporate_actions``, for the delistings and their returns.
+    securities
+        ``raw.securities``, for the point-in-time membership.
+    universe
+        Name of the universe.
+    spec, spec_hash
+        Thresholds, and the hash that seeds the bootstrap together with the factor's name.
+
+    Notes
+    -----
+    A name counts as delisted when an action says so, or when its bars end more than ``spec.ended_after_sessions``
+    before the market's: vendors often lack the action, and calling such a name a hole would drop the losers.
+    """
+    axes = axes_of(bars)
+    close = panel(bars, "close", axes)
+    delistings = dict(
+        actions.filter(pl.col("kind").cast(pl.String) == "delisting").select("ticker", "value").iter_rows()
+    )
+    seen = ~np.isnan(close)
+    last = close.shape[0] - 1 - seen[::-1].argmax(axis=0)
+    stopped = seen.any(axis=0) & (last < close.shape[0] - spec.ended_after_sessions)
+    told = np.array([ticker in delistings for ticker in axes.tickers])
+    against = market(
+        axes,
+        close,
+        membership_mask(securities, universe, axes.sessions, axes.tickers),
+        ended=told | stopped,
+        delisting_return=np.array([delistings.get(ticker, math.nan) for ticker in axes.tickers]),
+        spec=spec,
+    )
+    parts = []
+    for factor in factors:
+        seed = int.from_bytes(hashlib.sha256(f"{TABLE}|{factor}|{spec_hash}".encode()).digest()[:8], "big")
+        parts.append(study(factor, panel(features, factor, axes), against, spec, np.random.default_rng(seed)))
+    return pl.concat(parts)

@@ -1,8 +1,4 @@
-"""The point-in-time universe: who belonged to it on each session, as rows or as a mask.
-
-Every cross-section of the house is taken over this mask, so that a name counts from the day it entered to the day it
-left, whether or not it survived.
-"""
+"""Who belonged to a universe on which session: the mask every cross-section is taken over."""
 
 from __future__ import annotations
 
@@ -15,113 +11,135 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quant_platform.contracts.errors import SchemaViolation
-from quant_platform.market.calendar import Days
+
+Flags = NDArray[np.bool_]
+Days = NDArray[np.datetime64]
 
 
 @dataclass(frozen=True)
-class Survivorship:
-    """How much of a universe the data hold.
+class UniverseMask:
+    """Membership by session and ticker, arrays of shape (sessions, tickers).
 
-    Attributes
-    ----------
-    member_sessions
-        Pairs of member and session there should be.
-    with_bars
-        Pairs that have a bar.
-    names, names_with_bars
-        Members at any time, and those of them with any bar.
+    ``member``: the index counts the name on that session. ``listed``: the name has a clean bar on it. A
+    cross-section is taken over both.
     """
 
-    member_sessions: int
-    with_bars: int
-    names: int
-    names_with_bars: int
+    sessions: Days
+    tickers: tuple[str, ...]
+    member: Flags
+    listed: Flags
 
     @property
-    def share(self) -> float:
-        """Share of the member sessions that have a bar; NaN without members."""
-        return self.with_bars / self.member_sessions if self.member_sessions else float("nan")
+    def tradable(self) -> Flags:
+        """Members with a bar."""
+        both: Flags = self.member & self.listed
+        return both
+
+    def long(self) -> pl.DataFrame:
+        """``session, ticker, member, listed``, one row where either holds."""
+        t, i = np.nonzero(self.member | self.listed)
+        return pl.DataFrame(
+            {
+                "session": self.sessions[t],
+                "ticker": [self.tickers[k] for k in i],
+                "member": self.member[t, i],
+                "listed": self.listed[t, i],
+            },
+            schema={"session": pl.Date, "ticker": pl.String, "member": pl.Boolean, "listed": pl.Boolean},
+        )
 
 
-def intervals(securities: pl.DataFrame, universe: str) -> pl.DataFrame:
-    """Membership intervals of one universe: ticker, start_date, end_date (null while it lasts).
+def universe_mask(
+    securities: pl.DataFrame, universe: str, sessions: Days, tickers: Sequence[str], bars: pl.DataFrame
+) -> UniverseMask:
+    """Build the mask of some tickers over some sessions.
+
+    Parameters
+    ----------
+    securities
+        ``raw.securities``; a ticker may have several intervals, both ends included, an open one has no end.
+    universe
+        Which universe in it.
+    sessions
+        Sorted sessions, ``datetime64[D]``.
+    tickers
+        The columns of the mask; members that are not among them are left out (`survivorship` counts those).
+    bars
+        ``clean.equity_bars`` of the tickers; only ``ticker``, ``session`` and ``close`` are read.
+
+    Notes
+    -----
+    **Timing.** Membership on a session is what the index counted on that session. The files state effective dates, not
+    announcements, which come days earlier: the mask is late, never early.
+
+    **Missing values.** A session whose close is NaN is not listed.
+    """
+    columns = {ticker: k for k, ticker in enumerate(tickers)}
+    days = np.asarray(sessions, dtype="datetime64[D]")
+    listed = np.zeros((len(days), len(columns)), dtype=np.bool_)
+    priced = bars.filter(pl.col("close").is_not_nan() & pl.col("ticker").is_in(list(columns)))
+    stamps = priced["session"].to_numpy().astype("datetime64[D]")
+    rows = np.searchsorted(days, stamps)
+    inside = (rows < len(days)) & (days[np.minimum(rows, len(days) - 1)] == stamps) if len(days) else rows < 0
+    names = priced["ticker"].replace_strict(columns, return_dtype=pl.Int64).to_numpy()
+    listed[rows[inside], names[inside]] = True
+    return UniverseMask(days, tuple(tickers), membership(securities, universe, days, tickers), listed)
+
+
+def membership(securities: pl.DataFrame, universe: str, sessions: Days, tickers: Sequence[str]) -> Flags:
+    """Membership alone, shape (sessions, tickers).
 
     Raises
     ------
     SchemaViolation
-        When nothing is known about the universe: an empty mask would silently empty every cross-section.
+        When the universe has no interval at all.
     """
-    own = securities.filter(pl.col("universe") == universe).select("ticker", "start_date", "end_date")
-    if own.is_empty():
-        known = securities["universe"].unique().sort().to_list()
+    mine = securities.filter(pl.col("universe") == universe)
+    if mine.height == 0:
         raise SchemaViolation(
-            f"raw.securities has no member of the universe {universe!r}",
+            f"there are no members of the universe {universe!r}",
             where="raw.securities, column universe",
             how_many=f"0 of {securities.height} rows",
-            cause=f"the universes it has are: {', '.join(known) or 'none'}",
-            action="name one of them in specs/universe, or give the source a membership file",
+            cause=f"it has {', '.join(sorted(securities['universe'].unique())) or 'no rows'}",
+            action="check the name of the universe in its spec and in the source spec",
         )
-    return own
-
-
-def membership_mask(
-    securities: pl.DataFrame, universe: str, sessions: Sequence[date] | Days, tickers: Sequence[str]
-) -> NDArray[np.bool_]:
-    """Mask ``[sessions, tickers]``: True where the ticker was a member, first and last day included.
-
-    Parameters
-    ----------
-    securities
-        ``raw.securities``.
-    universe
-        Name of the universe.
-    sessions
-        Ascending.
-    tickers
-        Columns of the mask; a ticker without an interval is never a member.
-    """
+    columns = {ticker: k for k, ticker in enumerate(tickers)}
     days = np.asarray(sessions, dtype="datetime64[D]")
-    mask = np.zeros((len(days), len(tickers)), dtype=np.bool_)
-    column = {ticker: position for position, ticker in enumerate(tickers)}
-    for ticker, start, end in intervals(securities, universe).iter_rows():
-        at = column.get(ticker)
-        if at is None:
+    member = np.zeros((len(days), len(columns)), dtype=np.bool_)
+    for ticker, start, end in mine.select("ticker", "start_date", "end_date").iter_rows():
+        column = columns.get(ticker)
+        if column is None:
             continue
         first = int(np.searchsorted(days, np.datetime64(start)))
-        stop = len(days) if end is None else int(np.searchsorted(days, np.datetime64(end), side="right"))
-        mask[first:stop, at] = True
-    return mask
+        last = len(days) if end is None else int(np.searchsorted(days, np.datetime64(end), side="right"))
+        member[first:last, column] = True
+    return member
 
 
-def member_sessions(securities: pl.DataFrame, universe: str, sessions: Sequence[date] | Days) -> pl.DataFrame:
-    """Ticker and session of every member, one row per pair, sorted."""
-    days = np.asarray(sessions, dtype="datetime64[D]")
-    tickers = intervals(securities, universe)["ticker"].unique().sort().to_list()
-    rows, columns = np.nonzero(membership_mask(securities, universe, days, tickers))
-    return pl.DataFrame(
-        {"ticker": pl.Series(tickers, dtype=pl.String)[columns], "session": pl.Series(days[rows], dtype=pl.Date)}
-    ).sort("ticker", "session")
+def members_on(securities: pl.DataFrame, universe: str, day: date) -> list[str]:
+    """Every member of a day, sorted, whether it has bars or not."""
+    inside = (
+        (pl.col("universe") == universe)
+        & (pl.col("start_date") <= day)
+        & (pl.col("end_date").is_null() | (pl.col("end_date") >= day))
+    )
+    return sorted(securities.filter(inside)["ticker"].unique().to_list())
 
 
-def survivorship(securities: pl.DataFrame, universe: str, bars: pl.DataFrame, sessions: Sequence[date] | Days) -> Survivorship:
-    """Compare who should be there with what is: names that failed are the ones vendors tend to lose.
+def survivorship(securities: pl.DataFrame, universe: str, mask: UniverseMask) -> pl.DataFrame:
+    """How much of the index the data covers: ``session, members, with_bars, share_missing``.
 
-    Parameters
-    ----------
-    securities
-        ``raw.securities``.
-    universe
-        Name of the universe.
-    bars
-        Ticker and session of every bar with prices.
-    sessions
-        The sessions that are compared.
+    Notes
+    -----
+    ``members`` counts every name of the membership file, also those no bar was ever delivered for. A share that falls
+    over time is survivorship bias in the data: the names that are absent are mostly those that went.
     """
-    members = member_sessions(securities, universe, sessions)
-    present = members.join(bars.select("ticker", "session"), on=["ticker", "session"], how="semi")
-    return Survivorship(
-        member_sessions=members.height,
-        with_bars=present.height,
-        names=members["ticker"].n_unique(),
-        names_with_bars=present["ticker"].n_unique(),
+    everyone = sorted(securities.filter(pl.col("universe") == universe)["ticker"].unique().to_list())
+    members = membership(securities, universe, mask.sessions, everyone).sum(axis=1)
+    covered = mask.tradable.sum(axis=1)
+    return pl.DataFrame({"session": mask.sessions, "members": members, "with_bars": covered}).with_columns(
+        pl.when(pl.col("members") > 0)
+        .then(1.0 - pl.col("with_bars") / pl.col("members"))
+        .otherwise(None)
+        .alias("share_missing")
     )

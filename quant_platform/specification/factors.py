@@ -15,6 +15,9 @@ class FactorSpec(SpecModel):
     entry_lag_sessions: int = Field(
         ge=1, description="Sessions between date_sig and the start of the return; at least 1."
     )
+    ended_after_sessions: int = Field(
+        ge=1, description="A name whose bars end this many sessions before the market's counts as delisted."
+    )
     min_names: int = Field(ge=3, description="Fewest names of a cross-section.")
     quantiles: int = Field(ge=2, description="Number of quantiles of the spread.")
     confidence: float = Field(gt=0.5, lt=1.0, description="Coverage of the intervals.")

@@ -1,0 +1,55 @@
+"""Information coefficients of the factors, one partition each."""
+
+import dagster as dg
+import polars as pl
+
+from quant_platform.defs.frame_assets import asset_options, reads
+from quant_platform.defs.home import Home
+from quant_platform.defs.resources import HomeResource
+from quant_platform.factors.information_coefficient import study_universe
+from quant_platform.specification.factors import FactorSpec
+
+SPECS = ("factors/equity.yaml", "features/equity*.yaml")
+
+
+def build_factor_assets(home: Home, factors: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The factor study; a run over several factors reads the market once."""
+
+    @dg.asset(
+        **asset_options(
+            home,
+            "factors.information_coefficient",
+            rooms=("factors", "statistics", "market/universe"),
+            specs=SPECS,
+            kinds={"numba", "parquet"},
+        ),
+        partitions_def=factors,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        ins={
+            "features": reads("features.equity", every_partition=True),
+            "bars": reads("clean.equity_bars", every_partition=True),
+            "actions": reads("raw.corporate_actions", every_partition=True),
+            "securities": reads("raw.securities"),
+        },
+    )
+    def factors_information_coefficient(
+        context: dg.AssetExecutionContext,
+        home: HomeResource,
+        features: pl.LazyFrame,
+        bars: pl.LazyFrame,
+        actions: pl.LazyFrame,
+        securities: pl.LazyFrame,
+    ) -> pl.DataFrame:
+        opened, names = home.open(), list(context.partition_keys)
+        return study_universe(
+            names,
+            features=features.select("ticker", "session", *names).collect(),
+            bars=bars.select("ticker", "session", "close").collect(),
+            actions=actions.collect(),
+            securities=securities.collect(),
+            universe=opened.universe.name,
+            spec=opened.load("factors/equity.yaml", FactorSpec),
+            spec_hash=opened.ontology(SPECS).hash,
+        )
+
+    return [factors_information_coefficient]

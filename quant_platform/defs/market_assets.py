@@ -1,0 +1,90 @@
+"""Assets about the market as a whole: membership, the accounting of rows, momentum ranks."""
+
+import dagster as dg
+import polars as pl
+from dagster_duckdb import DuckDBResource
+
+from quant_platform.defs.frame_assets import asset_options, market_sessions, note_rows, reads, signal_sessions
+from quant_platform.defs.home import Home
+from quant_platform.defs.partitions import weeks
+from quant_platform.defs.resources import HomeResource
+from quant_platform.market.universe import member_sessions
+from quant_platform.signals.momentum import momentum_rank
+
+ACCOUNTING = """
+    with raw_counts as (select ticker, count(*) as raw_rows from raw.equity_bars group by ticker),
+    clean_counts as (
+        select ticker,
+               count(*) filter (where missing_reason is null) as clean_rows,
+               count(*) filter (where missing_reason is not null) as missing_sessions,
+               min(session) as first_session,
+               max(session) as last_session
+        from clean.equity_bars group by ticker
+    ),
+    quarantine_counts as (select ticker, count(*) as quarantined_rows from clean.equity_quarantine group by ticker)
+    select ticker,
+           coalesce(raw_rows, 0) as raw_rows,
+           coalesce(clean_rows, 0) as clean_rows,
+           coalesce(quarantined_rows, 0) as quarantined_rows,
+           coalesce(raw_rows, 0) - coalesce(clean_rows, 0) - coalesce(quarantined_rows, 0) as unaccounted_rows,
+           coalesce(missing_sessions, 0) as missing_sessions,
+           first_session,
+           last_session
+    from raw_counts
+    full join clean_counts using (ticker)
+    full join quarantine_counts using (ticker)
+    order by ticker
+"""
+
+
+def build_market_assets(home: Home) -> list[dg.AssetsDefinition]:
+    """Membership, the accounting of rows, and momentum ranks."""
+
+    @dg.asset(
+        **asset_options(
+            home, "raw.securities", rooms=("sources",), specs=("sources/*.yaml",), kinds={home.spec.source, "parquet"}
+        ),
+        retry_policy=dg.RetryPolicy(max_retries=home.schedules.retry_max, delay=home.schedules.retry_delay_seconds),
+    )
+    def raw_securities(home: HomeResource) -> pl.DataFrame:
+        return home.open().source.securities()
+
+    @dg.asset(
+        **asset_options(home, "clean.equity_accounting", rooms=(), specs=(), kinds={"duckdb", "sql"}),
+        deps=[
+            dg.AssetKey(name.split(".")) for name in ("raw.equity_bars", "clean.equity_bars", "clean.equity_quarantine")
+        ],
+    )
+    def clean_equity_accounting(home: HomeResource, catalogue: DuckDBResource) -> pl.DataFrame:
+        home.refresh_catalogue(force=True)
+        with catalogue.get_connection() as connection:
+            return connection.sql(ACCOUNTING).pl()
+
+    @dg.asset(
+        **asset_options(
+            home,
+            "signals.momentum_rank",
+            rooms=("signals/momentum", "market/universe"),
+            specs=("features/equity*.yaml",),
+            kinds={"polars", "parquet"},
+        ),
+        partitions_def=weeks(home.spec),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        ins={"features": reads("features.equity", every_partition=True), "securities": reads("raw.securities")},
+    )
+    def signals_momentum_rank(
+        context: dg.AssetExecutionContext, home: HomeResource, features: pl.LazyFrame, securities: pl.LazyFrame
+    ) -> pl.DataFrame:
+        opened = home.open()
+        at = signal_sessions(opened, context.partition_keys)
+        wanted = pl.col("session").is_in(pl.Series(at, dtype=pl.Date).implode())
+        ranked = momentum_rank(
+            features.select("ticker", "session", "momentum_12_1").filter(wanted).collect(),
+            at,
+            market_sessions(opened),
+            members=member_sessions(securities.collect(), opened.universe.name, at),
+        )
+        note_rows(context, ranked, "week")
+        return ranked
+
+    return [raw_securities, clean_equity_accounting, signals_momentum_rank]

@@ -1,0 +1,159 @@
+"""Assets of the replay: the gate's verdicts by week, what they were worth as of a week, the sweeps, the report."""
+
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from quant_platform.defs.frame_assets import asset_options, note_rows, reads, signal_sessions
+from quant_platform.defs.home import Home
+from quant_platform.defs.partitions import weeks
+from quant_platform.defs.report_page import write_report
+from quant_platform.defs.resources import HomeResource
+from quant_platform.market.universe import member_sessions
+from quant_platform.replay.calibration import calibration
+from quant_platform.replay.hit_rate import hit_rate
+from quant_platform.replay.qualified import qualified
+from quant_platform.replay.sweep import activation_sweep
+from quant_platform.specification.activation import ActivationSpec
+from quant_platform.specification.replay import ReplaySpec, load_sweeps
+
+GATE = ("activation.yaml",)
+JUDGED = ("activation.yaml", "replay/equity.yaml", "setups/equity.yaml", "features/equity*.yaml")
+SWEPT = (*JUDGED, "sweeps/*.yaml")
+EVERYTHING = (*SWEPT, "factors/equity.yaml", "cleaning/equity.yaml")
+
+
+def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """Qualified candidates, hit rate, calibration, sweeps and the report."""
+    by_week = weeks(home.spec)
+
+    @dg.asset(
+        **asset_options(
+            home,
+            "replay.qualified",
+            rooms=("signals/gate", "replay/qualified"),
+            specs=GATE,
+            kinds={"polars", "parquet"},
+        ),
+        partitions_def=by_week,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        ins={
+            "candidates": reads("replay.candidates", every_partition=True),
+            "ranks": reads("signals.momentum_rank"),
+            "securities": reads("raw.securities"),
+        },
+    )
+    def replay_qualified(
+        context: dg.AssetExecutionContext,
+        home: HomeResource,
+        candidates: pl.LazyFrame,
+        ranks: pl.LazyFrame,
+        securities: pl.LazyFrame,
+    ) -> pl.DataFrame:
+        opened = home.open()
+        at = signal_sessions(opened, context.partition_keys)
+        wanted = pl.col("date_sig").is_in(pl.Series(at, dtype=pl.Date).implode())
+        judged = qualified(
+            candidates.filter(wanted).collect(),
+            ranks.collect(),
+            opened.load("activation.yaml", ActivationSpec),
+            members=member_sessions(securities.collect(), opened.universe.name, at),
+        )
+        note_rows(context, judged, "week")
+        return judged
+
+    @dg.asset(
+        **asset_options(
+            home, "replay.hit_rate", rooms=("replay", "statistics"), specs=JUDGED, kinds={"numpy", "parquet"}
+        ),
+        partitions_def=by_week,
+        ins={"judged": reads("replay.qualified", every_partition=True)},
+    )
+    def replay_hit_rate(context: dg.AssetExecutionContext, home: HomeResource, judged: pl.LazyFrame) -> pl.DataFrame:
+        opened, as_of = home.open(), date.fromisoformat(context.partition_key)
+        spec = opened.load("replay/equity.yaml", ReplaySpec).bootstrap
+        return hit_rate(as_of, _until(judged, as_of), spec, opened.ontology(JUDGED).hash)
+
+    @dg.asset(
+        **asset_options(
+            home, "replay.calibration", rooms=("replay", "statistics"), specs=JUDGED, kinds={"numpy", "parquet"}
+        ),
+        partitions_def=by_week,
+        ins={"judged": reads("replay.qualified", every_partition=True)},
+    )
+    def replay_calibration(context: dg.AssetExecutionContext, home: HomeResource, judged: pl.LazyFrame) -> pl.DataFrame:
+        opened, as_of = home.open(), date.fromisoformat(context.partition_key)
+        spec = opened.load("replay/equity.yaml", ReplaySpec)
+        return calibration(as_of, _until(judged, as_of), spec, opened.ontology(JUDGED).hash)
+
+    @dg.asset(
+        **asset_options(
+            home,
+            "replay.activation_sweep",
+            rooms=("replay", "signals/gate", "statistics"),
+            specs=SWEPT,
+            kinds={"numpy", "parquet"},
+        ),
+        partitions_def=sweeps,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        ins={"judged": reads("replay.qualified", every_partition=True)},
+    )
+    def replay_activation_sweep(
+        context: dg.AssetExecutionContext, home: HomeResource, judged: pl.LazyFrame
+    ) -> pl.DataFrame:
+        opened, rows = home.open(), judged.collect()
+        found = load_sweeps(opened.specs / "sweeps")
+        gate = opened.load("activation.yaml", ActivationSpec)
+        spec = opened.load("replay/equity.yaml", ReplaySpec).bootstrap
+        return pl.concat(
+            activation_sweep(name, found[name], rows, gate, spec, opened.ontology(SWEPT).hash)
+            for name in context.partition_keys
+        )
+
+    @dg.asset(
+        **asset_options(
+            home, "replay.report", rooms=("replay", "reporting"), specs=EVERYTHING, kinds={"html", "parquet"}
+        ),
+        partitions_def=by_week,
+        ins={
+            "hits": reads("replay.hit_rate"),
+            "calibrated": reads("replay.calibration"),
+            "swept": reads("replay.activation_sweep", every_partition=True),
+            "factors": reads("factors.information_coefficient", every_partition=True),
+            "securities": reads("raw.securities"),
+            "bars": reads("clean.equity_bars", every_partition=True),
+        },
+    )
+    def replay_report(
+        context: dg.AssetExecutionContext,
+        home: HomeResource,
+        hits: pl.LazyFrame,
+        calibrated: pl.LazyFrame,
+        swept: pl.LazyFrame,
+        factors: pl.LazyFrame,
+        securities: pl.LazyFrame,
+        bars: pl.LazyFrame,
+    ) -> pl.DataFrame:
+        opened, as_of = home.open(), date.fromisoformat(context.partition_key)
+        priced = bars.filter(pl.col("missing_reason").is_null())
+        last_bars = priced.group_by("ticker").agg(last_session=pl.col("session").max()).collect()
+        row, page = write_report(
+            opened,
+            as_of,
+            EVERYTHING,
+            hit_rate=hits.collect(),
+            calibration=calibrated.collect(),
+            sweeps=swept.collect(),
+            factors=factors.collect(),
+            securities=securities.collect(),
+            last_bars=last_bars,
+        )
+        context.add_output_metadata({"page": dg.MetadataValue.path(str(page)), "headline": row["headline"][0]})
+        return row
+
+    return [replay_qualified, replay_hit_rate, replay_calibration, replay_activation_sweep, replay_report]
+
+
+def _until(judged: pl.LazyFrame, as_of: date) -> pl.DataFrame:
+    return judged.filter(pl.col("week") <= as_of).collect()
