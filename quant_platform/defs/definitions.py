@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from quant_platform.contracts.tables import TABLES
@@ -105,11 +108,22 @@ def build_resources(home: Home) -> dict[str, object]:
 
 
 def build_executor() -> dg.ExecutorDefinition:
-    """Worker processes from a fork server that has this module loaded; one core is left to the machine."""
-    start = {"forkserver": {"preload_modules": ["quant_platform.defs.definitions"]}} if can_fork() else {"spawn": {}}
-    return dg.multi_or_in_process_executor.configured(
-        {"multiprocess": {"max_concurrent": worker_count(), "start_method": start}}
-    )
+    """Worker processes from a fork server that has this module loaded; one core is left to the machine.
+
+    A run may ask for ``in_process`` (one process does every step) or another ``max_concurrent``.
+    """
+
+    def choose(config: Mapping[str, Any]) -> dict[str, Any]:
+        if config["in_process"]:
+            return {"in_process": {}}
+        start = {"forkserver": {"preload_modules": [__name__]}} if can_fork() else {"spawn": {}}
+        return {"multiprocess": {"max_concurrent": config["max_concurrent"], "start_method": start}}
+
+    schema = {
+        "in_process": dg.Field(bool, default_value=False, description="Run every step in the run's own process."),
+        "max_concurrent": dg.Field(int, default_value=worker_count(), description="Worker processes at a time."),
+    }
+    return dg.multi_or_in_process_executor.configured(choose, config_schema=schema)
 
 
 defs = build_definitions(Home.from_environment())

@@ -158,7 +158,7 @@ def execute(
         tags[REFRESH_TAG] = "true"
     config: dict[str, object] = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
     if in_process:
-        config["execution"] = {"config": {"in_process": {}}}
+        config["execution"] = {"config": {"in_process": True}}
     if watch is not None:
         watch(launch_id)
     job = dg.build_reconstructable_job("quant_platform.defs.runs", "resolved_job", (launch.job,))

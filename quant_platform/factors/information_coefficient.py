@@ -35,7 +35,7 @@ from quant_platform.factors.panel import (
     rebalances_per_window,
     week_last_rows,
 )
-from quant_platform.market.universe import membership_mask
+from quant_platform.market.universe import membership
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.statistics import percentile_rank, quantile_spread, rank_ic, summarise_ic
 
@@ -272,7 +272,7 @@ def study_universe(
     against = market(
         axes,
         close,
-        membership_mask(securities, universe, axes.sessions, axes.tickers),
+        membership(securities, universe, np.array(axes.sessions, dtype="datetime64[D]"), axes.tickers),
         ended=told | stopped,
         delisting_return=np.array([delistings.get(ticker, math.nan) for ticker in axes.tickers]),
         spec=spec,

@@ -143,3 +143,20 @@ def survivorship(securities: pl.DataFrame, universe: str, mask: UniverseMask) ->
         .otherwise(None)
         .alias("share_missing")
     )
+
+
+def member_sessions(securities: pl.DataFrame, universe: str, sessions: Days) -> pl.DataFrame:
+    """Every pair of ticker and session with membership, sorted: the mask as rows, for joins.
+
+    Raises
+    ------
+    SchemaViolation
+        As :func:`membership`.
+    """
+    days = np.asarray(sessions, dtype="datetime64[D]")
+    own = securities.filter(pl.col("universe") == universe)
+    tickers = own["ticker"].unique().sort()
+    rows, columns = np.nonzero(membership(securities, universe, days, tickers.to_list()))
+    return pl.DataFrame({"ticker": tickers[columns], "session": pl.Series(days[rows], dtype=pl.Date)}).sort(
+        "ticker", "session"
+    )
