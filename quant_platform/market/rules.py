@@ -7,7 +7,8 @@
 5. ``decimal_shift``: some prices of the row stand at a power of ten from the others (`_shifted_fields`).
 6. ``ohlc_inconsistent``: high is not the highest, or low not the lowest price of the row (`_inconsistent`).
 7. ``no_trade``: no volume and one single price: a quote, not a trade.
-8. ``stale``: four prices and the volume repeat the row before.
+8. ``stale``: four prices that are not all equal, and the volume, repeat the row before. A thin name that trades 500
+   shares at one price on two days is not stale.
 9. ``decimal_shift_row``: the close jumps by a power of ten and comes back within a few bars (`_shifted_rows`).
 
 No rule looks at the size of a return alone, so crashes stay: a 90 % fall that does not come back is not a shift, and
@@ -210,7 +211,8 @@ def _inconsistent(verdict: Verdict, prices: Floats, tolerance: float) -> None:
 def _stale(verdict: Verdict, prices: Floats, volume: Floats) -> None:
     alive = np.flatnonzero(verdict.rule < 0)
     row = np.column_stack([prices, volume])[alive]
-    repeated = np.append(False, (row[1:] == row[:-1]).all(axis=1)) & (row[:, 4] > 0)
+    same = np.append(False, (row[1:] == row[:-1]).all(axis=1))
+    repeated = same & (row[:, 4] > 0) & (row[:, 1] > row[:, 2])
     bad = np.zeros(len(volume), bool)
     bad[alive[repeated]] = True
     _mark(verdict, "stale", bad, "close", prices[:, 3])

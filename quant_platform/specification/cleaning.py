@@ -43,7 +43,9 @@ class DecimalShiftRule(SpecModel):
 class StaleRule(SpecModel):
     """A row that repeats the session before it, or that quotes without a trade."""
 
-    repeated: bool = Field(description="Keep out rows whose four prices and volume equal those of the row before.")
+    repeated: bool = Field(
+        description="Keep out rows with a price range whose prices and volume equal those of the row before."
+    )
     no_trade: bool = Field(description="Keep out rows with zero volume and one single price.")
 
 

@@ -131,8 +131,9 @@ def test_a_repeated_row_is_stale() -> None:
     assert (only_reason(result)["rule"], only_reason(result)["source_row"]) == ("stale", 6)
 
 
-def test_an_illiquid_name_at_one_price_with_changing_volume_stays() -> None:
-    rows: list[Bar] = [(day, 5.0, 5.0, 5.0, 5.0, 100.0 + k) for k, day in enumerate(DAYS)]
+@pytest.mark.parametrize("step", [0.0, 1.0])
+def test_an_illiquid_name_at_one_price_stays(step: float) -> None:
+    rows: list[Bar] = [(day, 5.0, 5.0, 5.0, 5.0, 500.0 + step * k) for k, day in enumerate(DAYS)]
     assert clean(rows).quarantine.height == 0
 
 
