@@ -197,13 +197,14 @@ def _fill_database(building: Path, fill: Fill, tables: Sequence[Table], rows: Se
             connection.begin()  # one transaction: each statement of its own would be flushed to the disk
             fill(connection, tables, rows)
             connection.commit()
-    except duckdb.IOException as error:
-        if building.exists() and all(Path(row.path).is_file() for row in rows):
-            raise OSError(str(error)) from error
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        if building.name in reason:
+            raise OSError(reason) from error
         raise CorruptFile(
             "the catalogue could not be built",
             where=str(building.parent),
-            cause=str(error).splitlines()[0],
+            cause=reason,
             action="run `quant lake check`, then build it again",
         ) from error
 

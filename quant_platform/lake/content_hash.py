@@ -43,16 +43,18 @@ def content_hash(frame: pl.DataFrame) -> str:
 def _add(digest: Any, name: str, series: pl.Series) -> None:
     kind = _kind(series.dtype)
     digest.update(f"{name}\0{kind}\0{len(series)}\0".encode())
-    digest.update(np.packbits(series.is_null().to_numpy()).tobytes())
+    # Most columns have no null, and each Polars call costs more than hashing a small partition.
+    has_nulls = series.null_count() > 0
+    digest.update(np.packbits(series.is_null().to_numpy()).tobytes() if has_nulls else bytes((len(series) + 7) // 8))
     if kind == "text":
         _add_text(digest, series.cast(pl.String))
     elif kind == "float":
-        values = series.cast(pl.Float64).fill_null(0.0).to_numpy()
+        values = _filled(series.cast(pl.Float64), 0.0)
         digest.update(np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes())
     elif kind == "unsigned":
-        digest.update(series.cast(pl.UInt64).fill_null(0).to_numpy().astype("<u8").tobytes())
+        digest.update(_filled(series.cast(pl.UInt64), 0).astype("<u8").tobytes())
     elif kind == "boolean":
-        digest.update(series.fill_null(False).to_numpy().astype("u1").tobytes())
+        digest.update(_filled(series, False).astype("u1").tobytes())
     elif kind == "list":
         values_per_row = series.list.len().fill_null(0)
         digest.update(values_per_row.to_numpy().astype("<i8").tobytes())
@@ -63,11 +65,15 @@ def _add(digest: Any, name: str, series: pl.Series) -> None:
     elif kind == "null":
         return
     else:
-        digest.update(series.to_physical().cast(pl.Int64).fill_null(0).to_numpy().astype("<i8").tobytes())
+        digest.update(_filled(series.to_physical().cast(pl.Int64), 0).astype("<i8").tobytes())
+
+
+def _filled(series: pl.Series, value: float) -> np.ndarray[Any, np.dtype[Any]]:
+    return (series.fill_null(value) if series.null_count() else series).to_numpy()
 
 
 def _add_text(digest: Any, series: pl.Series) -> None:
-    digest.update(series.str.len_bytes().fill_null(0).to_numpy().astype("<i8").tobytes())
+    digest.update(_filled(series.str.len_bytes(), 0).astype("<i8").tobytes())
     for start in range(0, len(series), _TEXT_SLICE_ROWS):
         joined = series.slice(start, _TEXT_SLICE_ROWS).str.join("", ignore_nulls=True).item()
         digest.update((joined or "").encode())

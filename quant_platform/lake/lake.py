@@ -12,7 +12,7 @@ from typing import Literal
 
 import polars as pl
 
-from quant_platform.contracts.errors import PartitionMissing
+from quant_platform.contracts.errors import CorruptFile, PartitionMissing
 from quant_platform.contracts.tables import TABLES, Table
 from quant_platform.contracts.tables import table as registered_table
 from quant_platform.lake import partition_files
@@ -242,9 +242,13 @@ class Lake:
     ) -> bool:
         """Say whether the current version was made by this code, under these specs, from these inputs.
 
-        A partition that does not exist is not current. Used to skip what is done and to resume a broken run.
+        A partition that does not exist, or whose file is torn, is not current. Used to skip what is done and to resume
+        a broken run.
         """
-        version = self.current(table_name, key)
+        try:
+            version = self.current(table_name, key)
+        except CorruptFile:
+            return False
         if version is None:
             return False
         made = version.provenance

@@ -82,17 +82,31 @@ def scan_files(
 
 
 def collect_files(frame: pl.LazyFrame, files: Sequence[Path]) -> pl.DataFrame:
-    """Collect a scan; raises CorruptFile with the file at fault where one cannot be read."""
+    """Collect a scan.
+
+    Raises
+    ------
+    CorruptFile
+        With the file at fault, where one cannot be read.
+    SchemaViolation
+        Where a file of an earlier schema cannot be read with the declared types.
+    """
     try:
         return frame.collect()
-    except (pl.exceptions.ComputeError, OSError) as error:
+    except (pl.exceptions.PolarsError, OSError) as error:
         for path in files:
             read_footer(path)
             try:
                 pl.scan_parquet(path, glob=False, hive_partitioning=False).collect()
             except (pl.exceptions.PolarsError, OSError) as cause:
                 raise _unreadable(path, cause) from cause
-        raise CorruptFile("a file could not be read", where=", ".join(map(str, files[:3])), cause=str(error)) from error
+        raise SchemaViolation(
+            "the files cannot be read with the declared types",
+            where=", ".join(str(path.parent) for path in files[:1]),
+            how_many=f"{len(files)} files",
+            cause=str(error).splitlines()[0],
+            action="the schema has changed since they were written: materialise the table again",
+        ) from error
 
 
 def _scan_alike(files: list[Path], types: Types, types_of: TypesOfFiles) -> pl.LazyFrame:

@@ -187,6 +187,14 @@ def test_files_of_an_earlier_schema_are_read_with_the_declared_types(lake: Lake)
     assert frame["high"].to_list() == [1.0, None, 3.0]
 
 
+def test_a_value_that_the_schema_no_longer_knows_is_an_error(lake: Lake) -> None:
+    version = lake.write(BARS, "B", bars("B", [2.0]), provenance())
+    gone = pl.Series("missing_reason", ["moon"], dtype=pl.Enum(["moon"]))
+    bars("B", [2.0]).with_columns(gone).write_parquet(version.path)
+    with pytest.raises(SchemaViolation, match="cannot be read with the declared types"):
+        lake.read(BARS)
+
+
 def test_lists_and_nulls_come_back(lake: Lake) -> None:
     frame = pl.DataFrame({"name": ["a", "b"], "tags": [["x", "y"], []], "flag": [None, True]})
     lake.write("test.tags", None, frame, provenance())
@@ -288,6 +296,10 @@ def test_a_torn_file_is_named(lake: Lake, keep: float) -> None:
     with pytest.raises(CorruptFile, match="ticker=B"):
         lake.current(BARS, "B")
     assert lake.read(BARS, ["A"]).height == 500
+    assert lake.is_current(BARS, "A", "1", "onto", {})
+    assert not lake.is_current(BARS, "B", "1", "onto", {}), "a torn version is made again"
+    lake.write(BARS, "B", bars("B", [1.0]), provenance())
+    assert lake.read(BARS).height == 501
 
 
 def test_a_damaged_page_is_named(lake: Lake) -> None:

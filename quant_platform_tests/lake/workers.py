@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from quant_platform.contracts.errors import PlatformError
-from quant_platform.lake import CatalogueKeeper, Lake
+from quant_platform.lake import CatalogueKeeper, Lake, build_catalogue
 from quant_platform_tests.lake.frames import BARS, bars, provenance
 
 ROWS_OF_GENERATION = 100
@@ -58,12 +58,18 @@ def write_missing(root: Path, tickers: Sequence[str], generation: int, many: boo
 
 
 def write_with_small_files(root: Path, bytes_per_file: int, pipe: Connection) -> None:
-    """Write a partition that is larger than the system lets this process write; send the error."""
+    """Write a partition and a catalogue that are larger than the system lets this process write; send the errors."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_per_file, bytes_per_file))
     noise = np.random.default_rng(7).normal(size=5000).tolist()
-    try:
-        Lake(root).write(BARS, "A", bars("A", noise), provenance())
-    except PlatformError as error:
-        pipe.send(error)
-    else:
-        pipe.send(None)
+    lake = Lake(root)
+    attempts: tuple[Callable[[], object], ...] = (
+        lambda: lake.write(BARS, "A", bars("A", noise), provenance()),
+        lambda: build_catalogue(lake, root.parent / "quant.duckdb"),
+    )
+    for attempt in attempts:
+        try:
+            attempt()
+        except PlatformError as error:
+            pipe.send(error)
+        else:
+            pipe.send(None)
