@@ -81,7 +81,8 @@ def _edge_row(row: Fields) -> Row:
                 1,
                 signed=True,
                 percent=True,
-                detail=interval_text(row.get("spread_low"), row.get("spread_high"), 1, signed=True, percent=True),
+                detail=interval_text(row.get("spread_low"), row.get("spread_high"), 1, signed=True, percent=True)
+                or "no interval",
                 missing="no week had two full quintiles",
             ),
             number_cell(row.get("ic_log"), signed=True, missing="no week had enough names"),

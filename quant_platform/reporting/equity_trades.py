@@ -108,13 +108,15 @@ def year_figures(report: Fields, year: list[Fields]) -> list[Figure]:
 
 def _year_figure(report: Fields, year: list[Fields], key: str, prefix: str, axis: Axis, title: str) -> Figure:
     marks: list[Points | Rule] = [Rule("y", 0.0)] if key == "expectancy_r" else []
-    scopes: tuple[tuple[str, Role, float], ...] = (("all", "faint", -0.14), ("qualified", "first", 0.14))
-    for scope, role, shift in scopes:
+    years = [found for row in year if (found := _year(row)) is not None]
+    shift = 0.012 * (max(years) - min(years) + 1.0) if years else 0.0
+    scopes: tuple[tuple[str, Role, float], ...] = (("all", "faint", -shift), ("qualified", "first", shift))
+    for scope, role, aside in scopes:
         mine = [row for row in year if str(row.get("value")).partition(":")[0] == scope and _year(row) is not None]
         marks.append(
             Points(
                 # The two sit side by side, so that their whiskers do not cover each other.
-                x=[(_year(row) or 0.0) + shift for row in mine],
+                x=[(_year(row) or 0.0) + aside for row in mine],
                 y=[value_of(row, key) for row in mine],
                 low=[value_of(row, f"{prefix}_low") for row in mine],
                 high=[value_of(row, f"{prefix}_high") for row in mine],

@@ -10,7 +10,8 @@ from quant_platform.reporting.markup import Html, element, join
 
 LABEL_SIZE = 10.0
 GAP = 7.0
-NARROW = frozenset(".,:;|!'il1 ")
+NARROW = frozenset(".,:;|!'il ")
+WIDE = frozenset("%@MWmw")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Box:
 
 def text_width(text: str, size: float) -> float:
     """Estimated width in pixels of a text in a common sans-serif face; there is no font to ask."""
-    return sum(0.32 if character in NARROW else 0.6 for character in text) * size
+    return sum(0.32 if letter in NARROW else 0.95 if letter in WIDE else 0.62 for letter in text) * size
 
 
 def place(

@@ -95,17 +95,23 @@ def linear_ticks(low: float, high: float, most: int = 6) -> tuple[list[float], i
 
 
 def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Powers of ten inside the range, with their 2 and 5 fold (and all digits) where that still fits."""
+    """Powers of ten inside the range, with their 2 and 5 fold (and all digits) where that still fits.
+
+    A range that holds fewer than three of them has round even steps instead.
+    """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,)):
         found = [digit * 10.0**power for power in decades for digit in digits if low <= digit * 10.0**power <= high]
         if len(found) <= most:
             break
-    return found
+    return found if len(found) >= 3 else [at for at in linear_ticks(low, high, most)[0] if at > 0]
 
 
 def date_ticks(low: float, high: float, most: int = 6) -> list[Tick]:
-    """Starts of months or years inside a range of day ordinals, years as ``2012``, months as ``2012-04``."""
+    """Starts of months or years inside a range of day ordinals, years as ``2012``, months as ``2012-04``.
+
+    A range too short to hold two of them has two whole dates instead.
+    """
     months = (high - low) / DAYS_PER_YEAR * 12.0
     step = next((step for step in MONTH_STEPS if months / step <= most), MONTH_STEPS[-1])
     begin = datetime.date.fromordinal(math.ceil(low))
@@ -116,4 +122,7 @@ def date_ticks(low: float, high: float, most: int = 6) -> list[Tick]:
         at = datetime.date(year, month % 12 + 1, 1)
         if begin <= at <= end and (step <= 12 or year % (step // 12) == 0):
             ticks.append(Tick(float(at.toordinal()), str(year) if step >= 12 else f"{year}-{at.month:02d}"))
-    return ticks
+    if len(ticks) >= 2:
+        return ticks
+    inner = sorted({round(low + share * (high - low)) for share in (0.2, 0.8)})
+    return [Tick(float(at), datetime.date.fromordinal(at).isoformat()) for at in inner]

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import datetime
 import math
+from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quant_platform.contracts.errors import StatisticError
@@ -41,10 +42,12 @@ def test_a_p_value_is_never_written_as_zero(p: float, written: str) -> None:
     assert formatting.p_value(p) == written
 
 
+@settings(deadline=None)
 @given(st.floats(-1e9, 1e9), st.integers(0, 6))
 def test_what_is_written_is_within_half_a_last_place(value: float, decimals: int) -> None:
     written = formatting.number(value, decimals, signed=True)
-    assert abs(float(written.replace("−", "-").replace(",", "")) - value) <= 0.5 * 10.0**-decimals * (1 + 1e-6)
+    exact = Decimal(written.replace("−", "-").replace(",", "")) - Decimal(value)
+    assert abs(exact) <= Decimal(5).scaleb(-decimals - 1)
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])

@@ -4,7 +4,7 @@ import datetime
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from quant_platform.reporting.scales import Scale, date_ticks, domain, linear_ticks, log_ticks
@@ -27,6 +27,7 @@ def test_ticks_are_round(low: float, high: float, ticks: list[float], decimals: 
     assert linear_ticks(low, high) == (ticks, decimals)
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.floats(1e-4, 1e6))
 def test_ticks_lie_inside_are_even_and_not_too_many(low: float, width: float) -> None:
     high = low + width
@@ -45,6 +46,7 @@ def test_ticks_lie_inside_are_even_and_not_too_many(low: float, width: float) ->
     [
         (900.0, 60_000.0, [1000.0, 2000.0, 5000.0, 10_000.0, 20_000.0, 50_000.0]),
         (1.0, 1e6, [1.0, 10.0, 100.0, 1000.0, 10_000.0, 100_000.0, 1_000_000.0]),
+        (115.0, 260.0, [125.0, 150.0, 175.0, 200.0, 225.0, 250.0]),
         (2.5, 7.5, [3.0, 4.0, 5.0, 6.0, 7.0]),
     ],
 )
@@ -58,6 +60,8 @@ def test_date_ticks_are_starts_of_years_or_months() -> None:
     assert decade[0].position == day("2006-01-01")
     months = date_ticks(day("2020-01-15"), day("2020-06-20"))
     assert [tick.label for tick in months] == ["2020-02", "2020-03", "2020-04", "2020-05", "2020-06"]
+    fortnight = date_ticks(day("2020-01-02"), day("2020-01-12"))
+    assert [tick.label for tick in fortnight] == ["2020-01-04", "2020-01-10"]
 
 
 def test_a_scale_maps_ends_and_middle() -> None:
