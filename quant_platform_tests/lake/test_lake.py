@@ -246,6 +246,34 @@ def test_a_full_or_closed_disk_leaves_the_old_version(
     assert lake.read(BARS)["close"].to_list() == [1.0]
 
 
+def test_content_is_on_the_disk_before_it_has_its_name(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def seen_fsync(handle: int) -> None:
+        target = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        steps.append(f"flush {'file' if target.is_file() else target.relative_to(lake.root.parent.parent)}")
+        fsync(handle)
+
+    def seen_rename(path: Path, target: Path) -> Path:
+        steps.append(f"rename {path.name.split('-')[0]} to {target.suffix}")
+        return rename(path, target)
+
+    monkeypatch.setattr(partition_files.os, "fsync", seen_fsync)
+    monkeypatch.setattr(Path, "rename", seen_rename)
+    once = ["flush file", "rename .writing to .parquet", "flush home/lake/clean/equity_bars/ticker=A"]
+    parents = ["flush home/lake/clean/equity_bars", "flush home/lake/clean", "flush home/lake", "flush home"]
+    lake.write(BARS, "A", bars("A", [1.0]), provenance())
+    assert steps == once + parents, "a new folder is flushed up to the one that holds the lake"
+    steps.clear()
+    lake.write(BARS, "A", bars("A", [1.0]), provenance())
+    assert steps == once
+    steps.clear()
+    lake.write_many(BARS, {"B": bars("B", [1.0]), "C": bars("C", [1.0])}, provenance())
+    assert steps[-4:] == parents
+    assert len(steps) == 2 * len(once) + len(parents), "parents are flushed once for all"
+
+
 def test_a_disk_that_fills_in_the_middle_of_a_file(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = os.write, []
 

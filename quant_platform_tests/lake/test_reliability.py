@@ -18,11 +18,12 @@ import duckdb
 import pytest
 
 from quant_platform.contracts.errors import StorageFailed
-from quant_platform.lake import CatalogueKeeper, Lake, check, open_catalogue, vacuum
+from quant_platform.lake import CatalogueKeeper, Lake, check, connect, open_catalogue, vacuum
 from quant_platform_tests.lake.frames import BARS, bars, provenance
 from quant_platform_tests.lake.workers import (
     ROWS_OF_GENERATION,
     generation_frame,
+    write_and_die,
     write_missing,
     write_while_read,
     write_with_small_files,
@@ -161,6 +162,30 @@ def test_kill_at_random_moments(tmp_path: Path, processes: ForkServerContext) ->
     vacuum(lake, dt.timedelta(0), None, temporary_age=dt.timedelta(0))
     assert check(lake) == []
     assert len([path for path in lake.root.rglob("*") if path.is_file()]) == KILLED_PARTITIONS
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("in the middle of the content", 1),
+        ("before the content is on the disk", 1),
+        ("before the rename", 1),
+        ("after the rename", 2),
+    ],
+)
+def test_kill_at_every_step_of_a_write(tmp_path: Path, processes: ForkServerContext, step: str, expected: int) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.write(BARS, "A", generation_frame("A", 1), provenance("1"))
+    with worker(processes, write_and_die, lake.root, 2, step) as (process, pipe):
+        assert receive(pipe) == "ready"
+        process.join(30)
+        assert process.exitcode == -signal.SIGKILL
+    assert current_generations(lake) == {"A": expected}
+    with connect(tmp_path) as connection:
+        assert query(connection) == {"A": expected}
+    assert [finding.kind for finding in check(lake)] == ["temporary"] * (expected == 1)
+    lake.write(BARS, "A", generation_frame("A", 2), provenance("2"))
+    assert current_generations(lake) == {"A": 2}
 
 
 def test_a_file_system_that_refuses_a_large_file(tmp_path: Path, processes: ForkServerContext) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import resource
+import signal
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -13,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from quant_platform.contracts.errors import PlatformError
-from quant_platform.lake import CatalogueKeeper, Lake, build_catalogue
+from quant_platform.lake import CatalogueKeeper, Lake, build_catalogue, partition_files
 from quant_platform_tests.lake.frames import BARS, bars, provenance
 
 ROWS_OF_GENERATION = 100
@@ -55,6 +57,30 @@ def write_missing(root: Path, tickers: Sequence[str], generation: int, many: boo
             pipe.send(ticker)
     pipe.send(len(missing))
     time.sleep(60)
+
+
+def write_and_die(root: Path, generation: int, step: str, pipe: Connection) -> None:
+    """Write a partition and kill this very process at a step of the write."""
+    real_write = os.write
+
+    def die(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def write_half_and_die(handle: int, content: memoryview) -> None:
+        real_write(handle, content[: len(content) // 2])
+        die()
+
+    frame = generation_frame("A", generation)
+    pipe.send("ready")
+    if step == "in the middle of the content":
+        os.write = write_half_and_die
+    elif step == "before the content is on the disk":
+        os.fsync = die
+    elif step == "before the rename":
+        Path.rename = die
+    elif step == "after the rename":
+        partition_files.flush_folder = die
+    Lake(root).write(BARS, "A", frame, provenance(str(generation)))
 
 
 def write_with_small_files(root: Path, bytes_per_file: int, pipe: Connection) -> None:
