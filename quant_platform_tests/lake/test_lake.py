@@ -251,7 +251,7 @@ def test_content_is_on_the_disk_before_it_has_its_name(lake: Lake, monkeypatch: 
     fsync, rename = os.fsync, Path.rename
 
     def seen_fsync(handle: int) -> None:
-        target = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        target = Path(f"/proc/self/fd/{handle}").readlink()
         steps.append(f"flush {'file' if target.is_file() else target.relative_to(lake.root.parent.parent)}")
         fsync(handle)
 
