@@ -107,7 +107,7 @@ class Lake:
     def write_many(
         self, table_name: str, frames: Mapping[Key, pl.DataFrame] | Mapping[str, pl.DataFrame], provenance: Provenance
     ) -> list[Version]:
-        """Write new versions of many partitions of one table; several times faster than as many calls of `write`.
+        """Write new versions of many partitions of one table; faster than `write`, because their flushes overlap.
 
         Every frame is validated before the first one is written. Each partition is replaced atomically; the set of
         them is not, so after a failure some are new and the others old, and a repeated run completes it.
