@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table as Grid
 
-from quant_platform.cli.progress import watching
+from quant_platform.cli.progress import watching, worker_output_to
 from quant_platform.contracts.errors import HomeMixed, SettingsError, SourceNotFound
 from quant_platform.defs.home import Home
 from quant_platform.sources import Source
@@ -146,7 +146,8 @@ def run_everything(home: Home, console: Console, only: Sequence[str] | None = No
             chosen = runs.Launch(launch.job, keys)
             tables = jobs.SELECTIONS[launch.job]
             with watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(keys) or 1):
-                runs.execute(chosen, instance, in_process=launch.job not in jobs.TICKER_JOBS)
+                with worker_output_to(home.settings.home / "dagster" / "workers.log"):
+                    runs.execute(chosen, instance)
     home.refresh_catalogue()
 
 

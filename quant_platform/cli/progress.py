@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -57,3 +59,22 @@ def _written(lake: Path, tables: Sequence[str], since: float) -> int:
         folder = lake / definition.database_schema / definition.relation
         count += sum(path.stat().st_mtime >= since for path in folder.glob(pattern))
     return count
+
+
+@contextmanager
+def worker_output_to(path: Path) -> Iterator[None]:
+    """Send what worker processes write to standard error into a file, so that it does not break the progress line.
+
+    Worker processes inherit the descriptor, not Python's ``sys.stderr``; errors reach the caller as exceptions.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with path.open("a", encoding="utf-8") as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from quant_platform.cli.market import HomeOption, open_home, run_everything, where_to_look
-from quant_platform.cli.progress import watching
+from quant_platform.cli.progress import watching, worker_output_to
 
 
 def run(
@@ -38,7 +38,8 @@ def run(
         runs.register_tickers(opened, instance)
         keys = runs.partition_range(opened, instance, job, first, last)
         with watching(console, f"{job:<22}", opened.settings.lake, jobs.SELECTIONS[job], len(keys) or 1):
-            run_id = runs.execute(runs.Launch(job, keys), instance, refresh=refresh, in_process=in_process)
+            with worker_output_to(opened.settings.home / "dagster" / "workers.log"):
+                run_id = runs.execute(runs.Launch(job, keys), instance, refresh=refresh, in_process=in_process or None)
     opened.refresh_catalogue()
     console.print(f"{job}: {len(keys) or 1} partitions in {time.monotonic() - started:.0f} s, run {run_id}")
 

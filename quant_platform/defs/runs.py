@@ -24,7 +24,7 @@ from quant_platform.defs import jobs as catalogue
 from quant_platform.defs import partitions
 from quant_platform.defs.automation import last_session, range_tags
 from quant_platform.defs.home import Home
-from quant_platform.defs.ticker_assets import REFRESH_TAG
+from quant_platform.defs.ticker_assets import REFRESH_TAG, can_fork, chunks, worker_count
 
 LAUNCH_TAG = "quant/launch"
 _DEPLOYMENT = Path(__file__).resolve().parents[2] / "dagster.yaml"
@@ -124,7 +124,7 @@ def execute(
     instance: dg.DagsterInstance,
     *,
     refresh: bool = False,
-    in_process: bool = False,
+    in_process: bool | None = None,
     watch: Callable[[str], None] | None = None,
 ) -> str:
     """Run one job to its end.
@@ -138,7 +138,7 @@ def execute(
     refresh
         Compute also what is current.
     in_process
-        Run every step in this process instead of worker processes.
+        Run every step in this process instead of worker processes; None decides by :func:`worth_processes`.
     watch
         Called with the value of the launch tag just before the run starts, for a progress display.
 
@@ -157,7 +157,7 @@ def execute(
     if refresh:
         tags[REFRESH_TAG] = "true"
     config: dict[str, object] = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-    if in_process:
+    if in_process if in_process is not None else not worth_processes(launch):
         config["execution"] = {"config": {"in_process": True}}
     if watch is not None:
         watch(launch_id)
@@ -166,6 +166,11 @@ def execute(
         if not result.success:
             raise _failure(launch, result)
         return str(result.run_id)
+
+
+def worth_processes(launch: Launch) -> bool:
+    """Whether worker processes pay: only for many tickers, and only where more than one may run at a time."""
+    return launch.job in catalogue.TICKER_JOBS and can_fork() and len(chunks(launch.keys, worker_count())) > 1
 
 
 def _failure(launch: Launch, result: dg.JobExecutionResult) -> RunFailed:
