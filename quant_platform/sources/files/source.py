@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from quant_platform.contracts.errors import SpecError
 from quant_platform.sources.files.bars import BarReader, BarShape, FilePerTicker, LongFile, unknown_ticker
 from quant_platform.sources.files.fundamentals import read_fundamentals
 from quant_platform.sources.files.lean import LeanFiles
@@ -117,7 +118,7 @@ def open_files(spec: SourceSpec, files: FilesSpec, folders: Mapping[str, Path], 
     if files.lean is not None:
         return FilesSource(spec, files, folders, LeanFiles(spec, files, files.lean, main, today))
     if files.bars is None:
-        raise AssertionError("the spec model guarantees a section of the layout")
+        raise SpecError(f"the source {spec.name!r} has no section of bars", where="specs/sources")
     shape = BarShape(spec, files, files.bars, today)
     reader: BarReader = (
         LongFile(shape, main / files.bars.path) if files.layout == "long_file" else FilePerTicker(shape, main)
