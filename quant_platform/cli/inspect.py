@@ -104,11 +104,10 @@ def docs(
     folder: Annotated[Path, typer.Option(help="Folder the pages are written to.")] = Path("docs/reference"),
 ) -> None:
     """Write the reference pages that are generated: tables from the schemas, specs from the models."""
-    from quant_platform.defs.home import Home
-    from quant_platform.defs.reference import write_reference
+    from quant_platform.reporting.reference import write_reference
     from quant_platform.specification.settings import settings
 
-    for path in write_reference(Home(settings()), folder):
+    for path in write_reference(settings().specs, folder):
         print(path)
 
 

@@ -145,9 +145,11 @@ def run_everything(home: Home, console: Console, only: Sequence[str] | None = No
             keys = tuple(tickers) if launch.job == "ticker_graph" else launch.keys
             chosen = runs.Launch(launch.job, keys)
             tables = jobs.SELECTIONS[launch.job]
-            with watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(keys) or 1):
-                with worker_output_to(home.settings.home / "dagster" / "workers.log"):
-                    runs.execute(chosen, instance)
+            with (
+                watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(keys) or 1),
+                worker_output_to(home.settings.home / "dagster" / "workers.log"),
+            ):
+                runs.execute(chosen, instance)
     home.refresh_catalogue()
 
 

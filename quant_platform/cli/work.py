@@ -37,9 +37,11 @@ def run(
     with runs.instance_of(opened) as instance:
         runs.register_tickers(opened, instance)
         keys = runs.partition_range(opened, instance, job, first, last)
-        with watching(console, f"{job:<22}", opened.settings.lake, jobs.SELECTIONS[job], len(keys) or 1):
-            with worker_output_to(opened.settings.home / "dagster" / "workers.log"):
-                run_id = runs.execute(runs.Launch(job, keys), instance, refresh=refresh, in_process=in_process or None)
+        with (
+            watching(console, f"{job:<22}", opened.settings.lake, jobs.SELECTIONS[job], len(keys) or 1),
+            worker_output_to(opened.settings.home / "dagster" / "workers.log"),
+        ):
+            run_id = runs.execute(runs.Launch(job, keys), instance, refresh=refresh, in_process=in_process or None)
     opened.refresh_catalogue()
     console.print(f"{job}: {len(keys) or 1} partitions in {time.monotonic() - started:.0f} s, run {run_id}")
 

@@ -113,7 +113,9 @@ def build_sensors(
         description="Appends every failed run, with its error, to <home>/failures.log, one line each.",
     )
     def run_failure_log(context: dg.RunFailureSensorContext, home: HomeResource) -> None:
-        message = " | ".join(line.strip() for line in context.failure_event.message.splitlines() if line.strip())
+        message = " | ".join(
+            line.strip() for line in (context.failure_event.message or "no message").splitlines() if line.strip()
+        )
         path = home.open().settings.home / "failures.log"
         stamp = datetime.now().astimezone().isoformat(timespec="seconds")
         with path.open("a", encoding="utf-8") as log:

@@ -35,14 +35,14 @@ def run_keys(context: dg.AssetCheckExecutionContext, home: Home, name: str) -> l
     definition = table(name)
     if not definition.dimensions:
         return None
-    present = home.lake.partitions(name)
+    present = [str(key) for key in home.lake.partitions(name)]
     tags = context.run.tags
     single = tags.get("dagster/partition")
     if single is not None:
         return [key for key in present if key == single]
     start, end = tags.get("dagster/asset_partition_range_start"), tags.get("dagster/asset_partition_range_end")
     if start is None or end is None:
-        return list(present)
+        return present
     if definition.dimensions == ("ticker",):
         order = list(context.instance.get_dynamic_partitions("ticker"))
         chosen = (

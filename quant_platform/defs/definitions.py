@@ -28,7 +28,7 @@ def build_definitions(home: Home) -> dg.Definitions:
     open_ended = home.spec.last_session is None
     factor_partitions, sweep_partitions = partitions.factors(home), partitions.sweeps(home)
     described = {name: feature.description for name, feature in load_equity_features(home.specs).features.items()}
-    common = {"schedules": home.schedules, "open_ended": open_ended}
+    common: dict[str, Any] = {"schedules": home.schedules, "open_ended": open_ended}
     ticker_assets = [
         ticker_asset(
             RAW_MARKET,

@@ -3,7 +3,7 @@
 import dagster as dg
 import polars as pl
 
-from quant_platform.defs.frame_assets import asset_options, reads
+from quant_platform.defs.frame_assets import reads, reads_all, table_asset
 from quant_platform.defs.home import Home
 from quant_platform.defs.resources import HomeResource
 from quant_platform.factors.information_coefficient import study_universe
@@ -15,20 +15,18 @@ SPECS = ("factors/equity.yaml", "features/equity*.yaml")
 def build_factor_assets(home: Home, factors: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """The factor study; a run over several factors reads the market once."""
 
-    @dg.asset(
-        **asset_options(
-            home,
-            "factors.information_coefficient",
-            rooms=("factors", "statistics", "market/universe"),
-            specs=SPECS,
-            kinds={"numba", "parquet"},
-        ),
+    @table_asset(
+        home,
+        "factors.information_coefficient",
+        rooms=("factors", "statistics", "market/universe"),
+        specs=SPECS,
+        kinds={"numba", "parquet"},
         partitions_def=factors,
         backfill_policy=dg.BackfillPolicy.single_run(),
         ins={
-            "features": reads("features.equity", every_partition=True),
-            "bars": reads("clean.equity_bars", every_partition=True),
-            "actions": reads("raw.corporate_actions", every_partition=True),
+            "features": reads_all("features.equity"),
+            "bars": reads_all("clean.equity_bars"),
+            "actions": reads_all("raw.corporate_actions"),
             "securities": reads("raw.securities"),
         },
     )

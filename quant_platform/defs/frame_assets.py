@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
@@ -19,30 +19,48 @@ from quant_platform.defs.stage import code_hash
 from quant_platform.defs.ticker_assets import OWNERS
 from quant_platform.market.calendar import Days, iso_week, session_array, week_last_sessions
 
-_EVERY = dg.AllPartitionMapping()
 
+def table_asset(
+    home: Home, name: str, *, rooms: Sequence[str], specs: Sequence[str], kinds: set[str], **options: Any
+) -> Callable[[Callable[..., pl.DataFrame]], dg.AssetsDefinition]:
+    """Declare the asset of a table: everything it says about itself comes from the registry, its code and its specs.
 
-def asset_options(
-    home: Home, name: str, *, rooms: Sequence[str], specs: Sequence[str], kinds: set[str]
-) -> dict[str, Any]:
-    """What every asset of a table says about itself."""
+    Parameters
+    ----------
+    home
+        The market.
+    name
+        Name of the table.
+    rooms, specs
+        What decides its result: code below ``quant_platform/`` and files below ``specs/``.
+    kinds
+        As the UI shows them.
+    options
+        Anything else that ``dagster.asset`` takes.
+    """
     definition = table(name)
     content = code_hash(tuple(rooms)) + (home.ontology(specs).hash if specs else "")
-    return {
-        "key": dg.AssetKey(name.split(".")),
-        "group_name": definition.database_schema,
-        "kinds": kinds,
-        "owners": OWNERS,
-        "description": definition.schema.__doc__,
-        "code_version": hashlib.sha256(content.encode()).hexdigest()[:16],
-        "metadata": {"dagster/column_schema": column_schema(definition), SOURCES_TAG: list(specs)},
-    }
+    declare: Callable[[Callable[..., pl.DataFrame]], dg.AssetsDefinition] = dg.asset(
+        key=dg.AssetKey(name.split(".")),
+        group_name=definition.database_schema,
+        kinds=kinds,
+        owners=OWNERS,
+        description=definition.schema.__doc__,
+        code_version=hashlib.sha256(content.encode()).hexdigest()[:16],
+        metadata={"dagster/column_schema": column_schema(definition), SOURCES_TAG: list(specs)},
+        **options,
+    )
+    return declare
 
 
-def reads(name: str, *, every_partition: bool = False) -> dg.AssetIn:
-    """An input by the name of its table; all of its partitions, or the ones the partition schemes pair up."""
-    mapping = {"partition_mapping": _EVERY} if every_partition else {}
-    return dg.AssetIn(key=dg.AssetKey(name.split(".")), **mapping)
+def reads(name: str) -> dg.AssetIn:
+    """An input by the name of its table: the partitions that the partition schemes pair up."""
+    return dg.AssetIn(key=dg.AssetKey(name.split(".")))
+
+
+def reads_all(name: str) -> dg.AssetIn:
+    """An input by the name of its table: all of its partitions."""
+    return dg.AssetIn(key=dg.AssetKey(name.split(".")), partition_mapping=dg.AllPartitionMapping())
 
 
 def market_sessions(home: Home) -> Days:

@@ -7,7 +7,6 @@ starts the next one (:data:`FOLLOWERS`). Each job also runs alone, from the UI o
 from __future__ import annotations
 
 from collections.abc import Mapping
-
 from typing import TypeAlias
 
 import dagster as dg

@@ -6,7 +6,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from quant_platform.defs.frame_assets import asset_options, market_sessions, note_rows, reads
+from quant_platform.defs.frame_assets import market_sessions, note_rows, reads, reads_all, table_asset
 from quant_platform.defs.home import Home
 from quant_platform.defs.partitions import days
 from quant_platform.defs.resources import HomeResource
@@ -25,13 +25,17 @@ def build_live_assets(home: Home) -> list[dg.AssetsDefinition]:
     """The scan of a session and the outcomes of open setups; a run over several sessions reads the bars once."""
     by_day = days(home.spec, home.universe.exchange)
 
-    @dg.asset(
-        **asset_options(home, "live.scan", rooms=("signals",), specs=SPECS, kinds={"numba", "parquet"}),
+    @table_asset(
+        home,
+        "live.scan",
+        rooms=("signals",),
+        specs=SPECS,
+        kinds={"numba", "parquet"},
         partitions_def=by_day,
         backfill_policy=dg.BackfillPolicy.single_run(),
         ins={
-            "bars": reads("clean.equity_bars", every_partition=True),
-            "features": reads("features.equity", every_partition=True),
+            "bars": reads_all("clean.equity_bars"),
+            "features": reads_all("features.equity"),
             "securities": reads("raw.securities"),
         },
     )
@@ -62,14 +66,18 @@ def build_live_assets(home: Home) -> list[dg.AssetsDefinition]:
         note_rows(context, frame, "day")
         return frame
 
-    @dg.asset(
-        **asset_options(home, "live.outcomes", rooms=("signals",), specs=FOLLOWED, kinds={"numba", "parquet"}),
+    @table_asset(
+        home,
+        "live.outcomes",
+        rooms=("signals",),
+        specs=FOLLOWED,
+        kinds={"numba", "parquet"},
         partitions_def=by_day,
         backfill_policy=dg.BackfillPolicy.single_run(),
         ins={
-            "scans": reads("live.scan", every_partition=True),
-            "bars": reads("clean.equity_bars", every_partition=True),
-            "actions": reads("raw.corporate_actions", every_partition=True),
+            "scans": reads_all("live.scan"),
+            "bars": reads_all("clean.equity_bars"),
+            "actions": reads_all("raw.corporate_actions"),
         },
     )
     def live_outcomes(

@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 from dagster_duckdb import DuckDBResource
 
-from quant_platform.defs.frame_assets import asset_options, market_sessions, note_rows, reads, signal_sessions
+from quant_platform.defs.frame_assets import market_sessions, note_rows, reads, reads_all, signal_sessions, table_asset
 from quant_platform.defs.home import Home
 from quant_platform.defs.partitions import weeks
 from quant_platform.defs.resources import HomeResource
@@ -40,17 +40,23 @@ ACCOUNTING = """
 def build_market_assets(home: Home) -> list[dg.AssetsDefinition]:
     """Membership, the accounting of rows, and momentum ranks."""
 
-    @dg.asset(
-        **asset_options(
-            home, "raw.securities", rooms=("sources",), specs=("sources/*.yaml",), kinds={home.spec.source, "parquet"}
-        ),
+    @table_asset(
+        home,
+        "raw.securities",
+        rooms=("sources",),
+        specs=("sources/*.yaml",),
+        kinds={home.spec.source, "parquet"},
         retry_policy=dg.RetryPolicy(max_retries=home.schedules.retry_max, delay=home.schedules.retry_delay_seconds),
     )
     def raw_securities(home: HomeResource) -> pl.DataFrame:
         return home.open().source.securities()
 
-    @dg.asset(
-        **asset_options(home, "clean.equity_accounting", rooms=(), specs=(), kinds={"duckdb", "sql"}),
+    @table_asset(
+        home,
+        "clean.equity_accounting",
+        rooms=(),
+        specs=(),
+        kinds={"duckdb", "sql"},
         deps=[
             dg.AssetKey(name.split(".")) for name in ("raw.equity_bars", "clean.equity_bars", "clean.equity_quarantine")
         ],
@@ -58,19 +64,18 @@ def build_market_assets(home: Home) -> list[dg.AssetsDefinition]:
     def clean_equity_accounting(home: HomeResource, catalogue: DuckDBResource) -> pl.DataFrame:
         home.refresh_catalogue(force=True)
         with catalogue.get_connection() as connection:
-            return connection.sql(ACCOUNTING).pl()
+            counted: pl.DataFrame = connection.sql(ACCOUNTING).pl()
+        return counted
 
-    @dg.asset(
-        **asset_options(
-            home,
-            "signals.momentum_rank",
-            rooms=("signals/momentum", "market/universe"),
-            specs=("features/equity*.yaml",),
-            kinds={"polars", "parquet"},
-        ),
+    @table_asset(
+        home,
+        "signals.momentum_rank",
+        rooms=("signals/momentum", "market/universe"),
+        specs=("features/equity*.yaml",),
+        kinds={"polars", "parquet"},
         partitions_def=weeks(home.spec),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        ins={"features": reads("features.equity", every_partition=True), "securities": reads("raw.securities")},
+        ins={"features": reads_all("features.equity"), "securities": reads("raw.securities")},
     )
     def signals_momentum_rank(
         context: dg.AssetExecutionContext, home: HomeResource, features: pl.LazyFrame, securities: pl.LazyFrame

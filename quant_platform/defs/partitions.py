@@ -38,7 +38,9 @@ def days(spec: HomeSpec, exchange: str) -> dg.TimeWindowPartitionsDefinition:
     open_days = set(sessions(exchange, spec.first_session, last))
     span = (last - spec.first_session).days + 1
     weekdays = (spec.first_session + timedelta(days=k) for k in range(span))
-    holidays = [datetime(day.year, day.month, day.day) for day in weekdays if day.weekday() < 5 and day not in open_days]
+    holidays = [
+        datetime(day.year, day.month, day.day) for day in weekdays if day.weekday() < 5 and day not in open_days
+    ]
     end = None if spec.last_session is None else (spec.last_session + timedelta(days=1)).isoformat()
     return dg.TimeWindowPartitionsDefinition(
         start=spec.first_session.isoformat(),

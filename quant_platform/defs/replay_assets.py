@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from quant_platform.defs.frame_assets import asset_options, note_rows, reads, signal_sessions
+from quant_platform.defs.frame_assets import note_rows, reads, reads_all, signal_sessions, table_asset
 from quant_platform.defs.home import Home
 from quant_platform.defs.partitions import weeks
 from quant_platform.defs.report_page import write_report
@@ -28,18 +28,16 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
     """Qualified candidates, hit rate, calibration, sweeps and the report."""
     by_week = weeks(home.spec)
 
-    @dg.asset(
-        **asset_options(
-            home,
-            "replay.qualified",
-            rooms=("signals/gate", "replay/qualified"),
-            specs=GATE,
-            kinds={"polars", "parquet"},
-        ),
+    @table_asset(
+        home,
+        "replay.qualified",
+        rooms=("signals/gate", "replay/qualified"),
+        specs=GATE,
+        kinds={"polars", "parquet"},
         partitions_def=by_week,
         backfill_policy=dg.BackfillPolicy.single_run(),
         ins={
-            "candidates": reads("replay.candidates", every_partition=True),
+            "candidates": reads_all("replay.candidates"),
             "ranks": reads("signals.momentum_rank"),
             "securities": reads("raw.securities"),
         },
@@ -63,41 +61,43 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
         note_rows(context, judged, "week")
         return judged
 
-    @dg.asset(
-        **asset_options(
-            home, "replay.hit_rate", rooms=("replay", "statistics"), specs=JUDGED, kinds={"numpy", "parquet"}
-        ),
+    @table_asset(
+        home,
+        "replay.hit_rate",
+        rooms=("replay", "statistics"),
+        specs=JUDGED,
+        kinds={"numpy", "parquet"},
         partitions_def=by_week,
-        ins={"judged": reads("replay.qualified", every_partition=True)},
+        ins={"judged": reads_all("replay.qualified")},
     )
     def replay_hit_rate(context: dg.AssetExecutionContext, home: HomeResource, judged: pl.LazyFrame) -> pl.DataFrame:
         opened, as_of = home.open(), date.fromisoformat(context.partition_key)
         spec = opened.load("replay/equity.yaml", ReplaySpec).bootstrap
         return hit_rate(as_of, _until(judged, as_of), spec, opened.ontology(JUDGED).hash)
 
-    @dg.asset(
-        **asset_options(
-            home, "replay.calibration", rooms=("replay", "statistics"), specs=JUDGED, kinds={"numpy", "parquet"}
-        ),
+    @table_asset(
+        home,
+        "replay.calibration",
+        rooms=("replay", "statistics"),
+        specs=JUDGED,
+        kinds={"numpy", "parquet"},
         partitions_def=by_week,
-        ins={"judged": reads("replay.qualified", every_partition=True)},
+        ins={"judged": reads_all("replay.qualified")},
     )
     def replay_calibration(context: dg.AssetExecutionContext, home: HomeResource, judged: pl.LazyFrame) -> pl.DataFrame:
         opened, as_of = home.open(), date.fromisoformat(context.partition_key)
         spec = opened.load("replay/equity.yaml", ReplaySpec)
         return calibration(as_of, _until(judged, as_of), spec, opened.ontology(JUDGED).hash)
 
-    @dg.asset(
-        **asset_options(
-            home,
-            "replay.activation_sweep",
-            rooms=("replay", "signals/gate", "statistics"),
-            specs=SWEPT,
-            kinds={"numpy", "parquet"},
-        ),
+    @table_asset(
+        home,
+        "replay.activation_sweep",
+        rooms=("replay", "signals/gate", "statistics"),
+        specs=SWEPT,
+        kinds={"numpy", "parquet"},
         partitions_def=sweeps,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        ins={"judged": reads("replay.qualified", every_partition=True)},
+        ins={"judged": reads_all("replay.qualified")},
     )
     def replay_activation_sweep(
         context: dg.AssetExecutionContext, home: HomeResource, judged: pl.LazyFrame
@@ -111,18 +111,20 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
             for name in context.partition_keys
         )
 
-    @dg.asset(
-        **asset_options(
-            home, "replay.report", rooms=("replay", "reporting"), specs=EVERYTHING, kinds={"html", "parquet"}
-        ),
+    @table_asset(
+        home,
+        "replay.report",
+        rooms=("replay", "reporting"),
+        specs=EVERYTHING,
+        kinds={"html", "parquet"},
         partitions_def=by_week,
         ins={
             "hits": reads("replay.hit_rate"),
             "calibrated": reads("replay.calibration"),
-            "swept": reads("replay.activation_sweep", every_partition=True),
-            "factors": reads("factors.information_coefficient", every_partition=True),
+            "swept": reads_all("replay.activation_sweep"),
+            "factors": reads_all("factors.information_coefficient"),
             "securities": reads("raw.securities"),
-            "bars": reads("clean.equity_bars", every_partition=True),
+            "bars": reads_all("clean.equity_bars"),
         },
     )
     def replay_report(

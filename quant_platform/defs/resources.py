@@ -19,7 +19,7 @@ from quant_platform.specification.settings import Settings
 SOURCES_TAG = "quant/specs"
 
 
-class HomeResource(dg.ConfigurableResource):
+class HomeResource(dg.ConfigurableResource[Any]):
     """The folders of one market."""
 
     home: str

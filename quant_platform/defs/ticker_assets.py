@@ -100,14 +100,14 @@ def ticker_asset(
         else None
     )
 
-    @dg.op(name=f"{name}__plan", ins=ins, out=dg.DynamicOut(list), tags={"kind": "plan"})
+    @dg.op(name=f"{name}__plan", ins=ins, out=dg.DynamicOut(list[str]), tags={"kind": "plan"})
     def plan(context: dg.OpExecutionContext) -> Any:
         workers = worker_count() if can_fork() else 1
         for position, chunk in enumerate(chunks(context.partition_keys, workers)):
             yield dg.DynamicOutput(chunk, mapping_key=f"chunk_{position:03d}")
 
     @dg.op(name=f"{name}__work", retry_policy=retry)
-    def work(context: dg.OpExecutionContext, chunk: list, home: HomeResource) -> list:
+    def work(context: dg.OpExecutionContext, chunk: list[str], home: HomeResource) -> list[dict[str, Any]]:
         refresh = context.run.tags.get(REFRESH_TAG) == "true"
         results = run_stage(stage, home.open(), chunk, run_id=context.run_id, refresh=refresh)
         written = sum(result.state == "written" for result in results)
@@ -118,7 +118,7 @@ def ticker_asset(
             for result in results
         ]
 
-    def report(context: dg.AssetExecutionContext, results: list, home: HomeResource) -> None:
+    def report(context: dg.AssetExecutionContext, results: list[Any], home: HomeResource) -> None:
         flat = [row for part in results for row in part]
         home.refresh_catalogue()
         good = [row for row in flat if row["state"] != "failed"]
@@ -158,7 +158,7 @@ def ticker_asset(
         "partitions_def": partitions.tickers,
         "backfill_policy": dg.BackfillPolicy.single_run(),
     }
-    metadata = {
+    metadata: dict[str, dict[str, Any]] = {
         output: {
             "dagster/column_schema": column_schema(table(output), extra_columns),
             SOURCES_TAG: list(stage.specs),
@@ -171,7 +171,7 @@ def ticker_asset(
         only = stage.outputs[0]
 
         @dg.op(name=f"{name}__record")
-        def record(context: dg.AssetExecutionContext, results: list, home: HomeResource) -> None:
+        def record(context: dg.AssetExecutionContext, results: list[Any], home: HomeResource) -> None:
             report(context, results, home)
 
         @dg.graph_asset(
@@ -193,7 +193,7 @@ def ticker_asset(
     outs = {output.replace(".", "_"): output for output in stage.outputs}
 
     @dg.op(name=f"{name}__record", out={short: dg.Out(dg.Nothing) for short in outs})
-    def record_all(context: dg.AssetExecutionContext, results: list, home: HomeResource) -> Any:
+    def record_all(context: dg.AssetExecutionContext, results: list[Any], home: HomeResource) -> Any:
         report(context, results, home)
         for short in outs:
             yield dg.Output(None, short)
@@ -224,7 +224,11 @@ def ticker_asset(
 
 
 def _with_freshness(asset: dg.AssetsDefinition, policy: dg.FreshnessPolicy | None) -> dg.AssetsDefinition:
-    return asset if policy is None else asset.map_asset_specs(lambda spec: spec.replace_attributes(freshness_policy=policy))
+    return (
+        asset
+        if policy is None
+        else asset.map_asset_specs(lambda spec: spec.replace_attributes(freshness_policy=policy))
+    )
 
 
 def _with_parameters(names: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -232,7 +236,7 @@ def _with_parameters(names: Iterable[str]) -> Callable[[Callable[..., Any]], Cal
 
     def declare(body: Callable[..., Any]) -> Callable[..., Any]:
         parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
-        body.__signature__ = inspect.Signature(parameters)  # the attribute inspect.signature reads
+        vars(body)["__signature__"] = inspect.Signature(parameters)  # the attribute inspect.signature reads
         return body
 
     return declare

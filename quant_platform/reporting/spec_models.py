@@ -1,0 +1,33 @@
+"""Which model reads which spec file: what the reference page of the specs is generated from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from quant_platform.specification.activation import ActivationSpec
+from quant_platform.specification.checks import ChecksSpec
+from quant_platform.specification.cleaning import CleaningSpec
+from quant_platform.specification.factors import FactorSpec
+from quant_platform.specification.features import FeatureFile
+from quant_platform.specification.home import HomeSpec, SchedulesSpec, UniverseSpec
+from quant_platform.specification.lake import LakeSpec
+from quant_platform.specification.loading import SpecModel
+from quant_platform.specification.replay import ReplaySpec, SweepSpec
+from quant_platform.specification.setups import SetupSpec
+from quant_platform.specification.sources import SourceSpec
+
+SPEC_MODELS: Mapping[str, type[SpecModel]] = {
+    "home.yaml": HomeSpec,
+    "schedules.yaml": SchedulesSpec,
+    "checks.yaml": ChecksSpec,
+    "lake.yaml": LakeSpec,
+    "universe/*.yaml": UniverseSpec,
+    "sources/*.yaml": SourceSpec,
+    "cleaning/equity.yaml": CleaningSpec,
+    "features/equity*.yaml": FeatureFile,
+    "setups/equity.yaml": SetupSpec,
+    "replay/equity.yaml": ReplaySpec,
+    "activation.yaml": ActivationSpec,
+    "sweeps/*.yaml": SweepSpec,
+    "factors/equity.yaml": FactorSpec,
+}
