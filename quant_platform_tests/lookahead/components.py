@@ -7,7 +7,6 @@ found in the specs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import polars as pl
 
@@ -15,9 +14,9 @@ from quant_platform.expressions import evaluate_frame
 from quant_platform.features.equity import feature_plan
 from quant_platform.specification.features import load_equity_features
 from quant_platform_tests.features.bars import simulated_bars
+from quant_platform_tests.lookahead import components_factors, components_market, components_signals
 from quant_platform_tests.lookahead.harness import Component
-
-SPECS = Path(__file__).resolve().parents[2] / "specs"
+from quant_platform_tests.market.builders import SPECS
 
 
 def equity_features() -> list[Component]:
@@ -33,4 +32,13 @@ def equity_features() -> list[Component]:
     return [component(name) for name in plan.outputs]
 
 
-COMPONENTS: list[Callable[[], list[Component]]] = [equity_features]
+COMPONENTS: list[Callable[[], list[Component]]] = [
+    equity_features,
+    components_market.clean,
+    components_market.mask,
+    components_signals.setups,
+    components_signals.outcomes,
+    components_signals.ranks,
+    components_signals.gate,
+    components_factors.study,
+]

@@ -52,6 +52,8 @@ class Component:
         Input column to the number of rows after its stamp at which it becomes known; 0 where not named.
     tolerance
         Relative difference that still counts as equal: sums may round differently with the start of the data.
+    most_cuts
+        For a computation that takes long: how many of the chosen cuts are visited, drawn at random; None for all.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Component:
     memory: int | None = None
     delays: Mapping[str, int] = field(default_factory=dict)
     tolerance: float = 1e-9
+    most_cuts: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,11 @@ def choose_cuts(
     position = {time: index for index, time in enumerate(times)}
     for time in _own_changes(component, output, own, rng):
         cuts.update(position[time] + step for step in range(after + 1))
-    return [times[index] for index in sorted(cuts) if index < len(times) - 1]
+    chosen = [times[index] for index in sorted(cuts) if index < len(times) - 1]
+    if component.most_cuts is None or len(chosen) <= component.most_cuts:
+        return chosen
+    drawn = rng.choice(len(chosen), size=component.most_cuts, replace=False)
+    return [chosen[index] for index in sorted(drawn.tolist())]
 
 
 def _own_changes(component: Component, output: Frame, own: int, rng: np.random.Generator) -> list[Any]:
