@@ -32,6 +32,7 @@ app.command("up")(work.up)
 app.command("sql")(inspect.sql)
 app.command("doctor")(inspect.doctor)
 app.command("docs")(inspect.docs)
+app.command("results")(inspect.results)
 
 
 def _version(wanted: bool) -> None:

@@ -120,3 +120,31 @@ def _writable(folder: Path) -> tuple[bool, str]:
 def _free_space(folder: Path) -> tuple[bool, str]:
     free = shutil.disk_usage(folder).free
     return free > 2**31, f"{free / 2**30:.1f} GiB free"
+
+
+def results(
+    output: Annotated[Path, typer.Argument(help="The Markdown page to write.")],
+    title: Annotated[str, typer.Option(help="Heading of the page.")],
+    home: HomeOption = None,
+    command: Annotated[str, typer.Option(help="The command that made the home, as a reader would type it.")] = "",
+) -> None:
+    """Write a page with the numbers of a home: bars, quarantine, candidates, expectancy, ICs, calibration, sweeps."""
+    from importlib.metadata import version
+
+    from quant_platform import __version__
+    from quant_platform.lake import connect
+    from quant_platform.reporting.results import results_page
+
+    opened = open_home(home)
+    libraries = ("polars", "duckdb", "numpy", "numba", "dagster")
+    about = {
+        "source": f"{opened.spec.source}: {opened.source_spec.description}",
+        "universe": f"{opened.universe.name}: {opened.universe.description}",
+        "made by": f"quant_platform {__version__}, " + ", ".join(f"{name} {version(name)}" for name in libraries),
+    }
+    if command:
+        about["command"] = f"`{command}`"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with connect(opened.settings.home) as connection:
+        output.write_text(results_page(connection, title, about), encoding="utf-8")
+    print(output)

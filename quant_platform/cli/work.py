@@ -21,6 +21,9 @@ def run(
     ] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last partition; the job's last when not given.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Compute also what is current.")] = False,
+    resume: Annotated[
+        str | None, typer.Option(help="Id of an interrupted run of this job; with --refresh what it made is kept.")
+    ] = None,
     in_process: Annotated[bool, typer.Option("--in-process", help="Do not start worker processes.")] = False,
 ) -> None:
     """Run a job over a range of its partitions; what is current is skipped, so a stopped run goes on where it was."""
@@ -41,7 +44,8 @@ def run(
             watching(console, f"{job:<22}", opened.settings.lake, jobs.SELECTIONS[job], len(keys) or 1),
             worker_output_to(opened.settings.home / "dagster" / "workers.log"),
         ):
-            run_id = runs.execute(runs.Launch(job, keys), instance, refresh=refresh, in_process=in_process or None)
+            launch = runs.Launch(job, keys)
+            run_id = runs.execute(launch, instance, refresh=refresh, in_process=in_process or None, resume=resume)
     opened.refresh_catalogue()
     console.print(f"{job}: {len(keys) or 1} partitions in {time.monotonic() - started:.0f} s, run {run_id}")
 

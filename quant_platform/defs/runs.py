@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -26,7 +25,6 @@ from quant_platform.defs.automation import last_session, range_tags
 from quant_platform.defs.home import Home
 from quant_platform.defs.ticker_assets import REFRESH_TAG, can_fork, chunks, worker_count
 
-LAUNCH_TAG = "quant/launch"
 _DEPLOYMENT = Path(__file__).resolve().parents[2] / "dagster.yaml"
 
 
@@ -125,7 +123,7 @@ def execute(
     *,
     refresh: bool = False,
     in_process: bool | None = None,
-    watch: Callable[[str], None] | None = None,
+    resume: str | None = None,
 ) -> str:
     """Run one job to its end.
 
@@ -139,8 +137,8 @@ def execute(
         Compute also what is current.
     in_process
         Run every step in this process instead of worker processes; None decides by :func:`worth_processes`.
-    watch
-        Called with the value of the launch tag just before the run starts, for a progress display.
+    resume
+        Id of an earlier run of the same job that was interrupted: what it made is kept, also with ``refresh``.
 
     Returns
     -------
@@ -152,17 +150,15 @@ def execute(
     RunFailed
         Naming the step that failed and its error.
     """
-    launch_id = uuid.uuid4().hex
-    tags = {LAUNCH_TAG: launch_id, **(range_tags(launch.keys) if launch.keys else {})}
+    tags = range_tags(launch.keys) if launch.keys else {}
     if refresh:
         tags[REFRESH_TAG] = "true"
     config: dict[str, object] = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
     if in_process if in_process is not None else not worth_processes(launch):
         config["execution"] = {"config": {"in_process": True}}
-    if watch is not None:
-        watch(launch_id)
+    again = dg.ReexecutionOptions(parent_run_id=resume) if resume is not None else None
     job = dg.build_reconstructable_job("quant_platform.defs.runs", "resolved_job", (launch.job,))
-    with dg.execute_job(job, instance, run_config=config, tags=tags) as result:
+    with dg.execute_job(job, instance, run_config=config, tags=tags, reexecution_options=again) as result:
         if not result.success:
             raise _failure(launch, result)
         return str(result.run_id)

@@ -111,9 +111,9 @@ def run_stage(stage: Stage, home: Home, keys: Sequence[str], *, run_id: str, ref
     keys
         Tickers.
     run_id
-        Goes into the provenance of every file.
+        Goes into the provenance of every file; of a re-executed run the id of the first one.
     refresh
-        Compute also what is current.
+        Compute also what is current, unless this very run made it before it was interrupted.
 
     Returns
     -------
@@ -125,12 +125,17 @@ def run_stage(stage: Stage, home: Home, keys: Sequence[str], *, run_id: str, ref
     done: list[Done] = []
     for key in keys:
         inputs = _input_versions(stage, home, key)
-        if not (refresh or stage.always) and _all_current(stage, home, key, code_version, ontology.hash, inputs):
+        made_before = _all_current(stage, home, key, code_version, ontology.hash, inputs)
+        if made_before and (_made_by(stage, home, key, run_id) if refresh else not stage.always):
             done.append(Done(key, "current", _row_counts(stage, home, key)))
             continue
         try:
             frames = stage.compute(home, key, refresh=refresh)
-            if stage.always and all(_unchanged(home, name, key, frames[name]) for name in stage.outputs):
+            if (
+                stage.always
+                and not refresh
+                and all(_unchanged(home, name, key, frames[name]) for name in stage.outputs)
+            ):
                 done.append(Done(key, "current", {name: frames[name].height for name in stage.outputs}))
                 continue
             for name in stage.outputs:
@@ -175,6 +180,11 @@ def _unchanged(home: Home, name: str, key: str, frame: pl.DataFrame) -> bool:
         return False
     stored = home.lake.read(name, [key])
     return stored.equals(frame.select(stored.columns).sort(*table(name).primary_key))
+
+
+def _made_by(stage: Stage, home: Home, key: str, run_id: str) -> bool:
+    versions = [home.lake.current(name, key) for name in stage.outputs]
+    return all(version is not None and version.provenance.run_id == run_id for version in versions)
 
 
 def _row_counts(stage: Stage, home: Home, key: str) -> dict[str, int]:

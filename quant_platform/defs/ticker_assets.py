@@ -109,7 +109,8 @@ def ticker_asset(
     @dg.op(name=f"{name}__work", retry_policy=retry)
     def work(context: dg.OpExecutionContext, chunk: list[str], home: HomeResource) -> list[dict[str, Any]]:
         refresh = context.run.tags.get(REFRESH_TAG) == "true"
-        results = run_stage(stage, home.open(), chunk, run_id=context.run_id, refresh=refresh)
+        first_run = context.run.root_run_id or context.run_id
+        results = run_stage(stage, home.open(), chunk, run_id=first_run, refresh=refresh)
         written = sum(result.state == "written" for result in results)
         current = sum(result.state == "current" for result in results)
         context.log.info("%d partitions written, %d were current, of %d", written, current, len(chunk))
