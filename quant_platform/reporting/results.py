@@ -38,7 +38,8 @@ def results_page(connection: duckdb.DuckDBPyConnection, title: str, about: Mappi
     lines += [f"- {name}: {text}" for name, text in about.items()]
     if report.height:
         lines += [
-            f"- as of week {latest}, spec hash `{report['spec_hash'][0][:16]}`, {report['trial_count'][0]} cells evaluated"
+            f"- as of week {latest}, spec hash `{report['spec_hash'][0][:16]}`",
+            f"- {report['trial_count'][0]} cells evaluated",
         ]
     for heading, note, query in _SECTIONS:
         frame = _rows(connection, query.format(latest=latest))
@@ -52,7 +53,8 @@ _SECTIONS: Sequence[tuple[str, str, str]] = (
         "Every raw row is in the clean bars or in quarantine; `unaccounted` is what would be lost.",
         """select count(*) as tickers, sum(raw_rows)::bigint as raw_rows, sum(clean_rows)::bigint as clean_rows,
                   sum(quarantined_rows)::bigint as quarantined, sum(unaccounted_rows)::bigint as unaccounted,
-                  sum(missing_sessions)::bigint as missing_sessions, min(first_session) as first, max(last_session) as last
+                  sum(missing_sessions)::bigint as missing_sessions, 
+                  min(first_session) as first, max(last_session) as last
            from clean.equity_accounting""",
     ),
     (
@@ -69,10 +71,11 @@ _SECTIONS: Sequence[tuple[str, str, str]] = (
     ),
     (
         "Candidates",
-        "Setups at the last session of each ISO week, and what became of them. Names outside the universe on their date "
-        "are stored and not judged below.",
+        "Setups at the last session of each ISO week, and what became of them. Names outside the universe on their "
+        "date are stored and not judged below.",
         """select direction, count(*) as candidates, count(*) filter (where outcome = 'target') as target,
-                  count(*) filter (where outcome = 'stop') as stop, count(*) filter (where outcome = 'timeout') as timeout,
+                  count(*) filter (where outcome = 'stop') as stop,
+                  count(*) filter (where outcome = 'timeout') as timeout,
                   count(*) filter (where outcome = 'delisted') as delisted,
                   count(*) filter (where outcome = 'no_entry') as no_entry,
                   count(*) filter (where outcome = 'pending') as pending, round(median(rr), 3) as median_rr,
@@ -91,16 +94,16 @@ _SECTIONS: Sequence[tuple[str, str, str]] = (
     (
         "Hit rate and expectancy",
         "R after cost; the interval of the expectancy resamples weeks.",
-        """select value, n, n_weeks, hit_rate, hit_rate_low, hit_rate_high, expectancy_r, expectancy_low, expectancy_high,
-                  profit_factor, mean_bars_held
+        """select value, n, n_weeks, hit_rate, hit_rate_low, hit_rate_high, expectancy_r, expectancy_low,
+                  expectancy_high, profit_factor, mean_bars_held
            from replay.hit_rate where as_of_week = '{latest}' and "group" <> 'year' order by value""",
     ),
     (
         "Information coefficients",
-        "Weekly rebalances, 30-session forward returns. `t` is over non-overlapping windows, phases averaged; EWC is the "
-        "second opinion; the spread is top minus bottom quintile, not halved.",
-        """select factor, ic, ic_sd, icir, n_weeks, n_independent, t_nonoverlapping as t, p_nonoverlapping as p, t_ewc, p_ewc,
-                  spread, spread_low, spread_high, ic_log, reliable
+        "Weekly rebalances, 30-session forward returns. `t` is over non-overlapping windows, phases averaged; EWC is "
+        "the second opinion; the spread is top minus bottom quintile, not halved.",
+        """select factor, ic, ic_sd, icir, n_weeks, n_independent, t_nonoverlapping as t,
+                  p_nonoverlapping as p, t_ewc, p_ewc, spread, spread_low, spread_high, ic_log, reliable
            from factors.information_coefficient
            where kind = 'summary' and horizon_sessions = (
                select min(horizon_sessions) from factors.information_coefficient where kind = 'rebalance')
@@ -115,17 +118,17 @@ _SECTIONS: Sequence[tuple[str, str, str]] = (
     ),
     (
         "Calibration of the target probability",
-        "Bin -1 is the summary. `stated` is the driftless barrier model, `recalibrated` was fitted on earlier weeks only.",
-        """select model, bin, n, mean_probability, observed_rate, observed_low, observed_high, brier, reliability, resolution,
-                  uncertainty, expected_calibration_error as ece, brier_change, brier_change_low, brier_change_high
+        "Bin -1 is the summary. `stated` is the driftless barrier model, `recalibrated` was fitted on earlier weeks.",
+        """select model, bin, n, mean_probability, observed_rate, observed_low, observed_high, brier,
+                  reliability, resolution, uncertainty, expected_calibration_error as ece, brier_change, brier_change_low, brier_change_high
            from replay.calibration where as_of_week = '{latest}' order by model desc, bin""",
     ),
     (
         "Sweeps",
-        "The gate applied again with one threshold moved; the current one is starred; p is adjusted over the cells of its sweep. "
-        "A threshold of -1 stands for off.",
-        """select sweep, threshold, case when is_current then '*' else '' end as current, n_qualified, n_resolved, n_weeks,
-                  hit_rate, expectancy_r, expectancy_low, expectancy_high, p_adjusted
+        "The gate applied again with one threshold moved; the current one is starred; p is adjusted over the cells of its "
+        "sweep. A threshold of -1 stands for off.",
+        """select sweep, threshold, case when is_current then '*' else '' end as current, n_qualified, n_resolved,
+                  n_weeks, hit_rate, expectancy_r, expectancy_low, expectancy_high, p_adjusted
            from replay.activation_sweep order by sweep, threshold""",
     ),
 )
