@@ -53,7 +53,7 @@ _SECTIONS: Sequence[tuple[str, str, str]] = (
         "Every raw row is in the clean bars or in quarantine; `unaccounted` is what would be lost.",
         """select count(*) as tickers, sum(raw_rows)::bigint as raw_rows, sum(clean_rows)::bigint as clean_rows,
                   sum(quarantined_rows)::bigint as quarantined, sum(unaccounted_rows)::bigint as unaccounted,
-                  sum(missing_sessions)::bigint as missing_sessions, 
+                  sum(missing_sessions)::bigint as missing_sessions,
                   min(first_session) as first, max(last_session) as last
            from clean.equity_accounting""",
     ),
@@ -120,13 +120,14 @@ _SECTIONS: Sequence[tuple[str, str, str]] = (
         "Calibration of the target probability",
         "Bin -1 is the summary. `stated` is the driftless barrier model, `recalibrated` was fitted on earlier weeks.",
         """select model, bin, n, mean_probability, observed_rate, observed_low, observed_high, brier,
-                  reliability, resolution, uncertainty, expected_calibration_error as ece, brier_change, brier_change_low, brier_change_high
+                  reliability, resolution, uncertainty, expected_calibration_error as ece,
+                  brier_change, brier_change_low, brier_change_high
            from replay.calibration where as_of_week = '{latest}' order by model desc, bin""",
     ),
     (
         "Sweeps",
-        "The gate applied again with one threshold moved; the current one is starred; p is adjusted over the cells of its "
-        "sweep. A threshold of -1 stands for off.",
+        "The gate applied again with one threshold moved; the current one is starred; p is adjusted over the cells of "
+        "its sweep. A threshold of -1 stands for off.",
         """select sweep, threshold, case when is_current then '*' else '' end as current, n_qualified, n_resolved,
                   n_weeks, hit_rate, expectancy_r, expectancy_low, expectancy_high, p_adjusted
            from replay.activation_sweep order by sweep, threshold""",
