@@ -8,23 +8,34 @@ from quant_platform.specification.loading import SpecModel
 
 
 class HighConviction(SpecModel):
-    """What ``high_conviction_only`` demands; both must hold."""
+    """Two floors above the usual ones."""
 
-    min_rr: float = Field(ge=0.0)
-    min_confidence: float = Field(ge=0.0, le=100.0)
+    min_rr: float = Field(ge=0.0, description="Least reward over risk of high conviction.")
+    min_confidence: float = Field(ge=0.0, le=100.0, description="Least confidence of high conviction, 0 to 100.")
 
 
 class ActivationSpec(SpecModel):
-    """Floors of the gate and the tighteners; a null or false tightener is off.
+    """Floors of the gate and the tighteners; a null or false one is off, a value equal to its floor passes."""
 
-    A floor of null is off as well: a sweep uses that, the file in force states all three.
-    """
-
-    min_rr: float | None = Field(ge=0.0)
-    min_confidence: float | None = Field(ge=0.0, le=100.0)
-    min_momentum_percentile: float | None = Field(ge=0.0, le=100.0)
-    min_target_probability: float | None = Field(default=None, ge=0.0, le=1.0)
-    min_expected_value: float | None = None
-    high_conviction_only: bool = False
-    exclude_conflicts: bool = False
-    high_conviction: HighConviction
+    min_rr: float | None = Field(ge=0.0, description="Least reward over risk.")
+    min_confidence: float | None = Field(ge=0.0, le=100.0, description="Least confidence, 0 to 100.")
+    min_momentum_percentile: float | None = Field(
+        ge=0.0,
+        le=100.0,
+        description="Least momentum percentile in the direction of the trade (100 - p for a short), 0 to 100; enforced "
+        "only where the percentile is attached.",
+    )
+    min_target_probability: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1.0,
+        description="Tightener: least modelled chance that the target comes first, 0 to 1.",
+    )
+    min_expected_value: float | None = Field(
+        default=None, description="Tightener: least expected value before cost, in R."
+    )
+    high_conviction_only: bool = Field(default=False, description="Tightener: demand both numbers of high_conviction.")
+    exclude_conflicts: bool = Field(
+        default=False, description="Tightener: refuse where the other direction has a valid setup too."
+    )
+    high_conviction: HighConviction = Field(description="What high_conviction_only demands; both must hold.")

@@ -50,9 +50,9 @@ class StaleRule(SpecModel):
 
 
 class CleaningSpec(SpecModel):
-    """``specs/cleaning/equity.yaml``. Missing values, non-positive prices and non-sessions need no number."""
+    """Which raw daily bars are kept out. Missing values, non-positive prices and non-sessions need no number."""
 
-    duplicate_key: DuplicateRule
-    ohlc_inconsistent: OhlcRule
-    decimal_shift: DecimalShiftRule
-    stale: StaleRule
+    duplicate_key: DuplicateRule = Field(description="Several good rows of one session.")
+    ohlc_inconsistent: OhlcRule = Field(description="High is not the highest, or low not the lowest price of its row.")
+    decimal_shift: DecimalShiftRule = Field(description="Prices at a wrong power of ten: within a row, and whole rows.")
+    stale: StaleRule = Field(description="Rows that repeat, and quotes without a trade.")

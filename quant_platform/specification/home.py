@@ -54,13 +54,13 @@ class ScheduleSpec(SpecModel):
 
 
 class SchedulesSpec(SpecModel):
-    """``specs/schedules.yaml``."""
+    """When the jobs run, how often a source is asked again, and when a table is called old."""
 
     timezone: str = Field(description="IANA name of the time zone of every cron expression here.")
-    daily_pipeline: ScheduleSpec
-    intraday_pipeline: ScheduleSpec
-    weekly_fundamentals: ScheduleSpec
-    weekly_replay: ScheduleSpec
+    daily_pipeline: ScheduleSpec = Field(description="New bars to clean bars and features; scan and outcomes follow.")
+    intraday_pipeline: ScheduleSpec = Field(description="Bars of the running session; outcomes of open setups follow.")
+    weekly_fundamentals: ScheduleSpec = Field(description="Published fundamentals.")
+    weekly_replay: ScheduleSpec = Field(description="Candidates; ranks, gate, factors, sweeps and the report follow.")
     retry_max: int = Field(ge=0, description="Retries of a step that reads a source.")
     retry_delay_seconds: float = Field(ge=0, description="Delay before the first retry; doubles with each.")
     freshness_days: int = Field(ge=1, description="A table of an open-ended market warns when it is older than this.")

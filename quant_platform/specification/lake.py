@@ -11,21 +11,18 @@ from quant_platform.specification.loading import SpecModel, load_spec
 
 
 class LakeSpec(SpecModel):
-    """``specs/lake.yaml``.
+    """How long the lake keeps what is no longer current, and how often the catalogue follows the files."""
 
-    Attributes
-    ----------
-    superseded_versions_days
-        Days a version stays after a newer one has come, at least as long as the longest query or notebook session.
-    temporary_files_hours
-        Hours after which a temporary file is taken for the remains of a killed process.
-    catalogue_debounce_seconds
-        Seconds for which a fresh catalogue is not built again while a run writes.
-    """
-
-    superseded_versions_days: float = Field(gt=0)
-    temporary_files_hours: float = Field(gt=0)
-    catalogue_debounce_seconds: float = Field(ge=0)
+    superseded_versions_days: float = Field(
+        gt=0,
+        description="Days a version stays after a newer one: longer than the longest query or notebook session.",
+    )
+    temporary_files_hours: float = Field(
+        gt=0, description="Hours after which a temporary file is taken for the remains of a killed process."
+    )
+    catalogue_debounce_seconds: float = Field(
+        ge=0, description="Seconds for which a fresh catalogue is not built again while a run writes."
+    )
 
     @property
     def keep(self) -> timedelta:

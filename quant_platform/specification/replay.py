@@ -20,36 +20,47 @@ SweepParameter = Literal[
 class BootstrapSpec(SpecModel):
     """Resampling of whole weeks; intervals cover 95 %."""
 
-    replications: int = Field(ge=100)
+    replications: int = Field(ge=100, description="Draws of the bootstrap.")
 
 
 class CalibrationSpec(SpecModel):
     """Reliability bins and the walk-forward of the proposed recalibration."""
 
-    bins: int = Field(ge=2)
-    minimum_train_weeks: int = Field(ge=2)
-    folds: int = Field(ge=1)
+    bins: int = Field(ge=2, description="Reliability bins, of equal counts.")
+    minimum_train_weeks: int = Field(ge=2, description="Weeks with known outcomes before the first fold is judged.")
+    folds: int = Field(
+        ge=1, description="Folds of the walk-forward; each is judged by a fit on outcomes resolved before it."
+    )
 
 
 class ReplaySpec(SpecModel):
-    """How a setup becomes an outcome.
+    """How a setup becomes an outcome."""
 
-    ``entry`` has one value today; it stands in the spec so that a result says what it assumed.
-    """
-
-    entry: Literal["next_open"]
-    horizon_sessions: int = Field(ge=1)
-    cost_bps: float = Field(ge=0.0)
-    delisted_after_sessions: int = Field(ge=1)
-    bootstrap: BootstrapSpec
-    calibration: CalibrationSpec
+    entry: Literal["next_open"] = Field(
+        description="The one way to enter: at the open of the session after the signal."
+    )
+    horizon_sessions: int = Field(
+        ge=1, description="Sessions a trade may last, the entry session the first; then it ends at the close."
+    )
+    cost_bps: float = Field(
+        ge=0.0, description="Cost of entry and exit together, in basis points of the entry reference."
+    )
+    delisted_after_sessions: int = Field(
+        ge=1, description="Sessions without a bar, at the end of a ticker's bars, after which it counts as gone."
+    )
+    bootstrap: BootstrapSpec = Field(description="Intervals of means: weeks are resampled.")
+    calibration: CalibrationSpec = Field(description="How the target probability is judged.")
 
 
 class SweepSpec(SpecModel):
     """One threshold of the gate moved over a grid; null in the grid stands for off."""
 
-    parameter: SweepParameter
-    thresholds: tuple[float | None, ...] = Field(min_length=1)
+    parameter: SweepParameter = Field(
+        description="The number of activation.yaml that is moved; all others stay as they are."
+    )
+    thresholds: tuple[float | None, ...] = Field(
+        min_length=1, description="Its values, in the unit of the parameter; null is off. The one in force is added."
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> SweepSpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -25,11 +25,11 @@ class BarColumns(SpecModel):
 
     ticker: str | None = Field(default=None, description="Column of the ticker; null where the file is one ticker.")
     session: str = Field(description="Column of the date.")
-    open: str
-    high: str
-    low: str
-    close: str
-    volume: str
+    open: str = Field(description="Column of the opening price.")
+    high: str = Field(description="Column of the highest price.")
+    low: str = Field(description="Column of the lowest price.")
+    close: str = Field(description="Column of the closing price.")
+    volume: str = Field(description="Column of the shares traded.")
 
 
 class BarFiles(SpecModel):
@@ -39,7 +39,7 @@ class BarFiles(SpecModel):
         description="long_file: path of the file below the location. file_per_ticker: a pattern with one *, "
         "which stands for the ticker, for example raw_sample/*.us.txt."
     )
-    columns: BarColumns
+    columns: BarColumns = Field(description="The vendor's names of the columns.")
     ignored_columns: tuple[str, ...] = Field(default=(), description="Columns of the vendor that are known and unused.")
     date_format: str = Field(default="%Y-%m-%d", description="strptime format of the date where it is text.")
     separator: str = Field(default=",", min_length=1, max_length=1, description="Between the fields of a CSV file.")
@@ -64,11 +64,13 @@ class ActionFile(SpecModel):
 
     path: str = Field(description="Path below the location.")
     location: str = Field(default="data", description="Name of the location the path lies in.")
-    ticker: str
-    ex_date: str
+    ticker: str = Field(description="Column of the ticker.")
+    ex_date: str = Field(description="Column of the ex-date; of a delisting, its last session.")
     kind: str = Field(description="Column that says split, cash_dividend or delisting.")
-    value: str
-    date_format: str = "%Y-%m-%d"
+    value: str = Field(
+        description="Column of new shares per old, cash per unadjusted share, or return after a delisting."
+    )
+    date_format: str = Field(default="%Y-%m-%d", description="strptime format of the date.")
 
 
 class MembershipFile(SpecModel):
@@ -76,10 +78,10 @@ class MembershipFile(SpecModel):
 
     path: str = Field(description="Path below the location.")
     location: str = Field(default="data", description="Name of the location the path lies in.")
-    ticker: str
-    start_date: str
-    end_date: str
-    date_format: str = "%Y-%m-%d"
+    ticker: str = Field(description="Column of the ticker.")
+    start_date: str = Field(description="Column of the first day of membership.")
+    end_date: str = Field(description="Column of its end; an empty field means that it lasts.")
+    date_format: str = Field(default="%Y-%m-%d", description="strptime format of both dates.")
     end_is_first_day_out: bool = Field(
         description="Whether the end date is the first day without membership (true) or the last day with it (false)."
     )
@@ -102,22 +104,28 @@ class FundamentalsFile(SpecModel):
 
     path: str = Field(description="Path below the location.")
     location: str = Field(default="data", description="Name of the location the path lies in.")
-    ticker: str
+    ticker: str = Field(description="Column of the ticker.")
     known_at: str = Field(description="Column of the publication time, ISO 8601 with offset.")
     missing: tuple[str, ...] = Field(description="Texts by which the vendor says that there is no value.")
-    metrics: tuple[Metric, ...] = Field(min_length=1)
+    metrics: tuple[Metric, ...] = Field(min_length=1, description="The quantities that are taken over.")
 
 
 class FilesSpec(SpecModel):
     """A folder of files."""
 
-    layout: Literal["file_per_ticker", "long_file", "lean_zip"]
+    layout: Literal["file_per_ticker", "long_file", "lean_zip"] = Field(
+        description="One file per ticker, one file of all tickers, or the open Lean layout."
+    )
     bars: BarFiles | None = Field(default=None, description="For file_per_ticker and long_file.")
     lean: LeanFolders | None = Field(default=None, description="For lean_zip.")
-    actions: ActionFile | None = None
-    membership: MembershipFile | None = None
-    fundamentals: FundamentalsFile | None = None
-    ticker: TickerRule = Field(default_factory=TickerRule)
+    actions: ActionFile | None = Field(
+        default=None, description="Corporate actions; null where prices need none, or there are none."
+    )
+    membership: MembershipFile | None = Field(
+        default=None, description="Membership intervals; null makes every ticker a member from its first bar."
+    )
+    fundamentals: FundamentalsFile | None = Field(default=None, description="Fundamentals; null where there are none.")
+    ticker: TickerRule = Field(default_factory=TickerRule, description="How the vendor's tickers become ours.")
     max_future_days: int = Field(ge=0, description="Days after today a bar may carry before the file is refused.")
 
     @model_validator(mode="after")
@@ -149,7 +157,7 @@ VendorErrorKind = Literal[
 class VendorErrors(SpecModel):
     """Errors planted into the delivered bars, so that quarantine has something to find."""
 
-    kind: VendorErrorKind
+    kind: VendorErrorKind = Field(description="What is planted.")
     count: int = Field(ge=1, description="How many, each in another name.")
 
 
@@ -176,35 +184,47 @@ class WorldSpec(SpecModel):
 class SimulatedSpec(SpecModel):
     """A simulated equity market; every number of METHODS 6.3."""
 
-    seed: int = Field(ge=0)
-    names: int = Field(ge=1, le=5000)
-    years: int = Field(ge=1, le=50)
-    start: date
-    world: Literal["planted", "null"]
-    planted: WorldSpec
-    null: WorldSpec
-    market_volatility_daily: float = Field(gt=0.0)
-    market_log_volatility_persistence: float = Field(ge=0.0, lt=1.0)
-    market_log_volatility_sd: float = Field(ge=0.0)
-    market_shock_degrees: float = Field(gt=2.0)
-    style_volatility_daily: tuple[float, ...] = Field(min_length=1)
-    idio_volatility_daily: float = Field(gt=0.0)
-    idio_shock_degrees: float = Field(gt=2.0)
+    seed: int = Field(ge=0, description="Seed of the whole market; the same spec gives the same bits.")
+    names: int = Field(ge=1, le=5000, description="Number of names.")
+    years: int = Field(ge=1, le=50, description="Length of the market, in years.")
+    start: date = Field(description="First day of the market.")
+    world: Literal["planted", "null"] = Field(description="Which of the two worlds is in force.")
+    planted: WorldSpec = Field(description="A world with premia.")
+    null: WorldSpec = Field(description="A world in which nothing predicts anything and names are alike in law.")
+    market_volatility_daily: float = Field(gt=0.0, description="Volatility of the market, log return per session.")
+    market_log_volatility_persistence: float = Field(
+        ge=0.0, lt=1.0, description="AR(1) coefficient of the market's log volatility, per session."
+    )
+    market_log_volatility_sd: float = Field(
+        ge=0.0, description="Stationary standard deviation of the market's log volatility."
+    )
+    market_shock_degrees: float = Field(gt=2.0, description="Degrees of freedom of the market's Student t shocks.")
+    style_volatility_daily: tuple[float, ...] = Field(
+        min_length=1, description="Volatility of each style factor, return per session."
+    )
+    idio_volatility_daily: float = Field(gt=0.0, description="Median idiosyncratic volatility, return per session.")
+    idio_shock_degrees: float = Field(gt=2.0, description="Degrees of freedom of the idiosyncratic Student t shocks.")
     max_daily_move: float = Field(gt=0.0, lt=1.0, description="Symmetric bound on the shock of a day.")
-    late_listing_share: float = Field(ge=0.0, le=1.0)
-    failure_drawdown: float = Field(gt=0.0, lt=1.0)
-    start_price: float = Field(gt=0.0)
-    start_price_log_sd: float = Field(ge=0.0)
-    split_above: float = Field(gt=0.0)
-    split_ratio: float = Field(gt=1.0)
-    reverse_split_below: float = Field(gt=0.0)
-    reverse_split_ratio: float = Field(gt=0.0, lt=1.0)
-    dividend_payer_share: float = Field(ge=0.0, le=1.0)
-    dividend_yield_annual: float = Field(ge=0.0, lt=1.0)
+    late_listing_share: float = Field(
+        ge=0.0, le=1.0, description="Chance that a name lists after the start, within the first 80 % of the sessions."
+    )
+    failure_drawdown: float = Field(
+        gt=0.0, lt=1.0, description="Loss from the peak in total return from which a name may fail, as a fraction."
+    )
+    start_price: float = Field(gt=0.0, description="Median first price.")
+    start_price_log_sd: float = Field(ge=0.0, description="Standard deviation of the log of the first price.")
+    split_above: float = Field(gt=0.0, description="Price above which a name splits.")
+    split_ratio: float = Field(gt=1.0, description="New shares per old of a split.")
+    reverse_split_below: float = Field(gt=0.0, description="Price below which a name joins shares.")
+    reverse_split_ratio: float = Field(gt=0.0, lt=1.0, description="New shares per old of a reverse split.")
+    dividend_payer_share: float = Field(
+        ge=0.0, le=1.0, description="Chance that a name pays dividends, every 63 sessions."
+    )
+    dividend_yield_annual: float = Field(ge=0.0, lt=1.0, description="Dividend of a payer over its price, per year.")
     overnight_share: float = Field(gt=0.0, lt=1.0, description="Share of a day's variance before the open.")
-    dollar_volume: float = Field(gt=0.0)
-    dollar_volume_log_sd: float = Field(ge=0.0)
-    vendor_errors: tuple[VendorErrors, ...] = ()
+    dollar_volume: float = Field(gt=0.0, description="Median traded value, in the listing currency per session.")
+    dollar_volume_log_sd: float = Field(ge=0.0, description="Spread of log traded value over names.")
+    vendor_errors: tuple[VendorErrors, ...] = Field(default=(), description="Errors planted into the delivered bars.")
 
     @property
     def truth(self) -> WorldSpec:
@@ -219,21 +239,21 @@ class YahooSpec(SpecModel):
     history_start: date = Field(description="First session asked for where nothing is known yet.")
     max_attempts: int = Field(ge=1, description="Requests per ticker before the source counts as rate-limited.")
     first_delay_seconds: float = Field(ge=0.0, description="Wait after the first refusal; doubles with each.")
-    max_delay_seconds: float = Field(ge=0.0)
+    max_delay_seconds: float = Field(ge=0.0, description="Longest wait between two requests.")
 
 
 class SourceSpec(SpecModel):
-    """``specs/sources/<name>.yaml``."""
+    """Where raw data comes from, and how it is read."""
 
     name: str = Field(description="Name of the source, as it stands in every raw row.")
     description: str = Field(description="One sentence.")
-    kind: Literal["simulated", "files", "yahoo"]
+    kind: Literal["simulated", "files", "yahoo"] = Field(description="Which of the sections below says the rest.")
     exchange: str = Field(description="ISO 10383 code of the calendar.")
     universe: str = Field(description="Name of the universe in raw.securities.")
     adjustment: Adjustment = Field(description="What the vendor has already adjusted prices for.")
-    files: Annotated[FilesSpec | None, Field(default=None)]
-    simulated: Annotated[SimulatedSpec | None, Field(default=None)]
-    yahoo: Annotated[YahooSpec | None, Field(default=None)]
+    files: FilesSpec | None = Field(default=None, description="The section of kind files; null for others.")
+    simulated: SimulatedSpec | None = Field(default=None, description="The section of kind simulated; null for others.")
+    yahoo: YahooSpec | None = Field(default=None, description="The section of kind yahoo; null for others.")
 
     @model_validator(mode="after")
     def _section_of_the_kind(self) -> SourceSpec:
