@@ -65,16 +65,16 @@ def panel(frame: pl.DataFrame, column: str, axes: Axes) -> Floats:
     rows = pl.Series(axes.sessions, dtype=pl.Date)
     positions = frame.select(
         row=pl.col("session").replace_strict(rows, pl.Series(np.arange(len(axes.sessions))), default=None),
-        name=pl.col("ticker")
-        .cast(pl.String)
-        .replace_strict(list(axes.tickers), list(range(len(axes.tickers))), default=None, return_dtype=pl.Int64),
+        name=pl.col("ticker").cast(pl.String).cast(pl.Enum(axes.tickers), strict=False).to_physical().cast(pl.Int64),
         value=pl.col(column).cast(pl.Float64),
     ).drop_nulls(["row", "name"])
     flat = positions["row"].to_numpy() * len(axes.tickers) + positions["name"].to_numpy()
-    if np.unique(flat).size != flat.size:
+    # Counted in place: np.unique would cost ten times as much as the rest of this function.
+    repeated = flat.size - np.count_nonzero(np.bincount(flat, minlength=1))
+    if repeated:
         raise StatisticError(
             f"a ticker has two rows for one session in the column {column!r}",
-            how_many=f"{flat.size - np.unique(flat).size} of {flat.size} rows",
+            how_many=f"{repeated} of {flat.size} rows",
             cause="two tables were stacked, or a partition was read twice",
         )
     out = np.full(axes.shape[0] * axes.shape[1], np.nan)
