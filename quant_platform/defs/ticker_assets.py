@@ -201,6 +201,7 @@ def ticker_asset(
 
     @dg.graph_multi_asset(
         name=name,
+        group_name=group,
         outs={
             short: dg.AssetOut(
                 key=dg.AssetKey(output.split(".")),
