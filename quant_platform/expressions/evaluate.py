@@ -32,7 +32,10 @@ class Evaluation:
 
 
 def evaluate(
-    outputs: Mapping[str, Node], kinds: Mapping[str, Kind], columns: Mapping[str, npt.NDArray[np.generic]]
+    outputs: Mapping[str, Node],
+    kinds: Mapping[str, Kind],
+    columns: Mapping[str, npt.NDArray[np.generic]],
+    origin: int = 0,
 ) -> Evaluation:
     """Compute named nodes; an intermediate is dropped as soon as its last reader is done.
 
@@ -44,6 +47,8 @@ def evaluate(
         What each column holds.
     columns
         Arrays of equal length, oldest bar first.
+    origin
+        Number of the first row, see :meth:`.plan.Plan.run`.
 
     Raises
     ------
@@ -58,7 +63,7 @@ def evaluate(
     readers.update(roots.values())
     values: dict[Node, Value] = {}
     for node in order:
-        values[node] = _value(node, values, kinds, columns, rows)
+        values[node] = _value(node, values, kinds, columns, rows, origin)
         for child in node.inputs:
             readers[child] -= 1
             if readers[child] == 0:
@@ -75,12 +80,13 @@ def _value(
     kinds: Mapping[str, Kind],
     columns: Mapping[str, npt.NDArray[np.generic]],
     rows: int,
+    origin: int,
 ) -> Value:
     if node.operation == "constant":
         return np.full(rows, node.literals[0], dtype=np.float64)
     if node.operation == "column":
         return _column(node.name, kinds[node.name], columns[node.name])
-    return apply(node.operation, [values[child] for child in node.inputs], node.literals)
+    return apply(node.operation, [values[child] for child in node.inputs], node.literals, origin)
 
 
 def _column(name: str, kind: Kind, values: npt.NDArray[np.generic]) -> Numbers | Conditions:

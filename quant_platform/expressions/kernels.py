@@ -4,8 +4,9 @@ Sums and moments use the two-stacks scheme of van Herk (1992): the column is cut
 length, and each window is a suffix of one block joined with a prefix of the next. Nothing is ever subtracted, so no
 error builds up along the column, the cost does not depend on the window, and the variance of constant values is
 exactly zero. Moments are updated after Welford (1962) and joined after Chan, Golub and LeVeque (1983, eq. 2.1).
-Results for the same window differ with the start of the history by rounding only, at most about ``window * 1e-16``
-of the magnitude of its values.
+Results for the same window differ with the place of the blocks by rounding only, at most about ``window * 1e-16`` of
+the magnitude of its values. ``phase`` is the first row's place within its block: a caller who counts rows from a fixed
+point gets the same bits wherever the data start.
 
 Quantiles and ranks keep the window as counts per distinct value in a Fenwick tree (Fenwick 1994): a step costs the
 logarithm of the column's length whatever the window, and order statistics are exact.
@@ -32,16 +33,16 @@ Codes = npt.NDArray[np.int64]
 
 
 @compiled
-def window_sum(x: Numbers, n: int, required: int) -> Numbers:
+def window_sum(x: Numbers, n: int, required: int, phase: int = 0) -> Numbers:
     """Sum of the present values among the last ``n``."""
     out = np.full(x.size, np.nan)
     tail_count = np.zeros(n + 1, dtype=np.int64)
     tail_sum = np.zeros(n + 1)
-    for start in range(0, x.size, n):
+    for start in range(-phase, x.size, n):
         stop = min(start + n, x.size)
         count = 0
         total = 0.0
-        for i in range(start, stop):
+        for i in range(max(start, 0), stop):
             if not np.isnan(x[i]):
                 count += 1
                 total += x[i]
@@ -51,7 +52,7 @@ def window_sum(x: Numbers, n: int, required: int) -> Numbers:
         count = 0
         total = 0.0
         if stop - start == n:
-            for k in range(n - 1, -1, -1):
+            for k in range(n - 1, max(-start, 0) - 1, -1):
                 if not np.isnan(x[start + k]):
                     count += 1
                     total += x[start + k]
@@ -90,19 +91,19 @@ def window_maximum(x: Numbers, n: int, required: int) -> Numbers:
 
 
 @compiled
-def window_moments(x: Numbers, n: int, required: int) -> tuple[Numbers, Numbers]:
+def window_moments(x: Numbers, n: int, required: int, phase: int = 0) -> tuple[Numbers, Numbers]:
     """Mean and sample standard deviation of the present values among the last ``n``."""
     means = np.full(x.size, np.nan)
     deviations = np.full(x.size, np.nan)
     tail_count = np.zeros(n + 1, dtype=np.int64)
     tail_mean = np.zeros(n + 1)
     tail_square = np.zeros(n + 1)
-    for start in range(0, x.size, n):
+    for start in range(-phase, x.size, n):
         stop = min(start + n, x.size)
         count = 0
         mean = 0.0
         square = 0.0
-        for i in range(start, stop):
+        for i in range(max(start, 0), stop):
             if not np.isnan(x[i]):
                 count += 1
                 delta = x[i] - mean
@@ -129,7 +130,7 @@ def window_moments(x: Numbers, n: int, required: int) -> tuple[Numbers, Numbers]
         mean = 0.0
         square = 0.0
         if stop - start == n:
-            for k in range(n - 1, -1, -1):
+            for k in range(n - 1, max(-start, 0) - 1, -1):
                 value = x[start + k]
                 if not np.isnan(value):
                     count += 1
@@ -143,18 +144,18 @@ def window_moments(x: Numbers, n: int, required: int) -> tuple[Numbers, Numbers]
 
 
 @compiled
-def window_products(x: Numbers, y: Numbers, n: int, required: int) -> tuple[Numbers, Numbers, Numbers]:
+def window_products(x: Numbers, y: Numbers, n: int, required: int, phase: int = 0) -> tuple[Numbers, Numbers, Numbers]:
     """Centred sums of x squared, y squared and x times y over the bars of the last ``n`` where both are present."""
     xx = np.full(x.size, np.nan)
     yy = np.full(x.size, np.nan)
     xy = np.full(x.size, np.nan)
     tail_count = np.zeros(n + 1, dtype=np.int64)
     tail = np.zeros((n + 1, 5))
-    for start in range(0, x.size, n):
+    for start in range(-phase, x.size, n):
         stop = min(start + n, x.size)
         count = 0
         mean_x = mean_y = sum_xx = sum_yy = sum_xy = 0.0
-        for i in range(start, stop):
+        for i in range(max(start, 0), stop):
             if not (np.isnan(x[i]) or np.isnan(y[i])):
                 count += 1
                 delta_x = x[i] - mean_x
@@ -180,7 +181,7 @@ def window_products(x: Numbers, y: Numbers, n: int, required: int) -> tuple[Numb
         count = 0
         mean_x = mean_y = sum_xx = sum_yy = sum_xy = 0.0
         if stop - start == n:
-            for k in range(n - 1, -1, -1):
+            for k in range(n - 1, max(-start, 0) - 1, -1):
                 a = x[start + k]
                 b = y[start + k]
                 if not (np.isnan(a) or np.isnan(b)):
@@ -320,4 +321,20 @@ def streak(c: npt.NDArray[np.bool_], cap: int) -> Numbers:
     for i in range(c.size):
         length = min(length + 1, cap) if c[i] else 0
         out[i] = length
+    return out
+
+
+@compiled
+def past_value(x: Numbers, c: npt.NDArray[np.bool_], k: int, n: int) -> Numbers:
+    """Value on the ``k``-th last bar before the current one on which ``c`` held, if it is one of the last ``n``."""
+    out = np.full(x.size, np.nan)
+    held = np.full(k, -n - 1, dtype=np.int64)
+    count = 0
+    for i in range(x.size):
+        place = held[count % k]
+        if i - place <= n and place >= 0:
+            out[i] = x[place]
+        if c[i]:
+            held[count % k] = i
+            count += 1
     return out

@@ -123,22 +123,26 @@ def _nscore(x: Ordering, n: int) -> Numbers:
     return np.asarray(ndtri(kernels.window_rank(x.codes, x.levels.size, n, required_count(n), 0.5)), dtype=np.float64)
 
 
-def _sd(x: Numbers, n: int) -> Numbers:
-    return kernels.window_moments(x, n, required_count(n))[1]
+def _sd(x: Numbers, n: int, *, origin: int) -> Numbers:
+    return kernels.window_moments(x, n, required_count(n), origin % n)[1]
 
 
-def _sma(x: Numbers, n: int) -> Numbers:
-    return kernels.window_moments(x, n, required_count(n))[0]
+def _sma(x: Numbers, n: int, *, origin: int) -> Numbers:
+    return kernels.window_moments(x, n, required_count(n), origin % n)[0]
 
 
-def _corr(x: Numbers, y: Numbers, n: int) -> Numbers:
-    xx, yy, xy = kernels.window_products(x, y, n, required_count(n))
+def _sumn(x: Numbers, n: int, *, origin: int) -> Numbers:
+    return kernels.window_sum(x, n, required_count(n), origin % n)
+
+
+def _corr(x: Numbers, y: Numbers, n: int, *, origin: int) -> Numbers:
+    xx, yy, xy = kernels.window_products(x, y, n, required_count(n), origin % n)
     with np.errstate(all="ignore"):
         return np.clip(_finite(xy / (np.sqrt(xx) * np.sqrt(yy))), -1.0, 1.0)
 
 
-def _beta(y: Numbers, x: Numbers, n: int) -> Numbers:
-    xx, _, xy = kernels.window_products(x, y, n, required_count(n))
+def _beta(y: Numbers, x: Numbers, n: int, *, origin: int) -> Numbers:
+    xx, _, xy = kernels.window_products(x, y, n, required_count(n), origin % n)
     with np.errstate(all="ignore"):
         return _finite(xy / xx)
 
@@ -160,26 +164,26 @@ _OTHERS: Mapping[str, Callable[..., Value]] = {
     "known": lambda x: ~np.isnan(x),
     "lag": _lag,
     "order": _order,
-    "sma": _sma,
-    "sd": _sd,
-    "sumn": lambda x, n: kernels.window_sum(x, n, required_count(n)),
     "hi": lambda x, n: kernels.window_maximum(x, n, required_count(n)),
     "lo": lambda x, n: -kernels.window_maximum(-x, n, required_count(n)),
     "quantile": _quantile,
     "rank": _rank,
     "nscore": _nscore,
-    "corr": _corr,
-    "beta": _beta,
     "lagmed": lambda x, count, step: kernels.lagged_median(x, count, step, required_count(count)),
     "run": lambda c, cap: kernels.streak(c, cap),
     "anyn": lambda c, n: _count(c, n) > 0,
     "cnt": _cnt,
+    "past": kernels.past_value,
 }
+# Sums of floating-point numbers depend on their order, and the order on where the blocks of a window begin.
+_ROUNDED: Mapping[str, Callable[..., Numbers]] = MappingProxyType(
+    {"sma": _sma, "sd": _sd, "sumn": _sumn, "corr": _corr, "beta": _beta}
+)
 
 _OPERATIONS: Mapping[str, Callable[..., Value]] = MappingProxyType({**ARITHMETIC, **_CONDITIONS, **_OTHERS})
 
 
-def apply(operation: str, inputs: Sequence[Value], literals: Sequence[Literal]) -> Value:
+def apply(operation: str, inputs: Sequence[Value], literals: Sequence[Literal], origin: int = 0) -> Value:
     """Carry out one core operation on whole columns.
 
     Parameters
@@ -190,5 +194,9 @@ def apply(operation: str, inputs: Sequence[Value], literals: Sequence[Literal]) 
         Columns of equal length, oldest bar first: float64 with NaN for missing, or bool.
     literals
         Windows, lags and probabilities.
+    origin
+        Number of the first row, counted from any fixed point.
     """
+    if operation in _ROUNDED:
+        return _ROUNDED[operation](*inputs, *literals, origin=origin)
     return _OPERATIONS[operation](*inputs, *literals)

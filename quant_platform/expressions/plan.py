@@ -52,7 +52,13 @@ class Plan:
         """Every distinct operation of the plan, inputs first."""
         return topological_order(self.outputs.values())
 
-    def run(self, columns: Mapping[str, npt.NDArray[np.generic]], wanted: Collection[str] | None = None) -> Evaluation:
+    def run(
+        self,
+        columns: Mapping[str, npt.NDArray[np.generic]],
+        wanted: Collection[str] | None = None,
+        *,
+        origin: int = 0,
+    ) -> Evaluation:
         """Compute the outputs over the bars of one instrument.
 
         Parameters
@@ -62,6 +68,9 @@ class Plan:
             not an absent row. Numbers are converted to float64 and infinite values to NaN; conditions must be bool.
         wanted
             Names of the outputs to compute; all when None.
+        origin
+            Number of the first row, counted from a fixed point such as 1970. Sums round according to it, so that a
+            value computed from a later start, with its full memory before it, has the same bits.
 
         Returns
         -------
@@ -74,7 +83,7 @@ class Plan:
             Columns differ in length or have a type the plan cannot use.
         """
         roots = self.outputs if wanted is None else {name: self.outputs[name] for name in wanted}
-        return evaluate(roots, self.kinds, columns)
+        return evaluate(roots, self.kinds, columns, origin)
 
 
 def compile_plan(

@@ -224,6 +224,12 @@ _TRAILING = (
         "Number of true bars among the last n; missing before the table holds enough rows.",
         memory=_window_memory,
     ),
+    _core(
+        "past",
+        (_X, _C, _window(1, "k"), _window()),
+        "x on the k-th last bar before the current one on which c held; missing when that is more than n bars ago.",
+        memory=lambda literals: int(literals[1]),
+    ),
 )
 
 _DEFINED = (

@@ -95,6 +95,8 @@ CASES = [
     Twin("pany(c,3)", lambda bar: any(bar.c[max(0, bar.t - 3) : bar.t])),
     Twin("cnt(c,4)", lambda bar: sum(bar.c[bar.t - 3 : bar.t + 1]) if bar.t >= 3 else None),
     Twin("cnt(c,11)", lambda bar: sum(bar.c[max(0, bar.t - 10) : bar.t + 1]) if bar.t >= 9 else None),
+    Twin("past(x,c,1,3)", lambda bar: twins.past(bar.x, bar.c, bar.t, 1, 3)),
+    Twin("past(x,c,2,5)", lambda bar: twins.past(bar.x, bar.c, bar.t, 2, 5)),
     Twin("xup(x,y)", lambda bar: twins.xup(bar.x, bar.y, bar.t)),
     Twin("xup(x,1)", lambda bar: twins.xup(bar.x, [1.0] * len(bar.x), bar.t)),
     Twin("tr(x,y,v)", lambda bar: twins.true_range(bar.x, bar.y, bar.v, bar.t)),
@@ -206,6 +208,22 @@ def test_declared_memory_is_not_longer_than_needed(case: Twin) -> None:
         if not np.array_equal(base, changed, equal_nan=True):
             return
     pytest.fail(f"{case.expression} declares {memory} bars and never used the oldest one")
+
+
+@pytest.mark.parametrize(
+    "expression", ["sma(x,12)", "sd(x,13)", "sumn(x,3)", "corr(x,y,12)", "beta(y,x,11)", "z(x,10)"]
+)
+def test_bits_do_not_depend_on_where_the_data_start(expression: str) -> None:
+    """Rows counted from a fixed point: a later start with the full memory gives the same floating-point numbers."""
+    rng = np.random.default_rng(24)
+    table = {"x": rng.normal(size=500) * 1e3, "y": rng.normal(size=500)}
+    table["x"][rng.random(500) < 0.02] = np.nan
+    plan = compile_plan({"out": expression}, COLUMNS)
+    full = plan.run(table, origin=77).values["out"]
+    memory = plan.memory["out"]
+    for first in (1, 5, 12, 100):
+        part = plan.run({name: column[first:] for name, column in table.items()}, origin=77 + first).values["out"]
+        np.testing.assert_array_equal(part[memory:], full[first + memory :])
 
 
 def test_constant_values_have_no_variance_at_all() -> None:

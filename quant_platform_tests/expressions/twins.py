@@ -130,6 +130,11 @@ def run(c: Sequence[bool], t: int, cap: int) -> float:
     return float(length)
 
 
+def past(x: Series, c: Sequence[bool], t: int, k: int, n: int) -> Number:
+    held = [i for i in range(t) if c[i]]
+    return x[held[-k]] if len(held) >= k and t - held[-k] <= n else None
+
+
 def true_range(high: Series, low: Series, close: Series, t: int) -> Number:
     h, low_now, previous = high[t], low[t], at(close, t - 1)
     if h is None or low_now is None or previous is None:
