@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import dataframely as dy
 
 from quant_platform.contracts.errors import UnknownTable
-from quant_platform.contracts.schemas import clean, equity, raw
+from quant_platform.contracts.schemas import clean, equity, perp, raw
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Table:
         return self.key_columns.get(dimension, dimension)
 
 
+_SYMBOL_MONTH = ("symbol", "month")
+
 _ALL = (
     Table("raw.equity_bars", raw.RawEquityBars, ("ticker",)),
     Table("raw.corporate_actions", raw.RawCorporateActions, ("ticker",)),
@@ -71,6 +73,16 @@ _ALL = (
     Table("replay.report", equity.ReplayReport, ("as_of_week",)),
     Table("live.scan", equity.LiveScan, ("day",)),
     Table("live.outcomes", equity.LiveOutcomes, ("day",)),
+    Table("raw.perp_bars", perp.RawPerpBars, _SYMBOL_MONTH),
+    Table("raw.spot_bars", perp.RawSpotBars, _SYMBOL_MONTH),
+    Table("raw.funding", perp.RawFunding, _SYMBOL_MONTH),
+    Table("raw.open_interest", perp.RawOpenInterest, _SYMBOL_MONTH),
+    Table("raw.liquidations", perp.RawLiquidations, _SYMBOL_MONTH),
+    Table("raw.book", perp.RawBook, _SYMBOL_MONTH),
+    Table("clean.perp_bars_5m", perp.CleanPerpBars5m, _SYMBOL_MONTH),
+    Table("clean.spot_bars_5m", perp.CleanSpotBars5m, _SYMBOL_MONTH),
+    Table("clean.perp_quarantine", perp.CleanPerpQuarantine, _SYMBOL_MONTH),
+    Table("clean.market_5m", perp.CleanMarket5m, _SYMBOL_MONTH, open_columns=True),
 )
 
 TABLES: Mapping[str, Table] = {table.name: table for table in _ALL}

@@ -12,6 +12,7 @@ from quant_platform.specification.features import FeatureFile
 from quant_platform.specification.home import HomeSpec, SchedulesSpec, UniverseSpec
 from quant_platform.specification.lake import LakeSpec
 from quant_platform.specification.loading import SpecModel
+from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform.specification.replay import ReplaySpec, SweepSpec
 from quant_platform.specification.setups import SetupSpec
 from quant_platform.specification.sources import SourceSpec
@@ -23,6 +24,7 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "lake.yaml": LakeSpec,
     "universe/*.yaml": UniverseSpec,
     "sources/*.yaml": SourceSpec,
+    "sources/simulated_perp.yaml": PerpSourceSpec,
     "cleaning/equity.yaml": CleaningSpec,
     "features/equity*.yaml": FeatureFile,
     "setups/equity.yaml": SetupSpec,
