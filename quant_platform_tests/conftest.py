@@ -1,14 +1,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from quant_platform_tests.homes import Market
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect, and so report, the tests on real data where the folder beside the checkout does not exist."""
+    """Deselect, and so report, the tests on real data where the folder beside the checkout does not exist.
+
+    Tests that read the materialised market stay in one worker, so that it is made once.
+    """
+    for item in items:
+        if "market" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("market"))
     if SHARED_DATA.is_dir():
         return
     gone = [item for item in items if item.get_closest_marker("real_data")]
@@ -25,3 +36,11 @@ def pytest_report_header() -> str:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
+    """A small simulated market with the whole graph materialised in this process; nobody changes it."""
+    from quant_platform_tests.homes import materialised
+
+    return materialised(tmp_path_factory.mktemp("market"))

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 an error with one paragraph on standard error, 2 wrong usa
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated
 
@@ -14,7 +15,9 @@ from rich.console import Console
 
 from quant_platform import __version__
 from quant_platform.cli import inspect, lake, market, work
-from quant_platform.contracts.errors import PlatformError
+from quant_platform.contracts.errors import PlatformError, StorageFailed
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="quant",
@@ -54,14 +57,39 @@ def options(
 
 def main() -> None:
     """Run the command and turn an error into one readable paragraph."""
-    if "--debug" in sys.argv:
-        app()
-        return
+    debug = "--debug" in sys.argv
     try:
         app()
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            _say("interrupted: what was written is whole; start the same command again to go on")
+        raise
     except PlatformError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), style="red", markup=False)
+        if debug:
+            raise
+        _say(str(error))
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted: what was written is whole; start the same command again to go on")
-        raise SystemExit(130) from None
+    except OSError as error:
+        if debug:
+            raise
+        _say(str(_storage_failure(error)))
+        raise SystemExit(1) from None
+    except Exception as error:
+        if debug:
+            raise
+        text = " ".join(str(error).split())
+        _say(f"unexpected: {type(error).__name__}: {text[:300]}; `quant --debug ...` shows where it comes from")
+        raise SystemExit(1) from None
+
+
+def _storage_failure(error: OSError) -> StorageFailed:
+    return StorageFailed(
+        error.strerror or str(error),
+        where=str(error.filename or ""),
+        cause="the disk is full" if error.errno == errno.ENOSPC else "",
+        action="make room or choose another folder with --home; `quant doctor` looks at both",
+    )
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, style="red", markup=False)

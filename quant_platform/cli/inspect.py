@@ -10,16 +10,9 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table as Grid
 
 from quant_platform.cli.market import HomeOption, open_home
 from quant_platform.contracts.errors import PlatformError, SettingsError
-
-
-class QueryFailed(PlatformError, ValueError):
-    """DuckDB refused a query."""
-
-    code = "query_failed"
 
 
 def sql(
@@ -29,8 +22,7 @@ def sql(
     limit: Annotated[int, typer.Option(help="Rows printed of a table.")] = 50,
 ) -> None:
     """Query the catalogue read-only."""
-    import duckdb
-    from dagster_duckdb import DuckDBResource
+    from quant_platform.cli.query import ask, show
 
     opened = open_home(home)
     if not opened.settings.catalogue.is_file():
@@ -39,45 +31,24 @@ def sql(
             where=str(opened.settings.catalogue),
             action="make the tables first: quant demo, or quant import",
         )
-    text = sys.stdin.read() if query == "-" else query
-    resource = DuckDBResource(database=str(opened.settings.catalogue), connection_config={"access_mode": "READ_ONLY"})
-    try:
-        with resource.get_connection() as connection:
-            frame = connection.sql(text)
-            rows = frame.pl() if frame is not None else None
-    except duckdb.Error as error:
-        raise QueryFailed(
-            str(error).split("\n\n")[0],
-            where=str(opened.settings.catalogue),
-            action="`quant sql 'from lake.partitions'` lists what there is; docs/reference/tables.md has every column",
-        ) from None
-    if rows is None:
-        return
+    rows = ask(opened.settings.catalogue, sys.stdin.read() if query == "-" else query)
     if output == "csv":
         print(rows.write_csv(), end="")
     elif output == "json":
         print(rows.write_json())
     else:
-        grid = Grid()
-        for name in rows.columns:
-            grid.add_column(name, justify="right" if rows[name].dtype.is_numeric() else "left")
-        for row in rows.head(limit).iter_rows():
-            grid.add_row(
-                *("" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value) for value in row)
-            )
-        Console().print(grid)
-        if rows.height > limit:
-            print(f"{rows.height - limit:,} more rows; --limit or --output csv shows them")
+        show(rows, Console(), limit)
 
 
 def doctor(home: HomeOption = None) -> None:
     """Check that this machine and home can do the work; exit code 3 when something is wrong."""
+    from quant_platform.defs.spec_check import check_specs
     from quant_platform.defs.ticker_assets import can_fork, worker_count
 
     opened, console = open_home(home), Console()
     findings: list[tuple[bool, str]] = [
         (sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"),
-        ((os.cpu_count() or 1) >= 1, f"{os.cpu_count()} cores: {worker_count()} worker processes"),
+        ((os.cpu_count() or 1) >= 1, f"{os.cpu_count()} cores, worker processes at a time: {worker_count()}"),
         (
             can_fork(),
             "worker processes come from a fork server" if can_fork() else "no fork here: work runs in one process",
@@ -86,6 +57,7 @@ def doctor(home: HomeOption = None) -> None:
         _free_space(opened.settings.home),
     ]
     try:
+        findings.append((True, f"specs {opened.specs}: {check_specs(opened)} files"))
         tickers = opened.tickers()
         findings.append((bool(tickers), f"source {opened.spec.source}: {len(tickers)} tickers"))
     except PlatformError as error:

@@ -34,9 +34,18 @@ def open_home(home: Path | None) -> Home:
     return Home(settings())
 
 
+def open_checked_home(home: Path | None) -> Home:
+    """Open a home that work is about to be done in: its specs are read first."""
+    from quant_platform.defs.spec_check import check_specs
+
+    opened = open_home(home)
+    check_specs(opened)
+    return opened
+
+
 def demo(home: HomeOption = None) -> None:
     """Materialise the whole graph on the built-in simulated market and say where to look."""
-    opened = open_home(home)
+    opened = open_checked_home(home)
     if not opened.simulated:
         raise HomeMixed(
             "this home holds a real market, the demo would mix it with a simulated one",
@@ -68,7 +77,7 @@ def import_market(
                 f"the folder of the location {name!r} does not exist", where=str(folder), action="check the path"
             )
     declare_home(where.home, source, universe, locations, where.specs)
-    opened = open_home(where.home)
+    opened = open_checked_home(where.home)
     console = Console()
     started = time.monotonic()
     run_everything(opened, console, only=("securities", "ticker_graph") if only_raw else None)
@@ -133,8 +142,16 @@ def market_span(source: Source) -> tuple[date, date]:
     return first, last
 
 
-def run_everything(home: Home, console: Console, only: Sequence[str] | None = None) -> None:
-    """Run the jobs of the graph in order, each with a progress line."""
+def run_everything(
+    home: Home,
+    console: Console,
+    only: Sequence[str] | None = None,
+    *,
+    refresh: bool = False,
+    in_process: bool | None = None,
+    workers: int | None = None,
+) -> None:
+    """Run the jobs of the graph in order, each with a progress line; the options are those of `runs.execute`."""
     from quant_platform.defs import jobs, runs
 
     with runs.instance_of(home) as instance:
@@ -149,7 +166,7 @@ def run_everything(home: Home, console: Console, only: Sequence[str] | None = No
                 watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(keys) or 1),
                 worker_output_to(home.settings.home / "dagster" / "workers.log"),
             ):
-                runs.execute(chosen, instance)
+                runs.execute(chosen, instance, refresh=refresh, in_process=in_process, workers=workers)
     home.refresh_catalogue()
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from quant_platform.cli.market import HomeOption, open_home, run_everything, where_to_look
+from quant_platform.cli.market import HomeOption, open_checked_home, run_everything, where_to_look
 from quant_platform.cli.progress import watching, worker_output_to
 
 
@@ -24,6 +24,9 @@ def run(
     resume: Annotated[
         str | None, typer.Option(help="Id of an interrupted run of this job; with --refresh what it made is kept.")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes at a time; all cores but one when not given.")
+    ] = None,
     in_process: Annotated[bool, typer.Option("--in-process", help="Do not start worker processes.")] = False,
 ) -> None:
     """Run a job over a range of its partitions; what is current is skipped, so a stopped run goes on where it was."""
@@ -31,10 +34,12 @@ def run(
 
     from quant_platform.defs import jobs, runs
 
-    opened, console = open_home(home), Console()
+    opened, console = open_checked_home(home), Console()
     started = time.monotonic()
     if job == "everything":
-        run_everything(opened, console)
+        if first or last or resume:
+            raise typer.BadParameter("--from, --to and --resume need a job; everything covers all partitions")
+        run_everything(opened, console, refresh=refresh, in_process=in_process or None, workers=workers)
         where_to_look(opened, console, time.monotonic() - started)
         return
     with runs.instance_of(opened) as instance:
@@ -45,7 +50,9 @@ def run(
             worker_output_to(opened.settings.home / "dagster" / "workers.log"),
         ):
             launch = runs.Launch(job, keys)
-            run_id = runs.execute(launch, instance, refresh=refresh, in_process=in_process or None, resume=resume)
+            run_id = runs.execute(
+                launch, instance, refresh=refresh, in_process=in_process or None, workers=workers, resume=resume
+            )
     opened.refresh_catalogue()
     console.print(f"{job}: {len(keys) or 1} partitions in {time.monotonic() - started:.0f} s, run {run_id}")
 
@@ -58,7 +65,7 @@ def up(
     """Start Dagster's web server and daemon on this home, until interrupted."""
     from quant_platform.defs import runs
 
-    opened = open_home(home)
+    opened = open_checked_home(home)
     with runs.instance_of(opened) as instance:
         runs.register_tickers(opened, instance)
     command = [

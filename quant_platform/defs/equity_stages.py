@@ -126,7 +126,7 @@ RAW_MARKET = Stage(
     outputs=("raw.equity_bars", "raw.corporate_actions"),
     compute=fetch_market,
     rooms=("sources",),
-    specs=("sources/*.yaml",),
+    specs=("sources/{source}.yaml",),
     always=True,
 )
 RAW_FUNDAMENTALS = Stage(
@@ -134,7 +134,7 @@ RAW_FUNDAMENTALS = Stage(
     outputs=("raw.fundamentals",),
     compute=fetch_fundamentals,
     rooms=("sources",),
-    specs=("sources/*.yaml",),
+    specs=("sources/{source}.yaml",),
     always=True,
 )
 CLEAN = Stage(

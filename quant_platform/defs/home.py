@@ -82,8 +82,8 @@ class Home:
         return load_spec(self.specs / name, model)
 
     def ontology(self, names: Iterable[str]) -> Ontology:
-        """Hash some spec files."""
-        return ontology(self.specs, tuple(names))
+        """Hash some spec files; ``{source}`` in a name stands for the source of this home."""
+        return ontology(self.specs, tuple(name.format(source=self.spec.source) for name in names))
 
     def refresh_catalogue(self, *, force: bool = True) -> None:
         """Rebuild the DuckDB catalogue; not forced, at most once per debounce interval of ``specs/lake.yaml``."""

@@ -44,7 +44,7 @@ def build_market_assets(home: Home) -> list[dg.AssetsDefinition]:
         home,
         "raw.securities",
         rooms=("sources",),
-        specs=("sources/*.yaml",),
+        specs=("sources/{source}.yaml",),
         kinds={home.spec.source, "parquet"},
         retry_policy=dg.RetryPolicy(max_retries=home.schedules.retry_max, delay=home.schedules.retry_delay_seconds),
     )

@@ -123,6 +123,7 @@ def execute(
     *,
     refresh: bool = False,
     in_process: bool | None = None,
+    workers: int | None = None,
     resume: str | None = None,
 ) -> str:
     """Run one job to its end.
@@ -137,6 +138,8 @@ def execute(
         Compute also what is current.
     in_process
         Run every step in this process instead of worker processes; None decides by :func:`worth_processes`.
+    workers
+        Worker processes at a time; None takes all cores but one.
     resume
         Id of an earlier run of the same job that was interrupted: what it made is kept, also with ``refresh``.
 
@@ -149,24 +152,38 @@ def execute(
     ------
     RunFailed
         Naming the step that failed and its error.
+    KeyboardInterrupt
+        When the run was interrupted; what it had written is whole.
     """
     tags = range_tags(launch.keys) if launch.keys else {}
     if refresh:
         tags[REFRESH_TAG] = "true"
     config: dict[str, object] = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-    if in_process if in_process is not None else not worth_processes(launch):
+    count = workers if workers is not None else worker_count()
+    if in_process if in_process is not None else not worth_processes(launch, count):
         config["execution"] = {"config": {"in_process": True}}
+    else:
+        config["execution"] = {"config": {"max_concurrent": count}}
     again = dg.ReexecutionOptions(parent_run_id=resume) if resume is not None else None
     job = dg.build_reconstructable_job("quant_platform.defs.runs", "resolved_job", (launch.job,))
     with dg.execute_job(job, instance, run_config=config, tags=tags, reexecution_options=again) as result:
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
         if not result.success:
             raise _failure(launch, result)
         return str(result.run_id)
 
 
-def worth_processes(launch: Launch) -> bool:
+def worth_processes(launch: Launch, workers: int) -> bool:
     """Whether worker processes pay: only for many tickers, and only where more than one may run at a time."""
-    return launch.job in catalogue.TICKER_JOBS and can_fork() and len(chunks(launch.keys, worker_count())) > 1
+    return launch.job in catalogue.TICKER_JOBS and can_fork() and len(chunks(launch.keys, workers)) > 1
+
+
+def _was_interrupted(result: dg.JobExecutionResult) -> bool:
+    """Whether somebody stopped the run: Dagster turns the interrupt into a failed step."""
+    name = dg.DagsterExecutionInterruptedError.__name__
+    errors = (event.step_failure_data.error for event in result.all_events if event.is_step_failure)
+    return any(error is not None and error.cls_name == name for error in errors)
 
 
 def _failure(launch: Launch, result: dg.JobExecutionResult) -> RunFailed:

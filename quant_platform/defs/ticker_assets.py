@@ -44,6 +44,14 @@ def can_fork() -> bool:
     return sys.platform != "win32" and hasattr(os, "fork")
 
 
+def workers_of_run(run_config: Mapping[str, Any]) -> int:
+    """Worker processes that a run asks for, or the machine's number; one where a run stays in its own process."""
+    asked = run_config.get("execution", {}).get("config", {})
+    if asked.get("in_process") or not can_fork():
+        return 1
+    return int(asked.get("max_concurrent") or worker_count())
+
+
 def chunks(keys: Sequence[str], workers: int) -> list[list[str]]:
     """Cut keys into at most ``workers`` contiguous chunks of even size, none smaller than needs its own process."""
     count = max(1, min(workers, len(keys) // SMALLEST_CHUNK))
@@ -102,7 +110,7 @@ def ticker_asset(
 
     @dg.op(name=f"{name}__plan", ins=ins, out=dg.DynamicOut(list[str]), tags={"kind": "plan"})
     def plan(context: dg.OpExecutionContext) -> Any:
-        workers = worker_count() if can_fork() else 1
+        workers = workers_of_run(context.run.run_config)
         for position, chunk in enumerate(chunks(context.partition_keys, workers)):
             yield dg.DynamicOutput(chunk, mapping_key=f"chunk_{position:03d}")
 

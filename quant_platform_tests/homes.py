@@ -1,0 +1,108 @@
+"""Small simulated homes for the tests of the wiring and of the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from quant_platform.defs import runs
+from quant_platform.defs.home import Home
+from quant_platform.specification.settings import Settings
+
+SHIPPED = Path(__file__).resolve().parents[1] / "specs"
+NAMES = 20
+FIRST, LAST = date(2018, 1, 2), date(2019, 12, 31)
+DEFINITIONS = "quant_platform.defs.definitions"
+
+
+def edit(path: Path, change: Any) -> None:
+    """Change the content of a YAML file by a function."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def write_specs(folder: Path, names: int = NAMES) -> Path:
+    """Write the shipped specs with a market of a few names and two years."""
+    shutil.copytree(SHIPPED, folder)
+    edit(folder / "sources" / "simulated.yaml", lambda spec: spec["simulated"].update(names=names, years=2))
+    edit(folder / "home.yaml", lambda spec: spec.update(first_session=FIRST, last_session=LAST))
+    return folder
+
+
+@contextmanager
+def entered(home: Path, specs: Path) -> Iterator[Home]:
+    """Be a process of this home: its environment, and definitions that were not loaded before."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"HOME": home, "SPECS": specs}.items():
+            patch.setenv(f"QUANT_{name}", str(value))
+        patch.setenv("DAGSTER_HOME", str(home / "dagster"))
+        patch.delitem(sys.modules, DEFINITIONS, raising=False)
+        yield Home(Settings(home=home, specs=specs))
+        patch.delitem(sys.modules, DEFINITIONS, raising=False)
+
+
+def run(home: Home, instance: dg.DagsterInstance, job: str, *keys: str, **options: Any) -> str:
+    """Run a job in this process."""
+    return runs.execute(runs.Launch(job, keys), instance, **{"in_process": True, **options})
+
+
+def hashes(home: Home, *tables: str) -> dict[tuple[str, Any], str]:
+    """The content hash of every partition of some tables."""
+    found = {}
+    for name in tables:
+        for key in home.lake.partitions(name):
+            version = home.lake.current(name, key)
+            assert version is not None
+            found[name, key] = version.content_hash
+    return found
+
+
+def files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file below a folder, with its size and time: equal before and after means untouched."""
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def copied(source: Path, target: Path) -> Path:
+    """A home with the same lake, made of links, and no history of runs: partition files are never changed in place."""
+    shutil.copytree(source / "lake", target / "lake", copy_function=os.link)
+    return target
+
+
+@dataclass(frozen=True)
+class Market:
+    """A materialised market; tests that change something take a copy (:func:`copied`)."""
+
+    home: Home
+    specs: Path
+    launches: dict[str, runs.Launch]
+    run_ids: dict[str, str]
+
+
+def materialised(folder: Path) -> Market:
+    """Run every job of the graph in this process, the weekly ones over the last twelve weeks."""
+    specs = write_specs(folder / "specs")
+    with entered(folder / "home", specs) as home, runs.instance_of(home) as instance:
+        runs.register_tickers(home, instance)
+        launches, run_ids = {}, {}
+        for launch in runs.everything(home):
+            keys = launch.keys[-12:] if launch.job == "weekly_cross_section" else launch.keys
+            launches[launch.job] = runs.Launch(launch.job, keys)
+            run_ids[launch.job] = run(home, instance, launch.job, *keys)
+        home.refresh_catalogue()
+        return Market(home, specs, launches, run_ids)
