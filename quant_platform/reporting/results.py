@@ -70,6 +70,21 @@ _SECTIONS: Sequence[tuple[str, str, str]] = (
            from clean.equity_bars where missing_reason is not null group by all order by sessions desc""",
     ),
     (
+        "Survivorship",
+        "Members of the universe on the last session of each year, and how many of them have a bar on it. What is "
+        "missing is mostly what failed or was bought, so results on the rest flatter.",
+        """with last_sessions as (
+               select year(session) as year, max(session) as session from clean.equity_bars group by all),
+           members as (
+               select distinct year, session, ticker from last_sessions join raw.securities
+               on start_date <= session and (end_date is null or end_date >= session))
+           select year::varchar as year, count(*) as members,
+                  count(bars.close) filter (where bars.missing_reason is null) as with_bars,
+                  round(1 - count(bars.close) filter (where bars.missing_reason is null) / count(*), 3) as share_missing
+           from members left join clean.equity_bars as bars using (ticker, session)
+           group by year order by year""",
+    ),
+    (
         "Candidates",
         "Setups at the last session of each ISO week, and what became of them. Names outside the universe on their "
         "date are stored and not judged below.",
