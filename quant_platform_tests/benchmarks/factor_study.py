@@ -21,7 +21,7 @@ from quant_platform.specification.loading import load_spec
 from quant_platform.statistics import quantile_spread, rank_ic
 from quant_platform_tests.benchmarks import panels
 from quant_platform_tests.benchmarks.panels import Shape
-from quant_platform_tests.benchmarks.peer import Alphalens
+from quant_platform_tests.benchmarks.peer import alphalens
 from quant_platform_tests.benchmarks.timing import clocked, in_turns, ratio, summary
 
 HORIZON, LAG, QUANTILES, MIN_NAMES = 30, 1, 5, 20
@@ -127,7 +127,7 @@ def _compare(close: Floats, shape: Shape, turns: int) -> dict[str, Any]:
     days = panels.weekdays(shape.sessions)
     factors, rows, gone = factor_panels(close), week_last_rows(days), ended(close)
     result: dict[str, Any] = {}
-    with Alphalens(_for_peer(close, factors, rows, days)) as peer:
+    with alphalens(_for_peer(close, factors, rows, days)) as (peer, versions):
         if turns:
             timed = in_turns(
                 {
@@ -143,7 +143,7 @@ def _compare(close: Floats, shape: Shape, turns: int) -> dict[str, Any]:
             }
         peer.ask("documented")
         result["differences"] = differences(close, factors, rows, days, peer.ask("results"))
-        result["versions"] = peer.versions
+        result["versions"] = versions
     return result
 
 

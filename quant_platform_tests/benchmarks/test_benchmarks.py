@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from scipy import stats
 
 from quant_platform.factors.panel import week_last_rows
-from quant_platform_tests.benchmarks import equity_tables, factor_study, lake, panels, replay
+from quant_platform_tests.benchmarks import equity_tables, factor_study, lake, panels, peer, replay
 from quant_platform_tests.benchmarks.machine import load_average, machine, versions
 from quant_platform_tests.benchmarks.page import REPLAY_LIMIT_SECONDS, TIMES_FASTER_REQUIRED, page
 from quant_platform_tests.benchmarks.panels import FULL, REDUCED
@@ -114,6 +116,36 @@ def test_differences_name_what_the_peer_does_otherwise() -> None:
     assert (found["dates"], found["dates_alphalens"]) == (len(known), len(kept))
     assert found["largest_ic_difference"] == pytest.approx(0.01)
     assert found["mean_spread_alphalens"] == pytest.approx(found["mean_spread_common_dates"] / 2.0)
+
+
+def test_a_peer_that_is_missing_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="make bench"), peer.alphalens({}, tmp_path / "python"):
+        pass
+
+
+def test_a_peer_that_dies_shows_its_log(tmp_path: Path) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no module named alphalens >&2\n")
+    broken.chmod(0o700)
+    with (
+        pytest.raises(RuntimeError, match="ended early:\nno module named alphalens"),
+        peer.alphalens({"close": np.ones((2, 2))}, broken),
+    ):
+        pass
+
+
+def test_a_peer_answers_line_by_line(tmp_path: Path) -> None:
+    script = tmp_path / "echo.py"
+    script.write_text('import sys\nfor line in sys.stdin:\n    print(\'{"cpu": 1.0, "wall": 2.0}\', flush=True)\n')
+    with (
+        (tmp_path / "log.txt").open("w+") as log,
+        subprocess.Popen([sys.executable, script], stdin=-1, stdout=-1, text=True) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        talk = peer.Peer(process.stdin, process.stdout, log)
+        assert talk.sample("documented") == Sample(1.0, 2.0)
+        assert talk.sample("shared") == Sample(1.0, 2.0)
 
 
 def test_the_markets_are_what_the_page_says() -> None:
