@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from quant_platform.specification.activation import ActivationSpec
 from quant_platform.specification.checks import ChecksSpec
 from quant_platform.specification.cleaning import CleaningSpec
+from quant_platform.specification.events import EventSpec, FamiliesFile
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.specification.features import FeatureFile
 from quant_platform.specification.home import HomeSpec, SchedulesSpec, UniverseSpec
 from quant_platform.specification.lake import LakeSpec
 from quant_platform.specification.loading import SpecModel
+from quant_platform.specification.market_context import ContextSpec
 from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform.specification.replay import ReplaySpec, SweepSpec
 from quant_platform.specification.setups import SetupSpec
 from quant_platform.specification.sources import SourceSpec
+from quant_platform.specification.states import StatesSpec
 
 SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "home.yaml": HomeSpec,
@@ -32,4 +35,9 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "activation.yaml": ActivationSpec,
     "sweeps/*.yaml": SweepSpec,
     "factors/equity.yaml": FactorSpec,
+    "features/market_5m*.yaml": FeatureFile,
+    "states.yaml": StatesSpec,
+    "families.yaml": FamiliesFile,
+    "context.yaml": ContextSpec,
+    "events/*.yaml": EventSpec,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -95,10 +95,21 @@ def load_equity_features(specs: Path) -> FeatureSet:
     SpecError
         A file is not valid, or a name is defined in two files.
     """
+    return load_features(equity_feature_files(specs))
+
+
+def load_features(paths: Iterable[Path]) -> FeatureSet:
+    """Read the features of one table from one file or several.
+
+    Raises
+    ------
+    SpecError
+        A file is not valid, or a name is defined in two files.
+    """
     features: dict[str, FeatureSpec] = {}
     definitions: dict[str, str] = {}
     places: dict[str, Place] = {}
-    for path in equity_feature_files(specs):
+    for path in paths:
         content = load_spec(path, FeatureFile)
         lines = read_yaml(path)[1]
         found = {
