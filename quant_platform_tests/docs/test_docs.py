@@ -1,0 +1,229 @@
+"""What the pages say exists: links, commands, options, make targets, SQL, YAML, Python names."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import typer
+import yaml
+
+from quant_platform.cli import app
+from quant_platform.defs.jobs import SELECTIONS
+from quant_platform.features.equity import feature_plan
+from quant_platform.lake import connect
+from quant_platform.specification.features import FeatureFile, load_equity_features
+from quant_platform.specification.home import UniverseSpec
+from quant_platform.specification.sources import SourceSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+WRITTEN = [page for page in PAGES if page.parent.name not in {"reference", "evidence", "benchmarks", "results"}]
+
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w+)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+_INLINE = re.compile(r"`((?:quant|make) [^`]+)`")
+_MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|tmp|home|Users)/")
+
+
+@dataclass(frozen=True)
+class Fence:
+    """A block of code of a page."""
+
+    page: Path
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        first = self.text.strip().splitlines()[0]
+        return f"{self.page.stem}: {first[:50]}"
+
+
+def fences(page: Path, language: str) -> list[Fence]:
+    """Blocks of one language, without the indent of the list they stand in."""
+    return [
+        Fence(page, language, re.sub(rf"^{found['indent']}", "", found["text"], flags=re.MULTILINE))
+        for found in _FENCE.finditer(page.read_text(encoding="utf-8"))
+        if found["language"] == language
+    ]
+
+
+def all_fences(language: str) -> list[Fence]:
+    return [fence for page in WRITTEN for fence in fences(page, language)]
+
+
+def prose(page: Path) -> str:
+    """The page without its blocks of code."""
+    return _FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def shell_lines() -> list[tuple[str, str]]:
+    """Page and command of each line in a shell block, and of each command in running text."""
+    blocks = [(fence.page.stem, line) for fence in all_fences("sh") for line in fence.text.splitlines() if line.strip()]
+    inline = [(page.stem, command) for page in WRITTEN for command in _INLINE.findall(prose(page))]
+    return sorted({*blocks, *inline})
+
+
+def commands_of(tool: str) -> list[tuple[str, str]]:
+    return [(page, line) for page, line in shell_lines() if line.split()[0].removeprefix(".venv/bin/") == tool]
+
+
+def ids(items: list[tuple[str, str]]) -> list[str]:
+    return [f"{page}: {line[:60]}" for page, line in items]
+
+
+QUANT, MAKE = commands_of("quant"), commands_of("make")
+SQL_COMMANDS = [(page, line) for page, line in QUANT if line.split()[1:2] == ["sql"] and '"' in line]
+
+
+def test_the_parsing_finds_what_there_is() -> None:
+    assert len(QUANT) > 20
+    assert len(MAKE) > 4
+    assert len(all_fences("sql")) > 5
+    assert len(SQL_COMMANDS) > 5
+    assert len(all_fences("yaml")) > 3
+    assert len(all_fences("python")) > 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_relative_links_and_pictures_exist(page: Path) -> None:
+    broken = [
+        target
+        for target in _LINK.findall(prose(page))
+        if not target.startswith(("http://", "https://", "#", "mailto:"))
+        and not (page.parent / target.split("#")[0]).exists()
+    ]
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_to_a_section_name_a_heading(page: Path) -> None:
+    for target in _LINK.findall(prose(page)):
+        path, hash_sign, section = target.partition("#")
+        if hash_sign and not target.startswith("http"):
+            text = (page.parent / path if path else page).read_text(encoding="utf-8")
+            headings = {
+                re.sub(r"[^\w\- ]", "", line.lstrip("#").strip().lower()).replace(" ", "-")
+                for line in text.splitlines()
+                if line.startswith("#")
+            }
+            assert section in headings, target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_page_holds_a_path_of_a_machine(page: Path) -> None:
+    assert _MACHINE_PATH.findall(page.read_text(encoding="utf-8")) == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, waiting = set[Path](), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        waiting += [
+            (page.parent / target.split("#")[0]).resolve()
+            for target in _LINK.findall(prose(page))
+            if "://" not in target and target.split("#")[0]
+        ]
+    assert [page.relative_to(ROOT).as_posix() for page in PAGES if page not in reached] == []
+
+
+@pytest.mark.parametrize(("page", "line"), QUANT, ids=ids(QUANT))
+def test_every_quant_command_parses(page: str, line: str) -> None:
+    del page
+    words = shlex.split(line.replace("...", ""), comments=True)[1:]
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        words = [word for word in words if word not in {"--debug", "--version"}]
+        if not words:
+            return
+        name = words.pop(0)
+        assert name in command.commands
+        command = command.commands[name]
+    if not words:
+        return
+    # Parses options and arguments as a call would, without calling.
+    given = command.make_context(str(command.name), words).params
+    if command.name == "run":
+        assert given["job"] in {*SELECTIONS, "everything"}
+
+
+@pytest.mark.parametrize(("page", "line"), MAKE, ids=ids(MAKE))
+def test_every_make_target_exists(page: str, line: str) -> None:
+    del page
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    wanted = [word for word in shlex.split(line, comments=True)[1:] if "=" not in word]
+    assert set(wanted) <= targets
+
+
+@pytest.fixture(scope="module")
+def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The views of every table over a lake that holds nothing."""
+    with connect(tmp_path_factory.mktemp("home")) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("fence", all_fences("sql"), ids=str)
+def test_every_sql_block_runs(empty_lake: duckdb.DuckDBPyConnection, fence: Fence) -> None:
+    assert empty_lake.sql(fence.text).columns
+
+
+@pytest.mark.parametrize(("page", "line"), SQL_COMMANDS, ids=ids(SQL_COMMANDS))
+def test_every_question_to_quant_sql_runs(empty_lake: duckdb.DuckDBPyConnection, page: str, line: str) -> None:
+    del page
+    question = next(word for word in reversed(shlex.split(line)) if " " in word)
+    assert empty_lake.sql(question).columns
+
+
+@pytest.mark.parametrize("fence", all_fences("python"), ids=str)
+def test_python_parses_and_imports_of_ours_exist(fence: Fence) -> None:
+    for node in ast.walk(ast.parse(fence.text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("quant_platform"):
+            module = importlib.import_module(str(node.module))
+            assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+
+
+@pytest.mark.parametrize("fence", all_fences("yaml"), ids=str)
+def test_yaml_satisfies_the_model_it_is_for(fence: Fence, tmp_path: Path) -> None:
+    content = yaml.safe_load(fence.text)
+    if "features" in content:
+        FeatureFile.model_validate(content)
+        (tmp_path / "features").mkdir()
+        shipped = ROOT / "specs" / "features" / "equity.yaml"
+        (tmp_path / "features" / "equity.yaml").write_text(shipped.read_text())
+        (tmp_path / "features" / "equity_mine.yaml").write_text(fence.text)
+        assert feature_plan(load_equity_features(tmp_path)) is not None
+    elif "tickers" in content:
+        UniverseSpec.model_validate(content)
+    elif "files" in content:
+        SourceSpec.model_validate(content)
+    else:
+        assert "storage" in content, "no test knows what this block is for"
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_are_named_exist(page: Path) -> None:
+    named = re.findall(r"`((?:specs|quant_platform|quant_platform_tests|docs)/[\w./-]+)`", prose(page))
+    examples = {
+        "specs/universe/my_universe.yaml",
+        "specs/features/equity_mine.yaml",
+        "docs/benchmarks/",
+        "docs/results/",
+    }
+    assert [path for path in named if path not in examples and not (ROOT / path).exists()] == []
+
+
+def test_pictures_are_small() -> None:
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "docs" / "pictures").iterdir()}
+    assert sizes
+    assert max(sizes.values()) < 300_000
