@@ -6,8 +6,10 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
+from quant_platform.contracts.tables import table
 from quant_platform.defs.home import Home
 from quant_platform.features.equity import factor_names
+from quant_platform.lake import Key
 from quant_platform.market.calendar import sessions
 from quant_platform.specification.features import load_equity_features
 from quant_platform.specification.home import HomeSpec
@@ -17,6 +19,23 @@ CHUNK_RANGE_START = "dagster/asset_partition_range_start"
 CHUNK_RANGE_END = "dagster/asset_partition_range_end"
 
 tickers = dg.DynamicPartitionsDefinition(name=TICKER)
+
+
+def lake_key(name: str, partition_key: str) -> Key:
+    """Key in the lake of a Dagster partition key, whose dimensions Dagster sorts by name and joins with ``|``."""
+    dimensions = table(name).dimensions
+    if len(dimensions) < 2:
+        return partition_key
+    parts = dict(zip(sorted(dimensions), partition_key.split("|"), strict=True))
+    return tuple(parts[dimension] for dimension in dimensions)
+
+
+def partition_key(name: str, key: Key) -> str:
+    """Dagster partition key of a key in the lake; the inverse of :func:`lake_key`."""
+    if not isinstance(key, tuple):
+        return str(key)
+    named = dict(zip(table(name).dimensions, key, strict=True))
+    return "|".join(named[dimension] for dimension in sorted(named))
 
 
 def monday(day: date) -> date:

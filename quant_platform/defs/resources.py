@@ -13,7 +13,8 @@ from quant_platform.contracts.errors import PartitionMissing
 from quant_platform.contracts.tables import Table, table
 from quant_platform.defs.home import Home
 from quant_platform.defs.metadata import table_metadata
-from quant_platform.lake import Provenance
+from quant_platform.defs.partitions import lake_key
+from quant_platform.lake import Key, Provenance
 from quant_platform.specification.settings import Settings
 
 SOURCES_TAG = "quant/specs"
@@ -63,8 +64,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
             inputs={},
             simulated=opened.simulated,
         )
-        keys: Sequence[str] = context.asset_partition_keys if context.has_asset_partitions else []
-        if keys:
+        if context.has_asset_partitions:
+            keys = [lake_key(name, key) for key in context.asset_partition_keys]
             opened.lake.write_many(name, split_by_partition(definition, obj, keys), provenance)
         else:
             opened.lake.write(name, None, obj, provenance)
@@ -81,7 +82,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         opened = self.home.open()
         if not context.has_asset_partitions:
             return opened.lake.scan(name)
-        keys = list(context.asset_partition_keys)
+        keys = [lake_key(name, key) for key in context.asset_partition_keys]
         present = set(opened.lake.partitions(name))
         wanted = [key for key in keys if key in present]
         if not wanted:
@@ -100,9 +101,12 @@ class LakeIOManager(dg.ConfigurableIOManager):
         return opened.settings.home / "dagster" / "steps" / "/".join(quote(part, safe="") for part in identifier)
 
 
-def split_by_partition(definition: Table, frame: pl.DataFrame, keys: Sequence[str]) -> dict[str, pl.DataFrame]:
+def split_by_partition(definition: Table, frame: pl.DataFrame, keys: Sequence[Key]) -> dict[Key, pl.DataFrame]:
     """Cut a frame into one frame per partition key; a key without rows has an empty frame, which replaces old rows."""
-    column = definition.key_column(definition.dimensions[0])
-    text = frame.with_columns(pl.col(column).cast(pl.String).alias("__key"))
-    parts = {str(key[0]): part.drop("__key") for key, part in text.partition_by("__key", as_dict=True).items()}
-    return {key: parts.get(key, frame.clear()) for key in keys}
+    columns = [pl.col(definition.key_column(name)).cast(pl.String).alias(f"__{name}") for name in definition.dimensions]
+    names = [f"__{name}" for name in definition.dimensions]
+    parts = {
+        tuple(str(part) for part in key): rows.drop(names)
+        for key, rows in frame.with_columns(columns).partition_by(names, as_dict=True).items()
+    }
+    return {key: parts.get(key if isinstance(key, tuple) else (str(key),), frame.clear()) for key in keys}

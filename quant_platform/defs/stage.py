@@ -14,18 +14,19 @@ The bits of a partition depend on its inputs only, never on the chunk it was com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import polars as pl
 
 from quant_platform.contracts.errors import PlatformError
 from quant_platform.contracts.tables import table
 from quant_platform.defs.home import Home
-from quant_platform.lake import Provenance
+from quant_platform.lake import Key, Provenance
+from quant_platform.lake.keys import shown_key
 from quant_platform.specification.ontology import spec_hash
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -33,25 +34,27 @@ Frames = Mapping[str, pl.DataFrame]
 
 
 class Compute(Protocol):
-    """What a stage does for one ticker."""
+    """What a stage does for one partition: a ticker, or a symbol and a month."""
 
-    def __call__(self, home: Home, ticker: str, /, *, refresh: bool) -> Frames:
+    def __call__(self, home: Home, key: Any, /, *, refresh: bool) -> Frames:
         """Make one frame per output table; ``refresh`` asks a source for everything again."""
         ...
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One computation over tickers.
+    """One computation over partitions that do not depend on each other: tickers, or symbols and months.
 
     Attributes
     ----------
     outputs
-        Tables it writes, one partition each per ticker.
+        Tables it writes, one partition each per key.
     inputs
-        Tables of which it reads the partition of the same ticker; a missing partition is an error.
+        Tables of which it reads the partition of the same key; a missing partition is an error.
     shared_inputs
         Unpartitioned tables it reads.
+    neighbours
+        For a key, further partitions it reads where they exist, for example those of the month before.
     rooms
         Packages or modules (paths below ``quant_platform/``) whose code decides the result.
     specs
@@ -65,6 +68,7 @@ class Stage:
     compute: Compute
     inputs: tuple[str, ...] = ()
     shared_inputs: tuple[str, ...] = ()
+    neighbours: Callable[[Any], Sequence[tuple[str, Key]]] | None = None
     rooms: tuple[str, ...] = ()
     specs: tuple[str, ...] = ()
     always: bool = False
@@ -80,7 +84,7 @@ class Stage:
 class Done:
     """What happened to one key."""
 
-    key: str
+    key: Key
     state: Literal["written", "current", "failed"]
     rows: Mapping[str, int] = field(default_factory=dict)
     error: str = ""
@@ -99,7 +103,7 @@ def code_hash(rooms: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
-def run_stage(stage: Stage, home: Home, keys: Sequence[str], *, run_id: str, refresh: bool = False) -> list[Done]:
+def run_stage(stage: Stage, home: Home, keys: Sequence[Key], *, run_id: str, refresh: bool = False) -> list[Done]:
     """Run a stage over some tickers.
 
     Parameters
@@ -109,7 +113,7 @@ def run_stage(stage: Stage, home: Home, keys: Sequence[str], *, run_id: str, ref
     home
         The market.
     keys
-        Tickers.
+        Tickers, or pairs of symbol and month.
     run_id
         Goes into the provenance of every file; of a re-executed run the id of the first one.
     refresh
@@ -156,25 +160,26 @@ def run_stage(stage: Stage, home: Home, keys: Sequence[str], *, run_id: str, ref
     return done
 
 
-def _input_versions(stage: Stage, home: Home, key: str) -> dict[str, str]:
-    wanted: Iterable[tuple[str, str | None]] = [
+def _input_versions(stage: Stage, home: Home, key: Key) -> dict[str, str]:
+    wanted: Iterable[tuple[str, Key]] = [
         *((name, key) for name in stage.inputs),
         *((name, None) for name in stage.shared_inputs),
+        *(stage.neighbours(key) if stage.neighbours is not None else ()),
     ]
     versions = {}
     for name, partition in wanted:
         version = home.lake.current(name, partition)
-        versions[f"{name}/{partition}" if partition else name] = version.name if version else ""
+        versions[f"{name}/{shown_key(partition)}" if partition else name] = version.name if version else ""
     return versions
 
 
 def _all_current(
-    stage: Stage, home: Home, key: str, code_version: str, ontology_hash: str, inputs: Mapping[str, str]
+    stage: Stage, home: Home, key: Key, code_version: str, ontology_hash: str, inputs: Mapping[str, str]
 ) -> bool:
     return all(home.lake.is_current(name, key, code_version, ontology_hash, inputs) for name in stage.outputs)
 
 
-def _unchanged(home: Home, name: str, key: str, frame: pl.DataFrame) -> bool:
+def _unchanged(home: Home, name: str, key: Key, frame: pl.DataFrame) -> bool:
     """Whether a source delivered what is already stored, so that nothing downstream needs to be made again."""
     if home.lake.current(name, key) is None:
         return False
@@ -182,12 +187,12 @@ def _unchanged(home: Home, name: str, key: str, frame: pl.DataFrame) -> bool:
     return stored.equals(frame.select(stored.columns).sort(*table(name).primary_key))
 
 
-def _made_by(stage: Stage, home: Home, key: str, run_id: str) -> bool:
+def _made_by(stage: Stage, home: Home, key: Key, run_id: str) -> bool:
     versions = [home.lake.current(name, key) for name in stage.outputs]
     return all(version is not None and version.provenance.run_id == run_id for version in versions)
 
 
-def _row_counts(stage: Stage, home: Home, key: str) -> dict[str, int]:
+def _row_counts(stage: Stage, home: Home, key: Key) -> dict[str, int]:
     counts = {}
     for name in stage.outputs:
         version = home.lake.current(name, key)

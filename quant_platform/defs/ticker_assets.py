@@ -75,6 +75,7 @@ def ticker_asset(
     open_ended: bool = False,
     extra_columns: Mapping[str, str] | None = None,
     lineage: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+    partitions_def: dg.PartitionsDefinition[Any] = partitions.tickers,
 ) -> dg.AssetsDefinition:
     """Make the asset (or, for a stage with several outputs, the assets) of a stage.
 
@@ -96,6 +97,8 @@ def ticker_asset(
         Columns and descriptions that the specs add to an open table.
     lineage
         For a column, the upstream (table, column) pairs it comes from.
+    partitions_def
+        Tickers, or another scheme whose partitions do not depend on each other.
     """
     name = "__".join(output.replace(".", "_") for output in stage.outputs)
     upstream = [*stage.inputs, *stage.shared_inputs]
@@ -118,13 +121,14 @@ def ticker_asset(
     def work(context: dg.OpExecutionContext, chunk: list[str], home: HomeResource) -> list[dict[str, Any]]:
         refresh = context.run.tags.get(REFRESH_TAG) == "true"
         first_run = context.run.root_run_id or context.run_id
-        results = run_stage(stage, home.open(), chunk, run_id=first_run, refresh=refresh)
+        keys = [partitions.lake_key(stage.outputs[0], key) for key in chunk]
+        results = run_stage(stage, home.open(), keys, run_id=first_run, refresh=refresh)
         written = sum(result.state == "written" for result in results)
         current = sum(result.state == "current" for result in results)
         context.log.info("%d partitions written, %d were current, of %d", written, current, len(chunk))
         return [
-            {"key": result.key, "state": result.state, "rows": dict(result.rows), "error": result.error}
-            for result in results
+            {"key": key, "state": result.state, "rows": dict(result.rows), "error": result.error}
+            for key, result in zip(chunk, results, strict=True)
         ]
 
     def report(context: dg.AssetExecutionContext, results: list[Any], home: HomeResource) -> None:
@@ -164,7 +168,7 @@ def ticker_asset(
             source.replace(".", "_"): dg.AssetIn(key=dg.AssetKey(source.split(".")), dagster_type=dg.Nothing)
             for source in upstream
         },
-        "partitions_def": partitions.tickers,
+        "partitions_def": partitions_def,
         "backfill_policy": dg.BackfillPolicy.single_run(),
     }
     metadata: dict[str, dict[str, Any]] = {
