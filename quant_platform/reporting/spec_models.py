@@ -14,6 +14,7 @@ from quant_platform.specification.home import HomeSpec, SchedulesSpec, UniverseS
 from quant_platform.specification.lake import LakeSpec
 from quant_platform.specification.loading import SpecModel
 from quant_platform.specification.market_context import ContextSpec
+from quant_platform.specification.perp_market import MarketSpec, PerpCleaningSpec
 from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform.specification.replay import ReplaySpec, SweepSpec
 from quant_platform.specification.setups import SetupSpec
@@ -29,6 +30,8 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "sources/*.yaml": SourceSpec,
     "sources/simulated_perp.yaml": PerpSourceSpec,
     "cleaning/equity.yaml": CleaningSpec,
+    "cleaning/perp.yaml": PerpCleaningSpec,
+    "market/perp.yaml": MarketSpec,
     "features/equity*.yaml": FeatureFile,
     "setups/equity.yaml": SetupSpec,
     "replay/equity.yaml": ReplaySpec,
