@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from quant_platform.specification.settings import Settings
 SHIPPED = Path(__file__).resolve().parents[1] / "specs"
 NAMES = 20
 FIRST, LAST = date(2018, 1, 2), date(2019, 12, 31)
-DEFINITIONS = "quant_platform.defs.definitions"
 
 
 def edit(path: Path, change: Any) -> None:
@@ -43,14 +41,12 @@ def write_specs(folder: Path, names: int = NAMES) -> Path:
 
 @contextmanager
 def entered(home: Path, specs: Path) -> Iterator[Home]:
-    """Be a process of this home: its environment, and definitions that were not loaded before."""
+    """Be in the environment of a home, and leave it again."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"HOME": home, "SPECS": specs}.items():
             patch.setenv(f"QUANT_{name}", str(value))
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
-        patch.delitem(sys.modules, DEFINITIONS, raising=False)
         yield Home(Settings(home=home, specs=specs))
-        patch.delitem(sys.modules, DEFINITIONS, raising=False)
 
 
 def run(home: Home, instance: dg.DagsterInstance, job: str, *keys: str, **options: Any) -> str:

@@ -21,6 +21,7 @@ from quant_platform.defs.replay_assets import build_replay_assets
 from quant_platform.defs.resources import HomeResource, LakeIOManager
 from quant_platform.defs.ticker_assets import can_fork, ticker_asset, worker_count
 from quant_platform.specification.features import load_equity_features
+from quant_platform.specification.settings import Settings
 
 
 def build_definitions(home: Home) -> dg.Definitions:
@@ -128,4 +129,10 @@ def build_executor() -> dg.ExecutorDefinition:
     return dg.multi_or_in_process_executor.configured(choose, config_schema=schema)
 
 
-defs = build_definitions(Home.from_environment())
+def definitions_of(where: Settings) -> dg.Definitions:
+    """The definitions of a home: the ones of this module when it is the home they were made for."""
+    return defs if where == _HOME.settings else build_definitions(Home(where))
+
+
+_HOME = Home.from_environment()
+defs = build_definitions(_HOME)

@@ -24,6 +24,7 @@ from quant_platform.defs import partitions
 from quant_platform.defs.automation import last_session, range_tags
 from quant_platform.defs.home import Home
 from quant_platform.defs.ticker_assets import REFRESH_TAG, can_fork, chunks, worker_count
+from quant_platform.specification.settings import Settings
 
 _DEPLOYMENT = Path(__file__).resolve().parents[2] / "dagster.yaml"
 
@@ -110,10 +111,11 @@ def register_tickers(home: Home, instance: dg.DagsterInstance) -> tuple[list[str
     return list(instance.get_dynamic_partitions(partitions.TICKER)), new
 
 
-def resolved_job(name: str) -> dg.JobDefinition:
-    """Build the definitions of the home in the environment and take one job out: what a worker process calls."""
+def resolved_job(name: str, home: str, specs: str) -> dg.JobDefinition:
+    """Take one job out of the definitions of a home: what a worker process calls."""
     definitions = import_module("quant_platform.defs.definitions")
-    job: dg.JobDefinition = definitions.defs.resolve_job_def(name)
+    where = Settings(home=Path(home), specs=Path(specs))
+    job: dg.JobDefinition = definitions.definitions_of(where).resolve_job_def(name)
     return job
 
 
@@ -165,7 +167,10 @@ def execute(
     else:
         config["execution"] = {"config": {"max_concurrent": count}}
     again = dg.ReexecutionOptions(parent_run_id=resume) if resume is not None else None
-    job = dg.build_reconstructable_job("quant_platform.defs.runs", "resolved_job", (launch.job,))
+    # Dagster keeps the last job it built by these arguments: without the folders, a second home in this process would
+    # be answered with the job of the first.
+    what = {"name": launch.job, "home": os.environ["QUANT_HOME"], "specs": os.environ["QUANT_SPECS"]}
+    job = dg.build_reconstructable_job("quant_platform.defs.runs", "resolved_job", reconstructable_kwargs=what)
     with dg.execute_job(job, instance, run_config=config, tags=tags, reexecution_options=again) as result:
         if _was_interrupted(result):
             raise KeyboardInterrupt

@@ -6,9 +6,13 @@ import pytest
 
 HERE = Path(__file__).parent
 
+# The first is silenced where `quant_platform.defs` is imported, and pytest resets the filters; the second is Dagster
+# calling a method of its own that it has deprecated.
+KNOWN = ("ignore:.*backfill_policy.*currently in beta", "ignore:InitResourceContext.dagster_run is deprecated")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let through the one warning that `quant_platform.defs` silences on import: pytest resets the filters."""
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.filterwarnings("ignore:.*backfill_policy.*currently in beta"))
+            for known in KNOWN:
+                item.add_marker(pytest.mark.filterwarnings(known))

@@ -1,0 +1,258 @@
+"""The graph run end to end on a small market: what is recorded, skipped, made again, and left alone."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from quant_platform.contracts.errors import SourceMalformed
+from quant_platform.defs import runs
+from quant_platform.defs.home import Home
+from quant_platform.lake import check
+from quant_platform.sources import open_source
+from quant_platform_tests.homes import NAMES, Market, copied, entered, hashes, run
+
+TICKER_TABLES = (
+    "raw.equity_bars",
+    "raw.corporate_actions",
+    "raw.fundamentals",
+    "clean.equity_bars",
+    "clean.equity_quarantine",
+    "features.equity",
+    "replay.candidates",
+)
+
+
+def key_of(name: str) -> dg.AssetKey:
+    return dg.AssetKey(name.split("."))
+
+
+def versions(home: Home, *tables: str) -> dict[tuple[str, Any], str]:
+    found = {}
+    for name in tables:
+        for key in home.lake.partitions(name):
+            version = home.lake.current(name, key)
+            assert version is not None
+            found[name, key] = version.name
+    return found
+
+
+@contextmanager
+def working_copy(market: Market, folder: Path) -> Iterator[tuple[Home, dg.DagsterInstance]]:
+    """The same lake under another home, with a history of its own."""
+    copied(market.home.settings.home, folder)
+    with entered(folder, market.specs) as home, runs.instance_of(home) as instance:
+        runs.register_tickers(home, instance)
+        yield home, instance
+
+
+@pytest.mark.parametrize("name", TICKER_TABLES)
+def test_every_ticker_shows_as_materialised_with_the_rows_of_its_file(name: str, market: Market) -> None:
+    with entered(market.home.settings.home, market.specs) as home, runs.instance_of(home) as instance:
+        tickers = instance.get_dynamic_partitions("ticker")
+        assert len(tickers) == NAMES
+        assert instance.get_materialized_partitions(key_of(name)) == set(tickers)
+        records = instance.fetch_materializations(key_of(name), limit=1000).records
+    shown = {}
+    for record in records:
+        assert record.asset_materialization is not None
+        shown[record.partition_key] = record.asset_materialization.metadata["dagster/row_count"].value
+    counted = {}
+    for ticker in tickers:
+        newest = max((market.home.settings.lake / name.replace(".", "/") / f"ticker={ticker}").glob("*.parquet"))
+        counted[ticker] = pl.scan_parquet(newest).select(pl.len()).collect().item()
+    assert shown == counted
+
+
+def test_every_table_has_rows_and_the_report_its_page(market: Market) -> None:
+    sizes = {name: rows for name, _, rows in market.home.table_sizes()}
+    assert len(sizes) == 18
+    assert [name for name, rows in sizes.items() if rows == 0] == []
+    page = market.home.settings.home / "reports" / "equity" / "2019-12-30.html"
+    assert "SIMULATED" in page.read_text(encoding="utf-8")
+
+
+def test_every_check_of_every_run_passed(market: Market) -> None:
+    evaluated: dict[tuple[str, str], bool] = {}
+    with entered(market.home.settings.home, market.specs) as home, runs.instance_of(home) as instance:
+        for run_id in market.run_ids.values():
+            for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+                event = entry.get_dagster_event().asset_check_evaluation_data
+                evaluated[event.asset_key.to_user_string(), event.check_name] = event.passed
+    assert len(evaluated) == 2 * 18 + 5
+    # Planted vendor errors are a larger share of a small market: the warning is what should be seen.
+    warned = {where for where, passed in evaluated.items() if not passed}
+    assert warned <= {("clean/equity_quarantine", "quarantine_rate")}
+
+
+def test_no_raw_row_is_lost(market: Market) -> None:
+    accounting = market.home.lake.read("clean.equity_accounting")
+    assert accounting.height == NAMES
+    assert accounting["unaccounted_rows"].to_list() == [0] * NAMES
+    assert accounting["raw_rows"].sum() == market.home.lake.read("raw.equity_bars").height
+    # Nine errors are planted; two of them are missing sessions, which leave no row to keep out.
+    assert accounting["quarantined_rows"].sum() >= 7
+
+
+def test_no_file_of_a_home_is_a_pickle(market: Market) -> None:
+    protocols = tuple(bytes([0x80, protocol]) for protocol in (2, 3, 4, 5))
+    beginnings = {}
+    for path in market.home.settings.home.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as handle:
+                beginnings[path] = handle.read(2)
+    assert len(beginnings) > 7 * NAMES
+    assert [path for path, first in beginnings.items() if first in protocols] == []
+    assert [path for path in beginnings if path.suffix in (".pickle", ".pkl")] == []
+
+
+def test_a_second_run_leaves_every_version_alone(market: Market, tmp_path: Path) -> None:
+    with working_copy(market, tmp_path / "home") as (home, instance):
+        before = versions(home, *TICKER_TABLES)
+        run(home, instance, "ticker_graph", *home.tickers())
+        assert versions(home, *TICKER_TABLES) == before
+        assert len(instance.get_materialized_partitions(key_of("replay.candidates"))) == NAMES
+
+
+def test_a_backfill_makes_every_version_again_with_the_same_content(market: Market, tmp_path: Path) -> None:
+    with working_copy(market, tmp_path / "home") as (home, instance):
+        first, second = home.tickers()[:2]
+        before, content = versions(home, *TICKER_TABLES), hashes(home, *TICKER_TABLES)
+        run(home, instance, "data_backfill", first, second)
+        after = versions(home, *TICKER_TABLES)
+        assert {where for where in after if after[where] != before[where]} == {
+            (name, ticker) for name in TICKER_TABLES for ticker in (first, second)
+        }
+        assert hashes(home, *TICKER_TABLES) == content
+
+
+def test_one_ticker_is_redone_alone(market: Market, tmp_path: Path) -> None:
+    with working_copy(market, tmp_path / "home") as (home, instance):
+        alone = home.tickers()[11]
+        before, content = versions(home, *TICKER_TABLES), hashes(home, *TICKER_TABLES)
+        run(home, instance, "weekly_replay", alone, refresh=True)
+        after = versions(home, *TICKER_TABLES)
+        assert {where for where in after if after[where] != before[where]} == {("replay.candidates", alone)}
+        assert hashes(home, *TICKER_TABLES) == content
+        assert instance.get_materialized_partitions(key_of("replay.candidates")) == {alone}
+
+
+def test_a_resumed_backfill_keeps_what_the_interrupted_one_made(market: Market, tmp_path: Path) -> None:
+    with working_copy(market, tmp_path / "home") as (home, instance):
+        first, second = home.tickers()[:2]
+        before = versions(home, "replay.candidates")
+        earlier = run(home, instance, "weekly_replay", first, refresh=True)
+        between = versions(home, "replay.candidates")
+        run(home, instance, "weekly_replay", first, second, refresh=True, resume=earlier)
+        after = versions(home, "replay.candidates")
+        made_first, made_second = ("replay.candidates", first), ("replay.candidates", second)
+        assert before[made_first] != between[made_first] == after[made_first]
+        assert before[made_second] == between[made_second] != after[made_second]
+
+
+@pytest.mark.slow
+def test_two_worker_processes_give_the_bits_of_one(market: Market, tmp_path: Path) -> None:
+    with working_copy(market, tmp_path / "home") as (home, instance):
+        expected, before = hashes(home, "replay.candidates"), versions(home, "replay.candidates")
+        run_id = run(home, instance, "weekly_replay", *home.tickers(), in_process=False, workers=2, refresh=True)
+        messages = [entry.user_message for entry in instance.all_logs(run_id)]
+        for chunk in ("chunk_000", "chunk_001"):
+            step = f"replay__candidates.replay_candidates__work[{chunk}]"
+            assert any(f'Executing step "{step}" in subprocess' in message for message in messages)
+        assert hashes(home, "replay.candidates") == expected
+        assert set(versions(home, "replay.candidates").values()).isdisjoint(before.values())
+        assert len(instance.get_materialized_partitions(key_of("replay.candidates"))) == NAMES
+
+
+class BrokenSource:
+    """A source that cannot deliver the bars of one ticker."""
+
+    def __init__(self, source: Any, broken: str) -> None:
+        self._source, self._broken = source, broken
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def bars(self, ticker: str, *period: Any, **named: Any) -> pl.DataFrame:
+        if ticker == self._broken:
+            raise SourceMalformed("the price was 'n/a'", where=f"{ticker}.csv, line 7")
+        frame: pl.DataFrame = self._source.bars(ticker, *period, **named)
+        return frame
+
+
+def test_a_ticker_that_fails_is_named_and_the_others_are_made(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = ("raw.equity_bars", "raw.corporate_actions")
+    with entered(tmp_path / "home", market.specs) as home, runs.instance_of(home) as instance:
+        tickers, _ = runs.register_tickers(home, instance)
+        chosen, broken = tickers[:5], tickers[3]
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "quant_platform.defs.home.open_source", lambda *given: BrokenSource(open_source(*given), broken)
+            )
+            with pytest.raises(runs.RunFailed) as failure:
+                run(home, instance, "intraday_pipeline", *chosen)
+        message = str(failure.value)
+        assert "Traceback" not in message
+        assert f"1 of 5 partitions of {', '.join(tables)} could not be made" in message
+        assert f"{broken}=source_malformed: the price was 'n/a'" in message
+        assert f"{broken}.csv, line 7" in message
+        others = {ticker for ticker in chosen if ticker != broken}
+        for name in tables:
+            assert set(home.lake.partitions(name)) == others
+            assert instance.get_materialized_partitions(key_of(name)) == others
+        before = versions(home, *tables)
+        run(home, instance, "intraday_pipeline", *chosen)
+        after = versions(home, *tables)
+        assert {where: after[where] for where in before} == before
+        expected = hashes(market.home, *tables, "clean.equity_bars")
+        found = hashes(home, *tables, "clean.equity_bars")
+        assert found == {(name, ticker): expected[name, ticker] for name, ticker in expected if ticker in chosen}
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_leaves_whole_files_and_a_second_run_completes(market: Market, tmp_path: Path) -> None:
+    wanted = random.Random(20260205).randrange(5, 3 * NAMES)
+    folder = tmp_path / "home"
+    command = [
+        sys.executable,
+        "-c",
+        "from quant_platform.cli import main; main()",
+        "run",
+        "ticker_graph",
+        "--in-process",
+    ]
+    environment = os.environ | {"QUANT_HOME": str(folder), "QUANT_SPECS": str(market.specs)}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        while len(list(folder.glob("lake/*/*/*/*.parquet"))) < wanted:
+            assert process.poll() is None, "the run ended before it was killed"
+            time.sleep(0.01)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    with entered(folder, market.specs) as home, runs.instance_of(home) as instance:
+        made = hashes(home, *TICKER_TABLES)
+        assert wanted <= len(made) < len(TICKER_TABLES) * NAMES
+        assert [found for found in check(home.lake) if found.kind != "temporary"] == []
+        kept = versions(home, *TICKER_TABLES)
+        run(home, instance, "ticker_graph", *home.tickers())
+        assert hashes(home, *TICKER_TABLES) == hashes(market.home, *TICKER_TABLES)
+        after = versions(home, *TICKER_TABLES)
+        # A ticker with one of its two tables written when the process died is made again, both of them.
+        assert len({ticker for name, ticker in kept if after[name, ticker] != kept[name, ticker]}) <= 1
