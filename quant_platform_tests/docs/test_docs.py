@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -221,6 +222,23 @@ def test_files_that_are_named_exist(page: Path) -> None:
         "docs/results/",
     }
     assert [path for path in named if path not in examples and not (ROOT / path).exists()] == []
+
+
+def test_the_readme_states_the_evidence_as_it_is() -> None:
+    evidence = ROOT / "docs" / "evidence"
+    null = json.loads((evidence / "factor_null.json").read_text())["worlds"]
+    momentum = json.loads((evidence / "factor_planted.json").read_text())["worlds"]["momentum_12_1"]
+    primary, naive = (
+        [100.0 * sum(p < 0.05 for p in worlds[name]) / len(worlds[name]) for worlds in null.values()]
+        for name in ("p_nonoverlapping", "p_naive")
+    )
+    found = sum(p < 0.05 and ic > 0 for p, ic in zip(momentum["p_nonoverlapping"], momentum["ic"], strict=True))
+    worlds = len(momentum["ic"])
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{min(primary):.1f} % to {max(primary):.1f} % over {worlds} worlds" in text
+    assert f"{min(naive):.0f} % to {max(naive):.0f} %" in text
+    assert min(momentum["ic"]) > 0
+    assert f"all of {worlds} worlds and is significant in {100 * found / worlds + 1e-9:.0f} %" in text
 
 
 def test_pictures_are_small() -> None:
