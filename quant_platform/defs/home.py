@@ -10,10 +10,13 @@ from typing import TypeVar
 from quant_platform.contracts.tables import TABLES
 from quant_platform.lake import CatalogueKeeper, Lake
 from quant_platform.sources import Source, open_source
-from quant_platform.specification.home import HomeSpec, SchedulesSpec, UniverseSpec
+from quant_platform.sources.open_perp import open_perp_source
+from quant_platform.sources.perp_protocol import PerpSource
+from quant_platform.specification.home import HomeSpec, PerpMarketSpec, SchedulesSpec, UniverseSpec
 from quant_platform.specification.lake import lake_spec
 from quant_platform.specification.loading import SpecModel, load_spec
 from quant_platform.specification.ontology import Ontology, ontology
+from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform.specification.settings import Settings, settings
 from quant_platform.specification.sources import SourceSpec
 
@@ -41,6 +44,34 @@ class Home:
         """The file that says which market this is."""
         own = self.settings.home / "home.yaml"
         return own if own.is_file() else self.specs / "home.yaml"
+
+    @property
+    def has_equities(self) -> bool:
+        """Whether this home holds equities: what was imported, or the simulated ones of a home without imports."""
+        return (self.settings.home / "home.yaml").is_file() or not (self.settings.home / "perps.yaml").is_file()
+
+    @property
+    def has_perps(self) -> bool:
+        """Whether this home holds perpetuals: what was imported, or the simulated ones of a home without imports."""
+        return (self.settings.home / "perps.yaml").is_file() or not (self.settings.home / "home.yaml").is_file()
+
+    @cached_property
+    def perps(self) -> PerpMarketSpec:
+        """Which perpetuals this home holds."""
+        own = self.settings.home / "perps.yaml"
+        return load_spec(own if own.is_file() else self.specs / "perps.yaml", PerpMarketSpec)
+
+    @cached_property
+    def perp_source_spec(self) -> PerpSourceSpec:
+        """How the source of perpetuals is read."""
+        return self.load(f"sources/{self.perps.source}.yaml", PerpSourceSpec)
+
+    @cached_property
+    def perp_source(self) -> PerpSource:
+        """The opened source of perpetuals."""
+        return open_perp_source(
+            self.perp_source_spec, self.perps.location, cache=self.settings.home / "downloads"
+        )
 
     @cached_property
     def lake(self) -> Lake:
@@ -75,7 +106,8 @@ class Home:
     @property
     def simulated(self) -> bool:
         """Whether every number of this home must say SIMULATED."""
-        return self.source_spec.simulated is not None
+        equities = self.has_equities and self.source_spec.simulated is not None
+        return equities or (self.has_perps and self.perp_source_spec.simulated_perp is not None)
 
     def load(self, name: str, model: type[M]) -> M:
         """Read a spec file below the specs folder."""

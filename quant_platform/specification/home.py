@@ -64,3 +64,19 @@ class SchedulesSpec(SpecModel):
     retry_max: int = Field(ge=0, description="Retries of a step that reads a source.")
     retry_delay_seconds: float = Field(ge=0, description="Delay before the first retry; doubles with each.")
     freshness_days: int = Field(ge=1, description="A table of an open-ended market warns when it is older than this.")
+
+
+class PerpMarketSpec(SpecModel):
+    """The perpetuals of one home: ``specs/perps.yaml`` by default, ``<home>/perps.yaml`` after ``quant import-perps``."""
+
+    source: str = Field(description="Name of a file in specs/sources, without the suffix.")
+    location: Path | None = Field(default=None, description="Folder the source reads; null for one that needs none.")
+    symbols: tuple[str, ...] = Field(min_length=1, description="Perpetuals of the home.")
+    first_month: str = Field(pattern=r"^\d{4}-\d{2}$", description="First month, YYYY-MM.")
+    last_month: str = Field(pattern=r"^\d{4}-\d{2}$", description="Last month, YYYY-MM.")
+
+    @property
+    def months(self) -> tuple[str, ...]:
+        """Every month from the first to the last."""
+        first, last = (int(text[:4]) * 12 + int(text[5:]) - 1 for text in (self.first_month, self.last_month))
+        return tuple(f"{number // 12:04d}-{number % 12 + 1:02d}" for number in range(first, last + 1))
