@@ -69,9 +69,7 @@ class Home:
     @cached_property
     def perp_source(self) -> PerpSource:
         """The opened source of perpetuals."""
-        return open_perp_source(
-            self.perp_source_spec, self.perps.location, cache=self.settings.home / "downloads"
-        )
+        return open_perp_source(self.perp_source_spec, self.perps.location, cache=self.settings.home / "downloads")
 
     @cached_property
     def lake(self) -> Lake:

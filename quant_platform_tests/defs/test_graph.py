@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -236,15 +235,15 @@ def test_a_run_that_is_killed_leaves_whole_files_and_a_second_run_completes(mark
         "--in-process",
     ]
     environment = os.environ | {"QUANT_HOME": str(folder), "QUANT_SPECS": str(market.specs)}
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    log = tmp_path / "log"
+    with log.open("w") as handle:
+        process = subprocess.Popen(command, env=environment, stdout=handle, stderr=handle, start_new_session=True)
     try:
         while len(list(folder.glob("lake/*/*/*/*.parquet"))) < wanted:
-            assert process.poll() is None, "the run ended before it was killed"
+            assert process.poll() is None, log.read_text(encoding="utf-8")
             time.sleep(0.01)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
     with entered(folder, market.specs) as home, runs.instance_of(home) as instance:
         made = hashes(home, *TICKER_TABLES)
