@@ -76,7 +76,7 @@ def build_sensors(
     factor_keys: Sequence[str],
     sweep_keys: Sequence[str],
 ) -> list[dg.SensorDefinition]:
-    """The universe sensor, the chain of jobs, and the failure log."""
+    """The universe sensor and the chain of jobs."""
 
     @dg.sensor(
         name="universe_sensor",
@@ -108,6 +108,13 @@ def build_sensors(
 
         return follow
 
+    chained = [chain(before, after) for before, followers in catalogue.FOLLOWERS.items() for after in followers]
+    return [universe_sensor, *chained]
+
+
+def build_failure_log() -> dg.SensorDefinition:
+    """The sensor that writes down every run that failed."""
+
     @dg.run_failure_sensor(
         name="run_failure_log",
         description="Appends every failed run, with its error, to <home>/failures.log, one line each.",
@@ -121,5 +128,4 @@ def build_sensors(
         with path.open("a", encoding="utf-8") as log:
             log.write(f"{stamp} {context.dagster_run.job_name} {context.dagster_run.run_id} {message}\n")
 
-    chained = [chain(before, after) for before, followers in catalogue.FOLLOWERS.items() for after in followers]
-    return [universe_sensor, *chained, run_failure_log]
+    return run_failure_log

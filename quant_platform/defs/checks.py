@@ -14,7 +14,9 @@ import polars as pl
 
 from quant_platform.contracts.tables import Table, table
 from quant_platform.defs.home import Home
+from quant_platform.defs.partitions import lake_key
 from quant_platform.defs.resources import HomeResource
+from quant_platform.lake import Key
 from quant_platform.specification.checks import ChecksSpec
 
 PRICE_TABLES = ("clean.equity_bars",)
@@ -23,6 +25,8 @@ PRICE_TABLES = ("clean.equity_bars",)
 def build_checks(tables: Sequence[str]) -> list[dg.AssetChecksDefinition]:
     """Schema and key checks for every table, price, coverage, staleness and quarantine checks for the clean ones."""
     checks = [_integrity(table(name)) for name in tables]
+    if "clean.equity_bars" not in tables:
+        return checks
     return [*checks, _prices(), _coverage(), _quarantine_rate()]
 
 
@@ -30,19 +34,23 @@ def _key(definition: Table) -> dg.AssetKey:
     return dg.AssetKey(definition.name.split("."))
 
 
-def run_keys(context: dg.AssetCheckExecutionContext, home: Home, name: str) -> list[str] | None:
+def run_keys(context: dg.AssetCheckExecutionContext, home: Home, name: str) -> list[Key] | None:
     """Partitions of the run under check that exist, or None for all of an unpartitioned table."""
     definition = table(name)
     if not definition.dimensions:
         return None
+    single = context.run.tags.get("dagster/partition")
+    if len(definition.dimensions) > 1:
+        existing = home.lake.partitions(name)
+        # A range over two dimensions is not an interval of either: all that exists is looked at.
+        return existing if single is None else [key for key in existing if key == lake_key(name, single)]
     present = [str(key) for key in home.lake.partitions(name)]
     tags = context.run.tags
-    single = tags.get("dagster/partition")
     if single is not None:
         return [key for key in present if key == single]
     start, end = tags.get("dagster/asset_partition_range_start"), tags.get("dagster/asset_partition_range_end")
     if start is None or end is None:
-        return present
+        return list(present)
     if definition.dimensions == ("ticker",):
         order = list(context.instance.get_dynamic_partitions("ticker"))
         chosen = (

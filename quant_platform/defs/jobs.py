@@ -6,7 +6,7 @@ starts the next one (:data:`FOLLOWERS`). Each job also runs alone, from the UI o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import dagster as dg
@@ -19,6 +19,9 @@ AssetJob: TypeAlias = UnresolvedAssetJobDefinition
 
 RAW_MARKET = ("raw.equity_bars", "raw.corporate_actions")
 CLEAN = ("clean.equity_bars", "clean.equity_quarantine")
+
+RAW_PERPS = ("raw.perp_bars", "raw.spot_bars", "raw.funding", "raw.open_interest", "raw.liquidations", "raw.book")
+CLEAN_PERPS = ("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.perp_quarantine")
 
 SELECTIONS: Mapping[str, tuple[str, ...]] = {
     "securities": ("raw.securities",),
@@ -35,6 +38,7 @@ SELECTIONS: Mapping[str, tuple[str, ...]] = {
     "weekly_report": ("replay.hit_rate", "replay.calibration", "replay.report"),
     "live_scan": ("live.scan", "live.outcomes"),
     "live_outcomes": ("live.outcomes",),
+    "perp_graph": (*RAW_PERPS, *CLEAN_PERPS, "clean.market_5m"),
 }
 
 DESCRIPTIONS: Mapping[str, str] = {
@@ -53,6 +57,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "weekly_report": "Hit rate, calibration and the report as of a week.",
     "live_scan": "Setups of a session and the outcome of open ones.",
     "live_outcomes": "The outcome of open setups.",
+    "perp_graph": "Perpetuals and spot from the source to one joined row per bar; what is current is skipped.",
 }
 
 FOLLOWERS: Mapping[str, tuple[str, ...]] = {
@@ -72,6 +77,7 @@ TICKER_JOBS = (
     "ticker_graph",
     "data_backfill",
 )
+SYMBOL_MONTH_JOBS = ("perp_graph",)
 UNPARTITIONED_JOBS = ("securities", "row_accounting")
 WEEK_JOBS = ("weekly_cross_section", "weekly_report")
 DAY_JOBS = ("live_scan", "live_outcomes")
@@ -79,8 +85,12 @@ FACTOR_JOBS = ("factor_study",)
 SWEEP_JOBS = ("sweep_study",)
 
 
-def build_jobs() -> dict[str, AssetJob]:
-    """One asset job per selection; the backfill ignores what is current."""
+PERP_JOBS = SYMBOL_MONTH_JOBS
+EQUITY_JOBS = tuple(name for name in SELECTIONS if name not in PERP_JOBS)
+
+
+def build_jobs(names: Sequence[str]) -> dict[str, AssetJob]:
+    """One asset job per name; the backfill ignores what is current."""
     return {
         name: dg.define_asset_job(
             name,
@@ -88,5 +98,5 @@ def build_jobs() -> dict[str, AssetJob]:
             description=DESCRIPTIONS[name],
             tags={REFRESH_TAG: "true"} if name == "data_backfill" else None,
         )
-        for name, tables in SELECTIONS.items()
+        for name, tables in ((name, SELECTIONS[name]) for name in names)
     }

@@ -12,7 +12,7 @@ from quant_platform.features.equity import factor_names
 from quant_platform.lake import Key
 from quant_platform.market.calendar import sessions
 from quant_platform.specification.features import load_equity_features
-from quant_platform.specification.home import HomeSpec
+from quant_platform.specification.home import HomeSpec, PerpMarketSpec
 
 TICKER = "ticker"
 CHUNK_RANGE_START = "dagster/asset_partition_range_start"
@@ -67,6 +67,16 @@ def days(spec: HomeSpec, exchange: str) -> dg.TimeWindowPartitionsDefinition:
         fmt="%Y-%m-%d",
         cron_schedule="0 0 * * 1-5",
         exclusions=holidays,
+    )
+
+
+def symbol_months(spec: PerpMarketSpec) -> dg.MultiPartitionsDefinition:
+    """Symbols by calendar months."""
+    return dg.MultiPartitionsDefinition(
+        {
+            "symbol": dg.StaticPartitionsDefinition(list(spec.symbols)),
+            "month": dg.StaticPartitionsDefinition(list(spec.months)),
+        }
     )
 
 

@@ -7,6 +7,7 @@ partitions is one run, so that Dagster's worker processes share it out.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,19 @@ def everything(home: Home, *, live_sessions: int = 3) -> list[Launch]:
     live_sessions
         Number of last sessions that are scanned.
     """
+    return [
+        *(equity_graph(home, live_sessions) if home.has_equities else []),
+        *(event_graph(home) if home.has_perps else []),
+    ]
+
+
+def event_graph(home: Home) -> list[Launch]:
+    """The jobs of the event lab in the order the data needs."""
+    return [Launch("perp_graph", tuple(partitions.symbol_months(home.perps).get_partition_keys()))]
+
+
+def equity_graph(home: Home, live_sessions: int) -> list[Launch]:
+    """The jobs of the equity lab in the order the data needs."""
     last = last_session(home, date.today())
     weeks = [key for key in partitions.weeks(home.spec).get_partition_keys() if key <= last.isoformat()]
     days = [
@@ -181,7 +195,11 @@ def execute(
 
 def worth_processes(launch: Launch, workers: int) -> bool:
     """Whether worker processes pay: only for many tickers, and only where more than one may run at a time."""
-    return launch.job in catalogue.TICKER_JOBS and can_fork() and len(chunks(launch.keys, workers)) > 1
+    return (
+        launch.job in (*catalogue.TICKER_JOBS, *catalogue.SYMBOL_MONTH_JOBS)
+        and can_fork()
+        and len(chunks(launch.keys, workers)) > 1
+    )
 
 
 def _was_interrupted(result: dg.JobExecutionResult) -> bool:
@@ -199,7 +217,8 @@ def _failure(launch: Launch, result: dg.JobExecutionResult) -> RunFailed:
         cause = error
         while cause is not None and cause.cause is not None:
             cause = cause.cause
-        texts.append({event.step_key or "step": (cause.message if cause is not None else "").strip()})
+        step = (event.step_key or "step").split(".")[0]
+        texts.append({step: _plain(cause.message if cause is not None else "")})
     return RunFailed(
         f"the job {launch.job} did not succeed",
         where=f"run {result.run_id}",
@@ -207,6 +226,12 @@ def _failure(launch: Launch, result: dg.JobExecutionResult) -> RunFailed:
         rows=texts,
         action=f"mend the cause and start `quant run {launch.job}` again: what was made is kept and skipped",
     )
+
+
+def _plain(message: str) -> str:
+    """An error without the class name that Dagster puts before it, its further lines indented below the first."""
+    text = re.sub(r"^[\w.]+: (?=[a-z_]+: )", "", message.strip())
+    return text.replace("\n", "\n    ")
 
 
 def partition_range(
@@ -240,6 +265,8 @@ def partition_range(
 def _keys_of(home: Home, instance: dg.DagsterInstance, job: str) -> list[str]:
     if job in catalogue.TICKER_JOBS:
         return list(instance.get_dynamic_partitions(partitions.TICKER))
+    if job in catalogue.SYMBOL_MONTH_JOBS:
+        return list(partitions.symbol_months(home.perps).get_partition_keys())
     if job in catalogue.WEEK_JOBS:
         return list(partitions.weeks(home.spec).get_partition_keys())
     if job in catalogue.DAY_JOBS:

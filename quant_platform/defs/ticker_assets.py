@@ -260,7 +260,7 @@ def _failure(stage: Stage, failed: Sequence[Mapping[str, Any]], total: int) -> P
     return PartitionsFailed(
         f"{len(failed)} of {total} partitions of {', '.join(stage.outputs)} could not be made",
         where=", ".join(row["key"] for row in failed[:20]),
-        rows=[{row["key"]: row["error"]} for row in failed],
+        rows=[{row["key"]: "; ".join(map(str.strip, row["error"].splitlines()))} for row in failed],
         cause="each row above is that partition's own error; the other partitions of this run were written",
         action="mend the cause and run the failed partitions again; what is current is skipped",
     )
