@@ -30,6 +30,7 @@ app.add_typer(lake.lake_app, name="lake", help="Look after the partition files."
 app.add_typer(lake.snapshot_app, name="snapshot", help="Immutable, named sets of partition versions.")
 app.command("demo")(market.demo)
 app.command("import")(market.import_market)
+app.command("import-perps")(market.import_perps)
 app.command("run")(work.run)
 app.command("up")(work.up)
 app.command("sql")(inspect.sql)

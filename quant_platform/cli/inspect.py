@@ -58,8 +58,13 @@ def doctor(home: HomeOption = None) -> None:
     ]
     try:
         findings.append((True, f"specs {opened.specs}: {check_specs(opened)} files"))
-        tickers = opened.tickers()
-        findings.append((bool(tickers), f"source {opened.spec.source}: {len(tickers)} tickers"))
+        findings.append((True, opened.title))
+        if opened.has_equities:
+            tickers = opened.tickers()
+            findings.append((bool(tickers), f"source {opened.spec.source}: {len(tickers)} tickers"))
+        if opened.has_perps:
+            symbols = opened.perp_source.symbols()
+            findings.append((bool(symbols), f"source {opened.perps.source}: {len(symbols)} perpetuals"))
     except PlatformError as error:
         findings.append((False, str(error)))
     catalogue = opened.settings.catalogue

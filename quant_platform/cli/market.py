@@ -18,8 +18,10 @@ from quant_platform.cli.progress import watching, worker_output_to
 from quant_platform.contracts.errors import HomeMixed, SettingsError, SourceNotFound
 from quant_platform.defs.home import Home
 from quant_platform.sources import Source
-from quant_platform.specification.home import HomeSpec
+from quant_platform.specification.home import HomeSpec, UniverseSpec
+from quant_platform.specification.loading import load_spec
 from quant_platform.specification.settings import settings
+from quant_platform.specification.sources import SourceSpec
 
 HomeOption = Annotated[
     Path | None,
@@ -61,12 +63,18 @@ def demo(home: HomeOption = None) -> None:
 def import_market(
     source: Annotated[str, typer.Argument(help="Name of a file in specs/sources, without the suffix.")],
     data: Annotated[Path, typer.Argument(help="Folder of the data.", exists=False)],
-    universe: Annotated[str, typer.Option(help="Name of a file in specs/universe, without the suffix.")],
+    universe: Annotated[
+        str | None,
+        typer.Option(help="Name of a file in specs/universe, without the suffix; the one of the source if not given."),
+    ] = None,
     home: HomeOption = None,
     location: Annotated[
         list[str] | None, typer.Option(help="A further folder the source reads, as name=folder; may be repeated.")
     ] = None,
-    only_raw: Annotated[bool, typer.Option("--only-raw", help="Stop after the bars are in and cleaned.")] = False,
+    only_raw: Annotated[
+        bool,
+        typer.Option("--only-raw", help="Stop after the tables by ticker: no ranks, no gate, no studies, no report."),
+    ] = False,
 ) -> None:
     """Fill a home from a folder of real data and materialise the whole graph on it."""
     where = settings() if home is None else settings().model_copy(update={"home": home.resolve()})
@@ -76,12 +84,78 @@ def import_market(
             raise SettingsError(
                 f"the folder of the location {name!r} does not exist", where=str(folder), action="check the path"
             )
-    declare_home(where.home, source, universe, locations, where.specs)
+    chosen = universe or load_spec(where.specs / "sources" / f"{source}.yaml", SourceSpec).universe
+    load_spec(where.specs / "universe" / f"{chosen}.yaml", UniverseSpec)
+    declare_home(where.home, source, chosen, locations, where.specs)
     opened = open_checked_home(where.home)
     console = Console()
     started = time.monotonic()
     run_everything(opened, console, only=("securities", "ticker_graph") if only_raw else None)
     where_to_look(opened, console, time.monotonic() - started)
+
+
+def import_perps(
+    source: Annotated[str, typer.Argument(help="Name of a file in specs/sources, without the suffix.")],
+    data: Annotated[Path | None, typer.Argument(help="Folder of the data; none for a source that fetches.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Fill a home with perpetuals and materialise everything that is built on them."""
+    where = settings() if home is None else settings().model_copy(update={"home": home.resolve()})
+    if data is not None and not data.exists():
+        raise SettingsError("the folder of the data does not exist", where=str(data), action="check the path")
+    declare_perps(where.home, source, data, where.specs)
+    opened = open_home(where.home)
+    console = Console()
+    started = time.monotonic()
+    run_everything(opened, console)
+    where_to_look(opened, console, time.monotonic() - started)
+
+
+def declare_perps(folder: Path, source: str, location: Path | None, specs: Path) -> None:
+    """Write ``perps.yaml``, or make sure that the one which is there says the same.
+
+    Raises
+    ------
+    HomeMixed
+        When the folder already holds other perpetuals, or the simulated market.
+    """
+    from quant_platform.sources.open_perp import open_perp_source
+    from quant_platform.specification.home import PerpMarketSpec
+    from quant_platform.specification.loading import load_spec
+    from quant_platform.specification.perp_sources import PerpSourceSpec
+
+    resolved = None if location is None else location.resolve()
+    path = folder / "perps.yaml"
+    if path.is_file():
+        present = load_spec(path, PerpMarketSpec)
+        if (present.source, present.location) == (source, resolved):
+            return
+        raise HomeMixed(
+            f"this home holds the source {present.source!r}, {source!r} was about to be imported into it",
+            where=str(path),
+            cause="a home holds one market of perpetuals, so that no number can mix two",
+            action="choose another folder with --home, or remove this one",
+        )
+    if (folder / "lake").is_dir() and not (folder / "home.yaml").is_file():
+        raise HomeMixed(
+            "this home holds the simulated market",
+            where=str(folder),
+            action="choose another folder: quant import-perps ... --home data-real",
+        )
+    spec = load_spec(specs / "sources" / f"{source}.yaml", PerpSourceSpec)
+    opened = open_perp_source(spec, resolved, cache=folder / "downloads")
+    months = sorted({month for symbol in opened.symbols() for month in opened.months(symbol)})
+    if not months:
+        raise SourceNotFound("the source has no month", where=source, action="check the folder and the source spec")
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "source": source,
+        "location": None if resolved is None else str(resolved),
+        "symbols": opened.symbols(),
+        "first_month": months[0],
+        "last_month": months[-1],
+    }
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def declare_home(folder: Path, source: str, universe: str, locations: dict[str, Path], specs: Path) -> None:
@@ -93,8 +167,6 @@ def declare_home(folder: Path, source: str, universe: str, locations: dict[str, 
         When the folder already holds another market.
     """
     from quant_platform.sources import open_source
-    from quant_platform.specification.loading import load_spec
-    from quant_platform.specification.sources import SourceSpec
 
     resolved = {name: path.resolve() for name, path in locations.items()}
     path = folder / "home.yaml"
@@ -172,7 +244,7 @@ def run_everything(
 
 def where_to_look(home: Home, console: Console, seconds: float) -> None:
     """Print the tables with their rows, the report, and the commands to go on with."""
-    grid = Grid(title="SIMULATED market" if home.simulated else f"{home.spec.source} ({home.spec.universe})")
+    grid = Grid(title=home.title)
     grid.add_column("table")
     grid.add_column("partitions", justify="right")
     grid.add_column("rows", justify="right")

@@ -46,6 +46,12 @@ class Home:
         return own if own.is_file() else self.specs / "home.yaml"
 
     @property
+    def perps_file(self) -> Path:
+        """The file that says which perpetuals this home holds."""
+        own = self.settings.home / "perps.yaml"
+        return own if own.is_file() else self.specs / "perps.yaml"
+
+    @property
     def has_equities(self) -> bool:
         """Whether this home holds equities: what was imported, or the simulated ones of a home without imports."""
         return (self.settings.home / "home.yaml").is_file() or not (self.settings.home / "perps.yaml").is_file()
@@ -58,8 +64,7 @@ class Home:
     @cached_property
     def perps(self) -> PerpMarketSpec:
         """Which perpetuals this home holds."""
-        own = self.settings.home / "perps.yaml"
-        return load_spec(own if own.is_file() else self.specs / "perps.yaml", PerpMarketSpec)
+        return load_spec(self.perps_file, PerpMarketSpec)
 
     @cached_property
     def perp_source_spec(self) -> PerpSourceSpec:
@@ -129,8 +134,28 @@ class Home:
                 sizes.append((name, len(versions), sum(version.rows for version in versions if version is not None)))
         return sizes
 
+    @property
+    def title(self) -> str:
+        """What this home holds, in a few words."""
+        held = []
+        if self.has_equities:
+            held.append(f"{self.spec.source} ({self.spec.universe})")
+        if self.has_perps:
+            held.append(f"{self.perps.source} ({len(self.perps.symbols)} perpetuals)")
+        return ("SIMULATED: " if self.simulated else "") + ", ".join(held)
+
+    @property
+    def dates(self) -> list[object]:
+        """What of the market's definition decides the result of every stage."""
+        found: list[object] = []
+        if self.has_equities:
+            found += [self.universe.exchange, self.spec.first_session, self.spec.last_session]
+        return found
+
     def tickers(self) -> list[str]:
-        """Every ticker of the universe, sorted."""
+        """Every ticker of the universe, sorted; none in a home without equities."""
+        if not self.has_equities:
+            return []
         if self.universe.tickers == "source":
             return sorted(self.source.tickers())
         return sorted(self.universe.tickers)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from quant_platform.contracts.tables import table
 from quant_platform.defs.home import Home
 from quant_platform.defs.stage import Frames, Stage
 from quant_platform.lake import Key
@@ -31,6 +32,8 @@ def fetch(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
     del refresh
     symbol, month = key
     source = home.perp_source
+    if month not in source.months(symbol):
+        return {name: table(name).schema.create_empty() for name in RAW}
     return {
         "raw.perp_bars": source.bars(symbol, month),
         "raw.spot_bars": source.spot_bars(symbol, month),
@@ -47,6 +50,8 @@ def clean(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
     symbol, month = key
     spec = home.load("cleaning/perp.yaml", PerpCleaningSpec)
     months = home.perp_source.months(symbol)
+    if month not in months:
+        return {name: table(name).schema.create_empty() for name in CLEAN_PERPS.outputs}
     bars, quarantine = {}, []
     for market, name in (("perp", "raw.perp_bars"), ("spot", "raw.spot_bars")):
         raw = home.lake.read(name, [key])

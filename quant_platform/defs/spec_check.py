@@ -9,8 +9,10 @@ from quant_platform.defs.replay_assets import EVERYTHING
 from quant_platform.features.equity import feature_plan
 from quant_platform.reporting.spec_models import SPEC_MODELS
 from quant_platform.specification.features import load_equity_features
-from quant_platform.specification.home import HomeSpec, UniverseSpec
+from quant_platform.specification.home import HomeSpec, PerpMarketSpec, UniverseSpec
 from quant_platform.specification.loading import SpecModel, load_spec
+from quant_platform.specification.perp_market import MarketSpec, PerpCleaningSpec
+from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform.specification.sources import SourceSpec
 
 _ALWAYS = ("schedules.yaml", "checks.yaml", "lake.yaml")
@@ -37,6 +39,11 @@ def check_specs(home: Home) -> int:
     for pattern in (*_ALWAYS, *EVERYTHING):
         paths = sorted(home.specs.glob(pattern)) if "*" in pattern else [home.specs / pattern]
         files.update(dict.fromkeys(paths, SPEC_MODELS[pattern]))
+    if home.has_perps:
+        files[home.perps_file] = PerpMarketSpec
+        files[home.specs / "sources" / f"{home.perps.source}.yaml"] = PerpSourceSpec
+        files[home.specs / "cleaning" / "perp.yaml"] = PerpCleaningSpec
+        files[home.specs / "market" / "perp.yaml"] = MarketSpec
     for path, model in files.items():
         load_spec(path, model)
     feature_plan(load_equity_features(home.specs))

@@ -75,8 +75,7 @@ class Stage:
 
     def code_version(self, home: Home) -> str:
         """Hash of the code and the specs that decide the result, 16 hexadecimal digits."""
-        market = [home.universe.exchange, home.spec.first_session, home.spec.last_session]
-        content = code_hash(self.rooms) + home.ontology(self.specs).hash + spec_hash(market)
+        content = code_hash(self.rooms) + home.ontology(self.specs).hash + spec_hash(home.dates)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

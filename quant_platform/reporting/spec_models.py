@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from quant_platform.specification.activation import ActivationSpec
 from quant_platform.specification.checks import ChecksSpec
 from quant_platform.specification.cleaning import CleaningSpec
+from quant_platform.specification.discovery import DiscoverySpec, GatesSpec, TemplatesFile
 from quant_platform.specification.events import EventSpec, FamiliesFile
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.specification.features import FeatureFile
-from quant_platform.specification.home import HomeSpec, SchedulesSpec, UniverseSpec
+from quant_platform.specification.home import HomeSpec, PerpMarketSpec, SchedulesSpec, UniverseSpec
 from quant_platform.specification.lake import LakeSpec
 from quant_platform.specification.loading import SpecModel
 from quant_platform.specification.market_context import ContextSpec
@@ -23,12 +24,15 @@ from quant_platform.specification.states import StatesSpec
 
 SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "home.yaml": HomeSpec,
+    "perps.yaml": PerpMarketSpec,
     "schedules.yaml": SchedulesSpec,
     "checks.yaml": ChecksSpec,
     "lake.yaml": LakeSpec,
     "universe/*.yaml": UniverseSpec,
     "sources/*.yaml": SourceSpec,
     "sources/simulated_perp.yaml": PerpSourceSpec,
+    "sources/binance.yaml": PerpSourceSpec,
+    "sources/perp_files.yaml": PerpSourceSpec,
     "cleaning/equity.yaml": CleaningSpec,
     "cleaning/perp.yaml": PerpCleaningSpec,
     "market/perp.yaml": MarketSpec,
@@ -43,4 +47,7 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "families.yaml": FamiliesFile,
     "context.yaml": ContextSpec,
     "events/*.yaml": EventSpec,
+    "templates.yaml": TemplatesFile,
+    "discovery.yaml": DiscoverySpec,
+    "gates.yaml": GatesSpec,
 }

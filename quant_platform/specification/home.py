@@ -67,7 +67,7 @@ class SchedulesSpec(SpecModel):
 
 
 class PerpMarketSpec(SpecModel):
-    """The perpetuals of one home: ``specs/perps.yaml`` by default, ``<home>/perps.yaml`` after ``quant import-perps``."""
+    """The perpetuals of a home: ``specs/perps.yaml``, or ``<home>/perps.yaml`` after ``quant import-perps``."""
 
     source: str = Field(description="Name of a file in specs/sources, without the suffix.")
     location: Path | None = Field(default=None, description="Folder the source reads; null for one that needs none.")
