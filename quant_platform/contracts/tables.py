@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import dataframely as dy
 
 from quant_platform.contracts.errors import UnknownTable
-from quant_platform.contracts.schemas import clean, equity, perp, raw
+from quant_platform.contracts.schemas import clean, discovery, equity, events, perp, raw
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,16 @@ _ALL = (
     Table("clean.spot_bars_5m", perp.CleanSpotBars5m, _SYMBOL_MONTH),
     Table("clean.perp_quarantine", perp.CleanPerpQuarantine, _SYMBOL_MONTH),
     Table("clean.market_5m", perp.CleanMarket5m, _SYMBOL_MONTH, open_columns=True),
+    Table("features.market_5m", events.FeaturesMarket5m, _SYMBOL_MONTH, open_columns=True),
+    Table("features.context_5m", events.FeaturesContext5m, _SYMBOL_MONTH),
+    Table("features.states_5m", events.FeaturesStates5m, _SYMBOL_MONTH),
+    Table("events.event_flags", events.EventsEventFlags, _SYMBOL_MONTH, open_columns=True),
+    Table("events.events", events.EventsEvents, ("event", "cutoff"), key_columns={"event": "event_id"}),
+    Table("discovery.candidates", discovery.DiscoveryCandidates, ("event", "cutoff"), {"event": "event_id"}),
+    Table("discovery.hypotheses", discovery.DiscoveryHypotheses, ("cutoff",)),
+    Table("discovery.bridge", discovery.DiscoveryBridge, ("cutoff",)),
+    Table("discovery.blueprints", discovery.DiscoveryBlueprints, ("cutoff",)),
+    Table("discovery.trials", discovery.DiscoveryTrials, ("cutoff",)),
 )
 
 TABLES: Mapping[str, Table] = {table.name: table for table in _ALL}

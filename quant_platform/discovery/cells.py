@@ -1,0 +1,175 @@
+"""The cells of one event: which of its rows belong to which symbol and state, and what each row's outcome is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from quant_platform.contracts.errors import SchemaViolation
+from quant_platform.discovery.labels import LabelStore
+from quant_platform.discovery.panel import BARS_PER_DAY, PricePanel, Window
+from quant_platform.specification.discovery import TemplateSpec
+from quant_platform.statistics import CellIndex, index_cells
+from quant_platform.statistics.checks import Floats, Longs
+
+ALL = "ALL"
+"""Symbol of the cells over all symbols, and dimension and state of the cells over all states."""
+
+
+@dataclass(frozen=True)
+class EventRows:
+    """Accepted onsets of one event inside one window.
+
+    Attributes
+    ----------
+    symbols, positions, directions
+        ``[n]`` row of the panel, bar of the panel, -1, 0 or 1.
+    days
+        ``[n]`` UTC day of the event's bar, counted from the start of the panel.
+    cell_symbol, cell_dimension, cell_state
+        ``[C]`` what each cell is about.
+    pairs
+        ``[2, M]`` cell and row of every membership.
+    """
+
+    symbols: Longs
+    positions: Longs
+    directions: Longs
+    days: Longs
+    cell_symbol: tuple[str, ...]
+    cell_dimension: tuple[str, ...]
+    cell_state: tuple[str, ...]
+    pairs: Longs
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return len(self.cell_symbol)
+
+    def index(self, clusters: Longs) -> CellIndex:
+        """Membership sorted for one choice of clusters."""
+        return index_cells(self.pairs[0], self.pairs[1], clusters, self.n_cells)
+
+
+def event_rows(events: pl.DataFrame, panel: PricePanel, window: Window, dimensions: Sequence[str]) -> EventRows:
+    """Place the rows of one event on the panel and sort them into cells.
+
+    Parameters
+    ----------
+    events
+        Rows of ``events.events`` of one event.
+    panel
+        Prices; events of symbols or times that it does not hold are an error.
+    window
+        Only events whose bar lies in it are taken.
+    dimensions
+        State columns whose values split the events; each cell is one value of one of them, or all events.
+
+    Raises
+    ------
+    SchemaViolation
+        If a symbol or bar is not in the panel, or a state column is missing.
+    """
+    missing = [name for name in dimensions if name not in events.columns]
+    if missing:
+        raise SchemaViolation(f"the state {missing[0]!r} is not a column of the events", where="events.events")
+    number = {symbol: row for row, symbol in enumerate(panel.symbols)}
+    symbols = np.array([number.get(name, -1) for name in events["symbol"].to_list()], dtype=np.int64)
+    positions = panel.positions(events["bar"])
+    foreign = (symbols < 0) | (positions < 0) | (positions >= panel.periods)
+    if foreign.any():
+        raise SchemaViolation(
+            "events lie outside the price panel",
+            where="events.events",
+            how_many=f"{int(foreign.sum())} of {foreign.size} rows",
+            rows=events.filter(pl.Series(foreign)).select("symbol", "bar"),
+            cause="events and prices were read for different symbols or months",
+        )
+    inside = (positions >= window.bars.start) & (positions < window.bars.stop)
+    kept = events.filter(pl.Series(inside))
+    symbols, positions = symbols[inside], positions[inside]
+    directions = kept["direction"].cast(pl.Int64).fill_null(0).to_numpy()
+    rows = np.arange(positions.size)
+
+    names: list[tuple[str, str, str]] = []
+    cells: list[Longs] = []
+    members: list[Longs] = []
+    for dimension in (ALL, *dimensions):
+        labels = [ALL] * rows.size if dimension == ALL else kept[dimension].cast(pl.String).to_list()
+        states = sorted({label for label in labels if label is not None}) or ([ALL] if dimension == ALL else [])
+        place = {state: i for i, state in enumerate(states)}
+        code = np.array([place.get(label, -1) if label is not None else -1 for label in labels], dtype=np.int64)
+        known = rows[code >= 0]
+        for symbol in (ALL, *panel.symbols):
+            own = known if symbol == ALL else known[symbols[known] == number[symbol]]
+            cells.append(code[own] + len(names))
+            members.append(own)
+            names.extend((symbol, dimension, state) for state in states)
+    return EventRows(
+        symbols=symbols,
+        positions=positions,
+        directions=directions.astype(np.int64),
+        days=positions // BARS_PER_DAY,
+        cell_symbol=tuple(symbol for symbol, _, _ in names),
+        cell_dimension=tuple(dimension for _, dimension, _ in names),
+        cell_state=tuple(state for _, _, state in names),
+        pairs=np.vstack([np.concatenate(cells), np.concatenate(members)]),
+    )
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What followed each event row under one test and horizon, in bps; NaN where there is no outcome.
+
+    Attributes
+    ----------
+    values, hedged, funding, cost
+        ``[n]``; ``cost`` is of all sides and legs, at 1.0x.
+    tracks, positions
+        ``[n]`` where each row looks its outcome up, positions counted from the window's first bar.
+    series, hedged_series
+        ``[track, bar]`` of the window, for placebo shifts.
+    """
+
+    values: Floats
+    hedged: Floats
+    funding: Floats
+    cost: Floats
+    tracks: Longs
+    positions: Longs
+    series: Floats
+    hedged_series: Floats
+
+
+def outcomes(
+    store: LabelStore, rows: EventRows, template: TemplateSpec, horizon: int, lag: int, window: Window
+) -> Outcomes:
+    """Look up what followed the events, within the window: what ends after it is left out."""
+    table = store.table(template, horizon, lag)
+    taken = store.takes(template, rows.symbols, rows.positions, rows.directions)
+    tracks = 2 * rows.symbols + (rows.directions > 0) if table.directed else rows.symbols
+    tracks = np.where(taken, tracks, table.values.shape[0] - 1)
+    positions = rows.positions - window.bars.start
+    series = _inside(table.values, window, table.reach)
+    hedged_series = _inside(table.hedged, window, table.reach)
+    funding = table.funding[tracks, rows.positions]
+    sides = 2.0 * template.legs
+    return Outcomes(
+        values=series[tracks, positions],
+        hedged=hedged_series[tracks, positions],
+        funding=np.nan_to_num(funding),
+        cost=sides * store.cost[rows.symbols, rows.positions],
+        tracks=tracks.astype(np.int64),
+        positions=positions,
+        series=series,
+        hedged_series=hedged_series,
+    )
+
+
+def _inside(values: Floats, window: Window, reach: int) -> Floats:
+    cut: Floats = values[:, window.bars].copy()
+    cut[:, max(0, cut.shape[1] - reach) :] = np.nan
+    return cut
