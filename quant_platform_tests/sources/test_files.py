@@ -8,8 +8,10 @@ import pytest
 
 from quant_platform.contracts.errors import PlatformError, SourceMalformed, SourceNotFound, SpecError
 from quant_platform.contracts.schemas.raw import RawCorporateActions, RawEquityBars, RawSecurities
+from quant_platform.reporting.spec_models import SPEC_MODELS
 from quant_platform.sources import Source, open_source
 from quant_platform.specification.loading import load_spec
+from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform.specification.sources import SourceSpec
 from quant_platform_tests.sources.builders import HEADER, SPECS, folder_spec, shipped
 
@@ -212,7 +214,9 @@ def test_malformed_actions(tmp_path: Path, text: str, message: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(SPECS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_source_spec_is_valid_and_named_as_its_file(path: Path) -> None:
-    assert load_spec(path, SourceSpec).name == path.stem
+    model = SPEC_MODELS.get(f"sources/{path.name}", SourceSpec)
+    assert isinstance(found := load_spec(path, model), SourceSpec | PerpSourceSpec)
+    assert found.name == path.stem
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,14 @@ ROOMS = (
     "quant_platform.sources.files",
     "quant_platform.sources.simulated",
     "quant_platform.sources.yahoo",
+    "quant_platform.sources.simulated_perp",
+    "quant_platform.sources.perp_files",
+    "quant_platform.sources.binance",
     "quant_platform.market.cleaning",
     "quant_platform.market.universe",
     "quant_platform.market.asof",
+    "quant_platform.market.perp_cleaning",
+    "quant_platform.market.perp_market",
 )
 
 

@@ -1,0 +1,535 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from quant_platform.contracts.errors import (
+    SourceMalformed,
+    SourceNotFound,
+    SourceRateLimited,
+    SourceUnavailable,
+    SpecError,
+)
+from quant_platform.contracts.schemas import perp
+from quant_platform.market.perp_cleaning import clean_perp_bars
+from quant_platform.market.perp_market import market_5m
+from quant_platform.sources.binance import Archive, BinanceSource, layout, open_binance
+from quant_platform.sources.open_perp import open_perp_source
+from quant_platform.sources.perp_protocol import PerpSource
+from quant_platform.specification.loading import load_spec
+from quant_platform.specification.perp_sources import BinanceSpec, PerpSourceSpec
+from quant_platform_tests.market.perp_builders import cleaning, joins
+from quant_platform_tests.sources.builders import SPECS
+
+HEADER = (
+    "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
+)
+FIRST = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def section(**changes: Any) -> BinanceSpec:
+    found = load_spec(SPECS / "binance.yaml", PerpSourceSpec).binance
+    assert found is not None
+    small = {
+        "symbols": ("AAAUSDT",),
+        "first_month": "2024-01",
+        "last_month": "2024-03",
+        "spot_interval": None,
+        "funding": False,
+        "metrics": False,
+        "first_delay_seconds": 0.0,
+        "max_attempts": 3,
+        "timeout_seconds": 5.0,
+    }
+    return found.model_copy(update=small | changes)
+
+
+def in_folder(folder: Path, **changes: Any) -> BinanceSource:
+    spec = load_spec(SPECS / "binance.yaml", PerpSourceSpec)
+    wanted = section(**changes)
+    return open_binance(spec.model_copy(update={"binance": wanted}), wanted, folder, None)
+
+
+def place(folder: Path, name: str, text: str, *, checksum: bool = True) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(path.stem + ".csv", text)
+    if checksum:
+        sign(path)
+    return path
+
+
+def sign(path: Path) -> None:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_name(path.name + ".CHECKSUM").write_text(f"{digest}  {path.name}\n")
+
+
+def rows(start: datetime, count: int, minutes: int = 5, *, unit: int = 1000) -> list[str]:
+    out = []
+    for k in range(count):
+        opened = int((start + timedelta(minutes=minutes * k)).timestamp()) * unit
+        closed = opened + minutes * 60 * unit - 1
+        price = 100.0 + k % 50
+        out.append(
+            f"{opened},{price},{price + 1},{price - 1},{price + 0.5},{10 + k},{closed},{1000 + k},{5 + k},{4},{400},0"
+        )
+    return out
+
+
+def month_file(
+    folder: Path, month: str, lines: list[str] | None = None, *, header: bool = True, **options: Any
+) -> Path:
+    start = datetime(int(month[:4]), int(month[5:]), 1, tzinfo=UTC)
+    body = rows(start, 600) if lines is None else lines
+    text = "\n".join([HEADER, *body] if header else body) + "\n"
+    return place(folder, layout.klines("perp", "AAAUSDT", "5m", month), text, **options)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for month in ("2024-01", "2024-02", "2024-03"):
+        month_file(tmp_path / "archive", month)
+    return tmp_path / "archive"
+
+
+def test_a_copy_of_the_archive_is_a_source(folder: Path) -> None:
+    source = in_folder(folder)
+    assert isinstance(source, PerpSource)
+    assert source.months("AAAUSDT") == ["2024-01", "2024-02", "2024-03"]
+    found = perp.RawPerpBars.validate(source.bars("AAAUSDT", "2024-02"))
+    assert found.height == 600
+    row = found.row(1, named=True)
+    assert row["open_time"] == datetime(2024, 2, 1, 0, 5, tzinfo=UTC)
+    assert row["known_at"] == datetime(2024, 2, 1, 0, 10, tzinfo=UTC)
+    values = [
+        row[name] for name in ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume")
+    ]
+    assert values == [101.0, 102.0, 100.0, 101.5, 11.0, 1001.0, 6.0, 4.0]
+    assert (row["interval_seconds"], row["source"]) == (300, "binance")
+    for kind in ("spot_bars", "funding", "open_interest", "liquidations", "book"):
+        assert getattr(source, kind)("AAAUSDT", "2024-02").height == 0
+    with pytest.raises(SourceNotFound, match="no symbol"):
+        source.months("BTCUSDT")
+
+
+def test_files_without_a_header_and_in_microseconds_say_the_same(folder: Path, tmp_path: Path) -> None:
+    want = in_folder(folder).bars("AAAUSDT", "2024-01")
+    for name, unit, header in (("bare", 1000, False), ("micro", 1_000_000, True)):
+        month_file(tmp_path / name, "2024-01", rows(FIRST, 600, unit=unit), header=header)
+        assert in_folder(tmp_path / name, last_month="2024-01").bars("AAAUSDT", "2024-01").equals(want)
+
+
+def test_days_stand_in_for_a_month_that_is_not_out_yet(folder: Path) -> None:
+    for day in ("2024-03-01", "2024-03-02"):
+        start = datetime.fromisoformat(day).replace(tzinfo=UTC)
+        place(folder, layout.klines("perp", "AAAUSDT", "5m", day), "\n".join(rows(start, 288)))
+    whole = folder / layout.klines("perp", "AAAUSDT", "5m", "2024-03")
+    whole.unlink()
+    source = in_folder(folder)
+    assert source.months("AAAUSDT")[-1] == "2024-03"
+    found = source.bars("AAAUSDT", "2024-03")
+    assert found["source_row"].to_list() == list(range(576))
+    assert found["open_time"].is_sorted()
+    place(
+        folder,
+        layout.klines("perp", "AAAUSDT", "5m", "2024-03-05"),
+        "\n".join(rows(datetime(2024, 3, 5, tzinfo=UTC), 288)),
+    )
+    with pytest.raises(
+        SourceMalformed, match=r"a day is missing between others: 2024-03-03, 2024-03-04[\s\S]*2 of 5 days"
+    ):
+        source.bars("AAAUSDT", "2024-03")
+
+
+def test_a_missing_month_is_named(folder: Path) -> None:
+    (folder / layout.klines("perp", "AAAUSDT", "5m", "2024-02")).unlink()
+    with pytest.raises(
+        SourceNotFound, match=r"missing between others: 2024-02[\s\S]*AAAUSDT-5m-2024-02.zip[\s\S]*1 of 3"
+    ):
+        in_folder(folder).months("AAAUSDT")
+    with pytest.raises(SourceNotFound, match="the archive has no bars of AAAUSDT"):
+        in_folder(folder, perp_interval="1m").months("AAAUSDT")
+
+
+def test_a_symbol_lists_and_leaves_within_the_span(folder: Path) -> None:
+    (folder / layout.klines("perp", "AAAUSDT", "5m", "2024-03")).unlink()
+    assert in_folder(folder, first_month="2023-11", last_month="2024-04").months("AAAUSDT") == ["2024-01", "2024-02"]
+
+
+def swap(lines: list[str], k: int, column: int, value: str) -> list[str]:
+    fields = lines[k].split(",")
+    fields[column] = value
+    return [*lines[:k], ",".join(fields), *lines[k + 1 :]]
+
+
+MINUTES = rows(FIRST + timedelta(minutes=50), 5, 1)
+IRREGULAR = {
+    "changed interval": (
+        lambda body: [*body[:10], *MINUTES, *body[11:]],
+        r"line 12\b[\s\S]*5 of 604 rows",
+        "interval changes",
+    ),
+    "another month": (
+        lambda body: [*rows(datetime(2023, 12, 31, 23, 55, tzinfo=UTC), 1), *body],
+        r"line 2\b",
+        "outside 2024-01",
+    ),
+    "repeated row": (
+        lambda body: [*body[:5], body[4], *body[5:]],
+        r"line 7\b[\s\S]*1 of 601 rows",
+        "rows are repeated",
+    ),
+    "out of order": (lambda body: [*body[:5], body[6], body[5], *body[7:]], r"line 8\b", "out of order"),
+    "off the grid": (
+        lambda body: swap(
+            swap(body, 3, 0, str(int(body[3].split(",")[0]) + 1000)), 3, 6, str(int(body[3].split(",")[6]) + 1000)
+        ),
+        r"line 5\b",
+        "grid of 300 seconds",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IRREGULAR)
+def test_irregular_rows_are_refused_by_file_and_line_or_left_to_cleaning(folder: Path, case: str) -> None:
+    spoil, place_of_error, message = IRREGULAR[case]
+    month_file(folder, "2024-01", spoil(rows(FIRST, 600)))
+    with pytest.raises(SourceMalformed, match=message) as caught:
+        in_folder(folder).bars("AAAUSDT", "2024-01")
+    assert caught.match(r"AAAUSDT-5m-2024-01.zip, " + place_of_error)
+    assert in_folder(folder).bars("AAAUSDT", "2024-02").height == 600
+
+    lenient = in_folder(folder, irregular_rows="quarantine").bars("AAAUSDT", "2024-01")
+    result = clean_perp_bars(lenient, cleaning())
+    kept_out = {
+        "changed interval": {"changed_interval": 5},
+        "another month": {"outside_month": 1},
+        "repeated row": {"duplicate_key": 1},
+        "out of order": {},
+        "off the grid": {"off_grid": 1},
+    }[case]
+    assert dict(result.quarantine["rule"].value_counts().rows()) == kept_out
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda body: swap(body, 7, 4, "12x"), r"not a number[\s\S]*line 9"),
+        (lambda body: swap(body, 7, 6, ""), r"rows have no time[\s\S]*line 9"),
+        (lambda body: [*body[:7], body[7] + ",1,2", *body[8:]], "not a readable CSV"),
+    ],
+)
+def test_damaged_rows_are_refused(folder: Path, spoil: Callable[[list[str]], list[str]], message: str) -> None:
+    month_file(folder, "2024-01", spoil(rows(FIRST, 600)))
+    with pytest.raises(SourceMalformed, match=message):
+        in_folder(folder).bars("AAAUSDT", "2024-01")
+
+
+def test_another_number_of_columns_is_refused(folder: Path) -> None:
+    month_file(folder, "2024-01", [",".join(line.split(",")[:8]) for line in rows(FIRST, 10)], header=False)
+    with pytest.raises(SourceMalformed, match=r"8 fields, not 12[\s\S]*AAAUSDT-5m-2024-01.csv, line 1"):
+        in_folder(folder).bars("AAAUSDT", "2024-01")
+
+
+def test_a_wrong_checksum_and_a_truncated_zip_name_the_file(folder: Path) -> None:
+    path = folder / layout.klines("perp", "AAAUSDT", "5m", "2024-01")
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(
+        SourceMalformed, match=r"does not match its checksum[\s\S]*AAAUSDT-5m-2024-01.zip[\s\S]*SHA-256"
+    ):
+        in_folder(folder).bars("AAAUSDT", "2024-01")
+    sign(path)
+    with pytest.raises(SourceMalformed, match=r"truncated or damaged[\s\S]*AAAUSDT-5m-2024-01.zip"):
+        in_folder(folder).bars("AAAUSDT", "2024-01")
+
+
+def test_a_checksum_must_be_there_and_of_the_file(folder: Path) -> None:
+    path = folder / (layout.klines("perp", "AAAUSDT", "5m", "2024-01") + ".CHECKSUM")
+    path.write_text("0" * 64 + "  OTHER-5m-2024-01.zip\n")
+    with pytest.raises(SourceMalformed, match=r"checksum is of .OTHER-5m-2024-01\.zip"):
+        in_folder(folder).bars("AAAUSDT", "2024-01")
+    path.write_text("<html>no such file</html>")
+    with pytest.raises(SourceMalformed, match="does not begin with a SHA-256"):
+        in_folder(folder).bars("AAAUSDT", "2024-01")
+    path.unlink()
+    with pytest.raises(SourceNotFound, match="no checksum"):
+        in_folder(folder).bars("AAAUSDT", "2024-01")
+    assert in_folder(folder, missing_checksum="accept").bars("AAAUSDT", "2024-01").height == 600
+
+
+def test_a_zip_of_two_files_is_refused(folder: Path) -> None:
+    path = folder / layout.klines("perp", "AAAUSDT", "5m", "2024-01")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("more.csv", "1,2")
+    sign(path)
+    with pytest.raises(SourceMalformed, match="holds 2 files, not one"):
+        in_folder(folder).bars("AAAUSDT", "2024-01")
+
+
+def test_spot_funding_and_open_interest_join_to_one_market(folder: Path) -> None:
+    place(folder, layout.klines("spot", "AAAUSDT", "5m", "2024-01"), "\n".join(rows(FIRST, 600, unit=1_000_000)))
+    stamps = [int(FIRST.timestamp() * 1000) + 28_800_000 * k + 3 * k for k in range(6)]
+    lines = [f"{stamp},8,0.000{k}" for k, stamp in enumerate(stamps)]
+    text = "\n".join(["calc_time,funding_interval_hours,last_funding_rate", *lines])
+    place(folder, layout.futures("fundingRate", "AAAUSDT", "2024-01"), text)
+    names = "create_time,symbol,sum_open_interest,sum_open_interest_value,a,b,c,d"
+    for day in (1, 2):
+        start = datetime(2024, 1, day, 0, 5, tzinfo=UTC)
+        stamps_of_day = [start + timedelta(minutes=5 * k, seconds=3 * (k == 7)) for k in range(288)]
+        lines = [
+            f"{stamp:%Y-%m-%d %H:%M:%S},AAAUSDT,{1000 * day + k},1,1,1,1,1" for k, stamp in enumerate(stamps_of_day)
+        ]
+        place(folder, layout.futures("metrics", "AAAUSDT", f"2024-01-{day:02d}"), "\n".join([names, *lines]))
+    source = in_folder(folder, spot_interval="5m", funding=True, metrics=True)
+    funding = perp.RawFunding.validate(source.funding("AAAUSDT", "2024-01"))
+    assert funding["interval_hours"].to_list() == [8.0] * 6
+    interest = perp.RawOpenInterest.validate(source.open_interest("AAAUSDT", "2024-01"))
+    assert interest.height == 576
+    joined = market_5m(
+        clean_perp_bars(source.bars("AAAUSDT", "2024-01"), cleaning()).bars,
+        spec=joins(),
+        spot=clean_perp_bars(source.spot_bars("AAAUSDT", "2024-01"), cleaning(), market="spot").bars,
+        funding=funding,
+        open_interest=interest,
+    )
+    assert joined["spot_close"][0] == 100.5
+    assert joined["oi"].to_list()[1:10] == [1000.0 + k for k in range(9)]
+    assert joined["funding_rate"].to_list()[95:97] == [0.0, 0.0001]
+    assert joined["funding_settle"].fill_nan(0.0).sum() == 6
+    with pytest.raises(SourceNotFound, match=r"no funding of AAAUSDT in 2024-02[\s\S]*AAAUSDT-fundingRate-2024-02.zip"):
+        source.funding("AAAUSDT", "2024-02")
+    assert source.open_interest("AAAUSDT", "2024-02").height == 0
+
+
+def test_quotes_are_weighted_by_the_time_they_stood(folder: Path) -> None:
+    start = int(FIRST.timestamp() * 1000)
+    quotes = [
+        (0, 99.99, 100.01, 10.0, 20.0),
+        (150_000, 99.95, 100.05, 30.0, 40.0),
+        (450_000, 99.99, 100.01, 10.0, 20.0),
+    ]
+    lines = [f"{k},{bid},{bs},{ask},{s},{start + ms},{start + ms}" for k, (ms, bid, ask, bs, s) in enumerate(quotes)]
+    names = "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time"
+    place(folder, layout.futures("bookTicker", "AAAUSDT", "2024-01-01"), "\n".join([names, *lines]))
+    found = perp.RawBook.validate(in_folder(folder, book="book_ticker").book("AAAUSDT", "2024-01"))
+    assert found.height == 2
+    # Half of each bar at 2 bps and half at 10: the second quote stands over the open of the second bar.
+    np.testing.assert_allclose(found["spread_bps"].to_numpy(), [6.0, 6.0], rtol=1e-9)
+    np.testing.assert_allclose(found["bid_depth_usd"].to_numpy(), (99.99 * 10 + 99.95 * 30) / 2, rtol=1e-9)
+    np.testing.assert_allclose(found["ask_depth_usd"].to_numpy(), (100.01 * 20 + 100.05 * 40) / 2, rtol=1e-9)
+
+
+def test_depth_is_the_mean_of_the_snapshots_of_a_bar(folder: Path) -> None:
+    lines = [
+        f"2024-01-01 00:{minute:02d}:07,{band},1.0,{minute * 100 + band}"
+        for minute in (1, 3, 6)
+        for band in (-2.0, -1.0, 1.0, 2.0)
+    ]
+    text = "\n".join(["timestamp,percentage,depth,notional", *lines])
+    place(folder, layout.futures("bookDepth", "AAAUSDT", "2024-01-01"), text)
+    found = perp.RawBook.validate(in_folder(folder, book="book_depth").book("AAAUSDT", "2024-01"))
+    assert found.select("bid_depth_usd", "ask_depth_usd").rows() == [(199.0, 201.0), (599.0, 601.0)]
+    assert found["spread_bps"].null_count() == 2
+    with pytest.raises(SourceMalformed, match=r"no band of 0.2 percent[\s\S]*-2, -1, 1, 2"):
+        in_folder(folder, book="book_depth", book_depth_percent=0.2).book("AAAUSDT", "2024-01")
+
+
+@dataclass
+class Server:
+    """A local server of a folder that counts what it is asked and fails where it is told to."""
+
+    folder: Path
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    fail: dict[str, list[int]] = field(default_factory=dict)
+    cut: set[str] = field(default_factory=set)
+    url: str = ""
+
+    def names(self, method: str = "GET") -> list[str]:
+        return [name.rsplit("/", 1)[1] for verb, name in self.asked if verb == method]
+
+
+class Handler(SimpleHTTPRequestHandler):
+    def __init__(self, *args: Any, server_state: Server, **kwargs: Any) -> None:
+        self.state = server_state
+        super().__init__(*args, directory=str(server_state.folder), **kwargs)
+
+    def do_GET(self) -> None:  # the name http.server calls
+        self.state.asked.append(("GET", self.path))
+        codes = self.state.fail.get(self.path.rsplit("/", 1)[1])
+        if codes:
+            self.send_error(codes.pop(0))
+        elif self.path.rsplit("/", 1)[1] in self.state.cut:
+            content = (self.state.folder / self.path.lstrip("/")).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2])
+        else:
+            super().do_GET()
+
+    def do_HEAD(self) -> None:
+        self.state.asked.append(("HEAD", self.path))
+        super().do_HEAD()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    state = Server(folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, server_state=state)) as running:
+        state.url = f"http://127.0.0.1:{running.server_address[1]}"
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield state
+        running.shutdown()
+        thread.join()
+
+
+def over_http(server: Server, cache: Path, **changes: Any) -> BinanceSource:
+    spec = load_spec(SPECS / "binance.yaml", PerpSourceSpec)
+    wanted = section(base_url=server.url, **changes)
+    source = open_perp_source(spec.model_copy(update={"binance": wanted}), cache=cache)
+    assert isinstance(source, BinanceSource)
+    return source
+
+
+def test_http_gives_what_the_folder_gives_and_fetches_nothing_twice(
+    server: Server, folder: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    source = over_http(server, cache)
+    assert source.months("AAAUSDT") == ["2024-01", "2024-02", "2024-03"]
+    assert server.names() == []
+    assert source.bars("AAAUSDT", "2024-02").equals(in_folder(folder).bars("AAAUSDT", "2024-02"))
+    assert sorted(server.names()) == ["AAAUSDT-5m-2024-02.zip", "AAAUSDT-5m-2024-02.zip.CHECKSUM"]
+
+    again = over_http(server, cache)
+    assert again.months("AAAUSDT") == ["2024-01", "2024-02", "2024-03"]
+    assert again.bars("AAAUSDT", "2024-02").height == 600
+    assert len(server.names()) == 2
+    assert "AAAUSDT-5m-2024-02.zip" not in server.names("HEAD")[3:]
+    assert list(cache.rglob("*.part")) == []
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(server: Server, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    over_http(server, cache).bars("AAAUSDT", "2024-01")
+    kept = cache / layout.klines("perp", "AAAUSDT", "5m", "2024-01")
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert over_http(server, cache).bars("AAAUSDT", "2024-01").height == 600
+    assert server.names().count("AAAUSDT-5m-2024-01.zip") == 2
+
+
+def test_a_file_that_does_not_match_is_never_kept(server: Server, folder: Path, tmp_path: Path) -> None:
+    path = folder / layout.klines("perp", "AAAUSDT", "5m", "2024-01")
+    path.write_bytes(path.read_bytes() + b"tail")
+    cache = tmp_path / "cache"
+    with pytest.raises(SourceMalformed, match=rf"does not match its checksum[\s\S]*{server.url}[\s\S]*2024-01.zip"):
+        over_http(server, cache).bars("AAAUSDT", "2024-01")
+    assert list(cache.rglob("*.zip")) == []
+    assert over_http(server, cache).bars("AAAUSDT", "2024-02").height == 600
+
+
+def test_failures_that_pass_are_tried_again_and_others_end(server: Server, tmp_path: Path) -> None:
+    name = "AAAUSDT-5m-2024-01.zip"
+    server.fail[name] = [500, 503]
+    assert over_http(server, tmp_path / "a").bars("AAAUSDT", "2024-01").height == 600
+    assert server.names().count(name) == 3
+    server.fail[name] = [429] * 3
+    with pytest.raises(SourceRateLimited, match="status 429"):
+        over_http(server, tmp_path / "b").bars("AAAUSDT", "2024-01")
+    server.fail[name] = [403]
+    with pytest.raises(SourceUnavailable, match="status 403"):
+        over_http(server, tmp_path / "c").bars("AAAUSDT", "2024-01")
+    server.fail[name] = []
+    server.cut.add(name)
+    with pytest.raises(SourceUnavailable, match=r"could not be read[\s\S]*2024-01.zip[\s\S]*3 attempts"):
+        over_http(server, tmp_path / "d").bars("AAAUSDT", "2024-01")
+    assert list((tmp_path / "d").rglob("*.zip")) == []
+
+
+def test_the_waits_double(server: Server, tmp_path: Path) -> None:
+    waits: list[float] = []
+    server.fail["gone.zip"] = [500] * 9
+    archive = Archive(tmp_path, section(first_delay_seconds=0.5, max_attempts=4), server.url, waits.append)
+    with pytest.raises(SourceUnavailable):
+        archive.find("gone.zip")
+    assert waits == [0.5, 1.0, 2.0]
+
+
+def test_a_month_the_server_lacks_is_named(server: Server, folder: Path, tmp_path: Path) -> None:
+    (folder / layout.klines("perp", "AAAUSDT", "5m", "2024-02")).unlink()
+    with pytest.raises(SourceNotFound, match=r"missing between others: 2024-02"):
+        over_http(server, tmp_path / "cache").months("AAAUSDT")
+
+
+def test_an_address_must_be_one_of_http_and_a_cache_must_be_given(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="address of HTTP"):
+        Archive(tmp_path, section(), "file:///data")
+    with pytest.raises(SourceNotFound, match="without a folder"):
+        open_perp_source(load_spec(SPECS / "binance.yaml", PerpSourceSpec))
+
+
+@pytest.mark.real_data
+def test_the_real_zips_over_http_are_complete_and_agree_with_the_table(
+    shared_data: Path, server: Server, folder: Path, tmp_path: Path
+) -> None:
+    real = shared_data / "binance_vision_um_1m"
+    for path in (real / "raw").glob("*.zip"):
+        symbol, _, month = path.stem.split("-", 2)
+        target = folder / layout.klines("perp", symbol, "1m", month)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        sign(target)
+    source = over_http(
+        server,
+        tmp_path / "cache",
+        symbols=("LINKUSDT", "FILUSDT", "NEARUSDT"),
+        perp_interval="1m",
+        first_month="2023-04",
+        last_month="2023-06",
+    )
+    assert source.months("FILUSDT") == ["2023-04", "2023-05", "2023-06"]
+    assert source.months("NEARUSDT") == ["2023-04", "2023-05"]
+    table = pl.read_parquet(real / "klines_1m.parquet").filter(pl.col("symbol") == "NEARUSDT")
+    for month, minutes in (("2023-04", 43_200), ("2023-05", 44_640)):
+        raw = perp.RawPerpBars.validate(source.bars("NEARUSDT", month))
+        assert raw.height == minutes
+        result = clean_perp_bars(raw, cleaning())
+        assert (result.quarantine.height, result.counts["in_bars"]) == (0, minutes)
+        assert result.counts["bars"] == minutes // 5
+        start = int(datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC).timestamp() * 1000)
+        twin = (
+            table.filter(pl.col("open_time").is_between(start, start + minutes * 60_000, closed="left"))
+            .group_by(pl.col("open_time") // 300_000, maintain_order=True)
+            .agg(pl.col("close").last(), pl.col("taker_buy_volume").sum(), pl.col("high").max())
+        )
+        for name in ("close", "taker_buy_volume", "high"):
+            np.testing.assert_allclose(result.bars[name].to_numpy(), twin[name].to_numpy(), rtol=1e-12)
+    wide = over_http(
+        server,
+        tmp_path / "cache",
+        symbols=("FILUSDT",),
+        perp_interval="1m",
+        first_month="2023-02",
+        last_month="2023-06",
+    )
+    with pytest.raises(SourceNotFound, match=r"missing between others: 2023-03[\s\S]*FILUSDT-1m-2023-03.zip"):
+        wide.months("FILUSDT")
