@@ -52,8 +52,8 @@ def window_sum(x: Numbers, n: int, required: int, phase: int = 0) -> Numbers:
         count = 0
         total = 0.0
         if stop - start == n:
-            for k in range(n - 1, max(-start, 0) - 1, -1):
-                if not np.isnan(x[start + k]):
+            for k in range(n - 1, -1, -1):
+                if start + k >= 0 and not np.isnan(x[start + k]):
                     count += 1
                     total += x[start + k]
                 tail_count[k] = count
@@ -130,8 +130,8 @@ def window_moments(x: Numbers, n: int, required: int, phase: int = 0) -> tuple[N
         mean = 0.0
         square = 0.0
         if stop - start == n:
-            for k in range(n - 1, max(-start, 0) - 1, -1):
-                value = x[start + k]
+            for k in range(n - 1, -1, -1):
+                value = x[start + k] if start + k >= 0 else np.nan
                 if not np.isnan(value):
                     count += 1
                     delta = value - mean
@@ -181,9 +181,9 @@ def window_products(x: Numbers, y: Numbers, n: int, required: int, phase: int = 
         count = 0
         mean_x = mean_y = sum_xx = sum_yy = sum_xy = 0.0
         if stop - start == n:
-            for k in range(n - 1, max(-start, 0) - 1, -1):
-                a = x[start + k]
-                b = y[start + k]
+            for k in range(n - 1, -1, -1):
+                a = x[start + k] if start + k >= 0 else np.nan
+                b = y[start + k] if start + k >= 0 else np.nan
                 if not (np.isnan(a) or np.isnan(b)):
                     count += 1
                     delta_x = a - mean_x

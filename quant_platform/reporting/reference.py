@@ -16,6 +16,7 @@ from quant_platform.contracts.schemas.perp import MARKET_COLUMNS
 from quant_platform.contracts.tables import TABLES, Table
 from quant_platform.expressions import PRIMITIVES
 from quant_platform.reporting.spec_models import SPEC_MODELS
+from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.features import load_equity_features
 from quant_platform.specification.loading import SpecModel
 
@@ -147,9 +148,12 @@ def write_reference(specs: Path, folder: Path) -> list[Path]:
     folder
         Usually ``docs/reference``.
     """
+    lab = load_event_lab(specs)
     described = {
         "features.equity": {name: each.description for name, each in load_equity_features(specs).features.items()},
         "clean.market_5m": MARKET_COLUMNS,
+        "features.market_5m": {name: each.description for name, each in lab.features.features.items()},
+        "events.event_flags": {name: event.mechanism for name, event in lab.active.items()},
     }
     pages = {
         "tables.md": tables_page(described),

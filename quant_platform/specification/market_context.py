@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, time
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -13,13 +14,16 @@ from quant_platform.specification.states import Zone
 class Partners(SpecModel):
     """The designated pair partner of each symbol."""
 
-    default: str = Field(description="Partner of every symbol without one of its own.")
-    of_default: str = Field(description="Partner of the default partner itself.")
-    pairs: dict[str, str] = Field(default_factory=dict, description="Symbol to partner.")
+    defaults: tuple[str, ...] = Field(
+        description="The first of these that trades and is another symbol is the partner."
+    )
+    pairs: dict[str, str] = Field(default_factory=dict, description="Symbol to a partner of its own.")
 
-    def of(self, symbol: str) -> str:
-        """Partner of a symbol; it need not be in the universe."""
-        return self.pairs.get(symbol, self.of_default if symbol == self.default else self.default)
+    def of(self, symbol: str, universe: Collection[str]) -> str | None:
+        """Partner of a symbol among those of the universe; None without one."""
+        own = self.pairs.get(symbol)
+        choices = self.defaults if own is None else (own,)
+        return next((name for name in choices if name in universe and name != symbol), None)
 
 
 class CashSession(SpecModel):

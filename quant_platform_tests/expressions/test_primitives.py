@@ -220,6 +220,7 @@ def test_bits_do_not_depend_on_where_the_data_start(expression: str) -> None:
     table["x"][rng.random(500) < 0.02] = np.nan
     plan = compile_plan({"out": expression}, COLUMNS)
     full = plan.run(table, origin=77).values["out"]
+    np.testing.assert_allclose(full, plan.run(table).values["out"], rtol=1e-9, atol=1e-9)
     memory = plan.memory["out"]
     for first in (1, 5, 12, 100):
         part = plan.run({name: column[first:] for name, column in table.items()}, origin=77 + first).values["out"]
