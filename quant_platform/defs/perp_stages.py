@@ -79,8 +79,9 @@ def _listed(raw: pl.DataFrame, is_first: bool, is_last: bool) -> tuple[datetime 
     return begins, ends
 
 
-def carried_from(key: SymbolMonth) -> list[tuple[str, Key]]:
+def carried_from(home: Home, key: SymbolMonth) -> list[tuple[str, Key]]:
     """Partitions of the month before that the market of a month carries over."""
+    del home
     symbol, month = key
     return [(name, (symbol, month_before(month))) for name in CARRIED]
 
@@ -123,7 +124,7 @@ MARKET = Stage(
     name="market_5m",
     outputs=("clean.market_5m",),
     inputs=("clean.perp_bars_5m", "clean.spot_bars_5m", *RAW[2:]),
-    neighbours=carried_from,
+    neighbours_of=carried_from,
     compute=market,
     rooms=("market",),
     specs=("market/perp.yaml",),

@@ -53,8 +53,10 @@ class Stage:
         Tables of which it reads the partition of the same key; a missing partition is an error.
     shared_inputs
         Unpartitioned tables it reads.
-    neighbours
+    neighbours_of
         For a key, further partitions it reads where they exist, for example those of the month before.
+    upstream
+        Tables those partitions are of, where they are not among ``inputs``.
     rooms
         Packages or modules (paths below ``quant_platform/``) whose code decides the result.
     specs
@@ -68,7 +70,8 @@ class Stage:
     compute: Compute
     inputs: tuple[str, ...] = ()
     shared_inputs: tuple[str, ...] = ()
-    neighbours: Callable[[Any], Sequence[tuple[str, Key]]] | None = None
+    neighbours_of: Callable[[Home, Any], Sequence[tuple[str, Key]]] | None = None
+    upstream: tuple[str, ...] = ()
     rooms: tuple[str, ...] = ()
     specs: tuple[str, ...] = ()
     always: bool = False
@@ -163,7 +166,7 @@ def _input_versions(stage: Stage, home: Home, key: Key) -> dict[str, str]:
     wanted: Iterable[tuple[str, Key]] = [
         *((name, key) for name in stage.inputs),
         *((name, None) for name in stage.shared_inputs),
-        *(stage.neighbours(key) if stage.neighbours is not None else ()),
+        *(stage.neighbours_of(home, key) if stage.neighbours_of is not None else ()),
     ]
     versions = {}
     for name, partition in wanted:

@@ -101,7 +101,7 @@ def ticker_asset(
         Tickers, or another scheme whose partitions do not depend on each other.
     """
     name = "__".join(output.replace(".", "_") for output in stage.outputs)
-    upstream = [*stage.inputs, *stage.shared_inputs]
+    upstream = [*stage.inputs, *stage.shared_inputs, *stage.upstream]
     ins = {source.replace(".", "_"): dg.In(dg.Nothing) for source in upstream}
     retry = (
         dg.RetryPolicy(
