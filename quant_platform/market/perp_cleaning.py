@@ -1,7 +1,8 @@
 """Raw perpetual or spot bars of one symbol and month to the full grid of five-minute bars, and a quarantine.
 
-1. Each row is judged: its interval and time (`_time_rules`), its values by the rules that daily bars pass too
-   (`rules.judge`), its takers' volume. The first rule it breaks is its reason.
+1. Each row is judged: its interval and time (`_time_rules`), whether it is a later version of a bar (`_restated`), its
+   values by the rules that daily bars pass too (`rules.judge`), its takers' volume. The first rule it breaks is its
+   reason.
 2. Good rows of five minutes are bars. Good minutes make a bar where enough of the five are there.
 3. Every five minutes of the month, from the listing on, get a row; where there is no bar, prices are NaN and the reason
    says why. A bar without any trade is a halt: its price is one that nobody traded at.
@@ -39,6 +40,8 @@ PERP_RULES = (
     "changed_interval",
     "off_grid",
     "outside_month",
+    "unfinished",
+    "restated",
     *(rule.name for rule in RULES if rule.name != "not_a_session"),
     "taker_above_volume",
 )
@@ -96,8 +99,9 @@ def clean_perp_bars(
 
     Notes
     -----
-    **Timing.** All rules but ``decimal_shift_row`` and ``changed_interval`` decide from rows up to the one judged;
-    those two say so in ``check_kind``.
+    **Timing.** All rules but ``decimal_shift_row``, ``changed_interval`` and ``restated`` decide from rows up to the
+    one judged; those say so in ``check_kind``. Of a restated bar the version that was known first stands, unless the
+    spec says otherwise: the correction was not there to be traded on.
 
     **Missing values.** A missing bar has NaN prices and flows and a reason. A flow that the source lacks is null.
 
@@ -184,6 +188,7 @@ def _judge(rows: pl.DataFrame, month: str, interval: int, spec: PerpCleaningSpec
     n = rows.height
     verdict = _Verdict(np.full(n, "", "U24"), np.full(n, "", "U24"), np.full(n, np.nan), np.full(n, np.nan))
     _time_rules(verdict, rows, month, interval)
+    _restated(verdict, rows, spec.restated)
 
     kept = np.flatnonzero(verdict.rule == "")
     values = {name: _numbers(rows[name])[kept] for name in (*PRICES, "volume")}
@@ -229,6 +234,23 @@ def _time_rules(verdict: _Verdict, rows: pl.DataFrame, month: str, interval: int
     verdict.note("off_grid", off, "open_time", seconds, np.floor(seconds / interval) * interval)
     outside = (stamps.dt.strftime("%Y-%m") != month).to_numpy()
     verdict.note("outside_month", outside, "open_time", seconds)
+    known = rows["known_at"].dt.epoch("us").to_numpy()
+    # What was read before the bar had closed is not the bar.
+    verdict.note("unfinished", known < microseconds + step, "known_at", known / 1e6, seconds + interval)
+
+
+def _restated(verdict: _Verdict, rows: pl.DataFrame, keep: Literal["first", "last"]) -> None:
+    """Of the versions of a bar that became known at different times, one stands; those that agree are duplicates."""
+    if rows["open_time"].is_unique().all():
+        return
+    values = (*PRICES, *FLOWS)
+    versions = rows.filter(pl.Series(verdict.rule == "")).sort("known_at", maintain_order=True)
+    standing = versions.unique("open_time", keep=keep, maintain_order=True).select("open_time", "known_at", *values)
+    both = rows.join(standing, on="open_time", how="left", suffix="_standing", maintain_order="left")
+    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_standing")) for name in values)
+    later = (pl.col("known_at") != pl.col("known_at_standing")).fill_null(False)
+    other = both.select(later & differs).to_series().to_numpy()
+    verdict.note("restated", other, "close", _numbers(rows["close"]), _numbers(both["close_standing"]))
 
 
 def _numbers(series: pl.Series) -> Floats:
@@ -241,8 +263,9 @@ def _grid(month: str, listed_from: datetime | None, listed_to: datetime | None) 
     end = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
     start = max(start, listed_from) if listed_from else start
     end = min(end, listed_to) if listed_to else end
+    start -= timedelta(minutes=start.minute % 5, seconds=start.second, microseconds=start.microsecond)
     bars = pl.datetime_range(start, end, BAR, closed="left", time_unit="us", time_zone="UTC", eager=True)
-    return pl.DataFrame({"bar": bars.dt.truncate("5m")})
+    return pl.DataFrame({"bar": bars})
 
 
 def _bars(good: pl.DataFrame, interval: int, spec: PerpCleaningSpec) -> pl.DataFrame:
@@ -308,7 +331,7 @@ def _complete(
 def _quarantine(rows: pl.DataFrame, verdict: _Verdict, market: Market) -> pl.DataFrame:
     bad = np.flatnonzero(verdict.rule != "")
     kept = rows[bad]
-    repaired = _REPAIRED | {"changed_interval"}
+    repaired = _REPAIRED | {"changed_interval", "restated"}
     return pl.DataFrame(
         {
             "symbol": kept["symbol"],

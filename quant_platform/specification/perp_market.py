@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from quant_platform.specification.cleaning import CleaningSpec
@@ -16,6 +18,9 @@ class PerpCleaningSpec(CleaningSpec):
     )
     no_trade_is_halt: bool = Field(
         description="A bar of five minutes with zero volume and one single price is missing, reason halt."
+    )
+    restated: Literal["first", "last"] = Field(
+        description="Which version of a bar stands that became known with different values at different times."
     )
     taker_tolerance: float = Field(
         ge=0.0, description="Relative excess of the takers' volume over all volume that rounding may explain."

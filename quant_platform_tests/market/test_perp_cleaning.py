@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,7 @@ def test_the_grid_keeps_to_the_listing() -> None:
         ({"open_time": at(-5)}, "outside_month", "open_time"),
         ({"open_time": at(29 * 1440)}, "outside_month", "open_time"),
         ({"interval_seconds": 60}, "changed_interval", "interval_seconds"),
+        ({"known_at": at(9.9)}, "unfinished", "known_at"),
     ],
 )
 def test_a_row_that_breaks_a_rule_is_kept_out_and_named(change: dict[str, Any], rule: str, column: str) -> None:
@@ -77,6 +79,54 @@ def test_rows_that_agree_keep_the_first_and_rows_that_disagree_none() -> None:
     result = clean([bar(0), bar(5), bar(5), bar(10), bar(15), bar(15, close=101.0)])
     assert broken(result) == [(2, "duplicate_key"), (4, "duplicate_key"), (5, "duplicate_key")]
     assert result.bars["missing_reason"].to_list()[:4] == [None, None, None, "quarantined"]
+
+
+def test_of_a_restated_bar_the_version_known_first_stands() -> None:
+    rows = [
+        bar(0),
+        bar(5),
+        bar(5, close=101.0, known_at=at(60)),
+        bar(5, close=102.0, known_at=at(30)),
+        bar(5, known_at=at(90)),
+        bar(10),
+    ]
+    result = clean(rows)
+    assert broken(result) == [(2, "restated"), (3, "restated"), (4, "duplicate_key")]
+    assert result.quarantine["expected"].to_list() == [100.0, 100.0, 100.0]
+    assert result.bars["close"].to_list()[:3] == [100.0, 100.0, 100.0]
+    last = clean_perp_bars(raw(rows[:4] + rows[5:]), cleaning(restated="last"))
+    assert last.bars["close"].to_list()[:3] == [100.0, 101.0, 100.0]
+    # A version that was read before the bar had closed is not the first one.
+    early = [bar(0), bar(5, close=99.0, known_at=at(9)), bar(5, known_at=at(60)), bar(10)]
+    assert broken(clean(early)) == [(1, "unfinished")]
+    assert clean(early).bars["close"].to_list()[:3] == [100.0, 100.0, 100.0]
+
+
+def test_a_listing_within_a_bar_takes_the_whole_bar() -> None:
+    rows = [bar(k) for k in range(2, 12)]
+    result = clean(rows, interval=60, listed_from=at(2), listed_to=at(12))
+    assert result.bars["bar"].to_list() == [at(0), at(5), at(10)]
+    assert result.bars["missing_reason"].to_list() == ["incomplete", None, "incomplete"]
+
+
+@pytest.mark.real_data
+def test_successive_snapshots_differ_only_in_bars_that_had_not_closed(shared_data: Path) -> None:
+    stamp = pl.from_epoch("ts", time_unit="ms").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    read = pl.read_parquet(shared_data / "okx_sol_swap_snapshots" / "ohlcv_5m.parquet").with_columns(
+        stamp.alias("open_time"),
+        pl.col("_snapshot_generated_at").str.to_datetime(time_unit="us", time_zone="UTC").alias("known_at"),
+        stamp.dt.strftime("%Y-%m").alias("month"),
+    )
+    june = read.filter(pl.col("month") == "2026-06")
+    names = ("open_time", "known_at", "open", "high", "low", "close", "volume")
+    frame = raw(june.select(names).with_columns(pl.lit(None).alias("taker_buy_volume")).to_dicts(), symbol="SOLUSDT")
+    result = clean_perp_bars(frame.with_columns(pl.lit("2026-06").alias("month")), cleaning())
+    # Eight snapshots, some of which also held the bar that opened while they were being read.
+    assert result.counts["unfinished"] == 12
+    assert result.counts["restated"] == 0
+    closed = june.filter(pl.col("known_at") >= pl.col("open_time") + pl.duration(minutes=5))
+    assert result.counts["bars"] == closed["open_time"].n_unique()
+    assert result.counts["duplicate_key"] == closed.height - closed["open_time"].n_unique()
 
 
 def test_a_whole_row_at_a_tenth_that_comes_back_needs_later_rows_to_be_known() -> None:
