@@ -29,6 +29,9 @@ _PRICES = ("open", "high", "low", "close", "volume")
 _UTC = pl.Datetime("us", "UTC")
 _FEATHER = (".feather", ".arrow", ".ipc")
 
+# This many equal steps in a row are an interval, not a coincidence of holes.
+_RUN_BARS = 12
+
 
 @dataclass(frozen=True)
 class PerpFilesSource:
@@ -139,6 +142,7 @@ class PerpFilesSource:
     def _read_bars(self, path: Path, symbol: str) -> pl.DataFrame:
         seconds = self._section.bar_seconds
         frame = _read(path, _PRICES)
+        _refuse_other_interval(path, frame, seconds)
         return (
             frame.select(
                 pl.lit(symbol).alias("symbol"),
@@ -205,6 +209,28 @@ class PerpFilesSource:
 
 def _number(month: str) -> int:
     return int(month[:4]) * 12 + int(month[5:]) - 1
+
+
+def _refuse_other_interval(path: Path, frame: pl.DataFrame, seconds: int) -> None:
+    """Refuse a file, or a stretch of one, whose bars lie another step apart: a longer bar would pass for a short one.
+
+    Single rows out of step are holes, duplicates or strays, and are left to cleaning.
+    """
+    runs = (
+        frame.select(pl.col("date").diff().dt.total_seconds().alias("step").rle())
+        .unnest("step")
+        .with_columns(pl.col("len").cum_sum().alias("end"))
+    )
+    other = runs.filter((pl.col("value") != seconds) & (pl.col("value") != 0) & (pl.col("len") >= _RUN_BARS))
+    if other.height:
+        steps, end = int(other["len"][0]), int(other["end"][0])
+        raise SourceMalformed(
+            f"bars lie {int(other['value'][0])} seconds apart, not {seconds}",
+            where=f"{path}, row {end - steps}, {frame['date'][end - steps]}",
+            how_many=f"{int(other['len'].sum())} of {frame.height} rows",
+            cause="a file of another interval, or an interval that changed on the way",
+            action="download the file again with one interval, or correct bar_seconds in the source spec",
+        )
 
 
 def _read(path: Path, numbers: tuple[str, ...]) -> pl.DataFrame:

@@ -122,6 +122,30 @@ def test_a_file_of_another_layout_is_refused(folder: Path, spoil: Any, message: 
         PerpFilesSource(shipped(), folder).bars("BTCUSDT", "2024-01")
 
 
+@pytest.mark.parametrize("every", ["1m", "15m", "1h"])
+def test_a_changed_interval_names_file_row_and_time(folder: Path, every: str) -> None:
+    path = folder / "BTC_USDT_USDT-5m-futures.parquet"
+    before = candles(datetime(2024, 1, 30, tzinfo=UTC), datetime(2024, 1, 31, tzinfo=UTC))
+    after = candles(datetime(2024, 1, 31, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC), every)
+    pl.concat([before, after]).write_parquet(path)
+    seconds = {"1m": 60, "15m": 900, "1h": 3600}[every]
+    # The row named is the first that is too near to, or far from, the one before it. An hour lies between the stretches.
+    first = {"1m": "290, 2024-01-31 01:01", "15m": "290, 2024-01-31 01:15", "1h": "289, 2024-01-31 01:00"}[every]
+    with pytest.raises(SourceMalformed, match=rf"bars lie {seconds} seconds apart, not 300[\s\S]*row {first}"):
+        PerpFilesSource(shipped(), folder).bars("BTCUSDT", "2024-01")
+
+
+def test_holes_and_strays_are_left_to_cleaning(folder: Path) -> None:
+    path = folder / "BTC_USDT_USDT-5m-futures.parquet"
+    frame = pl.read_parquet(path)
+    spoilt = pl.concat([frame[:40], frame[39:50], frame[60:70], frame[75:]])
+    spoilt.write_parquet(path)
+    raw = PerpFilesSource(shipped(), folder).bars("BTCUSDT", "2024-01")
+    result = clean_perp_bars(raw, cleaning(), listed_from=datetime(2024, 1, 30, tzinfo=UTC))
+    assert result.quarantine["rule"].to_list() == ["duplicate_key"]
+    assert result.counts["vendor_hole"] == 15
+
+
 def test_a_truncated_file_is_refused(folder: Path) -> None:
     path = folder / "BTC_USDT_USDT-5m-futures.parquet"
     path.write_bytes(path.read_bytes()[:2000])
