@@ -129,7 +129,7 @@ def test_a_changed_interval_names_file_row_and_time(folder: Path, every: str) ->
     after = candles(datetime(2024, 1, 31, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC), every)
     pl.concat([before, after]).write_parquet(path)
     seconds = {"1m": 60, "15m": 900, "1h": 3600}[every]
-    # The row named is the first that is too near to, or far from, the one before it. An hour lies between the stretches.
+    # The row named is the first too near to, or far from, the one before it. An hour lies between the stretches.
     first = {"1m": "290, 2024-01-31 01:01", "15m": "290, 2024-01-31 01:15", "1h": "289, 2024-01-31 01:00"}[every]
     with pytest.raises(SourceMalformed, match=rf"bars lie {seconds} seconds apart, not 300[\s\S]*row {first}"):
         PerpFilesSource(shipped(), folder).bars("BTCUSDT", "2024-01")
