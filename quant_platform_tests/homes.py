@@ -39,9 +39,17 @@ def write_specs(folder: Path, names: int = NAMES) -> Path:
     return folder
 
 
+def declare(home: Path, specs: Path) -> None:
+    """Say in a home that it holds the equities of its specs and nothing else, unless it says something already."""
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "home.yaml").exists():
+        shutil.copyfile(specs / "home.yaml", home / "home.yaml")
+
+
 @contextmanager
 def entered(home: Path, specs: Path) -> Iterator[Home]:
-    """Be in the environment of a home, and leave it again."""
+    """Be in the environment of a home of equities alone, and leave it again."""
+    declare(home, specs)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"HOME": home, "SPECS": specs}.items():
             patch.setenv(f"QUANT_{name}", str(value))
@@ -77,6 +85,7 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
 def copied(source: Path, target: Path) -> Path:
     """A home with the same lake, made of links, and no history of runs: partition files are never changed in place."""
     shutil.copytree(source / "lake", target / "lake", copy_function=os.link)
+    shutil.copyfile(source / "home.yaml", target / "home.yaml")
     return target
 
 

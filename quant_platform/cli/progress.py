@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 from rich.console import Console
@@ -63,9 +63,10 @@ def _written(lake: Path, tables: Sequence[str], since: float) -> int:
 
 @contextmanager
 def worker_output_to(path: Path) -> Iterator[None]:
-    """Send what worker processes write to standard error into a file, so that it does not break the progress line.
+    """Send what a run writes to standard error into a file, so that it does not break the progress line.
 
-    Worker processes inherit the descriptor, not Python's ``sys.stderr``; errors reach the caller as exceptions.
+    Worker processes inherit the descriptor, this process has Python's ``sys.stderr``; errors reach the caller as
+    exceptions.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
@@ -73,8 +74,8 @@ def worker_output_to(path: Path) -> Iterator[None]:
     with path.open("a", encoding="utf-8") as log:
         os.dup2(log.fileno(), 2)
         try:
-            yield
+            with redirect_stderr(log):
+                yield
         finally:
-            sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)

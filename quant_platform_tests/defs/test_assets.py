@@ -118,12 +118,12 @@ def test_an_asset_has_the_partition_scheme_of_its_table(name: str, scheme: str |
 
 def test_jobs_together_make_every_table(definitions: dg.Definitions) -> None:
     covered: set[str] = set()
-    for name in jobs.SELECTIONS:
+    for name in jobs.EQUITY_JOBS:
         covered |= {name_of(key) for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys}
     assert covered == set(PARTITIONS)
 
 
-@pytest.mark.parametrize("job", jobs.SELECTIONS)
+@pytest.mark.parametrize("job", jobs.EQUITY_JOBS)
 def test_a_job_has_one_partition_scheme_and_a_description(job: str, definitions: dg.Definitions) -> None:
     resolved = definitions.resolve_job_def(job)
     assert len({PARTITIONS[name_of(key)] for key in resolved.asset_layer.executable_asset_keys}) == 1

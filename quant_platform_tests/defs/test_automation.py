@@ -29,7 +29,6 @@ SCHEDULED = ("daily_pipeline", "intraday_pipeline", "weekly_fundamentals", "week
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     folder = tmp_path_factory.mktemp("automation")
     with entered(folder / "home", write_specs(folder / "specs")) as found:
-        found.settings.home.mkdir()
         yield found
 
 

@@ -21,7 +21,7 @@ from quant_platform.defs import runs
 from quant_platform.defs.home import Home
 from quant_platform.lake import check
 from quant_platform.sources import open_source
-from quant_platform_tests.homes import NAMES, Market, copied, entered, hashes, run
+from quant_platform_tests.homes import NAMES, Market, copied, declare, entered, hashes, run
 
 TICKER_TABLES = (
     "raw.equity_bars",
@@ -235,6 +235,7 @@ def test_a_run_that_is_killed_leaves_whole_files_and_a_second_run_completes(mark
         "--in-process",
     ]
     environment = os.environ | {"QUANT_HOME": str(folder), "QUANT_SPECS": str(market.specs)}
+    declare(folder, market.specs)
     log = tmp_path / "log"
     with log.open("w") as handle:
         process = subprocess.Popen(command, env=environment, stdout=handle, stderr=handle, start_new_session=True)
