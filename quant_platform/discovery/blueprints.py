@@ -18,7 +18,7 @@ from quant_platform.contracts.schemas.discovery import DiscoveryBlueprints
 from quant_platform.discovery.cells import ALL
 from quant_platform.discovery.hypotheses import GATES
 from quant_platform.discovery.ontology import require_ontology
-from quant_platform.specification.discovery import DiscoverySpecs, LimitRule, StopRule, TargetRule
+from quant_platform.specification.discovery import DiscoverySpecs, PullbackRule, StopRule, TargetRule
 
 SCHEMA_VERSION = "1.0"
 _SCHEMA = {name: column.dtype for name, column in DiscoveryBlueprints.columns().items()}
@@ -50,9 +50,9 @@ class Rule(_Part):
 class Entry(_Part):
     """How a trade begins."""
 
-    order: Literal["market_at_open", "limit"] = Field(description="Order that opens the trade.")
-    lag_bars: int = Field(ge=1, description="Bars from the event's bar to the bar at whose open the order stands.")
-    limit: LimitRule | None = Field(description="Where the limit lies; null for a market order.")
+    order: Literal["market_at_open", "market_after_pullback"] = Field(description="What opens the trade.")
+    lag_bars: int = Field(ge=1, description="Bars from the event's bar to the bar at whose open one enters, or waits.")
+    pullback: PullbackRule | None = Field(description="Close to wait for; null where one enters at once.")
 
 
 class Exit(_Part):
@@ -61,7 +61,7 @@ class Exit(_Part):
     horizon_bars: int = Field(ge=1, description="Bars after the entry at whose open the trade is closed.")
     target: TargetRule | None = Field(description="Profit target; null without one.")
     stop: StopRule | None = Field(description="Stop; null without one.")
-    both_in_one_bar: Literal["stop_first"] = Field(description="What is assumed where one bar reaches both.")
+    levels: Literal["close_then_next_open"] = Field(description="Compared with closes, acted on at the next open.")
 
 
 class Sizing(_Part):
@@ -234,6 +234,9 @@ def _blueprint(
     key = json.dumps([row[name] for name in _KEY] + [specs.ontology_hash])
     parts = [event.id, row["template"], str(row["horizon_bars"]), row["symbol"], row["state"]]
     lag = event.entry_lag_bars + (1 if template.subset == "confirmed" else 0)
+    order: Literal["market_at_open", "market_after_pullback"] = (
+        "market_at_open" if template.pullback is None else "market_after_pullback"
+    )
     return Blueprint(
         schema_version=SCHEMA_VERSION,
         blueprint_id="-".join([*parts, hashlib.sha256(key.encode()).hexdigest()[:10]]),
@@ -256,9 +259,9 @@ def _blueprint(
             state=state,
             filters=list(event.filters or ()),
         ),
-        entry=Entry(order="limit" if template.limit else "market_at_open", lag_bars=lag, limit=template.limit),
+        entry=Entry(order=order, lag_bars=lag, pullback=template.pullback),
         exit=Exit(
-            horizon_bars=row["horizon_bars"], target=template.target, stop=template.stop, both_in_one_bar="stop_first"
+            horizon_bars=row["horizon_bars"], target=template.target, stop=template.stop, levels="close_then_next_open"
         ),
         sizing=Sizing(**spec.sizing.model_dump(), order_usd=spec.cost.order_usd),
         costs=Costs(

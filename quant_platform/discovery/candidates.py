@@ -304,7 +304,7 @@ def _rows_of(
 
 
 def _is_mirrored(template: TemplateSpec) -> bool:
-    return template.label not in ("filled_return", "target_stop")
+    return template.label not in ("pullback_return", "target_stop")
 
 
 def _first_of_cluster(blocks: Longs, clusters: Longs) -> Longs:

@@ -76,6 +76,8 @@ def event_rows(events: pl.DataFrame, panel: PricePanel, window: Window, dimensio
     missing = [name for name in dimensions if name not in events.columns]
     if missing:
         raise SchemaViolation(f"the state {missing[0]!r} is not a column of the events", where="events.events")
+    # Sums of floats depend on their order: results must not depend on how the rows came.
+    events = events.sort("bar", "symbol")
     number = {symbol: row for row, symbol in enumerate(panel.symbols)}
     symbols = np.array([number.get(name, -1) for name in events["symbol"].to_list()], dtype=np.int64)
     positions = panel.positions(events["bar"])

@@ -18,7 +18,7 @@ import polars as pl
 
 from quant_platform.contracts.errors import SpecError
 from quant_platform.discovery.costs import one_way_cost_bps, paid_funding
-from quant_platform.discovery.label_kernels import walk_to_fill, walk_to_target_or_stop
+from quant_platform.discovery.label_kernels import walk_to_pullback, walk_to_target_or_stop
 from quant_platform.discovery.panel import BARS_PER_DAY, PricePanel
 from quant_platform.specification.discovery import UNDIRECTED, DiscoverySpec, TemplateSpec
 from quant_platform.statistics.checks import Bools, Floats, Longs
@@ -120,8 +120,8 @@ class LabelStore:
             return self._mirrored(change, np.full_like(entry, np.nan), horizon, lag)
         if label == "target_stop":
             return self._barriers(template, horizon, lag)
-        if label == "filled_return":
-            return self._filled(template, horizon, lag)
+        if label == "pullback_return":
+            return self._pulled_back(template, horizon, lag)
         raise SpecError(f"the template measures nothing: label {label!r}", where="specs/templates.yaml")
 
     def _forward(self, prices: Floats, horizon: int, lag: int) -> tuple[Floats, Floats]:
@@ -167,23 +167,23 @@ class LabelStore:
             opens, highs, lows, closes = (self._log[name][symbol] for name in ("open", "high", "low", "close"))
             target, stop = _levels(template, position, highs, lows, closes)
             outcome, exits = np.empty_like(opens), np.empty(opens.size, np.int64)
-            walk_to_target_or_stop(opens, highs, lows, target, stop, position, lag, horizon, outcome, exits)
+            walk_to_target_or_stop(opens, closes, target, stop, position, lag, horizon, outcome, exits)
             return outcome, np.minimum(np.arange(opens.size) + lag, opens.size - 1), exits
 
         return self._walked(template, walk, lag + horizon)
 
-    def _filled(self, template: TemplateSpec, horizon: int, lag: int) -> LabelTable:
-        rule = template.limit
+    def _pulled_back(self, template: TemplateSpec, horizon: int, lag: int) -> LabelTable:
+        rule = template.pullback
         if rule is None:
-            raise SpecError("the template has no limit", where="specs/templates.yaml")
+            raise SpecError("the template has no pullback", where="specs/templates.yaml")
         distance = rule.multiple * self.panel.column("rv12") * np.sqrt(rule.valid_bars)
 
         def walk(symbol: int, position: float) -> tuple[Floats, Longs, Longs]:
-            opens, highs, lows, closes = (self._log[name][symbol] for name in ("open", "high", "low", "close"))
+            opens, closes = self._log["open"][symbol], self._log["close"][symbol]
             outcome = np.empty_like(opens)
             entries, exits = np.empty(opens.size, np.int64), np.empty(opens.size, np.int64)
-            limit = closes - position * distance[symbol]
-            walk_to_fill(opens, highs, lows, limit, position, lag, rule.valid_bars, horizon, outcome, entries, exits)
+            level = closes - position * distance[symbol]
+            walk_to_pullback(opens, closes, level, position, lag, rule.valid_bars, horizon, outcome, entries, exits)
             return outcome, entries, exits
 
         return self._walked(template, walk, lag + rule.valid_bars + horizon)

@@ -18,7 +18,7 @@ Label = Literal[
     "forward_return",
     "residual_return",
     "basis_change",
-    "filled_return",
+    "pullback_return",
     "target_stop",
     "excess_absolute_return",
     "excess_range",
@@ -28,11 +28,11 @@ Label = Literal[
 ]
 Question = Literal["direction", "relative_value", "risk"]
 UNDIRECTED = ("excess_absolute_return", "excess_range", "excess_tail_move", "excess_cost")
-ONE_SIDED = ("filled_return", "target_stop")
+ONE_SIDED = ("pullback_return", "target_stop")
 
 
 class TargetRule(SpecModel):
-    """Where a trade takes its profit."""
+    """Where a trade takes its profit: at the open after a close beyond it."""
 
     kind: Literal["displacement", "swept_level", "range_middle", "mean", "none"] = Field(
         description="displacement: a share of the event's move given back; swept_level: the extreme of the bars before "
@@ -43,7 +43,7 @@ class TargetRule(SpecModel):
 
 
 class StopRule(SpecModel):
-    """Where a trade is given up."""
+    """Where a trade is given up: at the open after a close beyond it."""
 
     kind: Literal["displacement", "extreme"] = Field(
         description="displacement: a multiple of the event's move; extreme: beyond the extreme of the bars."
@@ -52,11 +52,14 @@ class StopRule(SpecModel):
     multiple: float = Field(default=1.0, gt=0.0, description="Multiple of the displacement.")
 
 
-class LimitRule(SpecModel):
-    """A limit order that waits for a pullback."""
+class PullbackRule(SpecModel):
+    """Waiting for a pullback before entering."""
 
     multiple: float = Field(gt=0.0, description="Distance below the close in units of rv12 sqrt(valid_bars).")
-    valid_bars: int = Field(ge=1, description="Bars the order stands; unfilled it counts as a return of zero.")
+    valid_bars: int = Field(
+        ge=1,
+        description="Closes that are looked at; without one beyond the level the outcome is zero.",
+    )
 
 
 class TemplateSpec(SpecModel):
@@ -83,7 +86,7 @@ class TemplateSpec(SpecModel):
     legs: Literal[1, 2] = Field(default=1, description="Instruments traded; costs are paid on each.")
     target: TargetRule | None = Field(default=None, description="Only for target_stop.")
     stop: StopRule | None = Field(default=None, description="Only for target_stop.")
-    limit: LimitRule | None = Field(default=None, description="Only for filled_return.")
+    pullback: PullbackRule | None = Field(default=None, description="Only for pullback_return.")
     uses: str | None = Field(default=None, description="State a filter looks at.")
 
     @model_validator(mode="after")
@@ -96,8 +99,8 @@ class TemplateSpec(SpecModel):
             raise ValueError("side and question must be stated where there is a label")
         if (self.label == "target_stop") != (self.stop is not None and self.target is not None):
             raise ValueError("target and stop belong to the label target_stop, and it needs both")
-        if (self.label == "filled_return") != (self.limit is not None):
-            raise ValueError("limit belongs to the label filled_return, which needs it")
+        if (self.label == "pullback_return") != (self.pullback is not None):
+            raise ValueError("pullback belongs to the label pullback_return, which needs it")
         if self.side == 0 and self.label in (*UNDIRECTED, *ONE_SIDED):
             raise ValueError(f"the label {self.label} needs a side of 1 or -1")
         return self
@@ -118,8 +121,8 @@ class TemplateSpec(SpecModel):
         if self.target is not None and self.stop is not None:
             parts.append(f"to_{self.target.kind}_{self.target.bars}_{self.target.share:g}")
             parts.append(f"stop_{self.stop.kind}_{self.stop.bars}_{self.stop.multiple:g}")
-        if self.limit is not None:
-            parts.append(f"limit_{self.limit.multiple:g}_{self.limit.valid_bars}")
+        if self.pullback is not None:
+            parts.append(f"level_{self.pullback.multiple:g}_{self.pullback.valid_bars}")
         return "/".join(parts)
 
 

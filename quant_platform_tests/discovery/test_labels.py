@@ -8,7 +8,7 @@ import pytest
 
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.discovery.cells import event_rows, outcomes
-from quant_platform.discovery.label_kernels import walk_to_fill, walk_to_target_or_stop
+from quant_platform.discovery.label_kernels import walk_to_pullback, walk_to_target_or_stop
 from quant_platform.discovery.labels import LabelStore
 from quant_platform.discovery.panel import BARS_PER_DAY, PricePanel, Window, price_panel, windows
 from quant_platform_tests.discovery.worlds import START, SYMBOLS, panel, random_events, specs
@@ -72,49 +72,46 @@ def test_nothing_after_the_window_is_read():
         assert np.isfinite(seen.values).sum() > 100
 
 
-def walk(opens, highs, lows, target, stop, position, horizon):
+def walk(opens, closes, target, stop, position, horizon):
     size = len(opens)
     outcome, exits = np.empty(size), np.empty(size, np.int64)
     levels = (np.full(size, target, dtype=float), np.full(size, stop, dtype=float))
-    arrays = [np.array(x, dtype=float) for x in (opens, highs, lows)]
+    arrays = [np.array(x, dtype=float) for x in (opens, closes)]
     walk_to_target_or_stop(*arrays, *levels, position, 1, horizon, outcome, exits)
     return outcome[0], exits[0]
 
 
+NAN = np.nan
 LONG = [
-    ("target", [0, 0, 1, 1, 1], [0, 1, 3, 1, 1], [0, -1, 0, 1, 1], 2.0, 2),
-    ("stop", [0, 0, 1, 1, 1], [0, 1, 1, 1, 1], [0, -2, 0, 1, 1], -2.0, 1),
-    ("both in one bar: stop", [0, 0, 1, 1, 1], [0, 3, 1, 1, 1], [0, -3, 0, 1, 1], -2.0, 1),
-    ("gap through the stop", [0, 0, -5, 1, 1], [0, 1, 1, 1, 1], [0, -1, -6, 1, 1], -5.0, 2),
-    ("gap through the target", [0, 0, 4, 1, 1], [0, 1, 5, 1, 1], [0, -1, 4, 1, 1], 4.0, 2),
-    ("horizon", [0, 0, 1, 1, 0.5], [0, 1, 1, 1, 9], [0, -1, 0, 1, 0], 0.5, 4),
-    ("a missing bar is passed over", [0, 0, np.nan, 1, 0.5], [0, 1, 9, 1, 9], [0, -1, -9, 1, 0], 0.5, 4),
+    ("target", [0, 0, 1, 3, 1], [0, 1, 2, 1, 1], 3.0, 3),
+    ("stop", [0, 0, -3, 1, 1], [0, -2, 1, 1, 1], -3.0, 2),
+    ("horizon", [0, 0, 1, 1, 0.5], [0, 1, 1, 1, 9], 0.5, 4),
+    ("a missing bar is passed over", [0, 0, NAN, 1, 0.5], [0, 1, NAN, 1, 9], 0.5, 4),
+    ("the next open is missing", [0, 0, NAN, -4, 0.5], [0, -3, NAN, 1, 9], -4.0, 3),
 ]
 
 
-@pytest.mark.parametrize(("case", "opens", "highs", "lows", "outcome", "end"), LONG, ids=[row[0] for row in LONG])
-def test_target_and_stop_by_hand(case, opens, highs, lows, outcome, end):
-    assert walk(opens, highs, lows, 2.0, -2.0, 1.0, 3) == (outcome, end)
-    mirrored = [[-x for x in values] for values in (opens, lows, highs)]
+@pytest.mark.parametrize(("case", "opens", "closes", "outcome", "end"), LONG, ids=[row[0] for row in LONG])
+def test_target_and_stop_by_hand(case, opens, closes, outcome, end):
+    assert walk(opens, closes, 2.0, -2.0, 1.0, 3) == (outcome, end)
+    mirrored = [[-x for x in values] for values in (opens, closes)]
     assert walk(*mirrored, -2.0, 2.0, -1.0, 3) == (outcome, end)
 
 
 def test_no_trade_where_the_stop_is_already_passed_and_no_target_behind_the_entry():
-    assert np.isnan(walk([0, 0, 1, 1, 1], [0] * 5, [0] * 5, 2.0, 0.5, 1.0, 3)[0])
-    assert walk([0, 0, 1, 1, 1], [0, 1, 1, 1, 1], [0, -1, 0, 1, 1], -1.0, -2.0, 1.0, 3) == (1.0, 4)
+    assert np.isnan(walk([0, 0, 1, 1, 1], [0] * 5, 2.0, 0.5, 1.0, 3)[0])
+    assert walk([0, 0, 1, 1, 1], [0, 1, 1, 1, 1], -1.0, -2.0, 1.0, 3) == (1.0, 4)
 
 
-def test_fill_by_hand():
-    opens, highs, lows = (
-        np.array(x, dtype=float) for x in ([0, 0, 0, 3, 4, 7], [0, 1, 1, 3, 4, 7], [0, 0, -2, 3, 4, 7])
-    )
+def test_pullback_by_hand():
+    opens, closes = np.array([0.0, 0, -2, 3, 4, 7]), np.array([0.0, -1, 3, 3, 4, 7])
     outcome, entries, exits = np.empty(6), np.empty(6, np.int64), np.empty(6, np.int64)
-    walk_to_fill(opens, highs, lows, np.full(6, -1.0), 1.0, 1, 2, 2, outcome, entries, exits)
-    assert (outcome[0], entries[0], exits[0]) == (5.0, 2, 4)
-    walk_to_fill(opens, highs, lows, np.full(6, -9.0), 1.0, 1, 2, 2, outcome, entries, exits)
+    walk_to_pullback(opens, closes, np.full(6, -1.0), 1.0, 1, 2, 2, outcome, entries, exits)
+    assert (outcome[0], entries[0], exits[0]) == (6.0, 2, 4)
+    walk_to_pullback(opens, closes, np.full(6, -9.0), 1.0, 1, 2, 2, outcome, entries, exits)
     assert outcome[0] == 0.0
-    walk_to_fill(opens, highs, lows, np.full(6, 1.0), 1.0, 1, 2, 2, outcome, entries, exits)
-    assert (outcome[0], entries[0]) == (3.0, 1), "open below the limit fills at the open"
+    walk_to_pullback(-opens, -closes, np.full(6, 1.0), -1.0, 1, 2, 2, outcome, entries, exits)
+    assert (outcome[0], entries[0], exits[0]) == (6.0, 2, 4)
 
 
 @pytest.mark.parametrize("template", ["continuation", "overshoot_repair", "pullback_entry", "exhaustion_reversal"])
