@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import dataframely as dy
 
 from quant_platform.contracts.errors import UnknownTable
-from quant_platform.contracts.schemas import clean, discovery, equity, events, perp, raw
+from quant_platform.contracts.schemas import clean, discovery, discovery_report, equity, events, perp, raw
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ _ALL = (
     Table("discovery.bridge", discovery.DiscoveryBridge, ("cutoff",)),
     Table("discovery.blueprints", discovery.DiscoveryBlueprints, ("cutoff",)),
     Table("discovery.trials", discovery.DiscoveryTrials, ("cutoff",)),
+    Table("discovery.report", discovery_report.DiscoveryReport, ("cutoff",)),
 )
 
 TABLES: Mapping[str, Table] = {table.name: table for table in _ALL}
