@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import polars as pl
 
@@ -23,7 +24,12 @@ EventCutoff = tuple[str, str]
 
 def discovery_specs(home: Home) -> DiscoverySpecs:
     """Everything discovery obeys, under the hash of every file that its rows depend on."""
-    return load_discovery(home.specs, ontology_hash=home.ontology(ONTOLOGY).hash)
+    return _loaded(home.specs, home.ontology(ONTOLOGY).hash)
+
+
+@lru_cache(maxsize=2)
+def _loaded(specs: Path, ontology_hash: str) -> DiscoverySpecs:
+    return load_discovery(specs, ontology_hash=ontology_hash)
 
 
 def months_until(home: Home, cutoff: str) -> list[Key]:
@@ -45,9 +51,18 @@ def onsets(home: Home, key: EventCutoff, *, refresh: bool) -> Frames:
     columns = ["symbol", "month", "bar", event_id, f"{event_id}__direction", f"{event_id}__intensity"]
     flags = home.lake.read("events.event_flags", keys, columns=columns, missing="ignore")
     fired = flags.filter(pl.col(event_id) == 1.0)
-    states = home.lake.scan("features.states_5m", keys, missing="ignore").select("symbol", "bar", *STATE_COLUMNS)
-    at = states.join(fired.lazy().select("symbol", "bar"), on=["symbol", "bar"], how="semi").collect()
+    versions = [home.lake.current("features.states_5m", each) for each in keys]
+    states = states_until(home, cutoff, "|".join(version.name if version else "" for version in versions))
+    at = states.join(fired.select("symbol", "bar"), on=["symbol", "bar"], how="semi")
     return {"events.events": event_rows(fired, at, event, cutoff)}
+
+
+@lru_cache(maxsize=2)
+def states_until(home: Home, cutoff: str, versions: str) -> pl.DataFrame:
+    """States of every symbol up to a cutoff, read once for all events of a process."""
+    del versions
+    states = home.lake.scan("features.states_5m", months_until(home, cutoff), missing="ignore")
+    return states.select("symbol", "bar", *STATE_COLUMNS).collect()
 
 
 @lru_cache(maxsize=2)

@@ -28,6 +28,7 @@ class Home:
 
     def __init__(self, where: Settings) -> None:
         self.settings = where
+        self._ontologies: dict[tuple[str, ...], Ontology] = {}
 
     @classmethod
     def from_environment(cls) -> Home:
@@ -117,8 +118,13 @@ class Home:
         return load_spec(self.specs / name, model)
 
     def ontology(self, names: Iterable[str]) -> Ontology:
-        """Hash some spec files; ``{source}`` in a name stands for the source of this home."""
-        return ontology(self.specs, tuple(name.format(source=self.spec.source) for name in names))
+        """Hash some spec files, once; ``{source}`` and ``{perps}`` in a name stand for the sources of this home."""
+        source = self.spec.source if self.has_equities else "*"
+        perps = self.perps.source if self.has_perps else "*"
+        wanted = tuple(name.format(source=source, perps=perps) for name in names)
+        if wanted not in self._ontologies:
+            self._ontologies[wanted] = ontology(self.specs, wanted)
+        return self._ontologies[wanted]
 
     def refresh_catalogue(self, *, force: bool = True) -> None:
         """Rebuild the DuckDB catalogue; not forced, at most once per debounce interval of ``specs/lake.yaml``."""

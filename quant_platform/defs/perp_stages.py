@@ -110,7 +110,7 @@ def market(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
 RAW = ("raw.perp_bars", "raw.spot_bars", "raw.funding", "raw.open_interest", "raw.liquidations", "raw.book")
 
 RAW_PERPS = Stage(
-    name="raw_perps", outputs=RAW, compute=fetch, rooms=("sources",), specs=("sources/*.yaml",), always=True
+    name="raw_perps", outputs=RAW, compute=fetch, rooms=("sources",), specs=("sources/{perps}.yaml",), always=True
 )
 CLEAN_PERPS = Stage(
     name="clean_perps",
