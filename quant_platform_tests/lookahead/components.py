@@ -14,7 +14,7 @@ from quant_platform.expressions import evaluate_frame
 from quant_platform.features.equity import feature_plan
 from quant_platform.specification.features import load_equity_features
 from quant_platform_tests.features.bars import simulated_bars
-from quant_platform_tests.lookahead import components_factors, components_market, components_signals
+from quant_platform_tests.lookahead import components_events, components_factors, components_market, components_signals
 from quant_platform_tests.lookahead.harness import Component
 from quant_platform_tests.market.builders import SPECS
 
@@ -41,4 +41,5 @@ COMPONENTS: list[Callable[[], list[Component]]] = [
     components_signals.ranks,
     components_signals.gate,
     components_factors.study,
+    components_events.context,
 ]
