@@ -112,7 +112,7 @@ def _check(flags: pl.DataFrame, prices: pl.DataFrame, event: EventSpec, plan: Ev
     own = flags.select("symbol", "bar", pl.col(event.id).alias("flag")).filter(pl.col("flag").is_not_null())
     hits = own.filter(pl.col("flag") == 1.0).sort("symbol", "bar")
     bounds = event.prevalence_per_10k
-    low = max(bounds.min, registry.min_per_10k) if bounds.enforce_min else 0.0
+    low = bounds.min if bounds.enforce_min else 0.0
     high = min(bounds.max, registry.max_per_10k)
     bars, events = own.height, hits.height
     interval = wilson_interval(events, bars)

@@ -124,7 +124,6 @@ class RegistrySpec(SpecModel):
         ge=0.0, le=1.0, description="Accepted events with another one of the same kind within clustering_bars."
     )
     clustering_bars: int = Field(ge=1, description="Distance below which two events cluster, in bars.")
-    min_per_10k: float = Field(ge=0.0, description="Fewest events per 10,000 bars of any event with enforce_min.")
     max_per_10k: float = Field(gt=0.0, description="Most events per 10,000 bars of any event.")
     min_events_per_symbol: int = Field(ge=0, description="Fewer accepted events of a symbol are reported as thin.")
 
