@@ -8,6 +8,8 @@ from quant_platform.defs.frame_assets import market_sessions, note_rows, reads, 
 from quant_platform.defs.home import Home
 from quant_platform.defs.partitions import weeks
 from quant_platform.defs.resources import HomeResource
+from quant_platform.defs.stage import PASSING
+from quant_platform.defs.ticker_assets import ask_again
 from quant_platform.market.universe import member_sessions
 from quant_platform.signals.momentum import momentum_rank
 
@@ -46,10 +48,14 @@ def build_market_assets(home: Home) -> list[dg.AssetsDefinition]:
         rooms=("sources",),
         specs=("sources/{source}.yaml",),
         kinds={home.spec.source, "parquet"},
-        retry_policy=dg.RetryPolicy(max_retries=home.schedules.retry_max, delay=home.schedules.retry_delay_seconds),
     )
-    def raw_securities(home: HomeResource) -> pl.DataFrame:
-        return home.open().source.securities()
+    def raw_securities(context: dg.AssetExecutionContext, home: HomeResource) -> pl.DataFrame:
+        opened = home.open()
+        try:
+            return opened.source.securities()
+        except PASSING:
+            ask_again(context, opened.schedules)
+            raise
 
     @table_asset(
         home,

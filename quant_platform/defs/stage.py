@@ -22,7 +22,7 @@ from typing import Any, Literal, Protocol
 
 import polars as pl
 
-from quant_platform.contracts.errors import PlatformError
+from quant_platform.contracts.errors import PlatformError, SourceRateLimited, SourceUnavailable
 from quant_platform.contracts.tables import table
 from quant_platform.defs.home import Home
 from quant_platform.lake import Key, Provenance
@@ -30,6 +30,8 @@ from quant_platform.lake.keys import shown_key
 from quant_platform.specification.ontology import spec_hash
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+# Errors of a source that may be gone when it is asked again.
+PASSING = (SourceRateLimited, SourceUnavailable)
 Frames = Mapping[str, pl.DataFrame]
 
 
@@ -90,6 +92,8 @@ class Done:
     state: Literal["written", "current", "failed"]
     rows: Mapping[str, int] = field(default_factory=dict)
     error: str = ""
+    passing: bool = False
+    """Whether the source may deliver it when it is asked again later."""
 
 
 @lru_cache
@@ -156,7 +160,7 @@ def run_stage(stage: Stage, home: Home, keys: Sequence[Key], *, run_id: str, ref
                 )
                 home.lake.write(name, key, frames[name], provenance)
         except PlatformError as error:
-            done.append(Done(key, "failed", error=str(error)))
+            done.append(Done(key, "failed", error=str(error), passing=isinstance(error, PASSING)))
             continue
         done.append(Done(key, "written", {name: frames[name].height for name in stage.outputs}))
     return done

@@ -64,6 +64,21 @@ def chunks(keys: Sequence[str], workers: int) -> list[list[str]]:
     return cut
 
 
+def ask_again(context: dg.OpExecutionContext | dg.AssetExecutionContext, schedules: SchedulesSpec) -> None:
+    """Ask Dagster to repeat this step later, twice as late each time, while ``specs/schedules.yaml`` allows it.
+
+    A ``RetryPolicy`` on the step would also repeat it after an interrupt, and after errors that no waiting mends.
+
+    Raises
+    ------
+    RetryRequested
+        While there are retries left.
+    """
+    if context.retry_number < schedules.retry_max:
+        wait = schedules.retry_delay_seconds * 2**context.retry_number
+        raise dg.RetryRequested(max_retries=schedules.retry_max, seconds_to_wait=wait)
+
+
 def ticker_asset(
     stage: Stage,
     *,
@@ -103,13 +118,6 @@ def ticker_asset(
     name = "__".join(output.replace(".", "_") for output in stage.outputs)
     upstream = [*stage.inputs, *stage.shared_inputs, *stage.upstream]
     ins = {source.replace(".", "_"): dg.In(dg.Nothing) for source in upstream}
-    retry = (
-        dg.RetryPolicy(
-            max_retries=schedules.retry_max, delay=schedules.retry_delay_seconds, backoff=dg.Backoff.EXPONENTIAL
-        )
-        if from_source
-        else None
-    )
 
     @dg.op(name=f"{name}__plan", ins=ins, out=dg.DynamicOut(list[str]), tags={"kind": "plan"})
     def plan(context: dg.OpExecutionContext) -> Any:
@@ -117,12 +125,14 @@ def ticker_asset(
         for position, chunk in enumerate(chunks(context.partition_keys, workers)):
             yield dg.DynamicOutput(chunk, mapping_key=f"chunk_{position:03d}")
 
-    @dg.op(name=f"{name}__work", retry_policy=retry)
+    @dg.op(name=f"{name}__work")
     def work(context: dg.OpExecutionContext, chunk: list[str], home: HomeResource) -> list[dict[str, Any]]:
         refresh = context.run.tags.get(REFRESH_TAG) == "true"
         first_run = context.run.root_run_id or context.run_id
         keys = [partitions.lake_key(stage.outputs[0], key) for key in chunk]
         results = run_stage(stage, home.open(), keys, run_id=first_run, refresh=refresh)
+        if from_source and any(result.passing for result in results):
+            ask_again(context, schedules)
         written = sum(result.state == "written" for result in results)
         current = sum(result.state == "current" for result in results)
         context.log.info("%d partitions written, %d were current, of %d", written, current, len(chunk))

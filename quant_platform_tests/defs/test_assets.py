@@ -143,19 +143,6 @@ def test_checks_block_where_data_is_bad_and_warn_where_it_is_thin(definitions: d
     assert blocking == every | bars | warnings
 
 
-def test_only_what_reads_a_source_is_retried(definitions: dg.Definitions) -> None:
-    retried = set()
-    for asset in definitions.assets or ():
-        assert isinstance(asset, dg.AssetsDefinition)
-        body = asset.node_def
-        steps = body.iterate_op_defs() if isinstance(body, dg.GraphDefinition) else [asset.op]
-        policies = [step.retry_policy for step in steps if step.retry_policy is not None]
-        if policies:
-            assert [(policy.max_retries, policy.delay) for policy in policies] == [(3, 30.0)]
-            retried |= {name_of(key) for key in asset.keys}
-    assert retried == READ_FROM_SOURCES
-
-
 def test_freshness_means_something_only_while_the_market_goes_on(definitions: dg.Definitions, tmp_path: Path) -> None:
     assert fresh_tables(definitions) == set()
     specs = write_specs(tmp_path / "specs")

@@ -16,12 +16,12 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from quant_platform.contracts.errors import SourceMalformed
+from quant_platform.contracts.errors import PlatformError, SourceMalformed, SourceRateLimited, SourceUnavailable
 from quant_platform.defs import runs
 from quant_platform.defs.home import Home
 from quant_platform.lake import check
 from quant_platform.sources import open_source
-from quant_platform_tests.homes import NAMES, Market, copied, declare, entered, hashes, run
+from quant_platform_tests.homes import NAMES, Market, copied, declare, edit, entered, hashes, run, write_specs
 
 TICKER_TABLES = (
     "raw.equity_bars",
@@ -176,19 +176,47 @@ def test_two_worker_processes_give_the_bits_of_one(market: Market, tmp_path: Pat
 
 
 class BrokenSource:
-    """A source that cannot deliver the bars of one ticker."""
+    """A source that cannot deliver the bars of one ticker, every time or the first few."""
 
-    def __init__(self, source: Any, broken: str) -> None:
-        self._source, self._broken = source, broken
+    def __init__(self, source: Any, broken: str, error: PlatformError, times: list[int]) -> None:
+        self._source, self._broken, self._error, self._times = source, broken, error, times
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
     def bars(self, ticker: str, *period: Any, **named: Any) -> pl.DataFrame:
         if ticker == self._broken:
-            raise SourceMalformed("the price was 'n/a'", where=f"{ticker}.csv, line 7")
+            self._times.append(len(self._times))
+            if len(self._times) <= 2 or isinstance(self._error, SourceMalformed):
+                raise self._error
         frame: pl.DataFrame = self._source.bars(ticker, *period, **named)
         return frame
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [(SourceRateLimited("too many requests"), 3), (SourceUnavailable("no answer"), 3), (SourceMalformed("torn"), 1)],
+    ids=["rate limited", "unavailable", "malformed"],
+)
+def test_a_source_is_asked_again_where_waiting_may_help(
+    error: PlatformError, asked: int, market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = write_specs(tmp_path / "specs")
+    edit(specs / "schedules.yaml", lambda spec: spec.update(retry_delay_seconds=0.01))
+    with entered(tmp_path / "home", specs) as home, runs.instance_of(home) as instance:
+        tickers, _ = runs.register_tickers(home, instance)
+        times: list[int] = []
+        monkeypatch.setattr(
+            "quant_platform.defs.home.open_source",
+            lambda *given: BrokenSource(open_source(*given), tickers[0], error, times),
+        )
+        if isinstance(error, SourceMalformed):
+            with pytest.raises(runs.RunFailed, match="torn"):
+                run(home, instance, "intraday_pipeline", *tickers[:2])
+        else:
+            run(home, instance, "intraday_pipeline", *tickers[:2])
+            assert home.lake.partitions("clean.equity_bars") == tickers[:2]
+    assert len(times) == asked
 
 
 def test_a_ticker_that_fails_is_named_and_the_others_are_made(
@@ -198,9 +226,11 @@ def test_a_ticker_that_fails_is_named_and_the_others_are_made(
     with entered(tmp_path / "home", market.specs) as home, runs.instance_of(home) as instance:
         tickers, _ = runs.register_tickers(home, instance)
         chosen, broken = tickers[:5], tickers[3]
+        error = SourceMalformed("the price was 'n/a'", where=f"{broken}.csv, line 7")
         with monkeypatch.context() as patch:
             patch.setattr(
-                "quant_platform.defs.home.open_source", lambda *given: BrokenSource(open_source(*given), broken)
+                "quant_platform.defs.home.open_source",
+                lambda *given: BrokenSource(open_source(*given), broken, error, []),
             )
             with pytest.raises(runs.RunFailed) as failure:
                 run(home, instance, "intraday_pipeline", *chosen)
