@@ -23,6 +23,8 @@ from dagster._serdes import ConfigurableClassData
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Engine
 
+from quant_platform.specification.settings import settings
+
 BUSY_TIMEOUT_SECONDS = 60
 OPEN_FILES = 16
 
@@ -44,8 +46,9 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> PooledSqliteEventLogStorage:
         """Build the storage a ``dagster.yaml`` asks for."""
-        folder = config_value.get("base_dir") or str(Path(os.environ["DAGSTER_HOME"]) / "history" / "runs")
-        return cls(base_dir=folder, inst_data=inst_data)
+        # Without the variable, as in `dagster definitions validate` in a clone, the folder `quant up` would use.
+        own = Path(os.environ.get("DAGSTER_HOME") or settings().home / "dagster")
+        return cls(base_dir=config_value.get("base_dir") or str(own / "history" / "runs"), inst_data=inst_data)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
