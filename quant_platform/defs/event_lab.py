@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from quant_platform.defs import partitions
+from quant_platform.defs.discovery_assets import build_discovery_assets
+from quant_platform.defs.discovery_stages import CANDIDATES, EVENTS
+from quant_platform.defs.event_assets import build_event_assets
 from quant_platform.defs.home import Home
 from quant_platform.defs.jobs import PERP_JOBS, build_jobs
 from quant_platform.defs.parts import Parts
 from quant_platform.defs.perp_stages import CLEAN_PERPS, MARKET, RAW_PERPS
 from quant_platform.defs.ticker_assets import ticker_asset
+from quant_platform.specification.event_lab import load_event_lab
 
 
 def event_lab(home: Home) -> Parts:
@@ -29,4 +33,22 @@ def event_lab(home: Home) -> Parts:
             (MARKET, "clean", {"polars", "parquet"}, False),
         )
     ]
-    return Parts(assets=assets, jobs=list(build_jobs(PERP_JOBS).values()))
+    events = partitions.event_cutoffs(list(load_event_lab(home.specs).active), home.perps)
+    cells = [
+        ticker_asset(
+            stage,
+            group=group,
+            kinds=kinds,
+            code_version=stage.code_version(home),
+            schedules=home.schedules,
+            partitions_def=events,
+        )
+        for stage, group, kinds in (
+            (EVENTS, "events", {"polars", "parquet"}),
+            (CANDIDATES, "discovery", {"numba", "parquet"}),
+        )
+    ]
+    return Parts(
+        assets=[*assets, *build_event_assets(home), *cells, *build_discovery_assets(home)],
+        jobs=list(build_jobs(PERP_JOBS).values()),
+    )

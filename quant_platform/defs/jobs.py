@@ -39,6 +39,15 @@ SELECTIONS: Mapping[str, tuple[str, ...]] = {
     "live_scan": ("live.scan", "live.outcomes"),
     "live_outcomes": ("live.outcomes",),
     "perp_graph": (*RAW_PERPS, *CLEAN_PERPS, "clean.market_5m"),
+    "event_graph": ("features.market_5m", "features.context_5m", "features.states_5m", "events.event_flags"),
+    "event_study": ("events.events", "discovery.candidates"),
+    "discovery": (
+        "discovery.hypotheses",
+        "discovery.trials",
+        "discovery.bridge",
+        "discovery.blueprints",
+        "discovery.report",
+    ),
 }
 
 DESCRIPTIONS: Mapping[str, str] = {
@@ -58,6 +67,9 @@ DESCRIPTIONS: Mapping[str, str] = {
     "live_scan": "Setups of a session and the outcome of open ones.",
     "live_outcomes": "The outcome of open setups.",
     "perp_graph": "Perpetuals and spot from the source to one joined row per bar; what is current is skipped.",
+    "event_graph": "Features, context, states and event flags of every symbol and month.",
+    "event_study": "Accepted onsets of every event up to a cutoff, and the cells evaluated on them.",
+    "discovery": "Hypotheses, the out-of-sample bridge, blueprints, the trial ledger and the report of a cutoff.",
 }
 
 FOLLOWERS: Mapping[str, tuple[str, ...]] = {
@@ -77,7 +89,9 @@ TICKER_JOBS = (
     "ticker_graph",
     "data_backfill",
 )
-SYMBOL_MONTH_JOBS = ("perp_graph",)
+SYMBOL_MONTH_JOBS = ("perp_graph", "event_graph")
+EVENT_JOBS = ("event_study",)
+CUTOFF_JOBS = ("discovery",)
 UNPARTITIONED_JOBS = ("securities", "row_accounting")
 WEEK_JOBS = ("weekly_cross_section", "weekly_report")
 DAY_JOBS = ("live_scan", "live_outcomes")
@@ -85,7 +99,7 @@ FACTOR_JOBS = ("factor_study",)
 SWEEP_JOBS = ("sweep_study",)
 
 
-PERP_JOBS = SYMBOL_MONTH_JOBS
+PERP_JOBS = (*SYMBOL_MONTH_JOBS, *EVENT_JOBS, *CUTOFF_JOBS)
 EQUITY_JOBS = tuple(name for name in SELECTIONS if name not in PERP_JOBS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 import dagster as dg
@@ -78,6 +79,22 @@ def symbol_months(spec: PerpMarketSpec) -> dg.MultiPartitionsDefinition:
             "month": dg.StaticPartitionsDefinition(list(spec.months)),
         }
     )
+
+
+def cutoffs(spec: PerpMarketSpec) -> dg.StaticPartitionsDefinition:
+    """Calendar months up to whose end data are used."""
+    return dg.StaticPartitionsDefinition(list(spec.months))
+
+
+def event_cutoffs(events: Sequence[str], spec: PerpMarketSpec) -> dg.MultiPartitionsDefinition:
+    """Events by cutoffs: a new event file is a new partition."""
+    return dg.MultiPartitionsDefinition({"event": dg.StaticPartitionsDefinition(list(events)), "cutoff": cutoffs(spec)})
+
+
+def symbol_month(key: str) -> tuple[str, str]:
+    """Symbol and month of a Dagster partition key of :func:`symbol_months`."""
+    month, symbol = key.split("|")
+    return symbol, month
 
 
 def factors(home: Home) -> dg.StaticPartitionsDefinition:

@@ -84,13 +84,13 @@ def write_report(
     )
     folder = home.settings.home / "reports" / "equity"
     folder.mkdir(parents=True, exist_ok=True)
-    _swap(folder / f"{as_of}.json", json.dumps(report, indent=1, sort_keys=True))
+    swap(folder / f"{as_of}.json", json.dumps(report, indent=1, sort_keys=True))
     page = folder / f"{as_of}.html"
-    _swap(page, render_equity_report(report))
+    swap(page, render_equity_report(report))
     return report_row(report, page.relative_to(home.settings.home).as_posix()), page
 
 
-def _swap(path: Path, text: str) -> None:
+def swap(path: Path, text: str) -> None:
     """Put a file in place whole: a reader sees the old page or the new one."""
     beside = path.with_suffix(path.suffix + ".new")
     beside.write_text(text, encoding="utf-8")

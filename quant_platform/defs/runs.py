@@ -25,6 +25,7 @@ from quant_platform.defs import partitions
 from quant_platform.defs.automation import last_session, range_tags
 from quant_platform.defs.home import Home
 from quant_platform.defs.ticker_assets import REFRESH_TAG, can_fork, chunks, worker_count
+from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.settings import Settings
 
 _DEPLOYMENT = Path(__file__).resolve().parents[2] / "dagster.yaml"
@@ -62,7 +63,15 @@ def everything(home: Home, *, live_sessions: int = 3) -> list[Launch]:
 
 def event_graph(home: Home) -> list[Launch]:
     """The jobs of the event lab in the order the data needs."""
-    return [Launch("perp_graph", tuple(partitions.symbol_months(home.perps).get_partition_keys()))]
+    symbol_months = tuple(partitions.symbol_months(home.perps).get_partition_keys())
+    cutoff = home.perps.last_month
+    events = partitions.event_cutoffs(list(load_event_lab(home.specs).active), home.perps).get_partition_keys()
+    return [
+        Launch("perp_graph", symbol_months),
+        Launch("event_graph", symbol_months),
+        Launch("event_study", tuple(key for key in events if key.startswith(f"{cutoff}|"))),
+        Launch("discovery", (cutoff,)),
+    ]
 
 
 def equity_graph(home: Home, live_sessions: int) -> list[Launch]:
@@ -196,7 +205,7 @@ def execute(
 def worth_processes(launch: Launch, workers: int) -> bool:
     """Whether worker processes pay: only for many tickers, and only where more than one may run at a time."""
     return (
-        launch.job in (*catalogue.TICKER_JOBS, *catalogue.SYMBOL_MONTH_JOBS)
+        launch.job in (*catalogue.TICKER_JOBS, "perp_graph", *catalogue.EVENT_JOBS)
         and can_fork()
         and len(chunks(launch.keys, workers)) > 1
     )
@@ -267,6 +276,11 @@ def _keys_of(home: Home, instance: dg.DagsterInstance, job: str) -> list[str]:
         return list(instance.get_dynamic_partitions(partitions.TICKER))
     if job in catalogue.SYMBOL_MONTH_JOBS:
         return list(partitions.symbol_months(home.perps).get_partition_keys())
+    if job in catalogue.EVENT_JOBS:
+        events = list(load_event_lab(home.specs).active)
+        return list(partitions.event_cutoffs(events, home.perps).get_partition_keys())
+    if job in catalogue.CUTOFF_JOBS:
+        return list(home.perps.months)
     if job in catalogue.WEEK_JOBS:
         return list(partitions.weeks(home.spec).get_partition_keys())
     if job in catalogue.DAY_JOBS:

@@ -1,0 +1,121 @@
+"""Assets of discovery by cutoff: judged hypotheses, the out-of-sample bridge, blueprints, the ledger, the report."""
+
+from collections.abc import Callable, Sequence
+
+import dagster as dg
+import polars as pl
+
+from quant_platform.defs import partitions
+from quant_platform.defs.discovery_page import write_discovery_report
+from quant_platform.defs.discovery_stages import ONTOLOGY, discovery_specs, months_until, store_of
+from quant_platform.defs.frame_assets import reads, table_asset
+from quant_platform.defs.home import Home
+from quant_platform.defs.resources import HomeResource
+from quant_platform.discovery.blueprints import make, write_jsonl
+from quant_platform.discovery.bridge import bridge
+from quant_platform.discovery.hypotheses import judge
+from quant_platform.discovery.trials import ledger
+from quant_platform.events.plan import event_plan
+from quant_platform.events.registry import check_prevalence, checks_frame
+from quant_platform.specification.event_lab import load_event_lab
+
+ROOMS = ("discovery", "statistics")
+KINDS = {"numpy", "parquet"}
+
+
+def reads_events(name: str) -> dg.AssetIn:
+    """All events of the cutoff, of a table that is partitioned by event and cutoff."""
+    return dg.AssetIn(
+        key=dg.AssetKey(name.split(".")), partition_mapping=dg.MultiToSingleDimensionPartitionMapping("cutoff")
+    )
+
+
+def build_discovery_assets(home: Home) -> list[dg.AssetsDefinition]:
+    """Hypotheses, bridge, blueprints, trials and the report of a cutoff."""
+    cutoffs = partitions.cutoffs(home.perps)
+
+    def by_cutoff(
+        name: str, ins: dict[str, dg.AssetIn], kinds: set[str] = KINDS
+    ) -> Callable[[Callable[..., pl.DataFrame]], dg.AssetsDefinition]:
+        return table_asset(home, name, rooms=ROOMS, specs=ONTOLOGY, kinds=kinds, partitions_def=cutoffs, ins=ins)
+
+    @by_cutoff("discovery.hypotheses", {"candidates": reads_events("discovery.candidates")})
+    def hypotheses(home: HomeResource, candidates: pl.LazyFrame) -> pl.DataFrame:
+        return judge(candidates.collect(), discovery_specs(home.open()))
+
+    @by_cutoff("discovery.trials", {"candidates": reads_events("discovery.candidates")})
+    def trials(candidates: pl.LazyFrame) -> pl.DataFrame:
+        return ledger(candidates.collect())
+
+    @by_cutoff("discovery.bridge", {"judged": reads("discovery.hypotheses"), "events": reads_events("events.events")})
+    def bridged(
+        context: dg.AssetExecutionContext, home: HomeResource, judged: pl.LazyFrame, events: pl.LazyFrame
+    ) -> pl.DataFrame:
+        opened = home.open()
+        store = store_of(opened, context.partition_key)
+        return bridge(judged.collect(), events.collect(), store, discovery_specs(opened))
+
+    @by_cutoff("discovery.blueprints", {"judged": reads("discovery.hypotheses"), "bridged": reads("discovery.bridge")})
+    def blueprints(
+        context: dg.AssetExecutionContext, home: HomeResource, judged: pl.LazyFrame, bridged: pl.LazyFrame
+    ) -> pl.DataFrame:
+        opened = home.open()
+        made = make(
+            judged.collect(),
+            bridged.collect(),
+            discovery_specs(opened),
+            symbols=opened.perps.symbols,
+            simulated=opened.simulated,
+        )
+        path = opened.settings.home / "reports" / "discovery" / f"{context.partition_key}.blueprints.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_jsonl(made, path)
+        context.add_output_metadata({"blueprints": dg.MetadataValue.path(str(path))})
+        return made
+
+    @by_cutoff(
+        "discovery.report",
+        {
+            "candidates": reads_events("discovery.candidates"),
+            "judged": reads("discovery.hypotheses"),
+            "bridged": reads("discovery.bridge"),
+            "blueprinted": reads("discovery.blueprints"),
+            "counted": reads("discovery.trials"),
+        },
+        {"html", "parquet"},
+    )
+    def report(
+        context: dg.AssetExecutionContext,
+        home: HomeResource,
+        candidates: pl.LazyFrame,
+        judged: pl.LazyFrame,
+        bridged: pl.LazyFrame,
+        blueprinted: pl.LazyFrame,
+        counted: pl.LazyFrame,
+    ) -> pl.DataFrame:
+        opened = home.open()
+        row, page = write_discovery_report(
+            opened,
+            context.partition_key,
+            checks=registry_checks(opened, context.partition_key),
+            candidates=candidates.collect(),
+            hypotheses=judged.collect(),
+            bridge=bridged.collect(),
+            blueprints=blueprinted.collect(),
+            trials=counted.collect(),
+        )
+        context.add_output_metadata({"page": dg.MetadataValue.path(str(page)), "headline": row["headline"][0]})
+        return row
+
+    return [hypotheses, trials, bridged, blueprints, report]
+
+
+def registry_checks(home: Home, cutoff: str) -> pl.DataFrame:
+    """Prevalence, clustering and join rate of every event up to a cutoff, one row per event."""
+    plan = event_plan(load_event_lab(home.specs))
+    keys = months_until(home, cutoff)
+    wanted: Sequence[str] = ["symbol", "month", "bar", *plan.lab.active]
+    flags = home.lake.read("events.event_flags", keys, missing="ignore")
+    market = home.lake.read("clean.market_5m", keys, columns=["symbol", "bar", "open"], missing="ignore")
+    known = [name for name in flags.columns if name in wanted or name.rpartition("__")[0] in plan.lab.active]
+    return checks_frame(check_prevalence(flags.select(known), market, plan))
