@@ -27,7 +27,7 @@ MAX_FDP, MIN_POWER, MIN_SILENT, MIN_KS_P = 0.15, 0.8, 0.9, 0.01
 PLANTED: World = "planted_strong"
 
 
-def tests_of(rows: pl.DataFrame) -> pl.DataFrame:
+def directional(rows: pl.DataFrame) -> pl.DataFrame:
     """Directional tests whose true effect is known, alias groups once."""
     return rows.filter(
         pl.col("counted")
@@ -40,7 +40,7 @@ def tests_of(rows: pl.DataFrame) -> pl.DataFrame:
 def independent_p(rows: pl.DataFrame) -> list[float]:
     """One clustered p per event, over all symbols and states at its shortest horizon: little overlaps among these."""
     return (
-        tests_of(rows)
+        directional(rows)
         .filter((pl.col("test") == "forward_return") & (pl.col("symbol") == "ALL") & (pl.col("dimension") == "ALL"))
         .sort("horizon_bars")
         .group_by("event_id", maintain_order=True)
@@ -51,7 +51,7 @@ def independent_p(rows: pl.DataFrame) -> list[float]:
 
 def world_summary(rows: pl.DataFrame) -> dict[str, Any]:
     """Count what each procedure reports in one world, and how much of it is false."""
-    tests = tests_of(rows)
+    tests = directional(rows)
     false = (pl.col("oracle_bps").abs() < NULL_BPS) | (pl.col("oracle_bps").sign() != pl.col("t").sign())
     strong = tests.filter(pl.col("oracle_bps").abs() > STRONG * pl.col("standard_error_bps"))
     procedures = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from quant_platform_tests.evidence.discovery import page, summary, tests_of, world_summary
+from quant_platform_tests.evidence.discovery import directional, page, summary, world_summary
 from quant_platform_tests.evidence.event_worlds import judged_world
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "evidence"
@@ -37,7 +37,7 @@ def test_the_summary_follows_from_the_worlds(document):
 
 def test_a_small_planted_world_runs_the_whole_path_and_its_truth_is_seen():
     rows = judged_world("planted_strong", 3, months=3, symbols=2)
-    tests = tests_of(rows)
+    tests = directional(rows)
     assert tests.height > 200
     assert tests["event_id"].n_unique() > 15
     # With effects of this size in it, what is measured and what is true must go together.
