@@ -4,6 +4,7 @@ A page is built from plain layers: `markup` writes escaped HTML, `figures` says 
 it into inline SVG, and `pages` has the blocks (banner, tiles, section, table) that every report shares.
 """
 
+from quant_platform.reporting.discovery_report import render_discovery_report
 from quant_platform.reporting.equity_report import render_equity_report
 
-__all__ = ["render_equity_report"]
+__all__ = ["render_discovery_report", "render_equity_report"]

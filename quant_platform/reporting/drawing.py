@@ -2,7 +2,8 @@
 
 1. Collect the finite values of all marks per axis (`_values`) and fit a domain (`scales.domain`).
 2. Lay out the frame: a margin on the left as wide as the longest tick label, a legend row where marks have names.
-3. Draw grid and ticks (`_axes`), the watermark, then each mark in order (`_line`, `_points`, `_rule`).
+3. Draw grid and ticks (`_axes`), the watermark, then each mark in order (`_line`, `_points`, `_rule`, `_bars`,
+   `_heat`).
 4. Place point labels last (`labels.place`), each where nothing lies yet, or not at all.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quant_platform.reporting import formatting, scales
-from quant_platform.reporting.figures import Axis, Figure, Line, Mark, Points, Rule, Values
+from quant_platform.reporting.figures import Axis, Bars, Figure, Heat, Line, Mark, Points, Rule, Values
 from quant_platform.reporting.labels import Box, place, text_width
 from quant_platform.reporting.markup import Html, element, join
 from quant_platform.reporting.scales import Scale, Tick
@@ -23,6 +24,9 @@ TOP, RIGHT, BOTTOM = 10, 14, 40
 LEGEND_HEIGHT = 20
 RADIUS = 3.2
 CAP = 3.0
+BAR_HALF = 0.34
+SHADE = 0.55
+"""Opacity of the strongest square: the text on it stays readable, in light and in dark."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,7 @@ def draw(figure: Figure) -> Html:
         of ``page.css``.
     """
     drawn = [mark for mark in figure.marks if not isinstance(mark, Rule)]
-    if not any(_finite_pairs(mark) for mark in drawn if isinstance(mark, Line | Points)):
-        body = _nothing(figure)
-    else:
-        body = _plot(figure)
+    body = _plot(figure) if any(_finite_pairs(mark) for mark in drawn) else _nothing(figure)
     return element(
         "svg",
         body,
@@ -97,7 +98,7 @@ def _plot(figure: Figure) -> Html:
     x_low, x_high = figure.x.limits or scales.domain(_values(figure.marks, "x"), figure.x.kind, margin=0.04)
     y = Scale(y_low, y_high, figure.height - BOTTOM, top, figure.y.kind)
     y_ticks = _ticks(figure.y, y, most=6)
-    left = 26 + max((text_width(tick.label, TICK_SIZE) for tick in y_ticks), default=0.0)
+    left = (26 if figure.y.label else 12) + max((text_width(tick.label, TICK_SIZE) for tick in y_ticks), default=0.0)
     x = Scale(x_low, x_high, left, figure.width - RIGHT, figure.x.kind)
     frame = _Frame(x, y)
     boxes: list[Box] = []
@@ -121,7 +122,9 @@ def _mark(mark: Mark, frame: _Frame, boxes: list[Box]) -> Html:
         return _line(mark, frame)
     if isinstance(mark, Points):
         return _points(mark, frame, boxes)
-    return _rule(mark, frame)
+    if isinstance(mark, Bars):
+        return _bars(mark, frame)
+    return _heat(mark, frame) if isinstance(mark, Heat) else _rule(mark, frame)
 
 
 def _line(mark: Line, frame: _Frame) -> Html:
@@ -149,7 +152,7 @@ def _points(mark: Points, frame: _Frame, boxes: list[Box]) -> Html:
         if pixel is None:
             continue
         low, high = _at(mark.low, index), _at(mark.high, index)
-        whisker = None if low is None or high is None else _whisker(pixel[0], low, high, frame)
+        whisker = None if low is None or high is None else _whisker(pixel, low, high, frame, sideways=mark.sideways)
         hollow = bool(mark.hollow) and mark.hollow[index]
         starred = bool(mark.starred) and mark.starred[index]
         tip = mark.tips[index] if mark.tips else None
@@ -166,14 +169,77 @@ def _points(mark: Points, frame: _Frame, boxes: list[Box]) -> Html:
     return join(*drawn)
 
 
-def _whisker(x: float, low: float, high: float, frame: _Frame) -> Html:
+def _whisker(pixel: tuple[float, float], low: float, high: float, frame: _Frame, *, sideways: bool) -> Html:
     """From low to high; an end beyond the axis stops at the edge and has no cap."""
-    ends = [(frame.y(min(max(value, frame.y.low), frame.y.high)), frame.y.holds(value)) for value in (low, high)]
-    path = f"M{_px(x)} {_px(ends[0][0])}V{_px(ends[1][0])}"
-    for at, whole in ends:
+    scale = frame.x if sideways else frame.y
+    at = pixel[1] if sideways else pixel[0]
+    ends = [(scale(min(max(value, scale.low), scale.high)), scale.holds(value)) for value in (low, high)]
+    along, across = ("H", "V") if sideways else ("V", "H")
+
+    def place(end: float, beside: float) -> str:
+        return f"M{_px(end)} {_px(beside)}" if sideways else f"M{_px(beside)} {_px(end)}"
+
+    path = place(ends[0][0], at) + f"{along}{_px(ends[1][0])}"
+    for end, whole in ends:
         if whole:
-            path += f"M{_px(x - CAP)} {_px(at)}H{_px(x + CAP)}"
+            path += place(end, at - CAP) + f"{across}{_px(at + CAP)}"
     return element("path", d=path, class_="whisker")
+
+
+def _bars(mark: Bars, frame: _Frame) -> Html:
+    drawn: list[Html] = []
+    for index, pair in enumerate(zip(mark.x, mark.y, strict=True)):
+        pixel = frame.pixel(*pair)
+        if pixel is None or pair[1] is None:
+            continue
+        top, bottom = sorted((frame.y(pair[1] - BAR_HALF), frame.y(pair[1] + BAR_HALF)))
+        start = frame.x(min(max(0.0, frame.x.low), frame.x.high))
+        left, right = sorted((start, pixel[0]))
+        text = mark.texts[index] if mark.texts else ""
+        drawn.append(
+            element(
+                "g",
+                element("title", mark.tips[index]) if mark.tips else None,
+                element("rect", x=_px(left), y=_px(top), width=_px(right - left), height=_px(bottom - top)),
+                element("text", text, x=_px(right + 6), y=_px(pixel[1]), dy="0.35em", class_="tick") if text else None,
+                class_=f"bar {mark.role}",
+            )
+        )
+    return join(*drawn)
+
+
+def _heat(mark: Heat, frame: _Frame) -> Html:
+    drawn: list[Html] = []
+    for index, (x, y) in enumerate(zip(mark.x, mark.y, strict=True)):
+        pixel = frame.pixel(x, y)
+        if pixel is None or x is None or y is None:
+            continue
+        left, right = frame.x(x - 0.5), frame.x(x + 0.5)
+        top, bottom = sorted((frame.y(y - 0.5), frame.y(y + 0.5)))
+        shade = formatting.finite(mark.shade[index])
+        opacity = None if shade is None else f"{SHADE * min(max(shade, 0.0), 1.0):.2f}"
+        box = element(
+            "rect",
+            x=_px(left + 1),
+            y=_px(top + 1),
+            width=_px(right - left - 2),
+            height=_px(bottom - top - 2),
+            fill_opacity=opacity,
+            class_="empty" if opacity is None else None,
+        )
+        text = mark.texts[index] if mark.texts else ""
+        drawn.append(
+            element(
+                "g",
+                element("title", mark.tips[index]) if mark.tips else None,
+                box,
+                element("text", text, x=_px(pixel[0]), y=_px(pixel[1]), dy="0.35em", text_anchor="middle")
+                if text
+                else None,
+                class_=f"heat {mark.role}",
+            )
+        )
+    return join(*drawn)
 
 
 def _dot(x: float, y: float) -> Html:
@@ -225,16 +291,10 @@ def _axes(figure: Figure, frame: _Frame, y_ticks: Sequence[Tick]) -> Html:
     parts.append(
         element("text", figure.x.label, x=_px(middle), y=_px(frame.bottom + 33), class_="label", text_anchor="middle")
     )
-    height = _px((frame.top + frame.bottom) / 2)
-    parts.append(
-        element(
-            "text",
-            figure.y.label,
-            transform=f"translate(11 {height}) rotate(-90)",
-            class_="label",
-            text_anchor="middle",
-        )
-    )
+    if figure.y.label:
+        height = _px((frame.top + frame.bottom) / 2)
+        turned = f"translate(11 {height}) rotate(-90)"
+        parts.append(element("text", figure.y.label, transform=turned, class_="label", text_anchor="middle"))
     return join(*parts)
 
 
@@ -259,7 +319,8 @@ def _watermark(text: str, x: float, y: float) -> Html | None:
 
 def _ticks(axis: Axis, scale: Scale, most: int) -> list[Tick]:
     if axis.at:
-        return [Tick(at, _plain(at)) for at in axis.at if _drawable(at, scale)]
+        labels = axis.names or [_plain(at) for at in axis.at]
+        return [Tick(at, label) for at, label in zip(axis.at, labels, strict=True) if _drawable(at, scale)]
     if scale.kind == "date":
         return scales.date_ticks(scale.low, scale.high, most)
     if scale.kind == "log":
@@ -285,13 +346,15 @@ def _values(marks: Sequence[Mark], axis: str) -> list[float]:
             found += [mark.at] if mark.axis == axis else []
             continue
         columns: list[Values] = [getattr(mark, axis)]
-        if axis == "y" and isinstance(mark, Points):
+        if isinstance(mark, Points) and axis == ("x" if mark.sideways else "y"):
             columns += [mark.low, mark.high]
+        if isinstance(mark, Bars) and axis == "x":
+            columns.append([0.0])
         found += [value for column in columns for value in map(formatting.finite, column) if value is not None]
     return found
 
 
-def _finite_pairs(mark: Line | Points) -> int:
+def _finite_pairs(mark: Line | Points | Bars | Heat) -> int:
     pairs = zip(mark.x, mark.y, strict=True)
     return sum(formatting.finite(x) is not None and formatting.finite(y) is not None for x, y in pairs)
 

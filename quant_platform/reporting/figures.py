@@ -34,6 +34,8 @@ class Axis:
         Fixed range; None fits the data. Points beyond it are not drawn, whiskers end at the edge without a cap.
     at
         Where ticks stand; empty for round values.
+    names
+        What stands at the ticks of ``at`` instead of numbers: an axis of categories.
     """
 
     label: str
@@ -41,6 +43,11 @@ class Axis:
     ticks: TickFormat = "number"
     limits: tuple[float, float] | None = None
     at: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.names:
+            _same_length(self.label or "axis", at=self.at, names=self.names)
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,8 @@ class Points:
         Points drawn as a star, and points drawn as an empty ring (not to be relied on).
     joined
         A thin line through the points, in their order.
+    sideways
+        Whiskers run along x instead of y.
     """
 
     x: Values
@@ -86,6 +95,7 @@ class Points:
     name: str = ""
     role: Role = "first"
     joined: bool = False
+    sideways: bool = False
 
     def __post_init__(self) -> None:
         _same_length(self.name or "points", x=self.x, y=self.y)
@@ -103,7 +113,52 @@ class Rule:
     label: str = ""
 
 
-Mark = Line | Points | Rule
+@dataclass(frozen=True)
+class Bars:
+    """Horizontal bars from zero to x at height y, for counts; the text stands behind the end of each bar."""
+
+    x: Values
+    y: Values
+    texts: Sequence[str] = ()
+    tips: Sequence[str] = ()
+    role: Role = "first"
+
+    def __post_init__(self) -> None:
+        _same_length("bars", x=self.x, y=self.y)
+        for field in ("texts", "tips"):
+            if getattr(self, field):
+                _same_length("bars", **{"x": self.x, field: getattr(self, field)})
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A square of side one around each (x, y), as strong as its shade, with a text inside.
+
+    Attributes
+    ----------
+    shade
+        From 0 (paper) to 1 (full colour); None for a square that has no value, which is drawn empty.
+    texts
+        Short text in each square.
+    tips
+        Text shown on hovering and read by screen readers.
+    """
+
+    x: Values
+    y: Values
+    shade: Values
+    texts: Sequence[str] = ()
+    tips: Sequence[str] = ()
+    role: Role = "first"
+
+    def __post_init__(self) -> None:
+        _same_length("heat", x=self.x, y=self.y, shade=self.shade)
+        for field in ("texts", "tips"):
+            if getattr(self, field):
+                _same_length("heat", **{"x": self.x, field: getattr(self, field)})
+
+
+Mark = Line | Points | Rule | Bars | Heat
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,13 @@ class Box:
 
 def text_width(text: str, size: float) -> float:
     """Estimated width in pixels of a text in a common sans-serif face; there is no font to ask."""
-    return sum(0.32 if letter in NARROW else 0.95 if letter in WIDE else 0.62 for letter in text) * size
+    return sum(map(_letter_width, text)) * size
+
+
+def _letter_width(letter: str) -> float:
+    if letter in NARROW:
+        return 0.32
+    return 0.95 if letter in WIDE else 0.7 if letter.isupper() else 0.62
 
 
 def place(

@@ -229,6 +229,25 @@ def definitions(items: Mapping[str, Cell]) -> Html:
     )
 
 
+def cards(items: Mapping[str, Mapping[str, Cell]], *, empty: str) -> Html:
+    """Terms and values under a heading each, side by side; ``empty`` says why there is none."""
+    if not items:
+        return element("p", _missing(empty), class_="note")
+    return element(
+        "div",
+        *(
+            element("article", element("h3", heading), definitions(terms), class_="card")
+            for heading, terms in items.items()
+        ),
+        class_="cards",
+    )
+
+
+def sentences(items: Sequence[str]) -> Html:
+    """Sentences one below the other, each a point of its own."""
+    return element("ul", *(element("li", item) for item in items), class_="verdict")
+
+
 def contents(anchors: Mapping[str, str]) -> Html:
     """Links to the sections of the page, by anchor."""
     return element(

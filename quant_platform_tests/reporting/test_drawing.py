@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
 
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.reporting.drawing import draw
-from quant_platform.reporting.figures import Axis, Figure, Line, Mark, Points, Rule
+from quant_platform.reporting.figures import Axis, Bars, Figure, Heat, Line, Mark, Points, Rule
 
 
 def figure(*marks: Mark, x: Axis | None = None, y: Axis | None = None, watermark: str = "") -> Figure:
@@ -144,3 +145,61 @@ def test_sequences_of_different_length_are_refused() -> None:
         Line([1.0, 2.0], [1.0], name="IC")
     with pytest.raises(StatisticError, match=r"x 1, tips 2"):
         Points([1.0], [1.0], tips=["a", "b"])
+
+
+def boxes(root: ElementTree.Element) -> list[tuple[float, ...]]:
+    """Left, top, right and bottom of every rectangle."""
+    found = []
+    for node in root.iter("rect"):
+        x, y, width, height = (float(node.get(name) or "nan") for name in ("x", "y", "width", "height"))
+        found.append((x, y, x + width, y + height))
+    return found
+
+
+def test_bars_begin_at_zero_and_end_at_their_number() -> None:
+    names = Axis("", limits=(-0.5, 1.5), at=(0.0, 1.0), names=("lower", "upper"))
+    root = drawn(Bars([4.0, 10.0, None], [1.0, 0.0, 0.5], ["four", "ten", "none"]), y=names)
+    left, right, *_ = frame(root)
+    upper, lower = boxes(root)
+    assert (upper[0], upper[2]) == pytest.approx((left, left + 0.4 * (right - left)), abs=0.11)
+    assert (lower[0], lower[2]) == pytest.approx((left, right), abs=0.11)
+    assert upper[3] < lower[1]
+    words = {node.text for node in root.iter("text")}
+    assert {"lower", "upper", "four", "ten"} <= words
+    assert "none" not in words
+
+
+def test_squares_have_side_one_and_the_strength_of_their_shade() -> None:
+    grid = Axis("x", limits=(-0.5, 2.5), at=(0.0, 1.0, 2.0), names=("a", "b", "c"))
+    root = drawn(Heat([0.0, 1.0, 2.0], [0.0, 0.0, 0.0], [1.0, 0.0, None]), x=grid, y=Axis("y", limits=(-0.5, 0.5)))
+    first, second, third = root.iter("rect")
+    widths = [float(node.get("width") or "nan") for node in (first, second, third)]
+    assert widths == pytest.approx([widths[0]] * 3, abs=0.11)
+    assert [node.get("fill-opacity") for node in (first, second, third)] == ["0.55", "0.00", None]
+    assert third.get("class") == "empty"
+
+
+def test_sideways_whiskers_run_along_x() -> None:
+    root = drawn(Points([5.0], [0.5], low=[2.5], high=[20.0], sideways=True))
+    left, right, top, bottom = frame(root)
+    path = classed(root, "whisker")[0].get("d") or ""
+    start, height, end, *_ = numbers(path)
+    assert (start, end) == pytest.approx((left + 0.25 * (right - left), right), abs=0.06)
+    assert height == pytest.approx((top + bottom) / 2, abs=0.06)
+    # The high end lies beyond the axis and has no cap.
+    assert path.count("V") == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Bars([1.0], [1.0, 2.0]),
+        lambda: Bars([1.0], [1.0], texts=["a", "b"]),
+        lambda: Heat([1.0], [1.0], [0.1, 0.2]),
+        lambda: Heat([1.0], [1.0], [0.1], tips=["a", "b"]),
+        lambda: Axis("x", at=(1.0,), names=("a", "b")),
+    ],
+)
+def test_parts_of_different_lengths_are_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(StatisticError, match="different lengths"):
+        make()
