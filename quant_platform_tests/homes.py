@@ -17,6 +17,7 @@ import yaml
 
 from quant_platform.defs import runs
 from quant_platform.defs.home import Home
+from quant_platform.lake import Finding, Lake, check
 from quant_platform.specification.settings import Settings
 
 SHIPPED = Path(__file__).resolve().parents[1] / "specs"
@@ -111,3 +112,10 @@ def materialised(folder: Path) -> Market:
             run_ids[launch.job] = run(home, instance, launch.job, *keys)
         home.refresh_catalogue()
         return Market(home, specs, launches, run_ids)
+
+
+def harm(lake: Lake) -> list[Finding]:
+    """What a check finds in a lake, apart from what a process that was stopped may leave: a folder before its first
+    file, a file before its name.
+    """
+    return [found for found in check(lake) if found.kind not in ("orphan", "temporary")]

@@ -24,7 +24,7 @@ from quant_platform import __version__
 from quant_platform.cli import main
 from quant_platform.lake import check
 from quant_platform.market.calendar import sessions
-from quant_platform_tests.homes import NAMES, SHIPPED, Market, copied, declare, entered, files, write_specs
+from quant_platform_tests.homes import NAMES, SHIPPED, Market, copied, declare, entered, files, harm, write_specs
 
 QUANT = [sys.executable, "-c", "from quant_platform.cli import main; main()"]
 
@@ -450,7 +450,7 @@ def test_a_full_disk_is_one_clear_error_and_the_old_versions_stand(market: Marke
     assert len(done.stderr.strip().splitlines()) < 15
     assert {name: what for name, what in files(home / "lake").items() if name in before} == before
     with entered(home, market.specs) as opened:
-        assert [found for found in check(opened.lake) if "temporary" not in found.message] == []
+        assert harm(opened.lake) == []
 
 
 @pytest.mark.slow
@@ -471,7 +471,7 @@ def test_an_interrupt_ends_the_run_and_says_so(market: Market, tmp_path: Path) -
     assert said.startswith("interrupted: what was written is whole")
     assert "Traceback" not in said
     with entered(home, market.specs) as opened:
-        assert check(opened.lake) == []
+        assert harm(opened.lake) == []
 
 
 @pytest.mark.real_data

@@ -19,9 +19,8 @@ import pytest
 from quant_platform.contracts.errors import PlatformError, SourceMalformed, SourceRateLimited, SourceUnavailable
 from quant_platform.defs import runs
 from quant_platform.defs.home import Home
-from quant_platform.lake import check
 from quant_platform.sources import open_source
-from quant_platform_tests.homes import NAMES, Market, copied, declare, edit, entered, hashes, run, write_specs
+from quant_platform_tests.homes import NAMES, Market, copied, declare, edit, entered, harm, hashes, run, write_specs
 
 TICKER_TABLES = (
     "raw.equity_bars",
@@ -279,7 +278,7 @@ def test_a_run_that_is_killed_leaves_whole_files_and_a_second_run_completes(mark
     with entered(folder, market.specs) as home, runs.instance_of(home) as instance:
         made = hashes(home, *TICKER_TABLES)
         assert wanted <= len(made) < len(TICKER_TABLES) * NAMES
-        assert [found for found in check(home.lake) if found.kind != "temporary"] == []
+        assert harm(home.lake) == []
         kept = versions(home, *TICKER_TABLES)
         run(home, instance, "ticker_graph", *home.tickers())
         assert hashes(home, *TICKER_TABLES) == hashes(market.home, *TICKER_TABLES)
