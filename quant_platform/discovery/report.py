@@ -216,13 +216,13 @@ def _registry_words(checks: pl.DataFrame) -> list[str]:
     if checks.is_empty():
         return ["No event was held against its bounds."]
     counts = dict(checks.group_by("status").len().iter_rows())
-    words = f"{counts.get('passed', 0)} of {checks.height} {_plural(checks.height, 'event')} fire within their bounds"
+    words = f"{counts.get('passed', 0)} of {checks.height} {_plural(checks.height, 'event')} passed the registry checks"
     others = [
         f"{counts[status]} {text}"
         for status, text in (
-            ("failed", "fail a registry check and should not be trusted"),
-            ("not_available", "cannot be judged for want of inputs"),
-            ("history_too_short", "need more history"),
+            ("failed", "failed them and should not be trusted"),
+            ("not_available", "could not be judged for want of inputs"),
+            ("history_too_short", "had too little history"),
         )
         if counts.get(status)
     ]

@@ -95,8 +95,12 @@ def _heat_tip(family: str, bars: float, row: Fields | None) -> str:
     q, tests, groups, selected = (value_of(row, name) for name in ("q", "tests", "groups", "selected"))
     written = "n/a" if q is None else formatting.p_value(q)
     counted = ", ".join(
-        f"{formatting.count(value)} {name}"
-        for value, name in ((tests, "tests"), (groups, "groups"), (selected, "discoveries"))
+        f"{formatting.count(value)} {one if value == 1 else many}"
+        for value, one, many in (
+            (tests, "test", "tests"),
+            (groups, "group", "groups"),
+            (selected, "discovery", "discoveries"),
+        )
         if value is not None
     )
     return f"{place}: q {written}; {counted}"

@@ -109,9 +109,9 @@ def _headline_tiles(report: Fields) -> list[Tile]:
         ),
         Tile("Cells tested", left("tested"), "that one could trade; each two-sided test counts once"),
         Tile(
-            "Events within their bounds",
+            "Events that passed the registry",
             Cell(f"{passed} of {len(checked)}") if checked else Cell("", missing="no event was checked"),
-            "as often as the registry expects",
+            "as often as expected, not in clusters, with a price to enter at",
         ),
         Tile(
             "Trials in the ledger",

@@ -273,7 +273,9 @@ def _terms(document: Fields) -> dict[str, Cell]:
         "Side": text_cell(None if side is None else "with the impulse" if side > 0 else "against the impulse"),
         "Symbols": text_cell(", ".join(str(name) for name in document.get("symbols") or ())),
         "State": text_cell(", ".join(f"{name} = {value}" for name, value in state.items()) or "any"),
-        "Entry": _sentence(entry.get("order"), lag, lambda at: f"{at:g} bars after the event's"),
+        "Entry": _sentence(
+            entry.get("order"), lag, lambda at: f"{at:g} {'bar' if at == 1 else 'bars'} after the event's"
+        ),
         "Exit": text_cell(None if bars is None else f"after {horizon_words(bars)}", detail=_levels(leave)),
         "Cap per trade": number_cell(sizing.get("max_weight_per_trade"), 1, percent=True),
         "Cost": number_cell(costs.get("cost_bps"), 1, detail="bps per round trip, funding aside"),

@@ -152,8 +152,8 @@ def test_the_verdict_tells_no_effect_from_cannot_say() -> None:
     checks = [check("A"), check("B", "failed"), check("C", "not_available"), check("D")]
     said = reported(rows, checks=checks)["verdict"]
     assert said[0] == (
-        "2 of 4 events fire within their bounds; 1 fail a registry check and should not be trusted; 1 cannot be judged "
-        "for want of inputs."
+        "2 of 4 events passed the registry checks; 1 failed them and should not be trusted; 1 could not be judged for "
+        "want of inputs."
     )
     assert said[1].startswith("In 2 cells an effect as large as is plausible would have been seen")
     assert said[2].startswith("In 2 cells even the largest plausible effect could have been missed")

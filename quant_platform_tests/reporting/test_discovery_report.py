@@ -137,8 +137,8 @@ def test_the_heat_map_is_dark_where_q_is_small_and_empty_where_nothing_was_teste
         square.all("title")[0].text: float(square.all("rect")[0].attributes.get("fill-opacity") or 0.0)
         for square in squares
     }
-    assert opacity["Forced flow, 12 bars (1 h): q 0.004; 1 tests, 1 groups, 1 discoveries"] == 0.55
-    assert 0.0 < opacity["Volatility transition, 3 bars (15 min): q 0.600; 1 tests, 1 groups, 0 discoveries"] < 0.05
+    assert opacity["Forced flow, 12 bars (1 h): q 0.004; 1 test, 1 group, 1 discovery"] == 0.55
+    assert 0.0 < opacity["Volatility transition, 3 bars (15 min): q 0.600; 1 test, 1 group, 0 discoveries"] < 0.05
     assert [square.text for square in squares if "no test" in square.text] == [
         "Forced flow, 3 bars (15 min): no test", "Volatility transition, 12 bars (1 h): no test"
     ]  # fmt: skip
@@ -182,6 +182,7 @@ def test_the_bridge_and_the_blueprint_are_written_out() -> None:
     assert terms["Event"] == "BAND_BREAKa<b & c"
     assert terms["Side"] == "against the impulse"
     assert terms["State"] == "vol_regime = high"
+    assert terms["Entry"] == "market at open1 bar after the event's"
     assert terms["Exit"] == "after 12 bars (1 h)stop extreme"
     assert terms["Validation"] == "+14.0bps after cost; +9.5 at stressed cost; 90 trades; p 0.001 after Holm"
 
