@@ -105,23 +105,27 @@ def results(
     home: HomeOption = None,
     command: Annotated[str, typer.Option(help="The command that made the home, as a reader would type it.")] = "",
 ) -> None:
-    """Write a page with the numbers of a home: bars, quarantine, candidates, expectancy, ICs, calibration, sweeps."""
+    """Write a page with the numbers of a home: its bars, what was kept out of them, and what the evidence says."""
     from importlib.metadata import version
 
     from quant_platform import __version__
     from quant_platform.lake import connect
-    from quant_platform.reporting.results import results_page
+    from quant_platform.reporting.results import discovery_results, equity_results
 
     opened = open_home(home)
     libraries = ("polars", "duckdb", "numpy", "numba", "dagster")
-    about = {
-        "source": f"{opened.spec.source}: {opened.source_spec.description}",
-        "universe": f"{opened.universe.name}: {opened.universe.description}",
-        "made by": f"quant_platform {__version__}, " + ", ".join(f"{name} {version(name)}" for name in libraries),
-    }
+    about = {"made by": f"quant_platform {__version__}, " + ", ".join(f"{name} {version(name)}" for name in libraries)}
+    if opened.has_equities:
+        page = equity_results
+        about["source"] = f"{opened.spec.source}: {opened.source_spec.description}"
+        about["universe"] = f"{opened.universe.name}: {opened.universe.description}"
+    else:
+        page = discovery_results
+        about["source"] = f"{opened.perps.source}: {opened.perp_source_spec.description}"
+        about["symbols"] = ", ".join(opened.perps.symbols)
     if command:
         about["command"] = f"`{command}`"
     output.parent.mkdir(parents=True, exist_ok=True)
     with connect(opened.settings.home) as connection:
-        output.write_text(results_page(connection, title, about), encoding="utf-8")
+        output.write_text(page(connection, title, about), encoding="utf-8")
     print(output)

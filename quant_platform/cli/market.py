@@ -251,13 +251,15 @@ def where_to_look(home: Home, console: Console, seconds: float) -> None:
     for name, partitions, rows in home.table_sizes():
         grid.add_row(name, f"{partitions:,}", f"{rows:,}")
     console.print(grid)
-    pages = sorted((home.settings.home / "reports").rglob("*.html"))
+    newest = {page.parent: page for page in sorted((home.settings.home / "reports").rglob("*.html"))}
+    pages = [_shown(page) for page in newest.values()]
     shown = _shown(home.settings.home)
     option = "" if shown == "data" else f" --home {shown}"
+    example = "replay.hit_rate" if home.has_equities else "discovery.hypotheses limit 20"
     lines = [
         f"made in {seconds:.0f} s on {date.today()}; everything is under {shown}/",
-        f"  report     {_shown(pages[-1]) if pages else 'none yet'}",
-        f'  tables     quant sql{option} "select * from replay.hit_rate"',
+        f"  reports    {', '.join(pages) or 'none yet'}",
+        f'  tables     quant sql{option} "select * from {example}"',
         f"             or: duckdb {_shown(home.settings.catalogue)}",
         f"  assets     quant up{option}   then http://localhost:3000",
         f"  health     quant lake check{option}",
