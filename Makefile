@@ -44,6 +44,7 @@ bench: $(STAMP) $(PEERS) ## time the kernels and the lake, beside a peer; writes
 
 evidence: $(STAMP) ## the slow simulations; writes docs/evidence/
 	$(BIN)/python -m quant_platform_tests.evidence
+	$(BIN)/python -m quant_platform_tests.evidence.discovery
 
 up: $(STAMP) ## Dagster's web server and daemon on this home
 	$(BIN)/quant up
