@@ -53,8 +53,8 @@ docs: $(STAMP) ## regenerate the reference pages from schemas and specs
 	$(BIN)/quant docs
 
 lock: $(STAMP) ## pin every dependency again, with hashes
-	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --no-strip-extras --no-emit-index-url \
-	  --no-emit-find-links --no-emit-trusted-host --extra dev --extra yahoo --output-file requirements.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --no-strip-extras \
+	  --no-emit-options --extra dev --extra yahoo --output-file requirements.lock pyproject.toml
 
 clean: ## remove the demo's home and the caches, keep the environment
 	rm -rf data .mypy_cache .ruff_cache .pytest_cache .hypothesis
