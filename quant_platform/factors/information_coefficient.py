@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -262,9 +263,12 @@ def study_universe(
     """
     axes = axes_of(bars)
     close = panel(bars, "close", axes)
-    delistings = dict(
-        actions.filter(pl.col("kind").cast(pl.String) == "delisting").select("ticker", "value").iter_rows()
-    )
+    ends = actions.filter(pl.col("kind").cast(pl.String) == "delisting").select("ticker", "ex_date", "value")
+    delistings = {ticker: value for ticker, _, value in ends.iter_rows()}
+    # Bars after a delisting are those of another company under the same ticker; the first one's life has ended.
+    for ticker, ex_date, _ in ends.iter_rows():
+        if ticker in axes.tickers:
+            close[bisect_right(axes.sessions, ex_date) :, axes.tickers.index(ticker)] = np.nan
     seen = ~np.isnan(close)
     last = close.shape[0] - 1 - seen[::-1].argmax(axis=0)
     stopped = seen.any(axis=0) & (last < close.shape[0] - spec.ended_after_sessions)

@@ -197,3 +197,9 @@ def test_row_correlation_is_pearsons_over_known_pairs() -> None:
     assert found[0] == pytest.approx(np.corrcoef(left[0], right[0])[0, 1])
     assert found[1] == pytest.approx(np.corrcoef(left[1, 9:], right[1, 9:])[0, 1])
     assert np.isnan(found[2:]).all()
+
+
+def test_bars_of_another_company_under_a_dead_ticker_change_nothing(rows: pl.DataFrame) -> None:
+    reused = World(5)
+    reused.close[DIED + 20 :, 0] = 75.0
+    assert reused.study().equals(rows)
