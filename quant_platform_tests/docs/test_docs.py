@@ -7,6 +7,7 @@ import importlib
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,10 @@ import yaml
 
 from quant_platform.cli import app
 from quant_platform.defs.jobs import SELECTIONS
+from quant_platform.events.plan import event_plan
 from quant_platform.features.equity import feature_plan
 from quant_platform.lake import connect
+from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.features import FeatureFile, load_equity_features
 from quant_platform.specification.home import UniverseSpec
 from quant_platform.specification.sources import SourceSpec
@@ -204,6 +207,12 @@ def test_yaml_satisfies_the_model_it_is_for(fence: Fence, tmp_path: Path) -> Non
         (tmp_path / "features" / "equity.yaml").write_text(shipped.read_text())
         (tmp_path / "features" / "equity_mine.yaml").write_text(fence.text)
         assert feature_plan(load_equity_features(tmp_path)) is not None
+    elif "condition" in content:
+        shutil.copytree(ROOT / "specs", tmp_path / "specs")
+        (tmp_path / "specs" / "events" / f"{content['id']}.yaml").write_text(fence.text)
+        lab = load_event_lab(tmp_path / "specs")
+        assert content["id"] in lab.active
+        assert event_plan(lab).event_memory[content["id"]] > 0
     elif "tickers" in content:
         UniverseSpec.model_validate(content)
     elif "files" in content:
@@ -218,6 +227,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
     examples = {
         "specs/universe/my_universe.yaml",
         "specs/features/equity_mine.yaml",
+        "specs/events/VOLUME_DRY_UP.yaml",
         "docs/benchmarks/",
         "docs/results/",
     }
@@ -239,6 +249,37 @@ def test_the_readme_states_the_evidence_as_it_is() -> None:
     assert f"{min(naive):.0f} % to {max(naive):.0f} %" in text
     assert min(momentum["ic"]) > 0
     assert f"all of {worlds} worlds and is significant in {100 * found / worlds + 1e-9:.0f} %" in text
+
+
+def test_the_pages_state_the_evidence_of_discovery_as_it_is() -> None:
+    evidence = json.loads((ROOT / "docs" / "evidence" / "discovery.json").read_text())
+    null, planted = evidence["null"], evidence["planted"]
+    silent = sum(world["two_level"]["discoveries"] == 0 for world in null)
+    strong = sum(world["strong"] for world in planted)
+    found = sum(world["two_level"]["strong_found"] for world in planted)
+    largest = max(planted, key=lambda world: world["strong"])
+    others = strong - largest["strong"], found - largest["two_level"]["strong_found"]
+    nothing = sum(world["two_level"]["discoveries"] == 0 for world in planted)
+    passed = [sum(world["standard_tracks"] > 0 for world in worlds) for worlds in (planted, null)]
+    numbers = ["none", "one", "two", "three", "four", "five", "six", "seven"]
+    page = " ".join((ROOT / "docs" / "explanation" / "discovery.md").read_text(encoding="utf-8").split())
+    for claim in (
+        f"{silent} of {len(null)} null worlds without a discovery",
+        f"power {found / strong:.3f} of {strong} cells",
+        f"{largest['strong']} lie in seed {largest['seed']} and all were found",
+        f"it is {others[1]} of {others[0]}, or {others[1] / others[0]:.3f}",
+        f"{numbers[nothing].capitalize()} of the twenty planted worlds give no discovery",
+        f"every gate in {passed[0]} of {len(planted)} planted worlds, in {numbers[passed[1]]} of the null ones",
+        f"false proportion {evidence['summary']['two_level']['planted_mean_fdp']:.3f}",
+        f"KS p {evidence['summary']['null_ks_p']:.3f} on {evidence['summary']['null_p_values']} p",
+    ):
+        assert claim in page, claim
+    assert largest["strong"] == largest["two_level"]["strong_found"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"in {silent} of {len(null)} worlds" in readme
+    assert f"{found / strong:.3f} of the {strong} cells" in readme
+    assert f"{largest['strong']} of the {strong} lie in one world" in readme
+    assert f"{numbers[nothing]} planted worlds of twenty give nothing" in readme
 
 
 def test_pictures_are_small() -> None:
