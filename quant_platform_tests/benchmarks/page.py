@@ -10,6 +10,8 @@ Results = dict[str, Any]
 REPLAY_LIMIT_SECONDS = 2.0
 TIMES_FASTER_REQUIRED = 25.0
 BUSY_LOAD_PER_CORE = 0.5
+MOST_GROWTH = 1.25
+LARGEST_DIFFERENCE = 1e-9
 
 
 def page(results: Results) -> str:
@@ -29,6 +31,10 @@ def page(results: Results) -> str:
         _whole_study(results),
         "## Cleaning and features",
         _equity_tables(results["equity_tables"]),
+        "## Event lab",
+        _event_lab(results["event_features"]),
+        "### Ten rolling features beside polars and pandas",
+        _rolling(results["event_features"]["rolling"]),
         "## Lake",
         _lake(results["lake"]),
         "## How to repeat it",
@@ -192,6 +198,71 @@ def _equity_tables(found: dict[str, Any]) -> str:
     ]
     return f"{_count(found['rows'])} rows, one core, one call per ticker; no reading and writing.\n\n" + _table(
         ["", "CPU s", "wall s", "rows per CPU second"], rows
+    )
+
+
+def _event_lab(found: dict[str, Any]) -> str:
+    sizes, two, load = found["by_symbols"], found["two_threads"], found["load_average"]
+    rows = [
+        [
+            f"{size['symbols']} symbols",
+            _count(size["rows"]),
+            *_both(size["timed"]),
+            _count(size["rows_per_cpu_second"]),
+            f"{size['peak_mib']:,.0f}",
+        ]
+        for size in sizes
+    ]
+    last = sizes[-1]
+    per_second = _count(last["rows"] / two["timed"]["cpu_seconds"])
+    threads = [f"{last['symbols']} symbols, two threads", _count(last["rows"]), *_both(two["timed"]), per_second]
+    growth = cost_growth(found)
+    verdict = "met" if growth <= MOST_GROWTH else "**missed**"
+    return (
+        f"`each_symbol` computes all {found['features']} features, the states and all {found['events']} events of "
+        f"symbol after symbol, {_count(found['rows_per_symbol'])} five-minute bars each, every result let go before "
+        "the next. One core but for the last row; no reading and writing. The highest use of memory of the process is "
+        f"{found['memory_before_mib']:,.0f} MiB before anything is computed: the libraries and "
+        f"the joined market of all symbols ({found['market_mib']:,.0f} MiB). The load average when this part began was "
+        f"{_plain(load['start'])}, and {_plain(load['end'])} when it ended.\n\n"
+        + _table(
+            ["", "rows", "CPU s", "wall s", "rows per CPU second", "peak MiB"],
+            [*rows, [*threads, f"{two['peak_mib']:,.0f}"]],
+        )
+        + "\n\nThe context of all symbols together (other symbols, sessions, news) takes "
+        + f"{_seconds(found['context'], 'cpu')} CPU s before. From {sizes[0]['symbols']} to {last['symbols']} symbols "
+        + f"a row becomes {growth:.2f} times as dear; required: at most {MOST_GROWTH:g}, {verdict}."
+    )
+
+
+def cost_growth(found: dict[str, Any]) -> float:
+    """Processor time of a row in the largest market over that in the smallest: 1 where cost is linear."""
+    first, last = found["by_symbols"][0], found["by_symbols"][-1]
+    return float(first["rows_per_cpu_second"] / last["rows_per_cpu_second"])
+
+
+def _rolling(found: dict[str, Any]) -> str:
+    timed, faster, versions = found["timed"], found["times_faster"], found["versions"]
+    rows = [
+        ["quant_platform", *_both(timed["ours"]), "1", "1"],
+        *(
+            [f"{way} {versions[way]}", *_both(timed[way]), f"{faster[way]['cpu']:.1f}", f"{faster[way]['wall']:.1f}"]
+            for way in ("polars", "pandas")
+        ),
+    ]
+    largest = {way: max(row["largest"] for row in features.values()) for way, features in found["differences"].items()}
+    apart = sum(row["missing_on_one_side"] for ways in found["differences"].values() for row in ways.values())
+    verdict = "met" if max(largest.values()) <= LARGEST_DIFFERENCE and not apart else "**missed**"
+    shown = "\n".join(f"| `{name}` | `{text}` |" for name, text in found["expressions"].items())
+    return (
+        f"One symbol, {_count(found['rows'])} bars with gaps, one core each, arrays in memory on both sides.\n\n"
+        + _table(["", "CPU s", "wall s", "times slower, CPU", "times slower, wall"], rows)
+        + f"\n\n| feature | expression |\n| --- | --- |\n{shown}\n\n"
+        "`ret1` is the log return of a bar, `aret` its size, `bench_ret` the mean return of the other symbols; `pmed` and "
+        "`pq` leave the current bar out, and a window needs nine tenths of its bars.\n\n"
+        "The largest difference of any value, as a share of the largest value of its feature, is "
+        f"{largest['polars']:.0e} to polars and {largest['pandas']:.0e} to pandas; {apart} values are missing on one "
+        f"side alone. Required: {LARGEST_DIFFERENCE:.0e} and none, {verdict}."
     )
 
 

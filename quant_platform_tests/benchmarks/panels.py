@@ -28,10 +28,21 @@ class Shape:
     partition_rows: int = 3200
     repetitions: int = 7
     turns_with_peer: int = 5
+    event_symbols: int = 20
+    event_rows: int = 365 * 288
 
 
 FULL = Shape()
-REDUCED = Shape(names=40, sessions=400, partitions=6, partition_rows=50, repetitions=2, turns_with_peer=1)
+REDUCED = Shape(
+    names=40,
+    sessions=400,
+    partitions=6,
+    partition_rows=50,
+    repetitions=2,
+    turns_with_peer=1,
+    event_symbols=8,
+    event_rows=60 * 288,
+)
 
 
 def weekdays(count: int, start: date = date(2018, 1, 1)) -> list[date]:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from quant_platform_tests.benchmarks import equity_tables, factor_study, lake, replay
+from quant_platform_tests.benchmarks import equity_tables, event_features, factor_study, lake, replay
 from quant_platform_tests.benchmarks.machine import load_average, machine, versions
 from quant_platform_tests.benchmarks.page import page
 from quant_platform_tests.benchmarks.panels import FULL, REDUCED, Shape
@@ -33,6 +33,7 @@ def measure(part: str, shape: Shape, work: Path) -> dict[str, Any]:
         "factor_study": lambda: factor_study.measure(shape),
         "alphalens": lambda: factor_study.compare(shape),
         "equity_tables": lambda: equity_tables.measure(shape),
+        "event_features": lambda: event_features.measure(shape),
         "lake": lambda: lake.measure(shape, work),
     }
     return parts[part]()
@@ -61,6 +62,7 @@ def run(size: str, output: Path, say: Callable[[str], None]) -> None:
         ("factor_study", ONE_CORE),
         ("alphalens", ONE_CORE),
         ("equity_tables", ONE_CORE),
+        ("event_features", ONE_CORE),
         ("lake", {}),
     ):
         say(part)

@@ -15,15 +15,22 @@ import pytest
 from scipy import stats
 
 from quant_platform.factors.panel import week_last_rows
-from quant_platform_tests.benchmarks import equity_tables, factor_study, lake, panels, peer, replay
+from quant_platform_tests.benchmarks import equity_tables, event_features, factor_study, lake, panels, peer, replay
 from quant_platform_tests.benchmarks.machine import load_average, machine, versions
-from quant_platform_tests.benchmarks.page import REPLAY_LIMIT_SECONDS, TIMES_FASTER_REQUIRED, page
+from quant_platform_tests.benchmarks.page import (
+    LARGEST_DIFFERENCE,
+    MOST_GROWTH,
+    REPLAY_LIMIT_SECONDS,
+    TIMES_FASTER_REQUIRED,
+    cost_growth,
+    page,
+)
 from quant_platform_tests.benchmarks.panels import FULL, REDUCED
 from quant_platform_tests.benchmarks.run import significant
 from quant_platform_tests.benchmarks.timing import Sample, in_turns, ratio, summary
 
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
-TINY = replace(REDUCED, names=24, sessions=330, partitions=3, repetitions=1)
+TINY = replace(REDUCED, names=24, sessions=330, partitions=3, repetitions=1, event_symbols=4, event_rows=10_000)
 TIMED = {"repetitions", "cpu_seconds", "cpu_range", "wall_seconds", "wall_range"}
 
 
@@ -73,6 +80,32 @@ def test_equity_tables(committed: dict[str, Any]) -> None:
     assert found["rows"] == 24 * 330
     assert found["features_rows_per_cpu_second"] == pytest.approx(24 * 330 / found["features"]["cpu_seconds"])
     assert_same_shape(committed["equity_tables"], found, "equity_tables")
+
+
+def test_event_features(committed: dict[str, Any]) -> None:
+    found = event_features.measure(TINY)
+    assert_timed(found)
+    assert (found["features"], found["events"]) == (60, 57)
+    assert [(size["symbols"], size["rows"]) for size in found["by_symbols"]] == [(2, 20_000), (2, 20_000), (4, 40_000)]
+    peaks = [found["memory_before_mib"], *(size["peak_mib"] for size in found["by_symbols"])]
+    assert found["market_mib"] < peaks[0]
+    assert peaks == sorted(peaks)
+    assert_same_shape(committed["event_features"], found, "event_features")
+    for features in found["rolling"]["differences"].values():
+        for feature, row in features.items():
+            assert row["rows_compared"] > 1000, feature
+            assert row["missing_on_one_side"] == 0, feature
+            assert row["largest"] <= LARGEST_DIFFERENCE, feature
+
+
+def test_a_difference_counts_what_one_side_lacks_and_scales_the_rest() -> None:
+    ours, theirs = np.array([np.nan, 1.0, np.nan, 4.0]), np.array([np.nan, np.nan, 2.0, 5.0])
+    assert event_features.difference(ours, theirs) == {"rows_compared": 1, "missing_on_one_side": 2, "largest": 0.2}
+
+
+def test_growth_of_cost_is_that_of_a_row() -> None:
+    found = {"by_symbols": [{"rows_per_cpu_second": 300.0}, {"rows_per_cpu_second": 250.0}]}
+    assert cost_growth(found) == pytest.approx(1.2)
 
 
 def test_lake(committed: dict[str, Any], tmp_path: Path) -> None:
@@ -207,6 +240,22 @@ def test_committed_results_keep_the_promises(committed: dict[str, Any]) -> None:
     for row in committed["alphalens"]["uneven"].values():
         assert row["under_their_rules"]["largest_ic_difference"] <= 1e-12
         assert row["under_their_rules"]["largest_spread_difference"] <= 1e-12
+
+
+def test_committed_event_lab_is_a_year_of_twenty_symbols(committed: dict[str, Any]) -> None:
+    found = committed["event_features"]
+    assert [(size["symbols"], size["rows"]) for size in found["by_symbols"]] == [
+        (5, 525_600),
+        (10, 1_051_200),
+        (20, 2_102_400),
+    ]
+    assert cost_growth(found) <= MOST_GROWTH
+    assert found["rolling"]["rows"] == 105_120
+    for features in found["rolling"]["differences"].values():
+        assert set(features) == set(event_features.ROLLING)
+        for row in features.values():
+            assert row["missing_on_one_side"] == 0
+            assert row["largest"] <= LARGEST_DIFFERENCE
 
 
 def test_what_alphalens_found_is_what_we_find_today(committed: dict[str, Any]) -> None:
