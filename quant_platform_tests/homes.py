@@ -23,6 +23,9 @@ from quant_platform.specification.settings import Settings
 SHIPPED = Path(__file__).resolve().parents[1] / "specs"
 NAMES = 20
 FIRST, LAST = date(2018, 1, 2), date(2019, 12, 31)
+SYMBOLS = ("SIM01USDT", "SIM02USDT")
+MONTHS = ("2024-01", "2024-02", "2024-03")
+DECLARATIONS = ("home.yaml", "perps.yaml")
 
 
 def edit(path: Path, change: Any) -> None:
@@ -40,16 +43,37 @@ def write_specs(folder: Path, names: int = NAMES) -> Path:
     return folder
 
 
+def write_perp_specs(folder: Path) -> Path:
+    """Write the shipped specs with a market of two perpetuals and three months."""
+    shutil.copytree(SHIPPED, folder)
+    edit(
+        folder / "sources" / "simulated_perp.yaml",
+        lambda spec: spec["simulated_perp"].update(symbols=len(SYMBOLS), months=len(MONTHS)),
+    )
+    edit(
+        folder / "perps.yaml",
+        lambda spec: spec.update(symbols=list(SYMBOLS), first_month=MONTHS[0], last_month=MONTHS[-1]),
+    )
+    return folder
+
+
+def declare_perps(home: Path, specs: Path) -> Path:
+    """Say in a home that it holds the perpetuals of its specs and nothing else."""
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(specs / "perps.yaml", home / "perps.yaml")
+    return home
+
+
 def declare(home: Path, specs: Path) -> None:
     """Say in a home that it holds the equities of its specs and nothing else, unless it says something already."""
     home.mkdir(parents=True, exist_ok=True)
-    if not (home / "home.yaml").exists():
+    if not any((home / name).exists() for name in DECLARATIONS):
         shutil.copyfile(specs / "home.yaml", home / "home.yaml")
 
 
 @contextmanager
 def entered(home: Path, specs: Path) -> Iterator[Home]:
-    """Be in the environment of a home of equities alone, and leave it again."""
+    """Be in the environment of a home, of equities alone unless it declares something else, and leave it again."""
     declare(home, specs)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"HOME": home, "SPECS": specs}.items():
@@ -86,7 +110,9 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
 def copied(source: Path, target: Path) -> Path:
     """A home with the same lake, made of links, and no history of runs: partition files are never changed in place."""
     shutil.copytree(source / "lake", target / "lake", copy_function=os.link)
-    shutil.copyfile(source / "home.yaml", target / "home.yaml")
+    for name in DECLARATIONS:
+        if (source / name).exists():
+            shutil.copyfile(source / name, target / name)
     return target
 
 

@@ -50,7 +50,7 @@ def build_event_assets(home: Home) -> list[dg.AssetsDefinition]:
         done = run_events(
             home.open(),
             keys,
-            run_id=context.run.root_run_id or context.run_id,
+            run_id=context.run.root_run_id or context.run.run_id,
             refresh=context.run.tags.get(REFRESH_TAG) == "true",
             workers=worker_count(),
         )

@@ -8,10 +8,12 @@ same code, under the same specs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import polars as pl
 
+from quant_platform.contracts.tables import table
 from quant_platform.defs.home import Home
 from quant_platform.defs.perp_stages import SymbolMonth
 from quant_platform.defs.stage import Done, code_hash
@@ -62,6 +64,17 @@ def run_events(home: Home, keys: Sequence[SymbolMonth], *, run_id: str, refresh:
         made_from = {MARKET: inputs[key[1]]}
         return all(home.lake.is_current(name, key, version, ontology.hash, made_from) for name in TABLES)
 
+    def stamped(month: str) -> Provenance:
+        return Provenance(
+            asset="",
+            code_version=version,
+            ontology_hash=ontology.hash,
+            ontology_files=dict(ontology.files),
+            run_id=run_id,
+            inputs={MARKET: inputs[month]},
+            simulated=home.simulated,
+        )
+
     stale = [key for key in keys if refresh or not is_current(key)]
     rows: dict[SymbolMonth, dict[str, int]] = {}
     if stale:
@@ -77,23 +90,22 @@ def run_events(home: Home, keys: Sequence[SymbolMonth], *, run_id: str, refresh:
                 "features.states_5m": found.states,
                 "events.event_flags": found.flags,
             }
-            for symbol, month in (key for key in stale if key[0] == found.symbol):
-                for name, frame in frames.items():
-                    provenance = Provenance(
-                        asset=name,
-                        code_version=version,
-                        ontology_hash=ontology.hash,
-                        ontology_files=dict(ontology.files),
-                        run_id=run_id,
-                        inputs={MARKET: inputs[month]},
-                        simulated=home.simulated,
-                    )
-                    part = frame.filter(pl.col("month") == month)
-                    home.lake.write(name, (symbol, month), part, provenance)
-                    rows.setdefault((symbol, month), {})[name] = part.height
+            for key in (key for key in stale if key[0] == found.symbol):
+                parts = {name: frame.filter(pl.col("month") == key[1]) for name, frame in frames.items()}
+                rows[key] = _write(home, key, parts, stamped(key[1]))
+    for key in (key for key in stale if key not in rows):
+        # A symbol without a single bar in the span is computed by nobody; its months are made, and empty.
+        empty = {name: table(name).schema.create_empty() for name in TABLES}
+        rows[key] = _write(home, key, empty, stamped(key[1]))
     return [
         Done(key, "written" if key in rows else "current", rows.get(key) or _stored_rows(home, key)) for key in keys
     ]
+
+
+def _write(home: Home, key: SymbolMonth, frames: Mapping[str, pl.DataFrame], provenance: Provenance) -> dict[str, int]:
+    for name, frame in frames.items():
+        home.lake.write(name, key, frame, replace(provenance, asset=name))
+    return {name: frame.height for name, frame in frames.items()}
 
 
 def market_versions(home: Home, month: str, plan: EventPlan) -> str:

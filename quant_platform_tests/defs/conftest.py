@@ -8,7 +8,7 @@ HERE = Path(__file__).parent
 
 # The first is silenced where `quant_platform.defs` is imported, and pytest resets the filters; the second is Dagster
 # calling a method of its own that it has deprecated.
-KNOWN = ("ignore:.*backfill_policy.*currently in beta", "ignore:InitResourceContext.dagster_run is deprecated")
+KNOWN = ("ignore:.*is currently in beta", "ignore:InitResourceContext.dagster_run is deprecated")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,253 @@
+"""The event lab run end to end on two simulated perpetuals and three months: recorded, skipped, made again, refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from quant_platform.defs import jobs, runs
+from quant_platform.defs.definitions import build_definitions
+from quant_platform.defs.home import Home
+from quant_platform.specification.settings import Settings
+from quant_platform_tests.homes import (
+    MONTHS,
+    SYMBOLS,
+    Market,
+    copied,
+    declare_perps,
+    edit,
+    entered,
+    hashes,
+    run,
+    write_perp_specs,
+)
+
+SYMBOL_MONTH_TABLES = tuple(table for job in jobs.SYMBOL_MONTH_JOBS for table in jobs.SELECTIONS[job])
+EVENT_TABLES = jobs.SELECTIONS["event_study"]
+CUTOFF_TABLES = jobs.SELECTIONS["discovery"]
+TABLES = (*SYMBOL_MONTH_TABLES, *EVENT_TABLES, *CUTOFF_TABLES)
+# Five-minute bars of January (31 days), February (29 in 2024) and March.
+BARS = {"2024-01": 31 * 288, "2024-02": 29 * 288, "2024-03": 31 * 288}
+ON_THE_GRID = ("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.market_5m", *jobs.SELECTIONS["event_graph"])
+CUTOFF = MONTHS[-1]
+pytestmark = pytest.mark.xdist_group("perps")  # in one worker, so that the market is made once
+
+
+def key_of(name: str) -> dg.AssetKey:
+    return dg.AssetKey(name.split("."))
+
+
+def versions(home: Home, *tables: str) -> dict[tuple[str, Any], str]:
+    found = {}
+    for name in tables:
+        for key in home.lake.partitions(name):
+            version = home.lake.current(name, key)
+            assert version is not None
+            found[name, key] = version.name
+    return found
+
+
+@pytest.fixture(scope="module")
+def perps(tmp_path_factory: pytest.TempPathFactory) -> Market:
+    """Every job of the event lab, run in this process; nobody changes it."""
+    folder = tmp_path_factory.mktemp("perps")
+    specs = write_perp_specs(folder / "specs")
+    with entered(declare_perps(folder / "home", specs), specs) as home, runs.instance_of(home) as instance:
+        launches = {launch.job: launch for launch in runs.everything(home)}
+        run_ids = {job: run(home, instance, job, *launch.keys) for job, launch in launches.items()}
+        return Market(home, specs, launches, run_ids)
+
+
+@contextmanager
+def working_copy(perps: Market, folder: Path, specs: Path | None = None) -> Iterator[tuple[Home, dg.DagsterInstance]]:
+    """The same lake under another home, with a history of its own, and with other specs where they are given."""
+    copied(perps.home.settings.home, folder)
+    with entered(folder, specs or perps.specs) as home, runs.instance_of(home) as instance:
+        yield home, instance
+
+
+def shown_rows(perps: Market, name: str) -> dict[str, int]:
+    """Row counts by partition as Dagster shows them."""
+    with entered(perps.home.settings.home, perps.specs) as home, runs.instance_of(home) as instance:
+        records = instance.fetch_materializations(key_of(name), limit=1000).records
+    shown = {}
+    for record in records:
+        assert record.asset_materialization is not None
+        shown[str(record.partition_key)] = record.asset_materialization.metadata["dagster/row_count"].value
+    return shown
+
+
+def rows_of_newest(folder: Path) -> int:
+    return int(pl.scan_parquet(max(folder.glob("*.parquet"))).select(pl.len()).collect().item())
+
+
+def test_the_jobs_are_those_of_the_event_lab(perps: Market) -> None:
+    assert tuple(perps.launches) == jobs.PERP_JOBS
+
+
+@pytest.mark.parametrize("name", SYMBOL_MONTH_TABLES)
+def test_every_symbol_month_shows_as_materialised_with_the_rows_of_its_file(name: str, perps: Market) -> None:
+    lake = perps.home.settings.lake / name.replace(".", "/")
+    counted = {
+        f"{month}|{symbol}": rows_of_newest(lake / f"symbol={symbol}" / f"month={month}")
+        for symbol in SYMBOLS
+        for month in MONTHS
+    }
+    assert shown_rows(perps, name) == counted
+    if name in ON_THE_GRID:
+        assert counted == {f"{month}|{symbol}": bars for month, bars in BARS.items() for symbol in SYMBOLS}
+
+
+@pytest.mark.parametrize("name", EVENT_TABLES)
+def test_every_event_shows_as_materialised_with_the_rows_of_its_file(name: str, perps: Market) -> None:
+    lake = perps.home.settings.lake / name.replace(".", "/")
+    events = sorted(path.stem for path in (perps.specs / "events").glob("*.yaml"))
+    assert len(events) == 57
+    counted = {f"{CUTOFF}|{event}": rows_of_newest(lake / f"event={event}" / f"cutoff={CUTOFF}") for event in events}
+    assert shown_rows(perps, name) == counted
+    assert sum(counted.values()) > 1000
+
+
+def test_accepted_events_are_the_flags_that_are_one(perps: Market) -> None:
+    flags, events = perps.home.lake.read("events.event_flags"), perps.home.lake.read("events.events")
+    fired = {name: flags.filter(pl.col(name) == 1.0).height for name in flags.columns if f"{name}__intensity" in flags}
+    counted = dict(events.group_by("event_id").len().iter_rows())
+    assert {name: count for name, count in fired.items() if count} == counted
+
+
+def test_a_second_run_leaves_every_version_alone(perps: Market, tmp_path: Path) -> None:
+    tables = (*SYMBOL_MONTH_TABLES, *EVENT_TABLES)
+    with working_copy(perps, tmp_path / "home") as (home, instance):
+        before = versions(home, *tables)
+        for job in (*jobs.SYMBOL_MONTH_JOBS, *jobs.EVENT_JOBS):
+            run(home, instance, job, *perps.launches[job].keys)
+        assert versions(home, *tables) == before
+        assert len(before) == 6 * len(SYMBOL_MONTH_TABLES) + 57 * len(EVENT_TABLES)
+        assert len(instance.get_materialized_partitions(key_of("discovery.candidates"))) == 57
+
+
+def test_one_symbol_month_is_redone_alone_with_the_same_content(perps: Market, tmp_path: Path) -> None:
+    symbol, month = SYMBOLS[1], MONTHS[1]
+    with working_copy(perps, tmp_path / "home") as (home, instance):
+        before, content = versions(home, *SYMBOL_MONTH_TABLES), hashes(home, *SYMBOL_MONTH_TABLES)
+        for job in jobs.SYMBOL_MONTH_JOBS:
+            run(home, instance, job, f"{month}|{symbol}", refresh=True)
+        after = versions(home, *SYMBOL_MONTH_TABLES)
+        assert {where for where in after if after[where] != before[where]} == {
+            (name, (symbol, month)) for name in SYMBOL_MONTH_TABLES
+        }
+        assert hashes(home, *SYMBOL_MONTH_TABLES) == content
+
+
+def test_a_month_that_the_source_lacks_is_empty_from_the_source_to_the_flags(perps: Market, tmp_path: Path) -> None:
+    early = "2023-12"
+    with working_copy(perps, tmp_path / "home") as (home, instance):
+        edit(home.settings.home / "perps.yaml", lambda spec: spec.update(first_month=early))
+        for job in jobs.SYMBOL_MONTH_JOBS:
+            run(home, instance, job, f"{early}|{SYMBOLS[0]}")
+        for name in SYMBOL_MONTH_TABLES:
+            version = home.lake.current(name, (SYMBOLS[0], early))
+            assert version is not None, name
+            assert version.rows == 0, name
+
+
+def test_an_edited_event_makes_what_was_built_on_it_stale(perps: Market, tmp_path: Path) -> None:
+    specs = tmp_path / "specs"
+    shutil.copytree(perps.specs, specs)
+    edit(specs / "events" / "VOL_SHOCK.yaml", lambda event: event["params"].update(mult=2.5))
+    shipped = code_versions(perps.home)
+    with working_copy(perps, tmp_path / "home", specs) as (home, instance):
+        edited = code_versions(home)
+        assert {name for name in edited if edited[name] != shipped[name]} == {
+            *jobs.SELECTIONS["event_graph"],
+            *EVENT_TABLES,
+            *CUTOFF_TABLES,
+        }
+        before = versions(home, *CUTOFF_TABLES)
+        with pytest.raises(runs.RunFailed) as failure:
+            run(home, instance, "discovery", CUTOFF)
+        message = str(failure.value)
+        assert "ontology_mismatch" in message
+        assert "discovery__hypotheses" in message
+        assert "a spec was edited after the rows were made" in message
+        assert "materialise the upstream assets again" in message
+        assert versions(home, "discovery.hypotheses", "discovery.report") == {
+            where: name for where, name in before.items() if where[0] in ("discovery.hypotheses", "discovery.report")
+        }
+
+
+def code_versions(home: Home) -> dict[str, str]:
+    graph = build_definitions(home).resolve_asset_graph()
+    return {".".join(node.key.path): str(node.code_version) for node in graph.asset_nodes}
+
+
+def test_the_report_says_simulated_and_counts_what_the_tables_hold(perps: Market) -> None:
+    folder = perps.home.settings.home / "reports" / "discovery"
+    page = (folder / f"{CUTOFF}.html").read_text(encoding="utf-8")
+    assert "SIMULATED" in page
+    report = json.loads((folder / f"{CUTOFF}.json").read_text(encoding="utf-8"))
+    assert report["simulated"] is True
+    lines = (folder / f"{CUTOFF}.blueprints.jsonl").read_text(encoding="utf-8").splitlines()
+    blueprints = perps.home.lake.read("discovery.blueprints")
+    assert len(lines) == blueprints.height
+    assert [json.loads(line)["id"] for line in lines] == blueprints.get_column("blueprint_id").to_list()
+    assert perps.home.lake.read("discovery.report").height == 1
+
+
+def test_every_table_says_simulated(perps: Market) -> None:
+    lake = perps.home.lake
+    current = {name: [lake.current(name, key) for key in lake.partitions(name)] for name in TABLES}
+    assert all(found for found in current.values())
+    assert all(version and version.provenance.simulated for found in current.values() for version in found)
+
+
+def test_every_check_of_every_run_passed(perps: Market) -> None:
+    evaluated: dict[tuple[str, str], bool] = {}
+    with entered(perps.home.settings.home, perps.specs) as home, runs.instance_of(home) as instance:
+        for run_id in perps.run_ids.values():
+            for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+                event = entry.get_dagster_event().asset_check_evaluation_data
+                evaluated[event.asset_key.to_user_string(), event.check_name] = event.passed
+    assert set(evaluated) == {(name.replace(".", "/"), check) for name in TABLES for check in ("schema", "key_unique")}
+    assert [where for where, passed in evaluated.items() if not passed] == []
+
+
+def assets_of(folder: Path, specs: Path, *declared: str) -> set[str]:
+    folder.mkdir()
+    for name in declared:
+        shutil.copyfile(specs / name, folder / name)
+    return set(code_versions(Home(Settings(home=folder, specs=specs))))
+
+
+def test_a_home_shows_the_assets_of_the_markets_it_holds(perps: Market, tmp_path: Path) -> None:
+    equities = {table for job in jobs.EQUITY_JOBS for table in jobs.SELECTIONS[job]}
+    assert assets_of(tmp_path / "perps", perps.specs, "perps.yaml") == set(TABLES)
+    assert assets_of(tmp_path / "equities", perps.specs, "home.yaml") == equities
+    assert assets_of(tmp_path / "both", perps.specs, "home.yaml", "perps.yaml") == equities | set(TABLES)
+    assert assets_of(tmp_path / "neither", perps.specs) == equities | set(TABLES)
+
+
+def test_another_event_file_is_another_partition(perps: Market, tmp_path: Path) -> None:
+    specs = tmp_path / "specs"
+    shutil.copytree(perps.specs, specs)
+    added = specs / "events" / "VOL_SHOCK_SHORT.yaml"
+    shutil.copyfile(specs / "events" / "VOL_SHOCK.yaml", added)
+    edit(added, lambda event: event.update(id="VOL_SHOCK_SHORT", cooldown_bars=6))
+    with entered(declare_perps(tmp_path / "home", specs), specs) as home:
+        graph = build_definitions(home).resolve_asset_graph()
+    for name in EVENT_TABLES:
+        scheme = graph.get(key_of(name)).partitions_def
+        assert scheme is not None
+        keys = set(scheme.get_partition_keys())
+        assert len(keys) == 58 * len(MONTHS)
+        assert {f"{month}|VOL_SHOCK_SHORT" for month in MONTHS} <= keys
+    columns = graph.get(key_of("events.event_flags")).metadata["dagster/column_schema"].columns
+    assert "VOL_SHOCK_SHORT" in {column.name for column in columns}
