@@ -258,8 +258,8 @@ def _rolling(found: dict[str, Any]) -> str:
         f"One symbol, {_count(found['rows'])} bars with gaps, one core each, arrays in memory on both sides.\n\n"
         + _table(["", "CPU s", "wall s", "times slower, CPU", "times slower, wall"], rows)
         + f"\n\n| feature | expression |\n| --- | --- |\n{shown}\n\n"
-        "`ret1` is the log return of a bar, `aret` its size, `bench_ret` the mean return of the other symbols; `pmed` and "
-        "`pq` leave the current bar out, and a window needs nine tenths of its bars.\n\n"
+        "`ret1` is the log return of a bar, `aret` its size, `bench_ret` the mean return of the other symbols; `pmed` "
+        "and `pq` leave the current bar out, and a window needs nine tenths of its bars.\n\n"
         "The largest difference of any value, as a share of the largest value of its feature, is "
         f"{largest['polars']:.0e} to polars and {largest['pandas']:.0e} to pandas; {apart} values are missing on one "
         f"side alone. Required: {LARGEST_DIFFERENCE:.0e} and none, {verdict}."
