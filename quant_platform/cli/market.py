@@ -104,7 +104,7 @@ def import_perps(
     if data is not None and not data.exists():
         raise SettingsError("the folder of the data does not exist", where=str(data), action="check the path")
     declare_perps(where.home, source, data, where.specs)
-    opened = open_home(where.home)
+    opened = open_checked_home(where.home)
     console = Console()
     started = time.monotonic()
     run_everything(opened, console)
@@ -131,7 +131,8 @@ def declare_perps(folder: Path, source: str, location: Path | None, specs: Path)
         if (present.source, present.location) == (source, resolved):
             return
         raise HomeMixed(
-            f"this home holds the source {present.source!r}, {source!r} was about to be imported into it",
+            f"this home holds the source {present.source!r} from {present.location}, "
+            f"{source!r} from {resolved} was about to be imported into it",
             where=str(path),
             cause="a home holds one market of perpetuals, so that no number can mix two",
             action="choose another folder with --home, or remove this one",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from quant_platform.defs.discovery_stages import ONTOLOGY, discovery_specs
 from quant_platform.defs.home import Home
 from quant_platform.defs.replay_assets import EVERYTHING
+from quant_platform.events.plan import event_plan
 from quant_platform.features.equity import feature_plan
 from quant_platform.reporting.spec_models import SPEC_MODELS
+from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.features import load_equity_features
 from quant_platform.specification.home import HomeSpec, PerpMarketSpec, UniverseSpec
 from quant_platform.specification.loading import SpecModel, load_spec
@@ -46,5 +49,10 @@ def check_specs(home: Home) -> int:
         files[home.specs / "market" / "perp.yaml"] = MarketSpec
     for path, model in files.items():
         load_spec(path, model)
-    feature_plan(load_equity_features(home.specs))
-    return len(files)
+    if home.has_equities:
+        feature_plan(load_equity_features(home.specs))
+    if not home.has_perps:
+        return len(files)
+    event_plan(load_event_lab(home.specs))
+    discovery_specs(home)
+    return len(files) + len(home.ontology(ONTOLOGY).files)
