@@ -5,6 +5,7 @@ The pages in ``docs/reference`` are committed; a test makes them again and compa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -113,6 +114,8 @@ def _type(annotation: Any) -> str:
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     for noise in ("typing.", "datetime.", "pathlib.", "collections.abc."):
         text = text.replace(noise, "")
+    # typing may hand out an equal Literal with its values in another order, whichever was made first in the process.
+    text = re.sub(r"Literal\[([^\]]*)\]", lambda found: f"Literal[{', '.join(sorted(found[1].split(', ')))}]", text)
     words = text.split("[")
     words = [part.rsplit(".", 1)[-1] if "." in part and "'" not in part else part for part in words]
     return "[".join(words).replace("|", "or")

@@ -22,8 +22,8 @@ class SpecModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
 
-class _MarkedLoader(yaml.SafeLoader):
-    """A safe loader that only composes nodes, so that the line of every key is known."""
+# The parser in C is ten times faster and says the same; a PyYAML built without it still works.
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load_spec(path: Path, model: type[M]) -> M:
@@ -70,7 +70,7 @@ def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"the spec file could not be read: {error}", where=str(path)) from error
-    loader = _MarkedLoader(text)
+    loader = _SafeLoader(text)
     try:
         node = loader.get_single_node()
         lines: dict[Location, int] = {}

@@ -207,7 +207,9 @@ def _tables(close: Floats, factors: Mapping[str, Floats], days: list[date]) -> d
     return {
         "features": pl.DataFrame(index | {name: values.ravel() for name, values in factors.items()}),
         "bars": pl.DataFrame(index | {"close": close.ravel()}),
-        "actions": pl.DataFrame(schema={"ticker": pl.String, "kind": pl.String, "value": pl.Float64}),
+        "actions": pl.DataFrame(
+            schema={"ticker": pl.String, "ex_date": pl.Date, "kind": pl.String, "value": pl.Float64}
+        ),
         "securities": pl.DataFrame(
             {"ticker": names, "universe": "benchmark", "start_date": days[0], "end_date": None},
             schema_overrides={"start_date": pl.Date, "end_date": pl.Date},
