@@ -40,8 +40,10 @@ def build_discovery_assets(home: Home) -> list[dg.AssetsDefinition]:
         return table_asset(home, name, rooms=ROOMS, specs=ONTOLOGY, kinds=kinds, partitions_def=cutoffs, ins=ins)
 
     @by_cutoff("discovery.hypotheses", {"candidates": reads_events("discovery.candidates")})
-    def hypotheses(home: HomeResource, candidates: pl.LazyFrame) -> pl.DataFrame:
-        return judge(candidates.collect(), discovery_specs(home.open()))
+    def hypotheses(context: dg.AssetExecutionContext, home: HomeResource, candidates: pl.LazyFrame) -> pl.DataFrame:
+        opened = home.open()
+        refuse_stale_candidates(opened, context.partition_key)
+        return judge(candidates.collect(), discovery_specs(opened))
 
     @by_cutoff("discovery.trials", {"candidates": reads_events("discovery.candidates")})
     def trials(candidates: pl.LazyFrame) -> pl.DataFrame:
@@ -108,6 +110,22 @@ def build_discovery_assets(home: Home) -> list[dg.AssetsDefinition]:
         return row
 
     return [hypotheses, trials, bridged, blueprints, report]
+
+
+def refuse_stale_candidates(home: Home, cutoff: str) -> None:
+    """Compare the specs the candidates of a cutoff were made under with those in force, file by file.
+
+    Raises
+    ------
+    OntologyMismatch
+        Naming each file that changed.
+    """
+    in_force = home.ontology(ONTOLOGY)
+    for key in home.lake.partitions("discovery.candidates"):
+        if isinstance(key, tuple) and key[1] == cutoff:
+            version = home.lake.current("discovery.candidates", key)
+            if version is not None:
+                in_force.require(version.provenance.ontology_files, what=f"discovery.candidates of {key[0]}, {cutoff},")
 
 
 def registry_checks(home: Home, cutoff: str) -> pl.DataFrame:
