@@ -177,6 +177,7 @@ def test_an_edited_event_makes_what_was_built_on_it_stale(perps: Market, tmp_pat
         message = str(failure.value)
         assert "ontology_mismatch" in message
         assert "discovery__hypotheses" in message
+        assert "where: events/VOL_SHOCK.yaml" in message
         assert "a spec was edited after the rows were made" in message
         assert "materialise the upstream assets again" in message
         assert versions(home, "discovery.hypotheses", "discovery.report") == {
