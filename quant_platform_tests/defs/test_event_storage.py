@@ -69,6 +69,22 @@ def test_a_long_lived_process_does_not_hold_the_file_of_every_run(folder: Path) 
     storage = PooledSqliteEventLogStorage(base_dir=str(folder / "history" / "runs"))
     for number in range(OPEN_FILES + 5):
         assert storage.get_logs_for_run(f"run{number}") == []
-    assert len(storage._engines) == OPEN_FILES
+    assert len(storage._opened) == OPEN_FILES
     storage.dispose()
-    assert storage._engines == {}
+    assert storage._opened == {}
+
+
+def test_a_result_that_is_not_read_to_its_end_does_not_hide_what_came_later(
+    instance: dg.DagsterInstance, folder: Path
+) -> None:
+    for name in "ABC":
+        _report(instance, name)
+    storage = instance.event_log_storage
+    assert isinstance(storage, PooledSqliteEventLogStorage)
+    with storage.index_connection() as connection:
+        left_open = connection.exec_driver_sql("select id from event_logs")
+        assert left_open.fetchone() is not None
+        cursor = left_open.cursor
+    subprocess.run([sys.executable, "-c", WRITER, str(folder), "D"], check=True, timeout=120)
+    assert "D39" in instance.get_materialized_partitions(KEY)
+    assert cursor is not None
