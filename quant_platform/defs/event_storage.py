@@ -49,7 +49,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         """Build the storage a ``dagster.yaml`` asks for."""
         # Without the variable, as in `dagster definitions validate` in a clone, the folder `quant up` would use.
         own = Path(os.environ.get("DAGSTER_HOME") or settings().home / "dagster")
-        return cls(base_dir=config_value.get("base_dir") or str(own / "history" / "runs"), inst_data=inst_data)
+        return cls(base_dir=config_value.get("base_dir") or str(_files_below(own)), inst_data=inst_data)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
@@ -93,6 +93,20 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             _close(opened)
         self._opened.clear()
         super().dispose()
+
+
+def event_log_in(folder: Path) -> dict[str, Any]:
+    """Instance settings that keep the event log in the Dagster folder given, whatever the environment says."""
+    storage = {
+        "module": __name__,
+        "class": PooledSqliteEventLogStorage.__name__,
+        "config": {"base_dir": str(_files_below(folder))},
+    }
+    return {"event_log_storage": storage}
+
+
+def _files_below(folder: Path) -> Path:
+    return folder / "history" / "runs"
 
 
 def _close(opened: tuple[Engine, Connection]) -> None:

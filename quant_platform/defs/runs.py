@@ -18,11 +18,13 @@ from importlib import import_module
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
 from quant_platform.defs import jobs as catalogue
 from quant_platform.defs import partitions
 from quant_platform.defs.automation import last_session, range_tags
+from quant_platform.defs.event_storage import event_log_in
 from quant_platform.defs.home import Home
 from quant_platform.defs.ticker_assets import REFRESH_TAG, can_fork, chunks, worker_count
 from quant_platform.specification.event_lab import load_event_lab
@@ -115,7 +117,9 @@ def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ["QUANT_HOME"] = str(home.settings.home)
     os.environ["QUANT_SPECS"] = str(home.settings.specs)
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
+    # A worker process may have been forked by a server that was started under another home and still has its
+    # environment: the folder of the event log goes with the instance, as Dagster's own storages have it.
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=event_log_in(folder))) as instance:
         yield instance
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,13 @@ def test_a_resumed_backfill_keeps_what_the_interrupted_one_made(market: Market, 
 
 
 @pytest.mark.slow
-def test_two_worker_processes_give_the_bits_of_one(market: Market, tmp_path: Path) -> None:
+def test_two_worker_processes_give_the_bits_of_one(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Worker processes are forked by a server that keeps the environment it was started in: it may be another home's.
+    elsewhere = tmp_path / "elsewhere"
+    monkeypatch.setenv("DAGSTER_HOME", str(elsewhere))
+    forkserver.ensure_running()
     with working_copy(market, tmp_path / "home") as (home, instance):
         expected, before = hashes(home, "replay.candidates"), versions(home, "replay.candidates")
         run_id = run(home, instance, "weekly_replay", *home.tickers(), in_process=False, workers=2, refresh=True)
@@ -172,6 +179,7 @@ def test_two_worker_processes_give_the_bits_of_one(market: Market, tmp_path: Pat
         assert hashes(home, "replay.candidates") == expected
         assert set(versions(home, "replay.candidates").values()).isdisjoint(before.values())
         assert len(instance.get_materialized_partitions(key_of("replay.candidates"))) == NAMES
+    assert not elsewhere.exists()
 
 
 class BrokenSource:
