@@ -6,10 +6,7 @@ import polars as pl
 from quant_platform.defs.frame_assets import reads, reads_all, table_asset
 from quant_platform.defs.home import Home
 from quant_platform.defs.resources import HomeResource
-from quant_platform.factors.information_coefficient import study_universe
-from quant_platform.specification.factors import FactorSpec
-
-SPECS = ("factors/equity.yaml", "features/equity*.yaml")
+from quant_platform.defs.studies import FACTOR_SPECS, Market, study_factors
 
 
 def build_factor_assets(home: Home, factors: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -19,7 +16,7 @@ def build_factor_assets(home: Home, factors: dg.StaticPartitionsDefinition) -> l
         home,
         "factors.information_coefficient",
         rooms=("factors", "statistics", "market/universe"),
-        specs=SPECS,
+        specs=FACTOR_SPECS,
         kinds={"numba", "parquet"},
         partitions_def=factors,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -38,16 +35,6 @@ def build_factor_assets(home: Home, factors: dg.StaticPartitionsDefinition) -> l
         actions: pl.LazyFrame,
         securities: pl.LazyFrame,
     ) -> pl.DataFrame:
-        opened, names = home.open(), list(context.partition_keys)
-        return study_universe(
-            names,
-            features=features.select("ticker", "session", *names).collect(),
-            bars=bars.select("ticker", "session", "close").collect(),
-            actions=actions.collect(),
-            securities=securities.collect(),
-            universe=opened.universe.name,
-            spec=opened.load("factors/equity.yaml", FactorSpec),
-            spec_hash=opened.ontology(SPECS).hash,
-        )
+        return study_factors(home.open(), context.partition_keys, Market(features, bars, actions, securities))
 
     return [factors_information_coefficient]

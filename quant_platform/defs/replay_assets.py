@@ -5,28 +5,26 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
+from quant_platform.defs import partitions
 from quant_platform.defs.frame_assets import note_rows, reads, reads_all, signal_sessions, table_asset
 from quant_platform.defs.home import Home
-from quant_platform.defs.partitions import weeks
-from quant_platform.defs.report_page import write_report
+from quant_platform.defs.report_page import last_session_of, write_report
 from quant_platform.defs.resources import HomeResource
+from quant_platform.defs.studies import JUDGED, SWEPT, Market, study_factors, sweep_gate
 from quant_platform.market.universe import member_sessions
 from quant_platform.replay.calibration import calibration
 from quant_platform.replay.hit_rate import hit_rate
 from quant_platform.replay.qualified import qualified
-from quant_platform.replay.sweep import activation_sweep
 from quant_platform.specification.activation import ActivationSpec
-from quant_platform.specification.replay import ReplaySpec, load_sweeps
+from quant_platform.specification.replay import ReplaySpec
 
 GATE = ("activation.yaml",)
-JUDGED = ("activation.yaml", "replay/equity.yaml", "setups/equity.yaml", "features/equity*.yaml")
-SWEPT = (*JUDGED, "sweeps/*.yaml")
 EVERYTHING = (*SWEPT, "factors/equity.yaml", "cleaning/equity.yaml")
 
 
 def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """Qualified candidates, hit rate, calibration, sweeps and the report."""
-    by_week = weeks(home.spec)
+    by_week = partitions.weeks(home.spec)
 
     @table_asset(
         home,
@@ -102,29 +100,25 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
     def replay_activation_sweep(
         context: dg.AssetExecutionContext, home: HomeResource, judged: pl.LazyFrame
     ) -> pl.DataFrame:
-        opened, rows = home.open(), judged.collect()
-        found = load_sweeps(opened.specs / "sweeps")
-        gate = opened.load("activation.yaml", ActivationSpec)
-        spec = opened.load("replay/equity.yaml", ReplaySpec).bootstrap
-        return pl.concat(
-            activation_sweep(name, found[name], rows, gate, spec, opened.ontology(SWEPT).hash)
-            for name in context.partition_keys
-        )
+        return sweep_gate(home.open(), context.partition_keys, judged.collect())
 
     @table_asset(
         home,
         "replay.report",
-        rooms=("replay", "reporting"),
+        rooms=("replay", "reporting", "factors", "statistics", "signals/gate", "market/universe"),
         specs=EVERYTHING,
         kinds={"html", "parquet"},
         partitions_def=by_week,
         ins={
             "hits": reads("replay.hit_rate"),
             "calibrated": reads("replay.calibration"),
+            "judged": reads_all("replay.qualified"),
             "swept": reads_all("replay.activation_sweep"),
             "factors": reads_all("factors.information_coefficient"),
             "securities": reads("raw.securities"),
             "bars": reads_all("clean.equity_bars"),
+            "features": reads_all("features.equity"),
+            "actions": reads_all("raw.corporate_actions"),
         },
     )
     def replay_report(
@@ -132,24 +126,30 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
         home: HomeResource,
         hits: pl.LazyFrame,
         calibrated: pl.LazyFrame,
+        judged: pl.LazyFrame,
         swept: pl.LazyFrame,
         factors: pl.LazyFrame,
         securities: pl.LazyFrame,
         bars: pl.LazyFrame,
+        features: pl.LazyFrame,
+        actions: pl.LazyFrame,
     ) -> pl.DataFrame:
         opened, as_of = home.open(), date.fromisoformat(context.partition_key)
-        priced = bars.filter(pl.col("missing_reason").is_null())
-        last_bars = priced.group_by("ticker").agg(last_session=pl.col("session").max()).collect()
+        seen = last_session_of(opened, as_of)
+        names, sweep_names = partitions.factors(opened).get_partition_keys(), sweeps.get_partition_keys()
+        market = Market(features, bars, actions, securities)
+        came_later = bool(bars.select((pl.col("session") > seen).any()).collect().item())
+        priced = bars.filter(pl.col("missing_reason").is_null(), pl.col("session") <= seen)
         row, page = write_report(
             opened,
             as_of,
             EVERYTHING,
             hit_rate=hits.collect(),
             calibration=calibrated.collect(),
-            sweeps=swept.collect(),
-            factors=factors.collect(),
+            sweeps=sweep_gate(opened, sweep_names, judged.collect(), as_of) if came_later else swept.collect(),
+            factors=study_factors(opened, names, market.until(seen)) if came_later else factors.collect(),
             securities=securities.collect(),
-            last_bars=last_bars,
+            last_bars=priced.group_by("ticker").agg(last_session=pl.col("session").max()).collect(),
         )
         context.add_output_metadata({"page": dg.MetadataValue.path(str(page)), "headline": row["headline"][0]})
         return row

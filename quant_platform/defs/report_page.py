@@ -17,6 +17,11 @@ from quant_platform.specification.factors import FactorSpec
 from quant_platform.specification.replay import ReplaySpec
 
 
+def last_session_of(home: Home, week: date) -> date:
+    """The last session of a week, which is named by its Monday."""
+    return previous_session(home.universe.exchange, week + timedelta(days=7))
+
+
 def write_report(
     home: Home,
     as_of: date,
@@ -42,11 +47,11 @@ def write_report(
     hit_rate, calibration
         Rows of the week.
     sweeps, factors
-        Rows of all sweeps and factors, as they are stored now.
+        Rows of all sweeps and factors, as known at the last session of the week.
     securities
         ``raw.securities``.
     last_bars
-        Ticker and last_session of every name with prices.
+        Ticker and last_session of every name with prices by then.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def write_report(
     replay = home.load("replay/equity.yaml", ReplaySpec)
     study = home.load("factors/equity.yaml", FactorSpec)
     exchange = home.universe.exchange
-    date_sig = previous_session(exchange, as_of + timedelta(days=7))
+    date_sig = last_session_of(home, as_of)
     gone_since = session_array(exchange, home.spec.first_session, date_sig)[-replay.delisted_after_sessions - 1].item()
     own = securities.filter(pl.col("universe") == home.universe.name)
     report = build_report(
@@ -73,7 +78,7 @@ def write_report(
                 "cost_bps_round_trip": replay.cost_bps,
                 "horizon_sessions": replay.horizon_sessions,
                 "factor_entry_lag_sessions": study.entry_lag_sessions,
-                "factors_and_sweeps_through": str(factors["date_sig"].max()),
+                "last_signal_of_factors": str(factors["date_sig"].max()),
             },
         ),
         hit_rate=hit_rate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ def activation_sweep(
     activation: ActivationSpec,
     spec: BootstrapSpec,
     spec_hash: str,
+    *,
+    as_of_week: date | None = None,
 ) -> pl.DataFrame:
     """Expectancy of what the gate would have passed, for each threshold of one parameter.
 
@@ -45,6 +48,8 @@ def activation_sweep(
         Draws of the bootstrap.
     spec_hash
         Ontology hash, part of the seed.
+    as_of_week
+        Monday of the week after which nothing is known; None stands for everything that is known.
 
     Returns
     -------
@@ -57,7 +62,7 @@ def activation_sweep(
     t with weeks - 1 degrees of freedom; Holm adjusts over the cells of the sweep. Cells share most of their trades, and
     the best of them was chosen after the fact: a threshold is to be judged on weeks that came later.
     """
-    judged = judged_until(qualified, None)
+    judged = judged_until(qualified, as_of_week)
     current = getattr(activation, sweep.parameter)
     grid = sweep.grid(activation)
     trades = judged.trades.sort("date_sig", "ticker", "direction")
