@@ -1,6 +1,6 @@
 """Assets of discovery by cutoff: judged hypotheses, the out-of-sample bridge, blueprints, the ledger, the report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import dagster as dg
 import polars as pl
@@ -132,8 +132,9 @@ def registry_checks(home: Home, cutoff: str) -> pl.DataFrame:
     """Prevalence, clustering and join rate of every event up to a cutoff, one row per event."""
     plan = event_plan(load_event_lab(home.specs))
     keys = months_until(home, cutoff)
-    wanted: Sequence[str] = ["symbol", "month", "bar", *plan.lab.active]
-    flags = home.lake.read("events.event_flags", keys, missing="ignore")
+    there = home.lake.scan("events.event_flags", keys, missing="ignore").collect_schema().names()
+    # Direction and intensity are no part of any check, and are two thirds of the table.
+    columns = ["symbol", "bar", *(name for name in plan.lab.active if name in there)]
+    flags = home.lake.read("events.event_flags", keys, columns=columns, missing="ignore")
     market = home.lake.read("clean.market_5m", keys, columns=["symbol", "bar", "open"], missing="ignore")
-    known = [name for name in flags.columns if name in wanted or name.rpartition("__")[0] in plan.lab.active]
-    return checks_frame(check_prevalence(flags.select(known), market, plan))
+    return checks_frame(check_prevalence(flags, market, plan))

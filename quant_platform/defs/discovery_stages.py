@@ -12,7 +12,7 @@ from quant_platform.defs.home import Home
 from quant_platform.defs.stage import Frames, Stage
 from quant_platform.discovery.candidates import evaluate
 from quant_platform.discovery.labels import LabelStore
-from quant_platform.discovery.panel import OPTIONAL, price_panel
+from quant_platform.discovery.panel import OPTIONAL, PRICES, price_panel
 from quant_platform.events.rows import event_rows
 from quant_platform.lake import Key
 from quant_platform.specification.discovery import DISCOVERY_FILES, DiscoverySpecs, load_discovery
@@ -51,40 +51,43 @@ def onsets(home: Home, key: EventCutoff, *, refresh: bool) -> Frames:
     columns = ["symbol", "month", "bar", event_id, f"{event_id}__direction", f"{event_id}__intensity"]
     flags = home.lake.read("events.event_flags", keys, columns=columns, missing="ignore")
     fired = flags.filter(pl.col(event_id) == 1.0)
-    versions = [home.lake.current("features.states_5m", each) for each in keys]
-    states = states_until(home, cutoff, "|".join(version.name if version else "" for version in versions))
+    states = home.shared("states", versions_of(home, "features.states_5m", cutoff), lambda: states_until(home, cutoff))
     at = states.join(fired.select("symbol", "bar"), on=["symbol", "bar"], how="semi")
     return {"events.events": event_rows(fired, at, event, cutoff)}
 
 
-@lru_cache(maxsize=2)
-def states_until(home: Home, cutoff: str, versions: str) -> pl.DataFrame:
-    """States of every symbol up to a cutoff, read once for all events of a process."""
-    del versions
+def versions_of(home: Home, name: str, cutoff: str) -> str:
+    """The cutoff, and which versions of a symbol-month table are current up to it."""
+    versions = [home.lake.current(name, key) for key in months_until(home, cutoff)]
+    return "|".join([cutoff, *(version.name if version else "" for version in versions)])
+
+
+def states_until(home: Home, cutoff: str) -> pl.DataFrame:
+    """States of every symbol up to a cutoff."""
     states = home.lake.scan("features.states_5m", months_until(home, cutoff), missing="ignore")
     return states.select("symbol", "bar", *STATE_COLUMNS).collect()
 
 
-@lru_cache(maxsize=2)
-def label_store(home: Home, cutoff: str, versions: str) -> LabelStore:
-    """Prices and what follows each bar, shared by all events of a cutoff in one process."""
-    del versions
+def label_store(home: Home, cutoff: str) -> LabelStore:
+    """Prices and what follows each bar up to a cutoff."""
+    wanted = ["symbol", "bar", *PRICES, *OPTIONAL]
     markets, features = {}, {}
     for symbol in home.perps.symbols:
         keys: list[Key] = [(symbol, month) for month in home.perps.months if month <= cutoff]
-        market = home.lake.read("clean.market_5m", keys, missing="ignore")
-        if market.height:
-            markets[symbol] = market
+        there = home.lake.scan("clean.market_5m", keys, missing="ignore").collect_schema().names()
+        columns = [name for name in wanted if name in there]
+        prices = home.lake.read("clean.market_5m", keys, columns=columns, missing="ignore")
+        if prices.height:
+            markets[symbol] = prices
             known = home.lake.scan("features.market_5m", keys, missing="ignore")
-            wanted = [name for name in OPTIONAL if name in known.collect_schema() and name not in market.columns]
-            features[symbol] = known.select("symbol", "bar", *wanted).collect()
+            missing = [name for name in OPTIONAL if name in known.collect_schema() and name not in there]
+            features[symbol] = known.select("symbol", "bar", *missing).collect()
     return LabelStore(price_panel(markets, features), discovery_specs(home).discovery)
 
 
 def store_of(home: Home, cutoff: str) -> LabelStore:
-    """The label store of a cutoff over the versions that are current now."""
-    versions = [home.lake.current("clean.market_5m", key) for key in months_until(home, cutoff)]
-    return label_store(home, cutoff, "|".join(version.name if version else "" for version in versions))
+    """The label store of a cutoff over the versions that are current now, shared by all events of a step."""
+    return home.shared("labels", versions_of(home, "clean.market_5m", cutoff), lambda: label_store(home, cutoff))
 
 
 def candidates(home: Home, key: EventCutoff, *, refresh: bool) -> Frames:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from quant_platform.contracts.tables import TABLES
 from quant_platform.lake import CatalogueKeeper, Lake
@@ -21,6 +21,7 @@ from quant_platform.specification.settings import Settings, settings
 from quant_platform.specification.sources import SourceSpec
 
 M = TypeVar("M", bound=SpecModel)
+T = TypeVar("T")
 
 
 class Home:
@@ -29,6 +30,7 @@ class Home:
     def __init__(self, where: Settings) -> None:
         self.settings = where
         self._ontologies: dict[tuple[str, ...], Ontology] = {}
+        self._shared: dict[str, tuple[str, object]] = {}
 
     @classmethod
     def from_environment(cls) -> Home:
@@ -125,6 +127,23 @@ class Home:
         if wanted not in self._ontologies:
             self._ontologies[wanted] = ontology(self.specs, wanted)
         return self._ontologies[wanted]
+
+    def shared(self, name: str, version: str, make: Callable[[], T]) -> T:
+        """Make what many partitions of one step read, once; it is let go with this object, that is after the step.
+
+        Parameters
+        ----------
+        name
+            What it is; one of each name is kept.
+        version
+            What it was made from: it is made anew where this is another than before.
+        make
+            Makes it.
+        """
+        if name not in self._shared or self._shared[name][0] != version:
+            self._shared.pop(name, None)
+            self._shared[name] = (version, make())
+        return cast(T, self._shared[name][1])
 
     def refresh_catalogue(self, *, force: bool = True) -> None:
         """Rebuild the DuckDB catalogue; not forced, at most once per debounce interval of ``specs/lake.yaml``."""

@@ -170,7 +170,6 @@ def _judge(
 ) -> _Cells:
     hedged_is_tested = spec.test_label == "hedged" and bool((~np.isnan(found.hedged)).any())
     values = found.hedged if hedged_is_tested else found.values
-    series = found.hedged_series if hedged_is_tested else found.series
     moments = cluster_moments(values, clusters, index, blocks=blocks, n_blocks=spec.errors.time_blocks)
     whole = means_from_moments(moments.sum(axis=1))
     stability = time_block_stability(moments)
@@ -186,7 +185,7 @@ def _judge(
     if template.question != "risk" and offsets.size:
         observed = np.where(tested, whole.t, np.nan)
         placebo = placebo_tests(
-            series,
+            found.series(hedged=hedged_is_tested),
             found.tracks,
             found.positions,
             clusters,

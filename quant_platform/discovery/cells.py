@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from quant_platform.contracts.errors import SchemaViolation
-from quant_platform.discovery.labels import LabelStore
+from quant_platform.discovery.labels import LabelStore, LabelTable
 from quant_platform.discovery.panel import BARS_PER_DAY, PricePanel, Window
 from quant_platform.specification.discovery import TemplateSpec
 from quant_platform.statistics import CellIndex, index_cells
@@ -129,11 +129,11 @@ class Outcomes:
     Attributes
     ----------
     values, hedged, funding, cost
-        ``[n]``; ``cost`` is of all sides and legs, at 1.0x.
+        ``[n]``; ``cost`` is of all sides and legs, at 1.0x. Funding is of no meaning where there is no outcome.
     tracks, positions
-        ``[n]`` where each row looks its outcome up, positions counted from the window's first bar.
-    series, hedged_series
-        ``[track, bar]`` of the window, for placebo shifts.
+        ``[n]`` where each row looks its outcome up in a series, positions counted from the window's first bar.
+    table, window
+        Where the outcomes are from.
     """
 
     values: Floats
@@ -142,8 +142,15 @@ class Outcomes:
     cost: Floats
     tracks: Longs
     positions: Longs
-    series: Floats
-    hedged_series: Floats
+    table: LabelTable
+    window: Window
+
+    def series(self, *, hedged: bool = False) -> Floats:
+        """``[track, bar]`` outcomes at every bar of the window, for placebo shifts."""
+        values = self.table.values if not hedged else self.table.hedged
+        if values is None:
+            values = np.broadcast_to(np.nan, self.table.values.shape)
+        return self.table.tracks(values, self.window.bars)
 
 
 def outcomes(
@@ -151,27 +158,20 @@ def outcomes(
 ) -> Outcomes:
     """Look up what followed the events, within the window: what ends after it is left out."""
     table = store.table(template, horizon, lag)
-    taken = store.takes(template, rows.symbols, rows.positions, rows.directions)
-    tracks = 2 * rows.symbols + (rows.directions > 0) if table.directed else rows.symbols
-    tracks = np.where(taken, tracks, table.values.shape[0] - 1)
-    positions = rows.positions - window.bars.start
-    series = _inside(table.values, window, table.reach)
-    hedged_series = _inside(table.hedged, window, table.reach)
-    funding = table.funding[tracks, rows.positions]
+    where = rows.symbols, rows.positions, rows.directions
+    taken = store.takes(template, *where)
+    counts = taken & (rows.positions + table.reach < window.bars.stop)
+    nothing = np.full(rows.positions.size, np.nan)
+    tracks = rows.symbols if table.layout == "undirected" else 2 * rows.symbols + (rows.directions > 0)
+    no_track = len(store.panel.symbols) * (1 if table.layout == "undirected" else 2)
     sides = 2.0 * template.legs
     return Outcomes(
-        values=series[tracks, positions],
-        hedged=hedged_series[tracks, positions],
-        funding=np.nan_to_num(funding),
+        values=np.where(counts, table.at(table.values, *where), np.nan),
+        hedged=nothing if table.hedged is None else np.where(counts, table.at(table.hedged, *where), np.nan),
+        funding=store.funding(table, *where),
         cost=sides * store.cost[rows.symbols, rows.positions],
-        tracks=tracks.astype(np.int64),
-        positions=positions,
-        series=series,
-        hedged_series=hedged_series,
+        tracks=np.where(taken, tracks, no_track).astype(np.int64),
+        positions=rows.positions - window.bars.start,
+        table=table,
+        window=window,
     )
-
-
-def _inside(values: Floats, window: Window, reach: int) -> Floats:
-    cut: Floats = values[:, window.bars].copy()
-    cut[:, max(0, cut.shape[1] - reach) :] = np.nan
-    return cut

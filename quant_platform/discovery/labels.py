@@ -1,8 +1,9 @@
 """What would have followed an event, for every bar and direction: one table per label and horizon.
 
 Because the table holds an outcome for every bar, the outcome of an event is a look-up, and so is that of the same event
-shifted by any number of days. Tracks: row ``2 s`` of a directed table is symbol s with direction -1, row ``2 s + 1``
-with +1; an undirected table has row s. The last row is NaN: events that a test does not take point at it.
+shifted by any number of days. A cutoff has dozens of these tables, all in memory at once, so each holds only what the
+others do not follow from: one direction where the other is its negative, the bars of entry and exit and not the funding
+between them, nothing for a hedge that a label does not have.
 
 **Timing.** An event of bar t is known at its close; entry is at the open of bar ``t + lag``, ``lag >= 1``.
 **Missing values.** Where entry or exit bar is missing the outcome is NaN, and the event is left out of the cell.
@@ -11,9 +12,11 @@ with +1; an undirected table has row s. The last row is NaN: events that a test 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from quant_platform.contracts.errors import SpecError
@@ -25,34 +28,68 @@ from quant_platform.statistics.checks import Bools, Floats, Longs
 
 BPS = 1e4
 STRETCH_BARS = 12
-Walk = Callable[[int, float], tuple[Floats, Longs, Longs]]
+Bars = npt.NDArray[np.int32]
+Walk = Callable[[int, float], tuple[Floats, Longs | None, Longs]]
 SEEN_SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Outcomes in bps by track and bar.
+    """Outcomes in bps by row and bar, before cost.
 
     Attributes
     ----------
+    layout
+        What a row is. ``mirrored``: row s is symbol s with direction +1, and -1 earns the negative. ``walked``: rows
+        2 s and 2 s + 1 are symbol s with direction -1 and +1. ``undirected``: row s is symbol s.
     values
-        ``[track, bar]`` before cost, of a trade with the event's direction (of the template's own side for one-sided
-        labels).
+        ``[row, bar]`` of a trade with the event's direction (of the template's own side for one-sided labels).
+    lag, reach
+        Bars from the event's bar to the entry, and to the last bar the outcome needs.
     hedged
-        The same with the universe's move taken out; NaN where the label has no hedge.
-    funding
-        ``[track, bar]`` bps that the trade pays.
-    directed
-        Whether tracks carry a direction.
-    reach
-        Bars from the event's bar to the last bar the outcome needs.
+        ``values`` with the universe's move taken out; None where the label has no hedge.
+    side
+        Position of a trade whose direction is +1.
+    entries, exits
+        ``[row, bar]`` bars at whose open the trade begins and ends; None where that is always ``lag`` and ``reach``
+        bars after the event's.
     """
 
+    layout: Literal["mirrored", "walked", "undirected"]
     values: Floats
-    hedged: Floats
-    funding: Floats
-    directed: bool
+    lag: int
     reach: int
+    hedged: Floats | None = None
+    side: float = 1.0
+    entries: Bars | None = None
+    exits: Bars | None = None
+
+    def rows(self, symbols: Longs, directions: Longs) -> Longs:
+        """Row of each event."""
+        return 2 * symbols + (directions > 0) if self.layout == "walked" else symbols
+
+    def at(self, values: Floats, symbols: Longs, positions: Longs, directions: Longs) -> Floats:
+        """``values`` or ``hedged`` of each event, with its own direction."""
+        found: Floats = values[self.rows(symbols, directions), positions]
+        return np.where(directions > 0, found, -found) if self.layout == "mirrored" else found
+
+    def tracks(self, values: Floats, bars: slice) -> Floats:
+        """``[track, bar]`` of ``values`` or ``hedged`` over some bars: every direction its own track, and a NaN track.
+
+        Track s is symbol s where the label has no direction, else tracks 2 s and 2 s + 1 are symbol s with direction -1
+        and +1. Outcomes that end after ``bars`` are NaN. The last track is NaN throughout: events that a test does not
+        take point at it.
+        """
+        width = max(values[:, bars].shape[1] - self.reach, 0)
+        seen = values[:, bars][:, :width]
+        count = values.shape[0] * (2 if self.layout == "mirrored" else 1)
+        out = np.full((count + 1, values[:, bars].shape[1]), np.nan)
+        if self.layout == "mirrored":
+            np.negative(seen, out=out[0:-1:2, :width])
+            out[1:-1:2, :width] = seen
+        else:
+            out[:-1, :width] = seen
+        return out
 
 
 class LabelStore:
@@ -98,26 +135,36 @@ class LabelStore:
             taken &= directions * (close[symbols, later] - close[symbols, positions]) >= 0.0
         return taken
 
+    def funding(self, table: LabelTable, symbols: Longs, positions: Longs, directions: Longs) -> Floats:
+        """Funding in bps that each event's trade pays from its entry to its exit; of no meaning without an outcome."""
+        if table.layout == "undirected":
+            return np.zeros(positions.size)
+        rows, last = table.rows(symbols, directions), self.panel.periods - 1
+        entries = positions + table.lag if table.entries is None else table.entries[rows, positions]
+        exits = positions + table.reach if table.exits is None else table.exits[rows, positions]
+        paid = self._paid[symbols, np.minimum(exits, last)] - self._paid[symbols, np.minimum(entries, last)]
+        return np.where(directions > 0, table.side, -table.side) * paid
+
     def _made(self, template: TemplateSpec, horizon: int, lag: int) -> LabelTable:
         label = template.label
         if label in UNDIRECTED:
             return self._undirected(label, horizon, lag)
         if label == "forward_return":
             entry, leave = self._forward(self._log["open"], horizon, lag)
-            return self._mirrored(leave - entry, self._unhedged(leave - entry), horizon, lag)
+            move = leave - entry
+            return _mirrored(move, horizon, lag, hedged=self._unhedged(move))
         if label == "residual_return":
             entry, leave = self._forward(self._log["open"], horizon, lag)
-            residual = self._unhedged(leave - entry)
-            return self._mirrored(residual, residual, horizon, lag)
+            table = _mirrored(self._unhedged(leave - entry), horizon, lag)
+            return replace(table, hedged=table.values)
         if label == "basis_change":
             entry, leave = self._forward(self._log["close"] - np.log(self.panel.column("spot_close")), horizon, lag)
-            return self._mirrored(leave - entry, np.full_like(entry, np.nan), horizon, lag)
+            return _mirrored(leave - entry, horizon, lag)
         if label == "favourable_minus_adverse":
             entry, _ = self._forward(self._log["open"], horizon, lag)
             highest = _ahead(self._log["high"], horizon, lag, "max")
             lowest = _ahead(self._log["low"], horizon, lag, "min")
-            change = highest + lowest - 2.0 * entry
-            return self._mirrored(change, np.full_like(entry, np.nan), horizon, lag)
+            return _mirrored(highest + lowest - 2.0 * entry, horizon, lag)
         if label == "target_stop":
             return self._barriers(template, horizon, lag)
         if label == "pullback_return":
@@ -136,16 +183,6 @@ class LabelStore:
             bench = np.where(others > 0, total / others, np.nan)
         return returns - self.panel.column("beta2016b") * bench
 
-    def _mirrored(self, change: Floats, hedged: Floats, horizon: int, lag: int) -> LabelTable:
-        paid = _shifted(self._paid, lag + horizon) - _shifted(self._paid, lag)
-        return LabelTable(
-            values=BPS * _both_directions(change),
-            hedged=BPS * _both_directions(hedged),
-            funding=_both_directions(paid),
-            directed=True,
-            reach=lag + horizon,
-        )
-
     def _undirected(self, label: str | None, horizon: int, lag: int) -> LabelTable:
         entry, leave = self._forward(self._log["open"], horizon, lag)
         move = BPS * np.abs(leave - entry)
@@ -159,18 +196,17 @@ class LabelStore:
         elif label == "excess_cost":
             move = _shifted(self.cost, horizon)
         excess = move - _same_clock_mean(move, lag + horizon, self.spec.matched_days)
-        values = np.vstack([excess, np.full((1, excess.shape[1]), np.nan)])
-        return LabelTable(values, np.full_like(values, np.nan), np.zeros_like(values), False, lag + horizon)
+        return LabelTable("undirected", excess, lag, lag + horizon)
 
     def _barriers(self, template: TemplateSpec, horizon: int, lag: int) -> LabelTable:
-        def walk(symbol: int, position: float) -> tuple[Floats, Longs, Longs]:
+        def walk(symbol: int, position: float) -> tuple[Floats, Longs | None, Longs]:
             opens, highs, lows, closes = (self._log[name][symbol] for name in ("open", "high", "low", "close"))
             target, stop = _levels(template, position, highs, lows, closes)
             outcome, exits = np.empty_like(opens), np.empty(opens.size, np.int64)
             walk_to_target_or_stop(opens, closes, target, stop, position, lag, horizon, outcome, exits)
-            return outcome, np.minimum(np.arange(opens.size) + lag, opens.size - 1), exits
+            return outcome, None, exits
 
-        return self._walked(template, walk, lag + horizon)
+        return self._walked(template, walk, lag, lag + horizon)
 
     def _pulled_back(self, template: TemplateSpec, horizon: int, lag: int) -> LabelTable:
         rule = template.pullback
@@ -178,7 +214,7 @@ class LabelStore:
             raise SpecError("the template has no pullback", where="specs/templates.yaml")
         distance = rule.multiple * self.panel.column("rv12") * np.sqrt(rule.valid_bars)
 
-        def walk(symbol: int, position: float) -> tuple[Floats, Longs, Longs]:
+        def walk(symbol: int, position: float) -> tuple[Floats, Longs | None, Longs]:
             opens, closes = self._log["open"][symbol], self._log["close"][symbol]
             outcome = np.empty_like(opens)
             entries, exits = np.empty(opens.size, np.int64), np.empty(opens.size, np.int64)
@@ -186,18 +222,19 @@ class LabelStore:
             walk_to_pullback(opens, closes, level, position, lag, rule.valid_bars, horizon, outcome, entries, exits)
             return outcome, entries, exits
 
-        return self._walked(template, walk, lag + rule.valid_bars + horizon)
+        return self._walked(template, walk, lag, lag + rule.valid_bars + horizon)
 
-    def _walked(self, template: TemplateSpec, walk: Walk, reach: int) -> LabelTable:
-        values = np.full((2 * len(self.panel.symbols) + 1, self.panel.periods), np.nan)
-        funding = np.zeros_like(values)
+    def _walked(self, template: TemplateSpec, walk: Walk, lag: int, reach: int) -> LabelTable:
+        shape, side = (2 * len(self.panel.symbols), self.panel.periods), float(template.side or 1)
+        values, exits = np.empty(shape), np.empty(shape, np.int32)
+        entries = np.empty(shape, np.int32) if template.label == "pullback_return" else None
         for symbol in range(len(self.panel.symbols)):
-            for track, direction in ((2 * symbol, -1.0), (2 * symbol + 1, 1.0)):
-                position = direction * float(template.side or 1)
-                outcome, entries, exits = walk(symbol, position)
-                values[track] = BPS * outcome
-                funding[track] = position * (self._paid[symbol, exits] - self._paid[symbol, entries])
-        return LabelTable(values, np.full_like(values, np.nan), funding, True, reach)
+            for row, direction in ((2 * symbol, -1.0), (2 * symbol + 1, 1.0)):
+                outcome, begins, exits[row] = walk(symbol, direction * side)
+                values[row] = BPS * outcome
+                if entries is not None and begins is not None:
+                    entries[row] = begins
+        return LabelTable("walked", values, lag, reach, side=side, entries=entries, exits=exits)
 
 
 def _levels(
@@ -231,12 +268,8 @@ def _levels(
     return _rolling(closes, target.bars, "mean"), stop_level
 
 
-def _both_directions(change: Floats) -> Floats:
-    """Tracks -1 and +1 of each symbol, and the NaN row."""
-    tracks = np.full((2 * change.shape[0] + 1, change.shape[1]), np.nan)
-    tracks[0:-1:2] = -change
-    tracks[1:-1:2] = change
-    return tracks
+def _mirrored(change: Floats, horizon: int, lag: int, *, hedged: Floats | None = None) -> LabelTable:
+    return LabelTable("mirrored", BPS * change, lag, lag + horizon, hedged=None if hedged is None else BPS * hedged)
 
 
 def _shifted(values: Floats, bars: int) -> Floats:

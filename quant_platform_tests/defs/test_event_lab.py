@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -219,6 +220,17 @@ def test_every_check_of_every_run_passed(perps: Market) -> None:
                 evaluated[event.asset_key.to_user_string(), event.check_name] = event.passed
     assert set(evaluated) == {(name.replace(".", "/"), check) for name in TABLES for check in ("schema", "key_unique")}
     assert [where for where, passed in evaluated.items() if not passed] == []
+
+
+def test_what_the_partitions_of_a_step_share_is_made_once_and_let_go_after_it(tmp_path: Path) -> None:
+    home = Home(Settings(home=tmp_path))
+    made = [home.shared("prices", version, lambda: pl.Series([1.0])) for version in ("v1", "v1", "v2")]
+    assert made[0] is made[1]
+    assert made[1] is not made[2]
+    assert Home(Settings(home=tmp_path)).shared("prices", "v2", lambda: None) is None
+    opened = weakref.ref(home)
+    del home
+    assert opened() is None
 
 
 def assets_of(folder: Path, specs: Path, *declared: str) -> set[str]:

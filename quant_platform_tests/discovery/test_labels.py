@@ -120,7 +120,7 @@ def test_on_a_martingale_no_trade_earns_anything(template):
     found = LabelStore(market, SPECS.discovery).table(SPECS.templates[template], 12, 1)
     # Every third hour, so that outcomes do not overlap.
     for direction in (0, 1):
-        picked = found.values[direction:-1:2, 300::36]
+        picked = found.tracks(found.values, slice(None))[direction:-1:2, 300::36]
         by_time = np.array([column[~np.isnan(column)].mean() for column in picked.T if not np.isnan(column).all()])
         t = by_time.mean() / (by_time.std(ddof=1) / np.sqrt(by_time.size))
         assert by_time.size > 1000
@@ -133,9 +133,44 @@ def test_funding_is_paid_at_the_settlements_a_position_is_held_through():
     columns = {**PANEL.columns, "funding_settle": settle, "funding_rate": rate}
     store = LabelStore(PricePanel(SYMBOLS, START, columns), SPECS.discovery)
     table = store.table(SPECS.templates["continuation"], 3, 1)
+    bars, first = np.arange(94, 101), np.zeros(7, dtype=np.int64)
     # Entry at bar t + 1, exit at t + 4: the settlement at the open of bar 100 falls to entries 97 to 99.
-    assert table.funding[1, 94:101].tolist() == [0.0, 0.0, 10.0, 10.0, 10.0, 0.0, 0.0]
-    assert table.funding[0, 97] == -10.0
+    assert store.funding(table, first, bars, first + 1).tolist() == [0.0, 0.0, 10.0, 10.0, 10.0, 0.0, 0.0]
+    assert store.funding(table, first, bars, first - 1)[3] == -10.0
+
+
+@pytest.mark.parametrize(("template", "side"), [("pullback_entry", 1.0), ("exhaustion_reversal", -1.0)])
+def test_a_trade_that_ends_on_its_path_pays_the_funding_of_the_bars_it_is_held(template, side):
+    shape = (3, DAYS * BARS_PER_DAY)
+    columns = {**PANEL.columns, "funding_settle": np.ones(shape), "funding_rate": np.full(shape, 0.001)}
+    store = LabelStore(PricePanel(SYMBOLS, START, columns), SPECS.discovery)
+    rows, found = looked_up(template, random_events(1, ["E"], days=DAYS, per_day=20), 12, store=store)
+    traded = ~np.isnan(found.values) & (found.values != 0.0)
+    bars_held = side * rows.directions[traded] * found.funding[traded] / 10.0
+    assert traded.sum() > 100
+    if template == "pullback_entry":
+        np.testing.assert_allclose(bars_held, 12.0, rtol=1e-9)
+        assert not found.funding[found.values == 0.0].any()
+    else:
+        assert bars_held.max() == pytest.approx(12.0)
+        assert bars_held.min() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("template", sorted(name for name, found in SPECS.templates.items() if found.label))
+def test_the_series_that_events_are_shifted_along_holds_the_outcome_of_each(template):
+    window = Window("train", 2, 18)
+    _, found = looked_up(template, random_events(5, ["E"], days=DAYS, per_day=30), 12, window=window)
+    series = found.series()
+    np.testing.assert_array_equal(series[found.tracks, found.positions], found.values)
+    assert np.isnan(series[-1]).all()
+    assert np.isnan(series[:, -found.table.reach :]).all()
+    assert np.isnan(found.values).any()
+    if found.table.layout == "mirrored":
+        np.testing.assert_array_equal(series[0:-1:2], -series[1:-1:2])
+    if found.table.hedged is not None:
+        np.testing.assert_array_equal(found.series(hedged=True)[found.tracks, found.positions], found.hedged)
+    else:
+        assert np.isnan(found.hedged).all()
 
 
 def test_cost_by_hand_and_never_zero_where_the_book_is_unknown():
