@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from quant_platform.cli.progress import watching, worker_output_to
-from quant_platform.contracts.errors import HomeMixed, SettingsError, SourceNotFound
+from quant_platform.contracts.errors import HomeMixed, PlatformError, SettingsError, SourceNotFound
 from quant_platform.defs.home import Home
 from quant_platform.sources import Source
 from quant_platform.specification.home import HomeSpec, UniverseSpec
@@ -56,8 +56,7 @@ def demo(home: HomeOption = None) -> None:
         )
     console = Console()
     started = time.monotonic()
-    run_everything(opened, console)
-    where_to_look(opened, console, time.monotonic() - started)
+    finish(opened, console, started, run_everything(opened, console))
 
 
 def import_market(
@@ -90,8 +89,8 @@ def import_market(
     opened = open_checked_home(where.home)
     console = Console()
     started = time.monotonic()
-    run_everything(opened, console, only=("securities", "ticker_graph") if only_raw else None)
-    where_to_look(opened, console, time.monotonic() - started)
+    left_out = run_everything(opened, console, only=("securities", "ticker_graph") if only_raw else None)
+    finish(opened, console, started, left_out)
 
 
 def import_perps(
@@ -107,8 +106,7 @@ def import_perps(
     opened = open_checked_home(where.home)
     console = Console()
     started = time.monotonic()
-    run_everything(opened, console)
-    where_to_look(opened, console, time.monotonic() - started)
+    finish(opened, console, started, run_everything(opened, console))
 
 
 def declare_perps(folder: Path, source: str, location: Path | None, specs: Path) -> None:
@@ -223,10 +221,17 @@ def run_everything(
     refresh: bool = False,
     in_process: bool | None = None,
     workers: int | None = None,
-) -> None:
-    """Run the jobs of the graph in order, each with a progress line; the options are those of `runs.execute`."""
+) -> PlatformError | None:
+    """Run the jobs of the graph in order, each with a progress line; the options are those of `runs.execute`.
+
+    Returns
+    -------
+    PlatformError or None
+        What says which tickers were left out because they failed.
+    """
     from quant_platform.defs import jobs, runs
 
+    left_out = None
     with runs.instance_of(home) as instance:
         tickers, _ = runs.register_tickers(home, instance)
         for launch in runs.everything(home):
@@ -239,8 +244,32 @@ def run_everything(
                 watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(keys) or 1),
                 worker_output_to(home.settings.home / "dagster" / "workers.log"),
             ):
-                runs.execute(chosen, instance, refresh=refresh, in_process=in_process, workers=workers)
+                try:
+                    runs.execute(
+                        chosen,
+                        instance,
+                        refresh=refresh,
+                        in_process=in_process,
+                        workers=workers,
+                        may_leave_out=home.schedules.left_out_max,
+                    )
+                except runs.TickersLeftOut as error:
+                    left_out = error
     home.refresh_catalogue()
+    return left_out
+
+
+def finish(home: Home, console: Console, started: float, left_out: PlatformError | None) -> None:
+    """Say where to look; then, with the exit code of a failure, which tickers are not in it.
+
+    Raises
+    ------
+    PlatformError
+        The one given.
+    """
+    where_to_look(home, console, time.monotonic() - started)
+    if left_out is not None:
+        raise left_out
 
 
 def where_to_look(home: Home, console: Console, seconds: float) -> None:

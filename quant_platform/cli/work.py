@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from quant_platform.cli.market import HomeOption, open_checked_home, run_everything, where_to_look
+from quant_platform.cli.market import HomeOption, finish, open_checked_home, run_everything
 from quant_platform.cli.progress import watching, worker_output_to
 
 
@@ -39,8 +39,8 @@ def run(
     if job == "everything":
         if first or last or resume:
             raise typer.BadParameter("--from, --to and --resume need a job; everything covers all partitions")
-        run_everything(opened, console, refresh=refresh, in_process=in_process or None, workers=workers)
-        where_to_look(opened, console, time.monotonic() - started)
+        options: dict[str, Any] = {"refresh": refresh, "in_process": in_process or None, "workers": workers}
+        finish(opened, console, started, run_everything(opened, console, **options))
         return
     with runs.instance_of(opened) as instance:
         runs.register_tickers(opened, instance)
@@ -49,9 +49,14 @@ def run(
             watching(console, f"{job:<22}", opened.settings.lake, jobs.SELECTIONS[job], len(keys) or 1),
             worker_output_to(opened.settings.home / "dagster" / "workers.log"),
         ):
-            launch = runs.Launch(job, keys)
             run_id = runs.execute(
-                launch, instance, refresh=refresh, in_process=in_process or None, workers=workers, resume=resume
+                runs.Launch(job, keys),
+                instance,
+                refresh=refresh,
+                in_process=in_process or None,
+                workers=workers,
+                resume=resume,
+                may_leave_out=opened.schedules.left_out_max,
             )
     opened.refresh_catalogue()
     console.print(f"{job}: {len(keys) or 1} partitions in {time.monotonic() - started:.0f} s, run {run_id}")

@@ -9,7 +9,9 @@ from quant_platform.defs import jobs as catalogue
 from quant_platform.defs import partitions
 from quant_platform.defs.home import Home
 from quant_platform.defs.jobs import AssetJob
+from quant_platform.defs.remainder import FIRST_RUN_TAG, GOES_ON_TAG, LEFT_OUT_TAG, failed_partitions, pieces
 from quant_platform.defs.resources import HomeResource
+from quant_platform.defs.ticker_assets import REFRESH_TAG
 from quant_platform.market.calendar import sessions
 
 START, END = partitions.CHUNK_RANGE_START, partitions.CHUNK_RANGE_END
@@ -108,8 +110,60 @@ def build_sensors(
 
         return follow
 
+    by_ticker = [jobs[name] for name in catalogue.TICKER_JOBS]
+
+    @dg.run_status_sensor(
+        name="go_on_without_failed",
+        run_status=dg.DagsterRunStatus.FAILURE,
+        monitored_jobs=by_ticker,
+        request_jobs=by_ticker,
+        description="Runs a job again over the tickers that did not fail, where only a few did.",
+    )
+    def go_on_without_failed(context: dg.RunStatusSensorContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
+        return follow_up_of_failure(context.dagster_run, context.instance, home.open().schedules.left_out_max)
+
     chained = [chain(before, after) for before, followers in catalogue.FOLLOWERS.items() for after in followers]
-    return [universe_sensor, *chained]
+    return [universe_sensor, go_on_without_failed, *chained]
+
+
+def follow_up_of_failure(
+    run: dg.DagsterRun, instance: dg.DagsterInstance, left_out_max: int
+) -> dg.SensorResult | dg.SkipReason:
+    """Ask for the runs that finish a failed one over the tickers that did not fail.
+
+    Parameters
+    ----------
+    run
+        A failed run of a job over tickers.
+    instance
+        Where it is recorded.
+    left_out_max
+        How many tickers may be left out, those of the runs before it included.
+    """
+    if GOES_ON_TAG in run.tags:
+        return dg.SkipReason("the command that started this run goes on by itself")
+    entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    failed = failed_partitions(entry.get_dagster_event() for entry in entries)
+    if not failed:
+        return dg.SkipReason("no step of this run names the partitions it failed for")
+    left_out = sorted({*filter(None, run.tags.get(LEFT_OUT_TAG, "").split(",")), *failed})
+    if len(left_out) > left_out_max:
+        return dg.SkipReason(f"{len(left_out)} tickers failed, more than a run may leave out: {', '.join(left_out)}")
+    known = list(instance.get_dynamic_partitions(partitions.TICKER))
+    first, last = run.tags.get(START), run.tags.get(END)
+    keys = known[known.index(first) : known.index(last) + 1] if first in known and last in known else []
+    carried = {name: value for name, value in run.tags.items() if name == REFRESH_TAG}
+    carried |= {FIRST_RUN_TAG: run.tags.get(FIRST_RUN_TAG, run.run_id), LEFT_OUT_TAG: ",".join(left_out)}
+    requests = [
+        dg.RunRequest(
+            run_key=f"{run.run_id}/{piece[0]}",
+            job_name=run.job_name,
+            run_config=run.run_config,
+            tags=carried | range_tags(piece),
+        )
+        for piece in pieces(keys, failed)
+    ]
+    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("no other ticker is left")
 
 
 def build_failure_log() -> dg.SensorDefinition:

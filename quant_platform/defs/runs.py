@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 from importlib import import_module
@@ -26,6 +26,7 @@ from quant_platform.defs import partitions
 from quant_platform.defs.automation import last_session, range_tags
 from quant_platform.defs.event_storage import event_log_in
 from quant_platform.defs.home import Home
+from quant_platform.defs.remainder import FIRST_RUN_TAG, GOES_ON_TAG, failed_partitions, pieces
 from quant_platform.defs.ticker_assets import REFRESH_TAG, can_fork, chunks, worker_count
 from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.settings import Settings
@@ -37,6 +38,12 @@ class RunFailed(PlatformError, RuntimeError):
     """A Dagster run did not succeed."""
 
     code = "run_failed"
+
+
+class TickersLeftOut(RunFailed):
+    """A run went on without the tickers that failed; all others were made."""
+
+    code = "tickers_left_out"
 
 
 @dataclass(frozen=True)
@@ -154,8 +161,9 @@ def execute(
     in_process: bool | None = None,
     workers: int | None = None,
     resume: str | None = None,
+    may_leave_out: int = 0,
 ) -> str:
-    """Run one job to its end.
+    """Run one job to its end; a job over tickers also without those that fail.
 
     Parameters
     ----------
@@ -171,6 +179,8 @@ def execute(
         Worker processes at a time; None takes all cores but one.
     resume
         Id of an earlier run of the same job that was interrupted: what it made is kept, also with ``refresh``.
+    may_leave_out
+        How many tickers may fail before the run does not go on without them; each costs about one more run.
 
     Returns
     -------
@@ -181,12 +191,53 @@ def execute(
     ------
     RunFailed
         Naming the step that failed and its error.
+    TickersLeftOut
+        When the run was finished without some tickers, naming them and their errors.
     KeyboardInterrupt
         When the run was interrupted; what it had written is whole.
     """
-    tags = range_tags(launch.keys) if launch.keys else {}
-    if refresh:
-        tags[REFRESH_TAG] = "true"
+    refreshing = {REFRESH_TAG: "true"} if refresh else {}
+    first = _attempt(launch, instance, refreshing | {GOES_ON_TAG: "true"}, in_process, workers, resume)
+    left_out = dict(first.failed)
+    if first.error is None:
+        return first.run_id
+    if launch.job not in catalogue.TICKER_JOBS or not 0 < len(left_out) <= may_leave_out:
+        raise first.error
+    waiting = pieces(launch.keys, left_out)
+    while waiting:
+        piece = waiting.pop(0)
+        tags = refreshing | {GOES_ON_TAG: "true", FIRST_RUN_TAG: first.first_run_id}
+        further = _attempt(Launch(launch.job, piece), instance, tags, in_process, workers, None)
+        left_out |= further.failed
+        if further.error is not None and (not further.failed or len(left_out) > may_leave_out):
+            raise further.error
+        waiting = pieces(piece, further.failed) + waiting if further.failed else waiting
+    raise TickersLeftOut(
+        f"{len(left_out)} of {len(launch.keys)} tickers of the job {launch.job} could not be made; the others were",
+        where=f"run {first.run_id}: {', '.join(left_out)}",
+        rows=[{ticker: "; ".join(map(str.strip, error.splitlines()))} for ticker, error in left_out.items()],
+        cause="each row above is that ticker's own error",
+        action=f"mend the cause and start `quant run {launch.job}` again: what was made is kept and skipped",
+    )
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    run_id: str
+    first_run_id: str
+    error: RunFailed | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+def _attempt(
+    launch: Launch,
+    instance: dg.DagsterInstance,
+    tags: Mapping[str, str],
+    in_process: bool | None,
+    workers: int | None,
+    resume: str | None,
+) -> _Attempt:
+    """Run one job once."""
     config: dict[str, object] = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
     count = workers if workers is not None else worker_count()
     if in_process if in_process is not None else not worth_processes(launch, count):
@@ -198,12 +249,14 @@ def execute(
     # be answered with the job of the first.
     what = {"name": launch.job, "home": os.environ["QUANT_HOME"], "specs": os.environ["QUANT_SPECS"]}
     job = dg.build_reconstructable_job("quant_platform.defs.runs", "resolved_job", reconstructable_kwargs=what)
-    with dg.execute_job(job, instance, run_config=config, tags=tags, reexecution_options=again) as result:
+    covered = {**tags, **(range_tags(launch.keys) if launch.keys else {})}
+    with dg.execute_job(job, instance, run_config=config, tags=covered, reexecution_options=again) as result:
         if _was_interrupted(result):
             raise KeyboardInterrupt
+        first_run = result.dagster_run.root_run_id or result.run_id
         if not result.success:
-            raise _failure(launch, result)
-        return str(result.run_id)
+            return _Attempt(result.run_id, first_run, _failure(launch, result), failed_partitions(result.all_events))
+        return _Attempt(result.run_id, first_run)
 
 
 def worth_processes(launch: Launch, workers: int) -> bool:

@@ -64,7 +64,7 @@ class Stage:
     specs
         Spec files (globs below ``specs/``) that decide the result.
     always
-        True for a stage that reads the outside world: it is never skipped as current.
+        True for a stage that reads the outside world: it is skipped as current in the run that made it only.
     """
 
     name: str
@@ -123,7 +123,7 @@ def run_stage(stage: Stage, home: Home, keys: Sequence[Key], *, run_id: str, ref
     run_id
         Goes into the provenance of every file; of a re-executed run the id of the first one.
     refresh
-        Compute also what is current, unless this very run made it before it was interrupted.
+        Compute also what is current, unless this very run made it before it was interrupted or went on.
 
     Returns
     -------
@@ -136,7 +136,8 @@ def run_stage(stage: Stage, home: Home, keys: Sequence[Key], *, run_id: str, ref
     for key in keys:
         inputs = _input_versions(stage, home, key)
         made_before = _all_current(stage, home, key, code_version, ontology.hash, inputs)
-        if made_before and (_made_by(stage, home, key, run_id) if refresh else not stage.always):
+        outdated = refresh or stage.always
+        if made_before and (not outdated or _made_by(stage, home, key, run_id)):
             done.append(Done(key, "current", _row_counts(stage, home, key)))
             continue
         try:

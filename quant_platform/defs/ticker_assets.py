@@ -19,6 +19,7 @@ from quant_platform.contracts.errors import PlatformError
 from quant_platform.contracts.tables import table
 from quant_platform.defs import partitions
 from quant_platform.defs.metadata import bar_picture, column_schema
+from quant_platform.defs.remainder import FIRST_RUN_TAG, failure_metadata
 from quant_platform.defs.resources import SOURCES_TAG, HomeResource
 from quant_platform.defs.stage import Stage, run_stage
 from quant_platform.specification.home import SchedulesSpec
@@ -128,7 +129,7 @@ def ticker_asset(
     @dg.op(name=f"{name}__work")
     def work(context: dg.OpExecutionContext, chunk: list[str], home: HomeResource) -> list[dict[str, Any]]:
         refresh = context.run.tags.get(REFRESH_TAG) == "true"
-        first_run = context.run.root_run_id or context.run_id
+        first_run = context.run.tags.get(FIRST_RUN_TAG) or context.run.root_run_id or context.run_id
         keys = [partitions.lake_key(stage.outputs[0], key) for key in chunk]
         results = run_stage(stage, home.open(), keys, run_id=first_run, refresh=refresh)
         if from_source and any(result.passing for result in results):
@@ -155,7 +156,9 @@ def ticker_asset(
                 else:
                     context.add_asset_metadata(metadata, asset_key=asset_key, partition_key=row["key"])
         if failed:
-            raise dg.Failure(description=str(_failure(stage, failed, len(flat))), allow_retries=False)
+            errors = {row["key"]: row["error"] for row in failed}
+            description = str(_failure(stage, failed, len(flat)))
+            raise dg.Failure(description=description, metadata=failure_metadata(errors), allow_retries=False)
         for output in stage.outputs:
             counts = sorted((row["rows"][output] for row in good), reverse=True)
             step = max(1, len(counts) // 24)

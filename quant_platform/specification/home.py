@@ -63,6 +63,7 @@ class SchedulesSpec(SpecModel):
     weekly_replay: ScheduleSpec = Field(description="Candidates; ranks, gate, factors, sweeps and the report follow.")
     retry_max: int = Field(ge=0, description="Retries of a step that reads a source.")
     retry_delay_seconds: float = Field(ge=0, description="Delay before the first retry; doubles with each.")
+    left_out_max: int = Field(ge=0, description="Tickers that may fail before a run does not go on without them.")
     freshness_days: int = Field(ge=1, description="A table of an open-ended market warns when it is older than this.")
 
 

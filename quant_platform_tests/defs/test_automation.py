@@ -18,6 +18,7 @@ from quant_platform.defs import jobs, partitions
 from quant_platform.defs.automation import follow_up
 from quant_platform.defs.definitions import build_definitions
 from quant_platform.defs.home import Home
+from quant_platform.defs.remainder import failure_metadata
 from quant_platform.defs.resources import HomeResource
 from quant_platform_tests.homes import NAMES, SHIPPED, edit, entered, write_specs
 
@@ -163,6 +164,57 @@ def test_a_failed_run_is_one_line_of_the_log(home: Home, instance: dg.DagsterIns
         assert datetime.fromisoformat(lines[-1].split()[0]).tzinfo is not None
 
 
+TICKERS = ["A", "B", "C", "D", "E"]
+# What was left out before, which tickers fail, the tags that matter: the pieces that are asked for, or why none is.
+FAILURES = {
+    "one in the middle": ({}, ["C"], [("A", "B"), ("D", "E")]),
+    "two at the ends": ({}, ["A", "E"], [("B", "D")]),
+    "one of a part of the universe": ({START: "B", END: "D"}, ["B"], [("C", "D")]),
+    "as many as may be left out": ({"quant/left_out": "X"}, ["C"], [("A", "B"), ("D", "E")]),
+    "more than may be left out": ({"quant/left_out": "X,Y"}, ["C"], "3 tickers failed"),
+    "all": ({START: "C", END: "C"}, ["C"], "no other ticker"),
+    "a run of the command line": ({"quant/goes_on": "true"}, ["C"], "goes on by itself"),
+    "a step as a whole": ({}, [], "no step of this run names"),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_run_in_which_few_tickers_failed_is_finished_over_the_others(
+    case: str, definitions: dg.Definitions, instance: dg.DagsterInstance, home: Home, tmp_path: Path
+) -> None:
+    tags, failed, wanted = FAILURES[case]
+    instance.add_dynamic_partitions("ticker", TICKERS)
+
+    @dg.op
+    def burst() -> None:
+        raise dg.Failure("some", metadata=failure_metadata(dict.fromkeys(failed, "torn")) if failed else {})
+
+    @dg.job(name="daily_pipeline", tags={START: "A", END: "E"} | tags)
+    def failing() -> None:
+        burst()
+
+    specs = write_specs(tmp_path / "specs")
+    edit(specs / "schedules.yaml", lambda spec: spec.update(left_out_max=2))
+    result = failing.execute_in_process(instance=instance, raise_on_error=False)
+    context = dg.build_run_status_sensor_context(
+        "go_on_without_failed",
+        result.get_run_failure_event(),
+        instance,
+        result.dagster_run,
+        resources={"home": HomeResource(home=str(home.settings.home), specs=str(specs))},
+    )
+    found: Any = definitions.resolve_sensor_def("go_on_without_failed")(context)
+    if isinstance(wanted, str):
+        assert wanted in found.skip_message
+        return
+    assert [(request.tags[START], request.tags[END]) for request in found.run_requests] == wanted
+    for request in found.run_requests:
+        assert request.job_name == "daily_pipeline"
+        assert request.tags["quant/first_run"] == result.run_id
+        assert set(failed) <= set(request.tags["quant/left_out"].split(","))
+    assert len({request.run_key for request in found.run_requests}) == len(wanted)
+
+
 CHAIN = {
     "live_scan": ("daily_pipeline", ["2019-12-31"]),
     "row_accounting": ("daily_pipeline", []),
@@ -178,7 +230,7 @@ CHAIN = {
 def test_the_chain_is_the_one_of_this_list(definitions: dg.Definitions) -> None:
     names = {sensor.name for sensor in definitions.sensors or ()}
     chain = {f"{after}_after_{before}" for after, (before, _) in CHAIN.items()}
-    assert names == chain | {"universe_sensor", "run_failure_log"}
+    assert names == chain | {"universe_sensor", "run_failure_log", "go_on_without_failed"}
 
 
 @pytest.mark.parametrize("after", CHAIN)

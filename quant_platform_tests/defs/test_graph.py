@@ -259,6 +259,53 @@ def test_a_ticker_that_fails_is_named_and_the_others_are_made(
         assert found == {(name, ticker): expected[name, ticker] for name, ticker in expected if ticker in chosen}
 
 
+class Recording:
+    """A source that notes whose bars it was asked for, and cannot read those of some tickers."""
+
+    def __init__(self, source: Any, torn: set[str], asked: list[str]) -> None:
+        self._source, self._torn, self._asked = source, torn, asked
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def bars(self, ticker: str, *period: Any, **named: Any) -> pl.DataFrame:
+        self._asked.append(ticker)
+        if ticker in self._torn:
+            raise SourceMalformed("torn", where=f"{ticker}.csv")
+        frame: pl.DataFrame = self._source.bars(ticker, *period, **named)
+        return frame
+
+
+def test_a_run_goes_on_without_the_tickers_that_fail(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with entered(tmp_path / "home", market.specs) as home, runs.instance_of(home) as instance:
+        tickers, _ = runs.register_tickers(home, instance)
+        chosen, torn, asked = tickers[:6], {tickers[1], tickers[4]}, list[str]()
+        monkeypatch.setattr(
+            "quant_platform.defs.home.open_source", lambda *given: Recording(open_source(*given), torn, asked)
+        )
+        with pytest.raises(runs.RunFailed, match="2 of 6 partitions"):
+            run(home, instance, "ticker_graph", *chosen, may_leave_out=1)
+        assert home.lake.partitions("replay.candidates") == []
+        asked.clear()
+        with pytest.raises(runs.TickersLeftOut) as failure:
+            run(home, instance, "ticker_graph", *chosen, may_leave_out=2, refresh=True)
+        message = str(failure.value)
+        assert "2 of 6 tickers of the job ticker_graph could not be made; the others were" in message
+        assert all(f"{ticker}=source_malformed: torn" in message for ticker in torn)
+        # Each was fetched once: the pieces that go on find what the first run made.
+        assert sorted(asked) == sorted(chosen)
+        good = set(chosen) - torn
+        for name in TICKER_TABLES:
+            if name != "raw.fundamentals":
+                assert set(home.lake.partitions(name)) == good
+                assert instance.get_materialized_partitions(key_of(name)) == good
+        expected = hashes(market.home, *TICKER_TABLES)
+        found = hashes(home, *TICKER_TABLES)
+        assert found == {where: expected[where] for where in found}
+
+
 @pytest.mark.slow
 def test_a_run_that_is_killed_leaves_whole_files_and_a_second_run_completes(market: Market, tmp_path: Path) -> None:
     wanted = random.Random(20260205).randrange(5, 3 * NAMES)
