@@ -212,6 +212,16 @@ def test_malformed_actions(tmp_path: Path, text: str, message: str) -> None:
         open_folder(tmp_path, shipped("csv_folder")).actions("AAA")
 
 
+def test_a_header_alone_says_that_there_are_no_actions_and_no_file_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "bars").mkdir()
+    write(tmp_path / "bars", aaa=GOOD)
+    with pytest.raises(SourceNotFound, match=r"with its header alone if there are none"):
+        open_folder(tmp_path, shipped("csv_folder")).actions("AAA")
+    write(tmp_path, actions="ticker,ex_date,kind,value\n")
+    actions = RawCorporateActions.validate(open_folder(tmp_path, shipped("csv_folder")).actions("AAA"))
+    assert actions.height == 0
+
+
 @pytest.mark.parametrize("path", sorted(SPECS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_source_spec_is_valid_and_named_as_its_file(path: Path) -> None:
     model = SPEC_MODELS.get(f"sources/{path.name}", SourceSpec)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from quant_platform.contracts.errors import SourceMalformed
+from quant_platform.contracts.errors import SourceMalformed, SourceNotFound
 from quant_platform.contracts.schemas.raw import ACTION_KINDS
 from quant_platform.market.calendar import previous_session
 from quant_platform.sources.files.bars import our_ticker
@@ -16,14 +16,24 @@ from quant_platform.specification.sources import ActionFile, FilesSpec, Membersh
 
 
 def read_actions(path: Path, section: ActionFile, spec: SourceSpec, files: FilesSpec) -> pl.DataFrame:
-    """``raw.corporate_actions`` of all tickers.
+    """``raw.corporate_actions`` of all tickers; a file with its header alone says that there are none.
 
     Raises
     ------
+    SourceNotFound
+        When there is no such file: that nothing is known about splits is not the same as that there were none.
     SourceMalformed
         For text in a number, dates in another format, an unknown kind, or one action stated twice.
     """
-    frame = read_csv_text(path)
+    if not path.is_file():
+        raise SourceNotFound(
+            "the file of corporate actions does not exist",
+            where=str(path),
+            cause="the source spec names one; prices without their splits and dividends would be wrong in silence",
+            action="write it, with its header alone if there are none; or take `actions` out of the spec, and say "
+            "under `adjustment` what the vendor has done",
+        )
+    frame = read_csv_text(path, may_have_no_rows=True)
     require_columns(frame.columns, [section.ticker, section.ex_date, section.kind, section.value], str(path))
     frame = to_dates(frame, section.ex_date, section.date_format, str(path))
     frame = to_numbers(frame, [section.value], str(path))

@@ -12,13 +12,17 @@ from quant_platform.contracts.errors import SourceMalformed, SourceNotFound
 LINE = "__line"
 
 
-def read_csv_text(path: Path, *, separator: str = ",", names: Sequence[str] | None = None) -> pl.DataFrame:
+def read_csv_text(
+    path: Path, *, separator: str = ",", names: Sequence[str] | None = None, may_have_no_rows: bool = False
+) -> pl.DataFrame:
     """Read a CSV file as text, with the line of each row in the column `LINE`.
 
     Parameters
     ----------
     names
         Column names of a file without a header; by default the first line holds them.
+    may_have_no_rows
+        Whether a header alone is an answer: there are none.
 
     Raises
     ------
@@ -32,11 +36,16 @@ def read_csv_text(path: Path, *, separator: str = ",", names: Sequence[str] | No
         content = path.read_bytes()
     except OSError as error:
         raise SourceMalformed(f"the file could not be read: {error}", where=str(path)) from error
-    return parse_csv_text(content, str(path), separator=separator, names=names)
+    return parse_csv_text(content, str(path), separator=separator, names=names, may_have_no_rows=may_have_no_rows)
 
 
 def parse_csv_text(
-    content: bytes, where: str, *, separator: str = ",", names: Sequence[str] | None = None
+    content: bytes,
+    where: str,
+    *,
+    separator: str = ",",
+    names: Sequence[str] | None = None,
+    may_have_no_rows: bool = False,
 ) -> pl.DataFrame:
     """Parse the bytes of a CSV file as text; see `read_csv_text`."""
     header = names is None
@@ -64,7 +73,7 @@ def parse_csv_text(
             where=where,
             cause=f"expected {', '.join(names)}",
         )
-    if frame.height == 0:
+    if frame.height == 0 and not may_have_no_rows:
         raise SourceMalformed("the file has a header and no rows", where=where, action="fetch it again, or remove it")
     return frame.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).add(2 if header else 1).alias(LINE))
 
