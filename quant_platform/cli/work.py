@@ -73,16 +73,7 @@ def up(
     opened = open_checked_home(home)
     with runs.instance_of(opened) as instance:
         runs.register_tickers(opened, instance)
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-m",
-        "quant_platform.defs.definitions",
-        "-h",
-        host,
-        "-p",
-        str(port),
-    ]
+    # By the workspace file, so that schedules switched on here and under a deployment are those of one code location.
+    workspace = str(runs.deployment_file("workspace.yaml"))
+    command = [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-h", host, "-p", str(port)]
     raise typer.Exit(subprocess.run(command, check=False).returncode)

@@ -8,6 +8,7 @@ same code, under the same specs.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from quant_platform.contracts.tables import table
 from quant_platform.defs.home import Home
 from quant_platform.defs.perp_stages import SymbolMonth
 from quant_platform.defs.stage import Done, code_hash
-from quant_platform.events.compute import each_symbol
+from quant_platform.events.compute import SymbolEvents, each_symbol
 from quant_platform.events.context import market_context
 from quant_platform.events.grid import month_start, months_before
 from quant_platform.events.plan import EventPlan, event_plan
@@ -83,7 +84,8 @@ def run_events(home: Home, keys: Sequence[SymbolMonth], *, run_id: str, refresh:
         span = [month for month in home.perps.months if month >= wanted[0] and month <= months[-1]]
         market = _market(home, span)
         context = market_context(market, plan.lab.context, None)
-        for found in each_symbol(market, context, plan, since=month_start(months[0]), workers=workers):
+
+        def write(found: SymbolEvents) -> None:
             frames = {
                 "features.market_5m": found.features,
                 "features.context_5m": context[found.symbol],
@@ -93,6 +95,9 @@ def run_events(home: Home, keys: Sequence[SymbolMonth], *, run_id: str, refresh:
             for key in (key for key in stale if key[0] == found.symbol):
                 parts = {name: frame.filter(pl.col("month") == key[1]) for name, frame in frames.items()}
                 rows[key] = _write(home, key, parts, stamped(key[1]))
+
+        # Not a loop, whose variable would hold one symbol while the next is computed.
+        deque(map(write, each_symbol(market, context, plan, since=month_start(months[0]), workers=workers)), maxlen=0)
     for key in (key for key in stale if key not in rows):
         # A symbol without a single bar in the span is computed by nobody; its months are made, and empty.
         empty = {name: table(name).schema.create_empty() for name in TABLES}

@@ -31,7 +31,8 @@ from quant_platform.defs.ticker_assets import REFRESH_TAG, can_fork, chunks, wor
 from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.settings import Settings
 
-_DEPLOYMENT = Path(__file__).resolve().parents[2] / "dagster.yaml"
+_ROOT = Path(__file__).resolve().parents[2]
+_IN_WHEEL = Path(__file__).resolve().parents[1] / "_deployment"
 
 
 class RunFailed(PlatformError, RuntimeError):
@@ -104,13 +105,16 @@ def equity_graph(home: Home, live_sessions: int) -> list[Launch]:
     ]
 
 
+def deployment_file(name: str) -> Path:
+    """``dagster.yaml`` or ``workspace.yaml``, from the repository or from the installed package."""
+    return _ROOT / name if (_ROOT / name).is_file() else _IN_WHEEL / name
+
+
 def prepare_instance_folder(home: Home) -> Path:
     """Make ``<home>/dagster`` with the house's ``dagster.yaml``: the folder to use as DAGSTER_HOME."""
     folder = home.settings.home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    source = (
-        _DEPLOYMENT if _DEPLOYMENT.is_file() else Path(__file__).resolve().parents[1] / "_deployment" / "dagster.yaml"
-    )
+    source = deployment_file("dagster.yaml")
     target = folder / "dagster.yaml"
     if not target.is_file() or target.read_bytes() != source.read_bytes():
         shutil.copyfile(source, target)

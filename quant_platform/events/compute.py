@@ -17,9 +17,10 @@ rows before it equals one pass over all of history bit for bit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -138,19 +139,23 @@ def each_symbol(
     since: datetime | None = None,
     workers: int = 1,
 ) -> Iterator[SymbolEvents]:
-    """Compute symbol after symbol; a caller that writes each away holds no more than ``workers`` of them in memory."""
+    """Compute symbol after symbol.
+
+    Besides the one it has, a caller that lets each go before it asks for the next has no more than ``workers`` of them
+    in memory. The variable of a ``for`` loop holds on to its value until the next is there; ``map`` does not.
+    """
     names = [name for name in sorted(market) if name in context]
     if workers == 1:
         for name in names:
             yield compute_symbol(market[name], context[name], plan, since=since)
         return
     with ThreadPoolExecutor(workers) as pool:
-        waiting = [pool.submit(compute_symbol, market[n], context[n], plan, since=since) for n in names[:workers]]
-        for later in [*names[workers:], *[None] * min(workers, len(names))]:
-            result = waiting.pop(0).result()
-            if later is not None:
-                waiting.append(pool.submit(compute_symbol, market[later], context[later], plan, since=since))
-            yield result
+        submitted = (pool.submit(compute_symbol, market[n], context[n], plan, since=since) for n in names)
+        waiting = list(islice(submitted, workers))
+        while waiting:
+            wait(waiting[:1])
+            waiting += islice(submitted, 1)
+            yield waiting.pop(0).result()
 
 
 def compute_symbol(
@@ -188,12 +193,18 @@ def compute_symbol(
     first = int(np.searchsorted(bars, _micros(since))) if since else 0
     fired = {name: _fired(name, plan, result, absent) for name in plan.lab.active}
     keys = market.select(KEYS)[first:]
+    states = keys.hstack(state_columns(plan, result, absent, fired, bars)[first:])
+    not_available = _not_available(plan, result)
+    # From here on a frame takes the place of the arrays it is made from: together they would be the peak of memory.
+    values: dict[str, Array] = dict(result.values)
+    del result, columns
+    features = keys.hstack(_features(plan, values, absent)[first:])
     return SymbolEvents(
         symbol=str(market["symbol"][0]) if market.height else "",
-        features=keys.hstack(_features(plan, result, absent)[first:]),
-        states=keys.hstack(state_columns(plan, result, absent, fired, bars)[first:]),
-        flags=keys.hstack(_flags(result, fired, market.height)[first:]),
-        not_available=_not_available(plan, result),
+        features=features,
+        states=states,
+        flags=keys.hstack(_flags(values, fired, market.height)[first:]),
+        not_available=not_available,
     )
 
 
@@ -233,20 +244,22 @@ def _fired(name: str, plan: EventPlan, result: Evaluation, absent: Absent) -> Fi
     return Fired(counts & known, known)
 
 
-def _features(plan: EventPlan, result: Evaluation, absent: Absent) -> pl.DataFrame:
+def _features(plan: EventPlan, values: dict[str, Array], absent: Absent) -> pl.DataFrame:
+    """Features as a frame; takes them out of ``values``, where those that are not available are absent."""
     made = []
     for name in plan.lab.features.features:
-        if name in result.not_available:
+        if name not in values:
             made.append(pl.Series(name, [None], pl.Float64).new_from_index(0, absent.rows))
             continue
-        series = pl.Series(name, result.values[name], pl.Float64)
+        series = pl.Series(name, values.pop(name), pl.Float64)
         if absent.any_of(plan.plan.columns[name]):
             series = series.set(pl.Series(absent.on(plan.plan.columns[name])), None)
         made.append(series)
     return pl.DataFrame(made)
 
 
-def _flags(result: Evaluation, fired: Mapping[str, Fired | None], rows: int) -> pl.DataFrame:
+def _flags(values: dict[str, Array], fired: Mapping[str, Fired | None], rows: int) -> pl.DataFrame:
+    """Flag, direction and intensity of each event; takes the last two out of ``values``."""
     made = []
     for name, found in fired.items():
         names = (name, f"{name}__direction", f"{name}__intensity")
@@ -254,8 +267,8 @@ def _flags(result: Evaluation, fired: Mapping[str, Fired | None], rows: int) -> 
             made += [pl.Series(column, [None], pl.Float64).new_from_index(0, rows) for column in names]
             continue
         made.append(_nullable(name, found.accepted.astype(np.float64), found.known))
-        made.append(_nullable(names[1], np.sign(result.values[part(name, "direction")]), found.accepted))
-        made.append(_nullable(names[2], result.values[part(name, "intensity")], found.accepted))
+        made.append(_nullable(names[1], np.sign(values.pop(part(name, "direction"))), found.accepted))
+        made.append(_nullable(names[2], values.pop(part(name, "intensity")), found.accepted))
     return pl.DataFrame(made)
 
 
