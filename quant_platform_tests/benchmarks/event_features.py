@@ -13,7 +13,7 @@ import pandas as pd
 import polars as pl
 
 from quant_platform.events.columns import COLUMNS
-from quant_platform.events.compute import each_symbol
+from quant_platform.events.compute import SymbolEvents, each_symbol
 from quant_platform.events.context import market_context
 from quant_platform.expressions import Plan, compile_plan
 from quant_platform_tests.benchmarks.machine import load_average
@@ -72,7 +72,7 @@ def _whole_lab(shape: Shape) -> dict[str, Any]:
 
     def stream(names: list[str], workers: int) -> None:
         some = {name: everything[name] for name in names}
-        rows = sum(result.flags.height for result in each_symbol(some, context, lab, workers=workers))
+        rows = sum(map(_rows_of, each_symbol(some, context, lab, workers=workers)))
         assert rows == len(names) * shape.event_rows
 
     context: dict[str, pl.DataFrame] = {}
@@ -97,6 +97,10 @@ def _whole_lab(shape: Shape) -> dict[str, Any]:
     two = in_turns({"two": clocked(lambda: stream(list(everything), THREADS))}, few)["two"]
     found["two_threads"] = {"timed": summary(two), "peak_mib": peak_mib()}
     return found
+
+
+def _rows_of(result: SymbolEvents) -> int:
+    return result.flags.height
 
 
 def _beside_peers(shape: Shape) -> dict[str, Any]:
