@@ -115,17 +115,19 @@ def build_discovery_assets(home: Home) -> list[dg.AssetsDefinition]:
 def refuse_stale_candidates(home: Home, cutoff: str) -> None:
     """Compare the specs the candidates of a cutoff were made under with those in force, file by file.
 
+    Only events that are declared count. What an event left in the lake whose file is gone is no input of anything, and
+    no job could make it again.
+
     Raises
     ------
     OntologyMismatch
         Naming each file that changed.
     """
     in_force = home.ontology(ONTOLOGY)
-    for key in home.lake.partitions("discovery.candidates"):
-        if isinstance(key, tuple) and key[1] == cutoff:
-            version = home.lake.current("discovery.candidates", key)
-            if version is not None:
-                in_force.require(version.provenance.ontology_files, what=f"discovery.candidates of {key[0]}, {cutoff},")
+    for event_id in discovery_specs(home).events:
+        version = home.lake.current("discovery.candidates", (event_id, cutoff))
+        if version is not None:
+            in_force.require(version.provenance.ontology_files, what=f"discovery.candidates of {event_id}, {cutoff},")
 
 
 def registry_checks(home: Home, cutoff: str) -> pl.DataFrame:

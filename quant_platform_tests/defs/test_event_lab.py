@@ -186,6 +186,21 @@ def test_an_edited_event_makes_what_was_built_on_it_stale(perps: Market, tmp_pat
         }
 
 
+def test_an_event_that_was_removed_does_not_stand_in_the_way(perps: Market, tmp_path: Path) -> None:
+    kept = ("SESSION_OPEN_EVENT", "VOL_SHOCK")
+    specs = tmp_path / "specs"
+    shutil.copytree(perps.specs, specs)
+    for path in (specs / "events").glob("*.yaml"):
+        if path.stem not in kept:
+            path.unlink()
+    edit(specs / "states.yaml", lambda states: states["states"]["event_window"].update(events=["VOL_SHOCK"]))
+    with working_copy(perps, tmp_path / "home", specs) as (home, instance):
+        run(home, instance, "event_study", *(f"{CUTOFF}|{event}" for event in kept))
+        run(home, instance, "discovery", CUTOFF)
+        assert home.lake.current("discovery.candidates", ("ABSORPTION_EVENT", CUTOFF)) is not None
+        assert set(home.lake.read("discovery.hypotheses", [CUTOFF])["event_id"]) == set(kept)
+
+
 def code_versions(home: Home) -> dict[str, str]:
     graph = build_definitions(home).resolve_asset_graph()
     return {".".join(node.key.path): str(node.code_version) for node in graph.asset_nodes}
