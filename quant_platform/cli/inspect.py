@@ -22,7 +22,7 @@ def sql(
     limit: Annotated[int, typer.Option(help="Rows printed of a table.")] = 50,
 ) -> None:
     """Query the catalogue read-only."""
-    from quant_platform.cli.query import ask, show
+    from quant_platform.cli.query import ask, csv, show
 
     opened = open_home(home)
     if not opened.settings.catalogue.is_file():
@@ -33,7 +33,7 @@ def sql(
         )
     rows = ask(opened.settings.catalogue, sys.stdin.read() if query == "-" else query)
     if output == "csv":
-        print(rows.write_csv(), end="")
+        print(csv(rows), end="")
     elif output == "json":
         print(rows.write_json())
     else:
@@ -113,6 +113,12 @@ def results(
     from quant_platform.reporting.results import discovery_results, equity_results
 
     opened = open_home(home)
+    if not opened.table_sizes():
+        raise SettingsError(
+            "this home holds no table, so there is nothing to write a page of",
+            where=str(opened.settings.home),
+            action="name the home with --home or QUANT_HOME; quant demo, quant import and quant import-perps fill one",
+        )
     libraries = ("polars", "duckdb", "numpy", "numba", "dagster")
     about = {"made by": f"quant_platform {__version__}, " + ", ".join(f"{name} {version(name)}" for name in libraries)}
     if opened.has_equities:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from quant_platform.cli.market import HomeOption, open_home
+from quant_platform.contracts.errors import SettingsError
 from quant_platform.defs.home import Home
 from quant_platform.lake import Finding, check, snapshots, vacuum
 from quant_platform.specification.lake import lake_spec
@@ -30,6 +31,12 @@ def snapshot_folder(home: Home) -> Path:
 def lake_check(home: HomeOption = None) -> None:
     """Read every file and say what should not be there; exit code 3 when something is found. Nothing is deleted."""
     opened, console = open_home(home), Console()
+    if not opened.settings.lake.is_dir():
+        raise SettingsError(
+            "there is no lake yet",
+            where=str(opened.settings.lake),
+            action="name the home with --home or QUANT_HOME; quant demo and quant import make one",
+        )
     _report(check(opened.lake), console, f"every file under {opened.settings.lake} is whole and in its place")
 
 

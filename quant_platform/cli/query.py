@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -74,6 +75,15 @@ def _only_one_question(connection: duckdb.DuckDBPyConnection, text: str) -> None
         cause="quant sql only reads; select, from, describe, show, summarize, pivot and explain are questions",
         action="write files with --output csv; for anything else open the catalogue in a DuckDB of your own",
     )
+
+
+def csv(rows: pl.DataFrame) -> str:
+    """The answer as CSV; a list or a struct, for which CSV has no form, is written as JSON in its cell."""
+    nested = [name for name, dtype in rows.schema.items() if dtype.is_nested()]
+    return rows.with_columns(
+        pl.Series(name, [None if value is None else json.dumps(value, default=str) for value in rows[name].to_list()])
+        for name in nested
+    ).write_csv()
 
 
 def show(rows: pl.DataFrame, console: Console, limit: int) -> None:

@@ -103,6 +103,11 @@ PERP_JOBS = (*SYMBOL_MONTH_JOBS, *EVENT_JOBS, *CUTOFF_JOBS)
 EQUITY_JOBS = tuple(name for name in SELECTIONS if name not in PERP_JOBS)
 
 
+def job_making(table_name: str) -> str:
+    """The job to name to a person who lacks a table: the first of those that make it."""
+    return next(job for job, tables in SELECTIONS.items() if table_name in tables)
+
+
 def build_jobs(names: Sequence[str]) -> dict[str, AssetJob]:
     """One asset job per name; the backfill ignores what is current."""
     return {

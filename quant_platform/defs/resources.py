@@ -86,12 +86,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         present = set(opened.lake.partitions(name))
         wanted = [key for key in keys if key in present]
         if not wanted:
-            raise PartitionMissing(
-                f"none of the partitions of {name} that this step reads has been made",
-                how_many=f"{len(keys)} asked for",
-                rows=[{"partition": key} for key in keys],
-                action=f"materialise {name} first",
-            )
+            raise _nothing_to_read(name, context.asset_partition_keys)
         if len(wanted) < len(keys) and len(keys) - len(wanted) <= 20:
             context.log.warning("%s: %d of %d partitions do not exist yet", name, len(keys) - len(wanted), len(keys))
         return opened.lake.scan(name, wanted)
@@ -99,6 +94,17 @@ class LakeIOManager(dg.ConfigurableIOManager):
     def _scratch(self, identifier: Sequence[str]) -> Path:
         opened = self.home.open()
         return opened.settings.home / "dagster" / "steps" / "/".join(quote(part, safe="") for part in identifier)
+
+
+def _nothing_to_read(name: str, partition_keys: Sequence[str]) -> PartitionMissing:
+    from quant_platform.defs.jobs import job_making  # the jobs know the assets, which know this module
+
+    return PartitionMissing(
+        f"none of the partitions of {name} that this step reads has been made",
+        how_many=f"{len(partition_keys)} asked for",
+        rows=[{"partition": key} for key in sorted(partition_keys)],
+        action=f"make them first: `quant run {job_making(name)}`",
+    )
 
 
 def split_by_partition(definition: Table, frame: pl.DataFrame, keys: Sequence[Key]) -> dict[Key, pl.DataFrame]:

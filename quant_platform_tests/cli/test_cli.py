@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import resource
@@ -117,6 +118,16 @@ def test_sql_prints_csv_json_and_tables(inside: Market, quant: Command) -> None:
     assert "1 more rows" in shown
 
 
+def test_csv_has_lists_as_json(inside: Market, quant: Command) -> None:
+    question = "select ['a', null] as x, {'day': date '2024-01-02'} as y, null::int[] as z, 1 as n"
+    ended = quant("sql", "--output", "csv", question)
+    assert ended.code == 0
+    heading, row = csv.reader(ended.out.splitlines())
+    assert heading == ["x", "y", "z", "n"]
+    assert row == ['["a", null]', '{"day": "2024-01-02"}', "", "1"]
+    assert quant("sql", "--output", "csv", "select [1] as x where false").out == "x\n"
+
+
 def test_a_piped_table_is_not_cut(inside: Market, quant: Command) -> None:
     shown = quant("sql", "from replay.hit_rate limit 1").out
     assert "expectancy_high" in shown
@@ -182,6 +193,35 @@ def test_sql_without_a_catalogue_says_how_to_make_one(own: Path, quant: Command)
     ended = quant("sql", "select 1")
     is_one_paragraph(ended, "settings_invalid")
     assert "quant demo" in ended.plain
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["lake", "check"], "settings_invalid: there is no lake yet"),
+        (["results", "page.md", "--title", "Mine"], "settings_invalid: this home holds no table"),
+        (["snapshot", "create", "US"], "snapshot_invalid: there is nothing to snapshot"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_a_home_that_is_not_there_is_not_taken_for_a_sound_one(
+    command: list[str], code: str, own: Path, quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = quant(*command, "--home", tmp_path / "mistyped")
+    is_one_paragraph(ended, code.partition(":")[0])
+    assert code in ended.plain
+    assert str(tmp_path / "mistyped") in ended.err
+    assert not (tmp_path / "page.md").exists()
+
+
+def test_a_step_without_its_inputs_names_the_job_that_makes_them(own: Path, quant: Command) -> None:
+    shutil.rmtree(own / "lake" / "replay" / "qualified")
+    ended = quant("run", "weekly_report", "--from", "2019-12-30", "--in-process")
+    is_one_paragraph(ended, "run_failed")
+    assert "none of the partitions of replay.qualified that this step reads has been made" in ended.plain
+    assert "`quant run weekly_cross_section`" in ended.plain
+    assert "partition=2018-01-01 partition=2018-01-08" in ended.plain
 
 
 def test_run_knows_its_jobs_and_partitions(own: Path, quant: Command) -> None:
