@@ -125,6 +125,18 @@ def test_a_release_counts_when_its_calendar_was_public() -> None:
     assert not market_context({"A": frame}, spec(news=late))["A"]["news_release"].any()
 
 
+def test_releases_of_a_shutdown_count_on_the_day_that_was_set_anew() -> None:
+    # Of September 2025, prices moved from 15 to 24 October, and employment from 3 October to 20 November.
+    assert flagged("news_release", "2025-10-15") == flagged("news_release", "2025-10-03") == []
+    assert flagged("news_release", "2025-10-24") == ["24 12:30"]
+    assert flagged("news_release", "2025-11-20") == ["20 13:30"]
+    # Set on 4 February 2026, a week before.
+    assert flagged("news_release", "2026-02-11") == ["11 13:30"]
+    late = lab().context.news.model_copy(update={"min_notice_hours": 24.0 * 7})
+    frame = bars("A", [1.0] * 288, start=dt.datetime(2026, 2, 11, tzinfo=dt.UTC))
+    assert not market_context({"A": frame}, spec(news=late))["A"]["news_release"].any()
+
+
 def test_a_fee_holds_from_its_date() -> None:
     fees = tuple(Fee(since=START + dt.timedelta(minutes=5 * k), taker_bps=rate) for k, rate in ((1, 4.0), (3, 5.0)))
     found = market_context({"A": bars("A", [1.0] * 5)}, spec(fees=fees))["A"]["fee_taker_bps"]
