@@ -65,6 +65,7 @@ from quant_platform.statistics.overlap import (
     ewc_test,
     newey_west_test,
     nonoverlapping_test,
+    one_sided_p,
     two_sided_p,
 )
 from quant_platform.statistics.placebo import PlaceboTests, circular_offsets, placebo_tests
@@ -159,6 +160,7 @@ __all__ = [
     "newey_west_test",
     "nonoverlapping_test",
     "one_cell",
+    "one_sided_p",
     "out_of_sample_recalibration",
     "overlap_block_length",
     "percentile_rank",

@@ -78,11 +78,16 @@ def shifted_cells(
     starts: Longs,
     rows: Longs,
     observed: Floats,
+    above: bool,
     as_large: Longs,
     defined: Longs,
+    scaled: Longs,
     squares: Floats,
 ) -> None:
-    """Count per cell the shifted t that reach the observed one; add their number and their squares."""
+    """Count per cell the shifted t that reach the observed one; add their number and their squares.
+
+    With ``above`` a t reaches another from above only, and only those above zero are squared and counted in ``scaled``.
+    """
     periods = series.shape[1]
     events = tracks.shape[0]
     values = np.empty(events)
@@ -137,6 +142,8 @@ def shifted_cells(
                 continue
             t = mean * n / np.sqrt(groups / (groups - 1.0) * spread)
             defined[cell] += 1
-            squares[cell] += t * t
-            if abs(t) >= abs(observed[cell]):
+            if t > 0.0 or not above:
+                scaled[cell] += 1
+                squares[cell] += t * t
+            if t >= observed[cell] if above else abs(t) >= abs(observed[cell]):
                 as_large[cell] += 1

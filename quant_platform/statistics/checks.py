@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from quant_platform.contracts.errors import StatisticError
 
+Alternative = Literal["two-sided", "greater"]
+"""What a mean would be if it is not zero."""
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Longs = npt.NDArray[np.int64]

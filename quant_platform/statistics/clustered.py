@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.statistics.cell_kernels import COLUMNS, N_CLUSTERS, SQUARES, TOTAL, WEIGHTED, WEIGHTS, N, sum_cells
-from quant_platform.statistics.checks import Floats, Longs, as_vector, kernel_array, require_at_least
+from quant_platform.statistics.checks import Alternative, Floats, Longs, as_vector, kernel_array, require_at_least
 from quant_platform.statistics.overlap import MeanTest, two_sided_p
 
 WEBB_BELOW = 12
@@ -192,7 +192,12 @@ def clustered_mean(values: npt.ArrayLike, clusters: npt.ArrayLike) -> MeanTest:
 
 
 def wild_cluster_p(
-    values: npt.ArrayLike, clusters: npt.ArrayLike, *, rng: np.random.Generator, draws: int = 9999
+    values: npt.ArrayLike,
+    clusters: npt.ArrayLike,
+    *,
+    rng: np.random.Generator,
+    draws: int = 9999,
+    alternative: Alternative = "two-sided",
 ) -> float:
     """P of the clustered t by a wild bootstrap that keeps clusters whole, for few clusters.
 
@@ -205,6 +210,8 @@ def wild_cluster_p(
         As in :func:`clustered_mean`.
     rng, draws
         Generator and number of draws; the smallest p is ``1 / (draws + 1)``.
+    alternative
+        What the mean would be if it is not zero: ``two-sided``, or ``greater``.
 
     References
     ----------
@@ -225,11 +232,15 @@ def wild_cluster_p(
         return math.nan
     points = WEBB_POINTS if groups < WEBB_BELOW else np.array([-1.0, 1.0])
     drawn = points[rng.integers(0, points.size, size=(draws, groups))]
-    observed = abs(float(_t_of_sums(sums[None, :], sizes)[0]))
+    observed = float(_t_of_sums(sums[None, :], sizes)[0])
     if math.isnan(observed):
         return math.nan
+    shuffled = _t_of_sums(drawn * sums, sizes)
     with np.errstate(invalid="ignore"):
-        as_large = np.abs(_t_of_sums(drawn * sums, sizes)) >= observed * (1.0 - 1e-12)
+        if alternative == "greater":
+            as_large = shuffled >= observed - 1e-12 * abs(observed)
+        else:
+            as_large = np.abs(shuffled) >= abs(observed) * (1.0 - 1e-12)
     return float((1 + int(as_large.sum())) / (draws + 1))
 
 

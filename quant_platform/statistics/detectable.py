@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from quant_platform.statistics.checks import Floats, require_open_unit
+from quant_platform.statistics.checks import Alternative, Floats, require_open_unit
 
 
-def minimum_detectable_effect(standard_error: npt.ArrayLike, *, level: float, power: float = 0.8) -> Floats:
-    """Smallest true effect that a two-sided test finds with the stated power: ``(z_(1 - level/2) + z_power) SE``.
+def minimum_detectable_effect(
+    standard_error: npt.ArrayLike, *, level: float, power: float = 0.8, alternative: Alternative = "two-sided"
+) -> Floats:
+    """Smallest true effect that a test finds with the stated power: ``(z_(1 - level/2) + z_power) SE`` if two-sided.
 
     Parameters
     ----------
@@ -23,6 +25,8 @@ def minimum_detectable_effect(standard_error: npt.ArrayLike, *, level: float, po
         ``q / m``; 0.05 over a few hundred tests means ``z`` of about 3.7.
     power
         Chance to find it.
+    alternative
+        ``greater`` for a test that asks for a positive effect only: all of the level is at its one end.
 
     References
     ----------
@@ -30,7 +34,8 @@ def minimum_detectable_effect(standard_error: npt.ArrayLike, *, level: float, po
     """
     require_open_unit(level, "level")
     require_open_unit(power, "power")
-    multiple = float(ndtri(1.0 - level / 2.0) + ndtri(power))
+    ends = 1.0 if alternative == "greater" else 2.0
+    multiple = float(ndtri(1.0 - level / ends) + ndtri(power))
     result: Floats = multiple * np.asarray(standard_error, dtype=np.float64)
     return result
 

@@ -87,6 +87,12 @@ def two_sided_p(t: npt.ArrayLike, degrees_of_freedom: npt.ArrayLike) -> Floats:
     return result
 
 
+def one_sided_p(t: npt.ArrayLike, degrees_of_freedom: npt.ArrayLike) -> Floats:
+    """P-value of Student t against a larger mean; NaN stays NaN, infinite degrees of freedom are the normal."""
+    result: Floats = stdtr(np.asarray(degrees_of_freedom, dtype=np.float64), -np.asarray(t, dtype=np.float64))
+    return result
+
+
 def cauchy_combination(p_values: npt.ArrayLike) -> float:
     """Combine dependent p-values of one null hypothesis into one (Liu and Xie 2020).
 

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.statistics.cell_kernels import shifted_cells
-from quant_platform.statistics.checks import Floats, Longs, as_vector, kernel_array, require_at_least
+from quant_platform.statistics.checks import Alternative, Floats, Longs, as_vector, kernel_array, require_at_least
 from quant_platform.statistics.clustered import CellIndex
-from quant_platform.statistics.overlap import two_sided_p
+from quant_platform.statistics.overlap import one_sided_p, two_sided_p
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,12 @@ class PlaceboTests:
     Attributes
     ----------
     p
-        ``[C]`` two-sided; NaN where the observed t is, or no shift has a t.
+        ``[C]``; NaN where the observed t is, or no shift has a t.
     as_large, n_shifts
-        ``[C]`` shifts whose |t| reaches the observed one, and shifts that have a t.
+        ``[C]`` shifts whose t, or its size, reaches the observed one, and shifts that have a t.
     scale
-        ``[C]`` root mean square of the shifted t over that of Student t; above 1, errors are understated.
+        ``[C]`` root mean square of the shifted t over that of Student t; above 1, errors are understated. Of a
+        one-sided test those above zero count, so that a long tail on the other side does not matter.
     """
 
     p: Floats
@@ -61,6 +62,7 @@ def placebo_tests(
     degrees_of_freedom: npt.ArrayLike,
     *,
     offsets: Longs,
+    alternative: Alternative = "two-sided",
 ) -> PlaceboTests:
     """Compare the clustered t of each cell with those of its circularly shifted events.
 
@@ -77,6 +79,8 @@ def placebo_tests(
         ``[C]`` of the unshifted events.
     offsets
         From :func:`circular_offsets`, in periods.
+    alternative
+        ``greater`` asks how many shifts have a t as large; ``two-sided`` asks for its size.
 
     Notes
     -----
@@ -103,15 +107,19 @@ def placebo_tests(
             raise StatisticError(f"{name} must lie in 0 .. {end - 1}", where=name)
     t = as_vector(observed_t, "observed_t", length=cells.n_cells)
     freedom = as_vector(degrees_of_freedom, "degrees_of_freedom", length=cells.n_cells)
-    as_large, defined = np.zeros(t.size, np.int64), np.zeros(t.size, np.int64)
+    as_large, defined, scaled = (np.zeros(t.size, np.int64) for _ in range(3))
     squares = np.zeros(t.size)
     moved = np.require(offsets, np.int64, ["C", "W"])
-    shifted_cells(table, track, place, moved, label, cells.starts, cells.rows, t, as_large, defined, squares)
+    above = alternative == "greater"
+    shifted_cells(
+        table, track, place, moved, label, cells.starts, cells.rows, t, above, as_large, defined, scaled, squares
+    )
+    tail = one_sided_p if above else two_sided_p
     with np.errstate(divide="ignore", invalid="ignore"):
         # The variance of Student t with few degrees of freedom does not exist; five is where it settles.
-        scale = np.sqrt(squares / defined * (1.0 - 2.0 / np.maximum(freedom, 5.0)))
+        scale = np.sqrt(squares / scaled * (1.0 - 2.0 / np.maximum(freedom, 5.0)))
         counted = (1.0 + as_large) / (defined + 1.0)
-        extended = np.minimum(two_sided_p(t / np.maximum(scale, 1.0), freedom), 1.0 / (defined + 1.0))
+        extended = np.minimum(tail(t / np.fmax(scale, 1.0), freedom), 1.0 / (defined + 1.0))
     p = np.where(as_large > 0, counted, extended)
     p[np.isnan(t) | (defined == 0)] = np.nan
-    return PlaceboTests(p, as_large, defined, np.where(defined > 0, scale, np.nan))
+    return PlaceboTests(p, as_large, defined, np.where(scaled > 0, scale, np.nan))

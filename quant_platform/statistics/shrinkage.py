@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quant_platform.contracts.errors import StatisticError
-from quant_platform.statistics.checks import Bools, Floats, Longs, as_vector
-from quant_platform.statistics.overlap import two_sided_p
+from quant_platform.statistics.checks import Alternative, Bools, Floats, Longs, as_vector
+from quant_platform.statistics.overlap import one_sided_p, two_sided_p
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,14 @@ def shrink_tree(
     )
 
 
-def shrunken_p(mean: npt.ArrayLike, standard_deviation: npt.ArrayLike, degrees_of_freedom: npt.ArrayLike) -> Floats:
-    """Two-sided p of ``mean / standard_deviation`` under Student t, asking whether the posterior is away from zero.
+def shrunken_p(
+    mean: npt.ArrayLike,
+    standard_deviation: npt.ArrayLike,
+    degrees_of_freedom: npt.ArrayLike,
+    *,
+    alternative: Alternative = "two-sided",
+) -> Floats:
+    """P of ``mean / standard_deviation`` under Student t, asking whether the posterior is away from, or above, zero.
 
     A posterior without spread has been pooled onto the root altogether, and its p is 1. This is **not** a valid p for
     the cell's own null: a true null in an active family is called at 5 % in up to half of the cases. Use
@@ -194,7 +200,7 @@ def shrunken_p(mean: npt.ArrayLike, standard_deviation: npt.ArrayLike, degrees_o
     """
     m, sd = np.asarray(mean, dtype=np.float64), np.asarray(standard_deviation, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = two_sided_p(m / sd, degrees_of_freedom)
+        p = (one_sided_p if alternative == "greater" else two_sided_p)(m / sd, degrees_of_freedom)
     result: Floats = np.where(sd == 0.0, np.where(m == 0.0, 1.0, np.nan), p)
     return result
 

@@ -15,6 +15,7 @@ from quant_platform.statistics import (
     clustered_means,
     index_cells,
     one_cell,
+    one_sided_p,
     placebo_tests,
     wild_cluster_p,
 )
@@ -117,6 +118,35 @@ def test_wild_bootstrap_finds_what_is_there_and_refuses_what_cannot_be_tested():
     assert math.isnan(wild_cluster_p([1.0, np.nan], [1, 2], rng=rng))
 
 
+def test_wild_bootstrap_against_gains_equals_scipy_where_every_sign_is_tried():
+    # One value per cluster: the draws are the sign flips that SciPy lists one by one.
+    y = np.array([1.2, -0.4, 0.9, 2.1, -0.2, 1.7, 0.3, -1.1, 0.8, 1.5, 0.6, -0.7])
+
+    def t(flipped, axis):
+        return stats.ttest_1samp(flipped, 0.0, axis=axis).statistic
+
+    exact = stats.permutation_test(
+        (y,), t, permutation_type="samples", alternative="greater", n_resamples=np.inf, vectorized=True
+    ).pvalue
+    draws = 20_000
+    for values, expected in ((y, exact), (-y, 1.0 - exact)):
+        found = wild_cluster_p(values, np.arange(12), rng=np.random.default_rng(6), draws=draws, alternative="greater")
+        assert found == pytest.approx(expected, abs=4 * math.sqrt(exact * (1 - exact) / draws) + 2 / 2**12)
+
+
+def test_many_small_losses_without_the_rare_gain_are_no_evidence_of_a_gain():
+    # A stop: losses of 0.5 to 1.5, and one time in twenty-one a gain of 20. The mean is zero.
+    rng = np.random.default_rng(10)
+    runs, far, gains = 3_000, 0, 0
+    for _ in range(runs):
+        y = np.where(rng.random(50) < 1 / 21, 20.0, -rng.uniform(0.5, 1.5, 50))
+        found = clustered_mean(y, np.arange(50))
+        far += found.p < 1e-6
+        gains += float(one_sided_p(found.t, found.degrees_of_freedom)) <= 0.05
+    assert far / runs > 0.05, "what the two-sided test makes of the samples in which no gain came"
+    assert gains / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+
+
 CYCLE = 8
 
 
@@ -149,6 +179,28 @@ def test_placebo_counts_what_the_plain_twin_counts():
     assert result.p[0] == pytest.approx((1 + count) / 40)
     freedom = found.n_clusters[0] - 1.0
     assert result.scale[0] == pytest.approx(math.sqrt((shifted**2).mean() * (1 - 2 / freedom)), rel=1e-9)
+
+
+def test_placebo_against_gains_counts_and_scales_from_above():
+    rng = np.random.default_rng(3)
+    series = rng.normal(size=(4, 40 * CYCLE))
+    tracks, positions = rng.integers(0, 4, 30), rng.integers(0, series.shape[1], 30)
+    clusters = positions // CYCLE
+    cells = one_cell(clusters)
+    offsets = circular_offsets(series.shape[1], CYCLE, rng=rng, draws=999)
+    for sign in (1.0, -1.0):
+        found = clustered_means(sign * series[tracks, positions], clusters, cells)
+        freedom = found.n_clusters - 1.0
+        result = placebo_tests(
+            sign * series, tracks, positions, clusters, cells, found.t, freedom, offsets=offsets, alternative="greater"
+        )
+        shifted = placebo_by_hand(sign * series, tracks, positions, clusters, offsets)
+        count = int((shifted >= found.t[0]).sum())
+        assert 0 < count < 39
+        assert result.as_large[0] == count
+        assert result.p[0] == pytest.approx((1 + count) / 40)
+        above = shifted[shifted > 0]
+        assert result.scale[0] == pytest.approx(math.sqrt((above**2).mean() * (1 - 2 / freedom[0])), rel=1e-9)
 
 
 def test_placebo_extends_the_tail_only_where_no_shift_is_as_large():

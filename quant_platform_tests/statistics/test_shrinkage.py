@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.statistics import conservative_p, dersimonian_laird, shrink_tree, shrunken_p, two_sided_p
@@ -73,6 +74,11 @@ def test_a_leaf_without_estimate_receives_its_prior_and_sends_nothing():
     assert with_gap.own_weight[[1, 3]].tolist() == [0.0, 0.0]
     assert with_gap.mean[1] == with_gap.prior_mean[1] == pytest.approx(with_gap.mean[3])
     assert with_gap.mean[1] > 0
+
+
+def test_the_p_of_a_posterior_against_gains_is_that_of_its_upper_tail():
+    found = shrunken_p([2.0, -2.0, 0.0], [1.0, 1.0, 0.0], [9.0, 9.0, 9.0], alternative="greater")
+    assert found.tolist() == pytest.approx([stats.t.sf(2.0, 9), stats.t.cdf(2.0, 9), 1.0], rel=1e-12)
 
 
 def test_without_differences_everything_is_pooled_onto_the_root():

@@ -76,6 +76,9 @@ def test_minimum_detectable_effect_of_the_methods_reference():
     for (effect, sd), name in {(5, 30): "delta5bp_sd30", (5, 60): "delta5bp_sd60", (3, 30): "delta3bp_sd30"}.items():
         assert events_needed(effect, sd, level=0.05) == KNOWN["power"][name]
     assert np.isnan(minimum_detectable_effect(np.nan, level=0.05))
+    # All of the level at one end: z of 0.95 and of 0.8.
+    one_sided = minimum_detectable_effect(2.0, level=0.05, alternative="greater")
+    assert float(one_sided) == pytest.approx(2.0 * (1.6448536 + 0.8416212), rel=1e-6)
 
 
 def test_minimum_detectable_effect_is_found_as_often_as_stated():
