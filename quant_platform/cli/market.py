@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -145,7 +145,12 @@ def declare_perps(folder: Path, source: str, location: Path | None, specs: Path)
     opened = open_perp_source(spec, resolved, cache=folder / "downloads")
     months = sorted({month for symbol in opened.symbols() for month in opened.months(symbol)})
     if not months:
-        raise SourceNotFound("the source has no month", where=source, action="check the folder and the source spec")
+        raise SourceNotFound(
+            "the source has no month",
+            where=f"source {source!r}, folder {resolved or folder / 'downloads'}",
+            cause="no file there has a name that the source spec asks for, under the symbols it lists",
+            action=f"check the folder and {specs / 'sources' / source}.yaml",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "source": source,
@@ -174,7 +179,8 @@ def declare_home(folder: Path, source: str, universe: str, locations: dict[str, 
         if (present.source, present.universe, dict(present.locations)) == (source, universe, resolved):
             return
         raise HomeMixed(
-            f"this home holds the source {present.source!r}, {source!r} was about to be imported into it",
+            f"this home holds {_market(present.source, present.universe, present.locations)}; "
+            f"{_market(source, universe, resolved)} was about to be imported into it",
             where=str(path),
             cause="a home holds one market, so that no number can mix two",
             action="choose another folder with --home, or remove this one",
@@ -185,8 +191,11 @@ def declare_home(folder: Path, source: str, universe: str, locations: dict[str, 
             where=str(folder),
             action="choose another folder: quant import ... --home data-real",
         )
-    opened = open_source(load_spec(specs / "sources" / f"{source}.yaml", SourceSpec), resolved)
+    spec = load_spec(specs / "sources" / f"{source}.yaml", SourceSpec)
+    opened = open_source(spec, resolved)
     first, last = market_span(opened)
+    if spec.kind == "files":
+        read_shared_files(opened)
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "source": source,
@@ -209,8 +218,18 @@ def market_span(source: Source) -> tuple[date, date]:
     sessions = source.bars_many(source.tickers()).get_column("session")
     first, last = sessions.min(), sessions.max()
     if not isinstance(first, date) or not isinstance(last, date):
-        raise SourceNotFound("the source has no bar", where=source.name, action="check the folder and the source spec")
+        raise SourceNotFound(
+            "the source has no bar", where=f"source {source.name!r}", action="check the folder and the source spec"
+        )
     return first, last
+
+
+def read_shared_files(source: Source) -> None:
+    """Read what all tickers share (actions, fundamentals, membership), so that a malformed file is one error, here."""
+    ticker = source.tickers()[0]
+    source.actions(ticker)
+    source.fundamentals(ticker)
+    source.securities()
 
 
 def run_everything(
@@ -302,6 +321,11 @@ def _shown(path: Path) -> str:
         return path.resolve().relative_to(Path.cwd()).as_posix()
     except ValueError:
         return str(path)
+
+
+def _market(source: str, universe: str, locations: Mapping[str, Path]) -> str:
+    folders = ", ".join(f"{name}={folder}" for name, folder in sorted(locations.items()))
+    return f"{source!r} with the universe {universe!r} from {folders or 'no folder'}"
 
 
 def _locations(pairs: Sequence[str]) -> dict[str, Path]:

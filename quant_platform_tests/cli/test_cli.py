@@ -354,6 +354,20 @@ def test_a_home_that_holds_another_market_is_not_mixed(own: Path, quant: Command
     data = csv_folder(tmp_path / "data", {"AAA": bar_lines()})
     lake = files(own / "lake")
     is_one_paragraph(quant("import", "csv_folder", data), "home_mixed")
+    (own / "home.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "source": "csv_folder",
+                "universe": "csv_folder",
+                "locations": {"data": str(tmp_path / "elsewhere")},
+                "first_session": date(2018, 1, 2),
+            }
+        )
+    )
+    ended = quant("import", "csv_folder", data)
+    is_one_paragraph(ended, "home_mixed")
+    assert f"from data={tmp_path / 'elsewhere'}; " in ended.plain
+    assert f"from data={data} was about to be imported" in ended.plain
     other = yaml.safe_dump({"source": "lean", "universe": "lean", "first_session": date(2018, 1, 2)})
     (own / "home.yaml").write_text(other, encoding="utf-8")
     is_one_paragraph(quant("import", "csv_folder", data), "home_mixed")
@@ -413,6 +427,20 @@ MALFORMED: dict[str, tuple[Callable[[Path], None], str]] = {
     "a header alone": (another_file("BBB.csv", HEADER + "\n"), "BBB.csv"),
     "a ticker that climbs": (another_file("..%2F..%2Fx.csv", "\n".join([HEADER, *bar_lines()])), ""),
 }
+
+
+def test_a_malformed_file_of_all_tickers_is_one_error_before_anything_is_written(
+    quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = csv_folder(tmp_path / "data", {"AAA": bar_lines(), "BBB": bar_lines()})
+    with (data / "actions.csv").open("a", encoding="utf-8") as file:
+        file.write("BBB,2018-13-01,split,2\n")
+    monkeypatch.setenv("QUANT_SPECS", str(SHIPPED))
+    ended = quant("import", "csv_folder", data, "--home", tmp_path / "home")
+    is_one_paragraph(ended, "source_malformed")
+    assert "actions.csv, line 3" in ended.plain
+    assert "2018-13-01" in ended.plain
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MALFORMED if kind != "a ticker that climbs"])
