@@ -22,11 +22,12 @@ from quant_platform.cli import app
 from quant_platform.defs.jobs import SELECTIONS
 from quant_platform.events.plan import event_plan
 from quant_platform.features.equity import feature_plan
-from quant_platform.lake import connect
+from quant_platform.lake import Lake, connect, snapshots
 from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.features import FeatureFile, load_equity_features
 from quant_platform.specification.home import UniverseSpec
 from quant_platform.specification.sources import SourceSpec
+from quant_platform_tests.homes import Market, copied
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -95,6 +96,7 @@ def test_the_parsing_finds_what_there_is() -> None:
     assert len(SQL_COMMANDS) > 5
     assert len(all_fences("yaml")) > 3
     assert len(all_fences("python")) > 1
+    assert len(OF_OURS) > 1
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -197,6 +199,27 @@ def test_python_parses_and_imports_of_ours_exist(fence: Fence) -> None:
             assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
+OF_OURS = [fence for fence in all_fences("python") if "from quant_platform" in fence.text]
+
+
+@pytest.mark.filterwarnings("ignore:.*is currently in beta", "ignore:InitResourceContext.dagster_run is deprecated")
+@pytest.mark.parametrize("fence", OF_OURS, ids=str)
+def test_python_of_ours_runs(fence: Fence, market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = copied(market.home.settings.home, tmp_path / "data")
+    snapshots.create(Lake(home / "lake"), home / "snapshots", "US", snapshot_id="2026-02-05-US-v1")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(fence.text, str(fence.page), "exec"), names)
+    assert names["bars"].height > 0
+
+
+def test_what_the_tutorial_quotes_of_an_event_stands_in_its_file() -> None:
+    tutorial = ROOT / "docs" / "tutorial" / "first-hour.md"
+    quoted = next(fence.text for fence in fences(tutorial, "text") if fence.text.startswith("condition:"))
+    event = (ROOT / "specs" / "events" / "LIQUIDATION_CASCADE.yaml").read_text(encoding="utf-8").splitlines()
+    assert [line for line in quoted.splitlines() if line not in event] == []
+
+
 @pytest.mark.parametrize("fence", all_fences("yaml"), ids=str)
 def test_yaml_satisfies_the_model_it_is_for(fence: Fence, tmp_path: Path) -> None:
     content = yaml.safe_load(fence.text)
@@ -225,6 +248,7 @@ def test_yaml_satisfies_the_model_it_is_for(fence: Fence, tmp_path: Path) -> Non
 def test_files_that_are_named_exist(page: Path) -> None:
     named = re.findall(r"`((?:specs|quant_platform|quant_platform_tests|docs)/[\w./-]+)`", prose(page))
     examples = {
+        "specs/sources/my_bars.yaml",
         "specs/universe/my_universe.yaml",
         "specs/features/equity_mine.yaml",
         "specs/events/VOLUME_DRY_UP.yaml",
