@@ -185,7 +185,7 @@ def declare_home(folder: Path, source: str, universe: str, locations: dict[str, 
             cause="a home holds one market, so that no number can mix two",
             action="choose another folder with --home, or remove this one",
         )
-    if (folder / "lake").is_dir():
+    if (folder / "lake").is_dir() and not (folder / "perps.yaml").is_file():
         raise HomeMixed(
             "this home holds the simulated market",
             where=str(folder),

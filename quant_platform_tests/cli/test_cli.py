@@ -23,6 +23,7 @@ import yaml
 
 from quant_platform import __version__
 from quant_platform.cli import main
+from quant_platform.cli.market import declare_home
 from quant_platform.lake import check
 from quant_platform.market.calendar import sessions
 from quant_platform_tests.homes import NAMES, SHIPPED, Market, copied, declare, entered, files, harm, write_specs
@@ -376,6 +377,22 @@ def test_a_home_that_holds_another_market_is_not_mixed(own: Path, quant: Command
     (own / "home.yaml").unlink()
     is_one_paragraph(quant("import", "csv_folder", data), "home_mixed")
     assert files(own / "lake") == lake
+
+
+def test_equities_are_imported_beside_perpetuals_and_not_beside_what_declares_nothing(
+    quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = csv_folder(tmp_path / "data", {"AAA": bar_lines()})
+    home = tmp_path / "home"
+    (home / "lake").mkdir(parents=True)
+    monkeypatch.setenv("QUANT_SPECS", str(SHIPPED))
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    ended = quant("import", "csv_folder", data, "--home", home)
+    is_one_paragraph(ended, "home_mixed")
+    assert "this home holds the simulated market" in ended.plain
+    shutil.copyfile(SHIPPED / "perps.yaml", home / "perps.yaml")
+    declare_home(home, "csv_folder", "csv_folder", {"data": data}, SHIPPED)
+    assert yaml.safe_load((home / "home.yaml").read_text())["source"] == "csv_folder"
 
 
 HEADER = "date,open,high,low,close,volume"
