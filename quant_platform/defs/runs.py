@@ -200,14 +200,20 @@ def execute(
     KeyboardInterrupt
         When the run was interrupted; what it had written is whole.
     """
+    if resume is not None and instance.get_run_by_id(resume) is None:
+        raise RunFailed(
+            f"there is no run {resume!r} to resume",
+            where=f"{launch.job}, {instance.root_directory}",
+            action="give the whole id, as `quant run` prints it and the UI shows it",
+        )
     refreshing = {REFRESH_TAG: "true"} if refresh else {}
     first = _attempt(launch, instance, refreshing | {GOES_ON_TAG: "true"}, in_process, workers, resume)
     left_out = dict(first.failed)
     if first.error is None:
         return first.run_id
-    if launch.job not in catalogue.TICKER_JOBS or not 0 < len(left_out) <= may_leave_out:
+    waiting = pieces(launch.keys, left_out) if launch.job in catalogue.TICKER_JOBS else []
+    if not waiting or not 0 < len(left_out) <= may_leave_out:
         raise first.error
-    waiting = pieces(launch.keys, left_out)
     while waiting:
         piece = waiting.pop(0)
         tags = refreshing | {GOES_ON_TAG: "true", FIRST_RUN_TAG: first.first_run_id}
@@ -329,6 +335,12 @@ def partition_range(
             )
     start = keys.index(first) if first is not None else 0
     stop = keys.index(last) + 1 if last is not None else len(keys)
+    if stop <= start and keys:
+        raise PartitionMissing(
+            f"no partition of the job {job} lies between {first!r} and {last!r}",
+            cause=f"{first!r} comes after {last!r}",
+            action=f"turn them round: --from {last} --to {first}",
+        )
     return tuple(keys[start:stop])
 
 

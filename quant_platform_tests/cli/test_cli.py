@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -233,8 +234,21 @@ def test_run_knows_its_jobs_and_partitions(own: Path, quant: Command) -> None:
     missing = quant("run", "weekly_replay", "--from", "SIM0O1")
     is_one_paragraph(missing, "partition_missing")
     assert "did you mean 'SIM0" in missing.plain
+    turned = quant("run", "weekly_replay", "--from", "SIM005", "--to", "SIM001")
+    is_one_paragraph(turned, "partition_missing")
+    assert "turn them round: --from SIM001 --to SIM005" in turned.plain
+    resumed = quant("run", "weekly_replay", "--resume", "0b6c1f9e")
+    is_one_paragraph(resumed, "run_failed")
+    assert "there is no run '0b6c1f9e' to resume" in resumed.plain
     assert quant("run", "everything", "--from", "SIM001").code == 2
     assert files(own / "lake") == before
+
+
+def test_up_says_that_its_port_is_taken(own: Path, quant: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = quant("up", "--port", taken.getsockname()[1])
+    is_one_paragraph(ended, "settings_invalid")
+    assert "choose another with --port" in ended.plain
 
 
 def test_run_makes_one_partition_and_says_so(own: Path, quant: Command) -> None:
