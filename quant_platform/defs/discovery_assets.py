@@ -46,8 +46,9 @@ def build_discovery_assets(home: Home) -> list[dg.AssetsDefinition]:
         return judge(candidates.collect(), discovery_specs(opened))
 
     @by_cutoff("discovery.trials", {"candidates": reads_events("discovery.candidates")})
-    def trials(candidates: pl.LazyFrame) -> pl.DataFrame:
-        return ledger(candidates.collect())
+    def trials(context: dg.AssetExecutionContext, home: HomeResource, candidates: pl.LazyFrame) -> pl.DataFrame:
+        earlier = home.open().lake.read("discovery.trials", [context.partition_key], missing="ignore")
+        return ledger(candidates.collect(), earlier)
 
     @by_cutoff("discovery.bridge", {"judged": reads("discovery.hypotheses"), "events": reads_events("events.events")})
     def bridged(

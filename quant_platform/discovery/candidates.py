@@ -31,6 +31,7 @@ from quant_platform.statistics import (
     clustered_means,
     means_from_moments,
     minimum_detectable_effect,
+    one_sided_p,
     placebo_tests,
     time_block_stability,
     wild_cluster_p,
@@ -177,10 +178,14 @@ def _judge(
     hedged = whole if hedged_is_tested else clustered_means(found.hedged, clusters, index)
     n_days = whole.n_clusters if index is by_day else clustered_means(values, rows.days, by_day).n_clusters
     tested = (whole.n >= spec.cells.min_events) & (n_days >= spec.cells.min_days)
-    p, wild = whole.p.copy(), tested & (whole.n_clusters < spec.errors.few_clusters)
+    alternative = template.alternative
+    p = whole.p.copy() if alternative == "two-sided" else one_sided_p(whole.t, whole.n_clusters - 1.0)
+    wild = tested & (whole.n_clusters < spec.errors.few_clusters)
     for cell in np.flatnonzero(wild):
         own = index.rows[index.starts[cell] : index.starts[cell + 1]]
-        p[cell] = wild_cluster_p(values[own], clusters[own], rng=rng, draws=spec.errors.wild_draws)
+        p[cell] = wild_cluster_p(
+            values[own], clusters[own], rng=rng, draws=spec.errors.wild_draws, alternative=alternative
+        )
     placebo = None
     if template.question != "risk" and offsets.size:
         observed = np.where(tested, whole.t, np.nan)
@@ -193,6 +198,7 @@ def _judge(
             observed,
             np.maximum(whole.n_clusters - 1.0, 1.0),
             offsets=offsets,
+            alternative=alternative,
         )
     seen = np.where(np.isnan(values), np.nan, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -286,7 +292,9 @@ def _rows_of(
         "heterogeneity_p": cells.heterogeneity_p,
         "leave_one_out_t": cells.leave_one_out_t,
         "largest_block_share": cells.largest_share,
-        "mde_bps": minimum_detectable_effect(mean.standard_error, level=spec.level, power=spec.power),
+        "mde_bps": minimum_detectable_effect(
+            mean.standard_error, level=spec.level, power=spec.power, alternative=template.alternative
+        ),
     }
     frame = pl.DataFrame(
         {column: values for column, values in data.items() if values is not None},

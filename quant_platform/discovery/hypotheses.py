@@ -3,7 +3,7 @@
 1. Rows made under other specs are refused.
 2. Shrinkage: per test, horizon, symbol and state dimension one tree, root 0 -> family -> event -> state; cells over all
    states are the leaves of family -> event.
-3. ``p_fdr = max(p_raw, p_shrunk)``.
+3. ``p_fdr`` is ``p_raw``, or with ``shrinkage_may_veto`` the larger of it and ``p_shrunk``.
 4. Per question, over all events: two-level selection (groups are event, test and horizon), and beside it the q inside
    each group and one global q. Alias groups count once; a tested cell without a p counts and is never rejected.
 5. Every gate, with the number it was judged on, in the direction of each row's template.
@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+from scipy.special import ndtri
 
 from quant_platform.contracts.schemas.discovery import DiscoveryHypotheses
 from quant_platform.discovery.ontology import require_ontology
-from quant_platform.specification.discovery import ONE_SIDED, DiscoverySpecs, GatesSpec
+from quant_platform.specification.discovery import DiscoverySpecs, GatesSpec
 from quant_platform.statistics import (
     benjamini_bogomolov,
     benjamini_hochberg,
@@ -28,7 +29,7 @@ from quant_platform.statistics import (
     shrink_tree,
     shrunken_p,
 )
-from quant_platform.statistics.checks import Floats
+from quant_platform.statistics.checks import Alternative, Bools, Floats
 
 GATES = (
     "gate_sample",
@@ -68,7 +69,7 @@ def judge(candidates: pl.DataFrame, specs: DiscoverySpecs) -> pl.DataFrame:
     """
     require_ontology(candidates, specs.ontology_hash, what="discovery.candidates")
     counted = candidates.filter("counted").with_columns(turn=_turn(specs))
-    tests = _select(_shrink(counted), specs)
+    tests = _select(_shrink(counted, specs), specs)
     rows = candidates.with_columns(turn=_turn(specs)).join(tests, on="alias_group", how="left")
     return (
         _gated(rows, specs)
@@ -79,12 +80,17 @@ def judge(candidates: pl.DataFrame, specs: DiscoverySpecs) -> pl.DataFrame:
 
 def _turn(specs: DiscoverySpecs) -> pl.Expr:
     """Sign that turns the orientation of a test's table to that of a template: its side, or 1 for one-sided trades."""
-    one_sided = [name for name, template in specs.templates.items() if template.label in ONE_SIDED]
-    return pl.when(pl.col("template").is_in(one_sided)).then(1.0).otherwise(pl.col("side").cast(pl.Float64))
+    return pl.when(_asks_for_gains(specs)).then(1.0).otherwise(pl.col("side").cast(pl.Float64))
 
 
-def _shrink(counted: pl.DataFrame) -> pl.DataFrame:
+def _asks_for_gains(specs: DiscoverySpecs) -> pl.Expr:
+    """Whether the test of a row's template has the one-sided alternative."""
+    return pl.col("template").is_in([n for n, template in specs.templates.items() if template.alternative == "greater"])
+
+
+def _shrink(counted: pl.DataFrame, specs: DiscoverySpecs) -> pl.DataFrame:
     """Posterior of every counted cell, in the orientation of its test's table."""
+    veto = specs.discovery.shrinkage_may_veto
     parts: list[pl.DataFrame] = []
     for key, tree in counted.partition_by(TREE, as_dict=True, maintain_order=True).items():
         # Cells too small to be tested have no say; they receive what their relatives say.
@@ -95,7 +101,13 @@ def _shrink(counted: pl.DataFrame) -> pl.DataFrame:
         if key[TREE.index("dimension")] != "ALL":
             levels.append(tree["event_id"].to_numpy())
         found = shrink_tree(np.where(tested, effect, np.nan), error, levels)
-        p_shrunk = shrunken_p(found.mean, found.standard_deviation, tree["n_clusters"].to_numpy() - 1.0)
+        p_shrunk = shrunken_p(
+            found.mean,
+            found.standard_deviation,
+            tree["n_clusters"].to_numpy() - 1.0,
+            # A test is the same for all of its cells.
+            alternative=specs.templates[tree["template"][0]].alternative,
+        )
         p_raw = _numbers(tree, pl.col("p_raw"))
         parts.append(
             tree.select("alias_group", "question", "event_id", "test", "horizon_bars", "tested").with_columns(
@@ -104,7 +116,7 @@ def _shrink(counted: pl.DataFrame) -> pl.DataFrame:
                 pl.Series("test_shrunk", found.mean),
                 pl.Series("posterior_sd_bps", found.standard_deviation),
                 pl.Series("p_shrunk", np.where(tested, p_shrunk, np.nan)),
-                pl.Series("p_fdr", np.where(tested, conservative_p(p_raw, p_shrunk), np.nan)),
+                pl.Series("p_fdr", np.where(tested, conservative_p(p_raw, p_shrunk) if veto else p_raw, np.nan)),
             )
         )
     return pl.concat(parts) if parts else counted.select("alias_group", "question", "tested")
@@ -144,11 +156,16 @@ def _gated(rows: pl.DataFrame, specs: DiscoverySpecs) -> pl.DataFrame:
     gates, spec = specs.gates, specs.discovery
     level = spec.level / rows["n_tests"].cast(pl.Float64).clip(1.0).to_numpy()
     error = _numbers(rows, pl.col("standard_error_bps"))
-    # One multiple per distinct level: there are as many as questions.
+    # One multiple per distinct level, of which there are as many as questions, and alternative.
     detectable = np.full(error.size, np.nan)
-    for each in np.unique(level):
-        own = level == each
-        detectable[own] = minimum_detectable_effect(error[own], level=float(each), power=spec.power)
+    gains = rows.select(_asks_for_gains(specs)).to_series().to_numpy()
+    alternatives: tuple[tuple[Alternative, Bools], ...] = (("two-sided", ~gains), ("greater", gains))
+    for alternative, concerned in alternatives:
+        for each in np.unique(level[concerned]):
+            own = concerned & (level == each)
+            detectable[own] = minimum_detectable_effect(
+                error[own], level=float(each), power=spec.power, alternative=alternative
+            )
     numbers = rows.with_columns(
         pl.Series("mde_bps", detectable),
         prior_bps=pl.col("turn") * pl.col("test_prior"),
@@ -181,10 +198,16 @@ def _gated(rows: pl.DataFrame, specs: DiscoverySpecs) -> pl.DataFrame:
         .then(pl.lit("not_tested"))
         .when("selected")
         .then(pl.lit("discovery"))
-        .when("gate_power")
+        .when(_ruled_out(spec.level))
         .then(pl.lit("no_effect"))
         .otherwise(pl.lit("cannot_say")),
     )
+
+
+def _ruled_out(level: float) -> pl.Expr:
+    """Whether an effect of plausible size would have been found, and the interval of the estimate does not reach it."""
+    furthest = pl.col("effect_bps").abs() + float(ndtri(1.0 - level / 2.0)) * pl.col("standard_error_bps")
+    return (pl.col("gate_power") & (furthest < pl.col("plausible_bps"))).fill_null(value=False)
 
 
 def _passes(gates: GatesSpec) -> list[pl.Expr]:

@@ -23,5 +23,5 @@ def require_ontology(frame: pl.DataFrame, ontology_hash: str, *, what: str) -> N
             how_many=f"{foreign.height} of {frame.height} rows",
             rows=foreign.group_by("event_id", "ontology_hash").len("rows").sort("event_id"),
             cause="a spec was edited after the rows were made",
-            action="materialise the upstream assets again, or restore the spec",
+            action="materialise the upstream assets again (quant run event_study, then discovery), or restore the spec",
         )

@@ -1,6 +1,6 @@
 """The discovery report of a cutoff as one plain dictionary: what `reporting` draws and what the JSON holds.
 
-A *cell* is an alias group: one two-sided test of one event, horizon, symbol and state, however many templates read it.
+A *cell* is an alias group: one test of one event, horizon, symbol and state, however many templates read it.
 Counts on the page are counts of cells, and a cell passes a stage if one of its readings has passed all stages up to it.
 """
 
@@ -243,7 +243,7 @@ def _power_words(judged: pl.DataFrame) -> list[str]:
         )
     if silent:
         words.append(
-            f"In {silent:,} {_plural(silent, 'cell')} even the largest plausible effect could have been missed: "
+            f"In {silent:,} {_plural(silent, 'cell')} an effect as large as is plausible could have been missed, or is not ruled out: "
             "there, nothing can be said either way."
         )
     if small:

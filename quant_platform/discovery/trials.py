@@ -12,8 +12,15 @@ from quant_platform.contracts.schemas.discovery import DiscoveryTrials
 _SCHEMA = {name: column.dtype for name, column in DiscoveryTrials.columns().items()}
 
 
-def ledger(candidates: pl.DataFrame) -> pl.DataFrame:
+def ledger(candidates: pl.DataFrame, earlier: pl.DataFrame | None = None) -> pl.DataFrame:
     """Turn candidates into ledger rows, one per counted test, small cells that were only reported included.
+
+    Parameters
+    ----------
+    candidates
+        Rows of ``discovery.candidates``.
+    earlier
+        The ledger so far: what was evaluated under other specs, or on other data, stays.
 
     Returns
     -------
@@ -26,14 +33,14 @@ def ledger(candidates: pl.DataFrame) -> pl.DataFrame:
         pl.concat_str("ontology_hash", pl.col("train_start").cast(pl.String), "train_end", "alias_group", separator="|")
     )
     ids = [hashlib.sha256(text.encode()).hexdigest()[:32] for text in stamps.to_series().to_list()]
-    return (
-        counted.with_columns(
-            pl.Series("trial_id", ids, dtype=pl.String),
-            trade_sharpe=pl.col("t") / pl.col("n").cast(pl.Float64).sqrt(),
-        )
-        .select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items())
-        .sort(DiscoveryTrials.primary_key())
-    )
+    made = counted.with_columns(
+        pl.Series("trial_id", ids, dtype=pl.String),
+        trade_sharpe=pl.col("t") / pl.col("n").cast(pl.Float64).sqrt(),
+    ).select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items())
+    if earlier is not None:
+        known = earlier.select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items())
+        made = pl.concat([made, known.join(made, on="trial_id", how="anti")])
+    return made.sort(DiscoveryTrials.primary_key())
 
 
 def trials_of(trials: pl.DataFrame) -> tuple[int, float]:

@@ -107,7 +107,7 @@ def _headline_tiles(report: Fields) -> list[Tile]:
             number_cell(stages.get("discovery", {}).get("alone"), 0, missing=no_funnel),
             f"two-level false discovery rate of {_percent(report.get('level'))}, costs aside",
         ),
-        Tile("Cells tested", left("tested"), "that one could trade; each two-sided test counts once"),
+        Tile("Cells tested", left("tested"), "that one could trade; each test counts once"),
         Tile(
             "Events that passed the registry",
             Cell(f"{passed} of {len(checked)}") if checked else Cell("", missing="no event was checked"),

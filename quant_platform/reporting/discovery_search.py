@@ -53,7 +53,7 @@ def funnel_section(report: Fields, *, anchor: str) -> Html:
     """From cells evaluated to cells that passed validation, and what may be said about the rest."""
     stages = rows(report, "funnel")
     explanation = (
-        "Each bar is what is left of the one above. A cell is one two-sided test of one event, horizon, symbol and "
+        "Each bar is what is left of the one above. A cell is one test of one event, horizon, symbol and "
         "state; templates that read the same test are one cell. The column on the right asks for one stage alone, of "
         "the cells that were tested: where a stage lets through many alone and few are left, the stages disagree."
     )

@@ -106,8 +106,17 @@ class TemplateSpec(SpecModel):
         return self
 
     @property
+    def alternative(self) -> Literal["two-sided", "greater"]:
+        """What the test of this template looks for: a trade that has one side, and no mirror, is asked if it pays.
+
+        Its losses are no finding, and with a stop they look like one: many small losses without the rare gain that
+        belongs to them have a small spread and a large negative t.
+        """
+        return "greater" if self.label in ONE_SIDED else "two-sided"
+
+    @property
     def test(self) -> str:
-        """Name of the two-sided test this template reads; templates with one name are aliases of one test."""
+        """Name of the test this template reads; templates with one name are aliases of one test."""
         if self.label is None:
             return ""
         parts: list[str] = [self.label]
@@ -192,6 +201,10 @@ class DiscoverySpec(SpecModel):
         "the universe, times the beta known at the event, taken out."
     )
     level: float = Field(gt=0.0, lt=1.0, description="False discovery rate, for every procedure.")
+    shrinkage_may_veto: bool = Field(
+        description="Whether p_fdr is the larger of p_raw and p_shrunk, or p_raw itself. Effects and money are read "
+        "from the shrunk estimate in both cases."
+    )
     power: float = Field(gt=0.0, lt=1.0, description="Power of the minimum detectable effect.")
     seed: int = Field(ge=0, description="Seed of the wild bootstrap and of the choice of placebo shifts.")
     matched_days: int = Field(ge=2, description="Earlier days whose same clock bar is the baseline of excess labels.")
@@ -233,7 +246,7 @@ class GatesSpec(SpecModel):
     plausible_bps_per_root_bar: float = Field(
         gt=0.0,
         description="Largest plausible effect over h bars is this times sqrt(h). A cell that could not have shown it "
-        "is reported as cannot_say instead of no_effect.",
+        "is reported as cannot_say instead of no_effect, as is one whose 95 % interval reaches it.",
     )
     fallback: FallbackSpec = Field(description="The weaker bar.")
     bridge: BridgeSpec = Field(description="Out of sample.")

@@ -199,6 +199,11 @@ def test_an_event_that_was_removed_does_not_stand_in_the_way(perps: Market, tmp_
         run(home, instance, "discovery", CUTOFF)
         assert home.lake.current("discovery.candidates", ("ABSORPTION_EVENT", CUTOFF)) is not None
         assert set(home.lake.read("discovery.hypotheses", [CUTOFF])["event_id"]) == set(kept)
+        # What was tried stays tried.
+        before = set(perps.home.lake.read("discovery.trials", [CUTOFF])["trial_id"])
+        after = home.lake.read("discovery.trials", [CUTOFF])
+        assert before < set(after["trial_id"])
+        assert set(after.filter(~pl.col("trial_id").is_in(before))["event_id"]) == set(kept)
 
 
 def code_versions(home: Home) -> dict[str, str]:

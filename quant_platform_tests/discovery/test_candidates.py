@@ -11,6 +11,7 @@ from scipy import stats
 from quant_platform.contracts.errors import SchemaViolation, SpecError
 from quant_platform.contracts.schemas.discovery import DiscoveryCandidates
 from quant_platform.discovery.candidates import counted_tests, evaluate
+from quant_platform.discovery.hypotheses import judge
 from quant_platform.discovery.panel import BARS_PER_DAY, PricePanel
 from quant_platform_tests.discovery.worlds import START, SYMBOLS, event_spec, panel, random_events, specs
 
@@ -61,6 +62,21 @@ def test_a_pooled_cell_equals_the_plain_computation():
     assert found["net_bps"] == pytest.approx(mean - found["cost_bps"], rel=1e-9)
     assert found["stressed_bps"] == pytest.approx(mean - 1.5 * found["cost_bps"], rel=1e-9)
     assert found["p_raw"] == max(found["p_cluster"], found["p_placebo"])
+
+
+def test_a_trade_with_one_side_is_tested_for_gains_only():
+    rows = CANDIDATES.filter(
+        "tested", ~pl.col("wild"), pl.col("template").is_in(["overshoot_repair", "pullback_entry"])
+    )
+    assert {1.0, -1.0} == set(rows["t"].sign().unique())
+    expected = stats.t.sf(rows["t"].to_numpy(), rows["n_clusters"].to_numpy() - 1)
+    assert rows["p_cluster"].to_numpy() == pytest.approx(expected, rel=1e-9)
+    losses = rows.filter(pl.col("t") < 0)
+    assert float(losses["p_raw"].min() or 0.0) >= 0.5
+    # As does the rest of the way: what loses can be no discovery.
+    judged = judge(CANDIDATES, SPECS).filter("tested", pl.col("template") == "overshoot_repair", pl.col("t") < 0)
+    assert judged.height > 10
+    assert float(judged["p_fdr"].min() or 0.0) >= 0.5
 
 
 def test_mirrored_templates_are_one_test():

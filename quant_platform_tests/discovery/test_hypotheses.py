@@ -97,11 +97,19 @@ def test_selection_counts_every_test_of_the_question_once():
     tests = CANDIDATES.filter(pl.col("counted") & pl.col("tested")).select("alias_group")
     judged = tests.join(HYPOTHESES.filter("counted"), on="alias_group")
     assert judged["n_tests"].unique().to_list() == [tests.height]
-    assert (judged["p_fdr"] >= judged["p_raw"]).all()
+    assert judged["p_fdr"].to_list() == judged["p_raw"].to_list()
     found = benjamini_bogomolov(judged["p_fdr"].to_numpy(), judged["fdr_group"].to_numpy(), level=0.05)
     assert judged["selected"].to_list() == found.rejected.tolist()
     per_alias = HYPOTHESES.group_by("alias_group").agg(pl.col("selected").n_unique(), pl.col("q_global").n_unique())
     assert per_alias["selected"].max() == per_alias["q_global"].max() == 1
+
+
+def test_shrinkage_takes_discoveries_back_only_where_the_spec_lets_it():
+    veto = replace(SPECS, discovery=SPECS.discovery.model_copy(update={"shrinkage_may_veto": True}))
+    rows = judge(CANDIDATES, veto).filter("tested")
+    assert (rows["p_shrunk"] > rows["p_raw"]).any()
+    assert rows["p_fdr"].to_list() == rows.select(pl.max_horizontal("p_raw", "p_shrunk")).to_series().to_list()
+    assert rows["shrunk_bps"].to_list() == HYPOTHESES.filter("tested")["shrunk_bps"].to_list()
 
 
 def test_a_tested_cell_without_a_p_counts_and_is_never_rejected():
@@ -142,6 +150,14 @@ def test_what_could_not_have_been_seen_is_not_called_absent():
     blunt = replace(SPECS, gates=SPECS.gates.model_copy(update={"plausible_bps_per_root_bar": 0.1}))
     found, before = judge(CANDIDATES, blunt)["finding"].cast(pl.String), HYPOTHESES["finding"].cast(pl.String)
     assert "no_effect" not in set(found)
+    # The effect that was measured is no evidence against an effect of its own size, however sharply it was measured.
+    bound = HYPOTHESES.with_columns(furthest=pl.col("effect_bps").abs() + 1.959964 * pl.col("standard_error_bps"))
+    quiet = bound.filter(pl.col("finding") == "no_effect")
+    assert quiet.height > 100
+    assert quiet.select((pl.col("furthest") < pl.col("plausible_bps")).all()).item()
+    reaching = bound.filter("tested", "gate_power", ~pl.col("selected"), pl.col("furthest") >= pl.col("plausible_bps"))
+    assert reaching.height > 0
+    assert set(reaching["finding"]) == {"cannot_say"}
     assert (found == "cannot_say").sum() == before.is_in(["no_effect", "cannot_say"]).sum()
 
 
@@ -233,6 +249,14 @@ def test_the_ledger_counts_an_evaluation_once_however_often_it_is_made():
     assert variance > 0.0
     longer = ledger(CANDIDATES.with_columns(train_end=pl.col("train_end") + pl.duration(days=1)))
     assert trials_of(pl.concat([first, longer]))[0] == 2 * count
+
+
+def test_the_ledger_keeps_what_was_evaluated_under_earlier_specs():
+    earlier = ledger(CANDIDATES.with_columns(ontology_hash=pl.lit("of yesterday")))
+    together = ledger(CANDIDATES, earlier)
+    assert together.height == 2 * earlier.height
+    assert set(together["ontology_hash"]) == {"of yesterday", SPECS.ontology_hash}
+    assert ledger(CANDIDATES, together).equals(together)
 
 
 def test_the_shipped_specs_belong_together():

@@ -156,7 +156,9 @@ def test_the_verdict_tells_no_effect_from_cannot_say() -> None:
         "want of inputs."
     )
     assert said[1].startswith("In 2 cells an effect as large as is plausible would have been seen")
-    assert said[2].startswith("In 2 cells even the largest plausible effect could have been missed")
+    assert said[2].startswith(
+        "In 2 cells an effect as large as is plausible could have been missed, or is not ruled out"
+    )
     assert said[3] == "1 cell held too few events or days and was not tested."
     assert "1 cell passed the weaker bar only: kept for a look, never promoted." in said
     assert sum(line.startswith("1 discovery about the size of moves") for line in said) == 1

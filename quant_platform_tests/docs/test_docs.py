@@ -277,33 +277,39 @@ def test_the_readme_states_the_evidence_as_it_is() -> None:
 
 def test_the_pages_state_the_evidence_of_discovery_as_it_is() -> None:
     evidence = json.loads((ROOT / "docs" / "evidence" / "discovery.json").read_text())
-    null, planted = evidence["null"], evidence["planted"]
+    null, planted, summary = evidence["null"], evidence["planted"], evidence["summary"]
+    decides, veto = summary["two_level"], summary["two_level_veto"]
     silent = sum(world["two_level"]["discoveries"] == 0 for world in null)
     strong = sum(world["strong"] for world in planted)
     found = sum(world["two_level"]["strong_found"] for world in planted)
-    largest = max(planted, key=lambda world: world["strong"])
-    others = strong - largest["strong"], found - largest["two_level"]["strong_found"]
     nothing = sum(world["two_level"]["discoveries"] == 0 for world in planted)
     passed = [sum(world["standard_tracks"] > 0 for world in worlds) for worlds in (planted, null)]
     numbers = ["none", "one", "two", "three", "four", "five", "six", "seven"]
+    first, last = evidence["made"]["first_seed"], evidence["made"]["first_seed"] + evidence["made"]["worlds"] - 1
+    low, high = summary["power_interval"]
     page = " ".join((ROOT / "docs" / "explanation" / "discovery.md").read_text(encoding="utf-8").split())
     for claim in (
+        f"{len(null)} null and {len(planted)} planted worlds through the whole path, seeds {first} to {last}",
         f"{silent} of {len(null)} null worlds without a discovery",
         f"power {found / strong:.3f} of {strong} cells",
-        f"{largest['strong']} lie in seed {largest['seed']} and all were found",
-        f"it is {others[1]} of {others[0]}, or {others[1] / others[0]:.3f}",
-        f"{numbers[nothing].capitalize()} of the twenty planted worlds give no discovery",
-        f"every gate in {passed[0]} of {len(planted)} planted worlds, in {numbers[passed[1]]} of the null ones",
-        f"false proportion {evidence['summary']['two_level']['planted_mean_fdp']:.3f}",
-        f"KS p {evidence['summary']['null_ks_p']:.3f} on {evidence['summary']['null_p_values']} p",
+        f"{sum(world['strong'] == 0 for world in planted)} of the {len(planted)} planted worlds have no cell",
+        f"beyond five standard errors, and {nothing} give no discovery",
+        f"every gate in {passed[0]} of the planted worlds, and in {numbers[passed[1]]} of the null ones",
+        f"false proportion {decides['planted_mean_fdp']:.3f}",
+        f"p of uniformity {summary['null_uniformity_p']:.3f} on {summary['null_p_values']:,} p, and "
+        f"{100 * summary['null_share_below_5_percent']:.1f} % of all tests below 5 %",
+        f"a third of the power, {veto['power_strong']:.3f} against {decides['power_strong']:.3f}",
     ):
         assert claim in page, claim
-    assert largest["strong"] == largest["two_level"]["strong_found"]
+    per_group = summary["per_group"]
+    assert (per_group["power_strong"], per_group["null_silent"]) == (1.0, 0), (
+        "what the page says of q inside each group"
+    )
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"in {silent} of {len(null)} worlds" in readme
     assert f"{found / strong:.3f} of the {strong} cells" in readme
-    assert f"{largest['strong']} of the {strong} lie in one world" in readme
-    assert f"{numbers[nothing]} planted worlds of twenty give nothing" in readme
+    assert f"(95 %: {low:.2f} to {high:.2f})" in readme
+    assert f"[a hundred other such markets](docs/evidence/discovery.md) {len(planted) - nothing} give" in readme
 
 
 def test_pictures_are_small() -> None:

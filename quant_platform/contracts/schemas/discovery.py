@@ -30,7 +30,7 @@ class _Cell(dy.Schema):
     state = _key("Value of that state at the event, or ALL.")
     family = dy.String(description="Family of the event.")
     question = dy.Enum(QUESTIONS, description="Tests of one question share a false discovery rate.")
-    test = dy.String(description="The two-sided test this template reads: label, subset, levels.")
+    test = dy.String(description="The test this template reads: label, subset, levels.")
     alias_group = dy.String(description="Rows with the same one are readings of ONE test of one cell.")
     counted = dy.Bool(description="True in one row of each alias group, the one that counts as a test.")
     side = dy.Int8(
@@ -60,19 +60,23 @@ class DiscoveryCandidates(_Cell):
     net_bps = _number("effect_bps less cost and funding.")
     stressed_bps = _number("As net_bps with the cost times the stress multiple.")
     t = _number("effect_bps over its standard error.")
-    p_cluster = _number("Two-sided p of t, or of the wild bootstrap with few clusters.", min=0.0, max=1.0)
+    p_cluster = _number(
+        "p of t, or of the wild bootstrap with few clusters; one-sided, for gains, where a trade has one side.",
+        min=0.0,
+        max=1.0,
+    )
     wild = dy.Bool(description="Whether p_cluster is of the wild bootstrap.")
-    p_placebo = _number("Two-sided p among circular day shifts; null where none is made.", min=0.0, max=1.0)
+    p_placebo = _number("p among circular day shifts, as p_cluster; null where none is made.", min=0.0, max=1.0)
     placebo_as_large = dy.Int64(nullable=True, min=0, description="Shifts whose t is as large.")
     placebo_shifts = dy.Int64(nullable=True, min=0, description="Shifts that have a t.")
     p_raw = _number("The larger of p_cluster and p_placebo; of the tested label.", min=0.0, max=1.0)
     raw_effect_bps = _number("Effect on the unhedged return.")
     raw_t = _number("Its clustered t.")
-    raw_p = _number("Its clustered p.", min=0.0, max=1.0)
+    raw_p = _number("Its clustered two-sided p.", min=0.0, max=1.0)
     hedged_effect_bps = _number("Effect with the universe's move taken out; null where there is no hedge.")
     hedged_standard_error_bps = _number("Its clustered standard error.", min=0.0)
     hedged_t = _number("Its clustered t.")
-    hedged_p = _number("Its clustered p.", min=0.0, max=1.0)
+    hedged_p = _number("Its clustered two-sided p.", min=0.0, max=1.0)
     block_signs = dy.String(description="Sign of the effect in each time block: +, - or 0 without events.")
     blocks_agreeing = dy.Int32(min=0, description="Blocks with the sign of the whole.")
     heterogeneity_p = _number("Cochran's Q over the blocks.", min=0.0, max=1.0)
@@ -100,7 +104,11 @@ class DiscoveryHypotheses(_Cell):
     shrunk_stressed_bps = _number("shrunk_bps less stressed cost and funding.")
     p_raw = _number("As in discovery.candidates.", min=0.0, max=1.0)
     p_shrunk = _number("p of the posterior; no valid p of the cell by itself.", min=0.0, max=1.0)
-    p_fdr = _number("The larger of p_raw and p_shrunk: what decisions are made on.", min=0.0, max=1.0)
+    p_fdr = _number(
+        "What decisions are made on: p_raw, or its larger with p_shrunk where the spec lets shrinkage veto.",
+        min=0.0,
+        max=1.0,
+    )
     n_tests = dy.Int64(min=0, description="Tests of this question over all events, alias groups counted once.")
     fdr_group = dy.String(description="Event, test and horizon: the group of both q below.")
     q_group = _number("Benjamini-Hochberg inside the group alone. No control over the whole report.", max=1.0)
