@@ -243,8 +243,8 @@ def _power_words(judged: pl.DataFrame) -> list[str]:
         )
     if silent:
         words.append(
-            f"In {silent:,} {_plural(silent, 'cell')} an effect as large as is plausible could have been missed, or is not ruled out: "
-            "there, nothing can be said either way."
+            f"In {silent:,} {_plural(silent, 'cell')} an effect as large as is plausible could have been "
+            "missed, or is not ruled out: there, nothing can be said either way."
         )
     if small:
         words.append(f"{small:,} {_plural(small, 'cell')} held too few events or days and {_was(small)} not tested.")
