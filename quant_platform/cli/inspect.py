@@ -104,6 +104,9 @@ def results(
     title: Annotated[str, typer.Option(help="Heading of the page.")],
     home: HomeOption = None,
     command: Annotated[str, typer.Option(help="The command that made the home, as a reader would type it.")] = "",
+    market: Annotated[
+        Literal["equities", "perpetuals"] | None, typer.Option(help="Which of the two, in a home that holds both.")
+    ] = None,
 ) -> None:
     """Write a page with the numbers of a home: its bars, what was kept out of them, and what the evidence says."""
     from importlib.metadata import version
@@ -119,9 +122,20 @@ def results(
             where=str(opened.settings.home),
             action="name the home with --home or QUANT_HOME; quant demo, quant import and quant import-perps fill one",
         )
+    held = {"equities": opened.has_equities, "perpetuals": opened.has_perps}
+    if market is None and all(held.values()):
+        raise SettingsError(
+            "this home holds two markets, and a page is of one",
+            where=str(opened.settings.home),
+            action="say which: --market equities, or --market perpetuals",
+        )
+    if market is not None and not held[market]:
+        raise SettingsError(
+            f"this home holds no {market}", where=str(opened.settings.home), action="leave out --market"
+        )
     libraries = ("polars", "duckdb", "numpy", "numba", "dagster")
     about = {"made by": f"quant_platform {__version__}, " + ", ".join(f"{name} {version(name)}" for name in libraries)}
-    if opened.has_equities:
+    if market == "equities" or (market is None and opened.has_equities):
         page = equity_results
         about["source"] = f"{opened.spec.source}: {opened.source_spec.description}"
         about["universe"] = f"{opened.universe.name}: {opened.universe.description}"

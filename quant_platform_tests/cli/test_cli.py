@@ -217,6 +217,20 @@ def test_a_home_that_is_not_there_is_not_taken_for_a_sound_one(
     assert not (tmp_path / "page.md").exists()
 
 
+def test_a_page_of_results_is_of_one_market(own: Path, quant: Command, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    absent = quant("results", page, "--title", "Mine", "--market", "perpetuals")
+    is_one_paragraph(absent, "settings_invalid")
+    assert "holds no perpetuals" in absent.plain
+    shutil.copyfile(SHIPPED / "perps.yaml", own / "perps.yaml")
+    either = quant("results", page, "--title", "Mine")
+    is_one_paragraph(either, "settings_invalid")
+    assert "--market equities, or --market perpetuals" in either.plain
+    assert not page.exists()
+    assert quant("results", page, "--title", "Mine", "--market", "equities").code == 0
+    assert "qualified setups" in page.read_text(encoding="utf-8")
+
+
 def test_a_step_without_its_inputs_names_the_job_that_makes_them(own: Path, quant: Command) -> None:
     shutil.rmtree(own / "lake" / "replay" / "qualified")
     ended = quant("run", "weekly_report", "--from", "2019-12-30", "--in-process")
