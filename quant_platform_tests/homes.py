@@ -98,6 +98,22 @@ def hashes(home: Home, *tables: str) -> dict[tuple[str, Any], str]:
     return found
 
 
+def versions(home: Home, *tables: str) -> dict[tuple[str, Any], str]:
+    """The name of the current version of every partition of some tables: another name means made again."""
+    found = {}
+    for name in tables:
+        for key in home.lake.partitions(name):
+            version = home.lake.current(name, key)
+            assert version is not None
+            found[name, key] = version.name
+    return found
+
+
+def key_of(name: str) -> dg.AssetKey:
+    """The asset of a table."""
+    return dg.AssetKey(name.split("."))
+
+
 def files(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file below a folder, with its size and time: equal before and after means untouched."""
     return {

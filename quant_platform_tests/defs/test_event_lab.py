@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -27,7 +26,9 @@ from quant_platform_tests.homes import (
     edit,
     entered,
     hashes,
+    key_of,
     run,
+    versions,
     write_perp_specs,
 )
 
@@ -40,20 +41,6 @@ BARS = {"2024-01": 31 * 288, "2024-02": 29 * 288, "2024-03": 31 * 288}
 ON_THE_GRID = ("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.market_5m", *jobs.SELECTIONS["event_graph"])
 CUTOFF = MONTHS[-1]
 pytestmark = pytest.mark.xdist_group("perps")  # in one worker, so that the market is made once
-
-
-def key_of(name: str) -> dg.AssetKey:
-    return dg.AssetKey(name.split("."))
-
-
-def versions(home: Home, *tables: str) -> dict[tuple[str, Any], str]:
-    found = {}
-    for name in tables:
-        for key in home.lake.partitions(name):
-            version = home.lake.current(name, key)
-            assert version is not None
-            found[name, key] = version.name
-    return found
 
 
 @pytest.fixture(scope="module")

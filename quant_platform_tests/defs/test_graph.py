@@ -21,7 +21,20 @@ from quant_platform.contracts.errors import PlatformError, SourceMalformed, Sour
 from quant_platform.defs import runs
 from quant_platform.defs.home import Home
 from quant_platform.sources import open_source
-from quant_platform_tests.homes import NAMES, Market, copied, declare, edit, entered, harm, hashes, run, write_specs
+from quant_platform_tests.homes import (
+    NAMES,
+    Market,
+    copied,
+    declare,
+    edit,
+    entered,
+    harm,
+    hashes,
+    key_of,
+    run,
+    versions,
+    write_specs,
+)
 
 TICKER_TABLES = (
     "raw.equity_bars",
@@ -32,20 +45,6 @@ TICKER_TABLES = (
     "features.equity",
     "replay.candidates",
 )
-
-
-def key_of(name: str) -> dg.AssetKey:
-    return dg.AssetKey(name.split("."))
-
-
-def versions(home: Home, *tables: str) -> dict[tuple[str, Any], str]:
-    found = {}
-    for name in tables:
-        for key in home.lake.partitions(name):
-            version = home.lake.current(name, key)
-            assert version is not None
-            found[name, key] = version.name
-    return found
 
 
 @contextmanager

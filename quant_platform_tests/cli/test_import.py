@@ -1,0 +1,213 @@
+"""Filling a home from files, and what keeps it from being filled with the wrong ones."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from quant_platform.cli.market import declare_home
+from quant_platform.lake import check
+from quant_platform.market.calendar import sessions
+from quant_platform_tests.cli.commands import Command, is_one_paragraph
+from quant_platform_tests.homes import SHIPPED, entered, files, write_specs
+
+
+def test_a_home_that_holds_another_market_is_not_mixed(own: Path, quant: Command, tmp_path: Path) -> None:
+    data = csv_folder(tmp_path / "data", {"AAA": bar_lines()})
+    lake = files(own / "lake")
+    is_one_paragraph(quant("import", "csv_folder", data), "home_mixed")
+    (own / "home.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "source": "csv_folder",
+                "universe": "csv_folder",
+                "locations": {"data": str(tmp_path / "elsewhere")},
+                "first_session": date(2018, 1, 2),
+            }
+        )
+    )
+    ended = quant("import", "csv_folder", data)
+    is_one_paragraph(ended, "home_mixed")
+    assert f"from data={tmp_path / 'elsewhere'}; " in ended.plain
+    assert f"from data={data} was about to be imported" in ended.plain
+    other = yaml.safe_dump({"source": "lean", "universe": "lean", "first_session": date(2018, 1, 2)})
+    (own / "home.yaml").write_text(other, encoding="utf-8")
+    is_one_paragraph(quant("import", "csv_folder", data), "home_mixed")
+    is_one_paragraph(quant("demo"), "home_mixed")
+    assert (own / "home.yaml").read_text(encoding="utf-8") == other
+    (own / "home.yaml").unlink()
+    is_one_paragraph(quant("import", "csv_folder", data), "home_mixed")
+    assert files(own / "lake") == lake
+
+
+def test_equities_are_imported_beside_perpetuals_and_not_beside_what_declares_nothing(
+    quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = csv_folder(tmp_path / "data", {"AAA": bar_lines()})
+    home = tmp_path / "home"
+    (home / "lake").mkdir(parents=True)
+    monkeypatch.setenv("QUANT_SPECS", str(SHIPPED))
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    ended = quant("import", "csv_folder", data, "--home", home)
+    is_one_paragraph(ended, "home_mixed")
+    assert "this home holds the simulated market" in ended.plain
+    shutil.copyfile(SHIPPED / "perps.yaml", home / "perps.yaml")
+    declare_home(home, "csv_folder", "csv_folder", {"data": data}, SHIPPED)
+    assert yaml.safe_load((home / "home.yaml").read_text())["source"] == "csv_folder"
+
+
+HEADER = "date,open,high,low,close,volume"
+
+
+def bar_lines(seed: int = 1, count: int = 300) -> list[str]:
+    random = np.random.default_rng(seed)
+    price, lines = 50.0, []
+    for day in sessions("XNYS", date(2018, 1, 2), date(2019, 12, 31))[:count]:
+        opened, price = price, price * (1 + random.normal(0, 0.02))
+        high, low = max(opened, price) * 1.01, min(opened, price) * 0.99
+        lines.append(f"{day},{opened:.4f},{high:.4f},{low:.4f},{price:.4f},{random.integers(1000, 9999)}")
+    return lines
+
+
+def csv_folder(folder: Path, bars: dict[str, list[str]], header: str = HEADER) -> Path:
+    (folder / "bars").mkdir(parents=True)
+    (folder / "actions.csv").write_text(
+        "ticker,ex_date,kind,value\nAAA,2018-06-01,cash_dividend,0.25\n", encoding="utf-8"
+    )
+    for name, lines in bars.items():
+        (folder / "bars" / f"{name}.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return folder
+
+
+def replaced(position: int, old: str, new: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "bars" / "BBB.csv"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        lines[position] = lines[position].replace(old, new) if old else new
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    return change
+
+
+def another_file(name: str, text: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / "bars" / name).write_text(text, encoding="utf-8")
+
+    return change
+
+
+MALFORMED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "wrong columns": (replaced(0, "close", "last"), "close"),
+    "text in a price": (replaced(5, "", "2018-01-08,1,2,1,n/a,100"), "n/a"),
+    "duplicate keys": (replaced(5, "", bar_lines()[3]), "2018-01-05"),
+    "dates in the future": (replaced(5, "", "2999-01-04,1,2,1,1.5,100"), "2999-01-04"),
+    "an empty file": (another_file("BBB.csv", ""), "BBB.csv"),
+    "a header alone": (another_file("BBB.csv", HEADER + "\n"), "BBB.csv"),
+    "a ticker that climbs": (another_file("..%2F..%2Fx.csv", "\n".join([HEADER, *bar_lines()])), ""),
+}
+
+
+def test_a_malformed_file_of_all_tickers_is_one_error_before_anything_is_written(
+    quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = csv_folder(tmp_path / "data", {"AAA": bar_lines(), "BBB": bar_lines()})
+    with (data / "actions.csv").open("a", encoding="utf-8") as file:
+        file.write("BBB,2018-13-01,split,2\n")
+    monkeypatch.setenv("QUANT_SPECS", str(SHIPPED))
+    ended = quant("import", "csv_folder", data, "--home", tmp_path / "home")
+    is_one_paragraph(ended, "source_malformed")
+    assert "actions.csv, line 3" in ended.plain
+    assert "2018-13-01" in ended.plain
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MALFORMED if kind != "a ticker that climbs"])
+def test_a_malformed_file_is_one_clear_error(
+    kind: str, quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harm, said = MALFORMED[kind]
+    data = csv_folder(tmp_path / "data", {"AAA": bar_lines(), "BBB": bar_lines()})
+    harm(data)
+    before = files(data)
+    monkeypatch.setenv("QUANT_SPECS", str(SHIPPED))
+    home = tmp_path / "home"
+    monkeypatch.setenv("QUANT_HOME", str(home))
+    ended = quant("import", "csv_folder", data, "--home", home)
+    is_one_paragraph(ended, "source_malformed")
+    assert "BBB.csv" in ended.plain
+    assert said in ended.plain
+    assert not (home / "lake").exists()
+    assert not (home / "home.yaml").exists()
+    assert files(data) == before
+    assert list(tmp_path.parent.glob("x*")) == []
+
+
+def test_the_mistakes_of_an_import_leave_no_home_behind(
+    quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = csv_folder(tmp_path / "data", {"AAA": bar_lines()})
+    home = tmp_path / "home"
+    monkeypatch.setenv("QUANT_SPECS", str(SHIPPED))
+    monkeypatch.setenv("QUANT_HOME", str(home))
+    is_one_paragraph(quant("import", "csv_folder", tmp_path / "nowhere"), "settings_invalid")
+    is_one_paragraph(quant("import", "csv_foldr", data), "spec_invalid")
+    is_one_paragraph(quant("import", "csv_folder", data, "--universe", "nothing"), "spec_invalid")
+    assert quant("import", "csv_folder", data, "--location", "nonsense").code == 2
+    assert not home.exists()
+
+
+def test_a_folder_of_csv_files_is_imported(quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = csv_folder(tmp_path / "data", {name: bar_lines(k) for k, name in enumerate(("AAA", "BBB"))})
+    monkeypatch.setenv("QUANT_SPECS", str(SHIPPED))
+    monkeypatch.setenv("QUANT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home" / "dagster"))
+    ended = quant("import", "csv_folder", data, "--only-raw", "--home", tmp_path / "home")
+    assert ended.code == 0, ended.err
+    assert "SIMULATED" not in ended.out
+    with entered(tmp_path / "home", SHIPPED) as home:
+        accounting = (
+            home.lake.read("clean.equity_accounting") if home.lake.partitions("clean.equity_accounting") else None
+        )
+        assert accounting is None
+        assert home.lake.partitions("clean.equity_bars") == ["AAA", "BBB"]
+        assert home.lake.read("raw.equity_bars").height == 600
+        assert home.lake.read("clean.equity_bars").height == 600
+        assert check(home.lake) == []
+
+
+@pytest.mark.real_data
+def test_files_of_a_vendor_are_imported(
+    shared_data: Path, quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = tmp_path / "sample"
+    sample.mkdir()
+    for path in sorted((shared_data / "us_sp500_daily_2000_2015" / "raw_sample").glob("*.us.txt"))[:3]:
+        shutil.copy(path, sample)
+    specs = write_specs(tmp_path / "specs")
+    spec = yaml.safe_load((SHIPPED / "sources" / "csv_folder.yaml").read_text(encoding="utf-8"))
+    spec["adjustment"] = "split_dividend"
+    del spec["files"]["actions"]
+    columns = {name: name.capitalize() for name in ("open", "high", "low", "close", "volume")}
+    spec["files"]["bars"].update(
+        path="*.us.txt",
+        columns={"session": "Date", **columns},
+        ignored_columns=["OpenInt"],
+        on_duplicate_key="quarantine",
+    )
+    (specs / "sources" / "vendor.yaml").write_text(yaml.safe_dump(spec | {"name": "vendor"}), encoding="utf-8")
+    monkeypatch.setenv("QUANT_SPECS", str(specs))
+    monkeypatch.setenv("QUANT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home" / "dagster"))
+    ended = quant("import", "vendor", sample, "--only-raw")
+    assert ended.code == 0, ended.err
+    lines = sum(len(path.read_text().splitlines()) - 1 for path in sample.glob("*.us.txt"))
+    with entered(tmp_path / "home", specs) as home:
+        assert home.lake.read("raw.equity_bars").height == lines
+        clean, kept_out = home.lake.read("clean.equity_bars"), home.lake.read("clean.equity_quarantine")
+        assert clean["missing_reason"].is_null().sum() + kept_out.height == lines
