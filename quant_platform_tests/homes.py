@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from quant_platform.defs import runs
-from quant_platform.defs.home import Home
 from quant_platform.lake import Finding, Lake, check
+from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 
 SHIPPED = Path(__file__).resolve().parents[1] / "specs"

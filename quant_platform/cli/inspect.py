@@ -42,8 +42,8 @@ def sql(
 
 def doctor(home: HomeOption = None) -> None:
     """Check that this machine and home can do the work; exit code 3 when something is wrong."""
-    from quant_platform.defs.spec_check import check_specs
     from quant_platform.defs.ticker_assets import can_fork, worker_count
+    from quant_platform.pipeline.spec_check import check_specs
 
     opened, console = open_home(home), Console()
     findings: list[tuple[bool, str]] = [
@@ -81,7 +81,7 @@ def docs(
     folder: Annotated[Path, typer.Option(help="Folder the pages are written to.")] = Path("docs/reference"),
 ) -> None:
     """Write the reference pages that are generated: tables from the schemas, specs from the models."""
-    from quant_platform.reporting.reference import write_reference
+    from quant_platform.reports.documentation.reference import write_reference
     from quant_platform.specification.settings import settings
 
     for path in write_reference(settings().specs, folder):
@@ -113,7 +113,7 @@ def results(
 
     from quant_platform import __version__
     from quant_platform.lake import connect
-    from quant_platform.reporting.results import discovery_results, equity_results
+    from quant_platform.reports.documentation.results import discovery_results, equity_results
 
     opened = open_home(home)
     if not opened.table_sizes():

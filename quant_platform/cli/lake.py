@@ -12,8 +12,8 @@ from rich.table import Table as Grid
 
 from quant_platform.cli.market import HomeOption, open_home
 from quant_platform.contracts.errors import SettingsError
-from quant_platform.defs.home import Home
 from quant_platform.lake import Finding, check, snapshots, vacuum
+from quant_platform.pipeline.home import Home
 from quant_platform.specification.lake import lake_spec
 
 FOUND_SOMETHING = 3

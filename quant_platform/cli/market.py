@@ -16,7 +16,7 @@ from rich.table import Table as Grid
 
 from quant_platform.cli.progress import watching, worker_output_to
 from quant_platform.contracts.errors import HomeMixed, PlatformError, SettingsError, SourceNotFound
-from quant_platform.defs.home import Home
+from quant_platform.pipeline.home import Home
 from quant_platform.sources import Source
 from quant_platform.specification.home import HomeSpec, UniverseSpec
 from quant_platform.specification.loading import load_spec
@@ -38,7 +38,7 @@ def open_home(home: Path | None) -> Home:
 
 def open_checked_home(home: Path | None) -> Home:
     """Open a home that work is about to be done in: its specs are read first."""
-    from quant_platform.defs.spec_check import check_specs
+    from quant_platform.pipeline.spec_check import check_specs
 
     opened = open_home(home)
     check_specs(opened)

@@ -7,12 +7,12 @@ import dagster as dg
 
 from quant_platform.defs import jobs as catalogue
 from quant_platform.defs import partitions
-from quant_platform.defs.home import Home
 from quant_platform.defs.jobs import AssetJob
 from quant_platform.defs.remainder import FIRST_RUN_TAG, GOES_ON_TAG, LEFT_OUT_TAG, failed_partitions, pieces
 from quant_platform.defs.resources import HomeResource
 from quant_platform.defs.ticker_assets import REFRESH_TAG
 from quant_platform.market.calendar import sessions
+from quant_platform.pipeline.home import Home
 
 START, END = partitions.CHUNK_RANGE_START, partitions.CHUNK_RANGE_END
 SCHEDULED = ("daily_pipeline", "intraday_pipeline", "weekly_fundamentals", "weekly_replay")

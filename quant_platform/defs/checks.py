@@ -13,10 +13,10 @@ import dataframely as dy
 import polars as pl
 
 from quant_platform.contracts.tables import Table, table
-from quant_platform.defs.home import Home
 from quant_platform.defs.partitions import lake_key
 from quant_platform.defs.resources import HomeResource
 from quant_platform.lake import Key
+from quant_platform.pipeline.home import Home
 from quant_platform.specification.checks import ChecksSpec
 
 PRICE_TABLES = ("clean.equity_bars",)

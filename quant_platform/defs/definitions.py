@@ -12,9 +12,9 @@ from quant_platform.defs.automation import build_failure_log
 from quant_platform.defs.checks import build_checks
 from quant_platform.defs.equity_lab import equity_lab
 from quant_platform.defs.event_lab import event_lab
-from quant_platform.defs.home import Home
 from quant_platform.defs.resources import HomeResource, LakeIOManager
 from quant_platform.defs.ticker_assets import can_fork, worker_count
+from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 
 

@@ -6,20 +6,20 @@ import dagster as dg
 import polars as pl
 
 from quant_platform.defs import partitions
-from quant_platform.defs.discovery_page import write_discovery_report
-from quant_platform.defs.discovery_stages import ONTOLOGY, discovery_specs, months_until, store_of
 from quant_platform.defs.frame_assets import reads, table_asset
-from quant_platform.defs.home import Home
 from quant_platform.defs.resources import HomeResource
-from quant_platform.discovery.blueprints import make, write_jsonl
-from quant_platform.discovery.bridge import bridge
-from quant_platform.discovery.hypotheses import judge
-from quant_platform.discovery.trials import ledger
-from quant_platform.events.plan import event_plan
-from quant_platform.events.registry import check_prevalence, checks_frame
+from quant_platform.labs.events.detection.plan import event_plan
+from quant_platform.labs.events.detection.registry import check_prevalence, checks_frame
+from quant_platform.labs.events.discovery.blueprints import make, write_jsonl
+from quant_platform.labs.events.discovery.bridge import bridge
+from quant_platform.labs.events.discovery.hypotheses import judge
+from quant_platform.labs.events.discovery.trials import ledger
+from quant_platform.pipeline.discovery import ONTOLOGY, discovery_specs, months_until, store_of
+from quant_platform.pipeline.discovery_page import write_discovery_report
+from quant_platform.pipeline.home import Home
 from quant_platform.specification.event_lab import load_event_lab
 
-ROOMS = ("discovery", "statistics")
+ROOMS = ("labs/events/discovery", "statistics")
 KINDS = {"numpy", "parquet"}
 
 

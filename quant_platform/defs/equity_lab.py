@@ -6,16 +6,16 @@ from typing import Any
 
 from quant_platform.defs import partitions
 from quant_platform.defs.automation import build_schedules, build_sensors
-from quant_platform.defs.equity_stages import CANDIDATES, CLEAN, FEATURES, RAW_FUNDAMENTALS, RAW_MARKET
 from quant_platform.defs.factor_assets import build_factor_assets
-from quant_platform.defs.home import Home
 from quant_platform.defs.jobs import EQUITY_JOBS, build_jobs
 from quant_platform.defs.live_assets import build_live_assets
 from quant_platform.defs.market_assets import build_market_assets
 from quant_platform.defs.parts import Parts
 from quant_platform.defs.replay_assets import build_replay_assets
-from quant_platform.defs.stage import Stage
 from quant_platform.defs.ticker_assets import ticker_asset
+from quant_platform.pipeline.equity import CANDIDATES, CLEAN, FEATURES, RAW_FUNDAMENTALS, RAW_MARKET
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.stage import Stage
 from quant_platform.specification.features import load_equity_features
 
 

@@ -7,11 +7,11 @@ import dagster as dg
 
 from quant_platform.contracts.tables import table
 from quant_platform.defs import partitions
-from quant_platform.defs.event_stage import MARKET, TABLES, code_version, run_events
-from quant_platform.defs.home import Home
 from quant_platform.defs.metadata import column_schema
 from quant_platform.defs.resources import SOURCES_TAG, HomeResource
 from quant_platform.defs.ticker_assets import OWNERS, REFRESH_TAG, worker_count
+from quant_platform.pipeline.events import MARKET, TABLES, code_version, run_events
+from quant_platform.pipeline.home import Home
 from quant_platform.specification.event_lab import EVENT_LAB_FILES, load_event_lab
 
 

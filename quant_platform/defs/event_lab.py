@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from quant_platform.defs import partitions
 from quant_platform.defs.discovery_assets import build_discovery_assets
-from quant_platform.defs.discovery_stages import CANDIDATES, EVENTS
 from quant_platform.defs.event_assets import build_event_assets
-from quant_platform.defs.home import Home
 from quant_platform.defs.jobs import PERP_JOBS, build_jobs
 from quant_platform.defs.parts import Parts
-from quant_platform.defs.perp_stages import CLEAN_PERPS, MARKET, RAW_PERPS
 from quant_platform.defs.ticker_assets import ticker_asset
+from quant_platform.pipeline.discovery import CANDIDATES, EVENTS
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.perpetuals import CLEAN_PERPS, MARKET, RAW_PERPS
 from quant_platform.specification.event_lab import load_event_lab
 
 

@@ -4,9 +4,9 @@ import dagster as dg
 import polars as pl
 
 from quant_platform.defs.frame_assets import reads, reads_all, table_asset
-from quant_platform.defs.home import Home
 from quant_platform.defs.resources import HomeResource
-from quant_platform.defs.studies import FACTOR_SPECS, Market, study_factors
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.studies import FACTOR_SPECS, Market, study_factors
 
 
 def build_factor_assets(home: Home, factors: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -15,7 +15,7 @@ def build_factor_assets(home: Home, factors: dg.StaticPartitionsDefinition) -> l
     @table_asset(
         home,
         "factors.information_coefficient",
-        rooms=("factors", "statistics", "market/universe"),
+        rooms=("labs/equity/factors", "statistics", "market/universe"),
         specs=FACTOR_SPECS,
         kinds={"numba", "parquet"},
         partitions_def=factors,

@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 
 from quant_platform.contracts.tables import table
-from quant_platform.defs.home import Home
 from quant_platform.defs.metadata import column_schema
 from quant_platform.defs.resources import SOURCES_TAG
-from quant_platform.defs.stage import code_hash
 from quant_platform.defs.ticker_assets import OWNERS
 from quant_platform.market.calendar import Days, iso_week, session_array, week_last_sessions
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.stage import code_hash
 
 
 def table_asset(

@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 
 from quant_platform.defs.frame_assets import market_sessions, note_rows, reads, reads_all, table_asset
-from quant_platform.defs.home import Home
 from quant_platform.defs.partitions import days
 from quant_platform.defs.resources import HomeResource
+from quant_platform.labs.equity.setups.live import evaluate_open_setups, scan
+from quant_platform.labs.equity.setups.momentum import momentum_rank
 from quant_platform.market.universe import member_sessions
-from quant_platform.signals.live import evaluate_open_setups, scan
-from quant_platform.signals.momentum import momentum_rank
+from quant_platform.pipeline.home import Home
 from quant_platform.specification.activation import ActivationSpec
 from quant_platform.specification.replay import ReplaySpec
 from quant_platform.specification.setups import SetupSpec
@@ -28,7 +28,7 @@ def build_live_assets(home: Home) -> list[dg.AssetsDefinition]:
     @table_asset(
         home,
         "live.scan",
-        rooms=("signals",),
+        rooms=("labs/equity/setups",),
         specs=SPECS,
         kinds={"numba", "parquet"},
         partitions_def=by_day,
@@ -69,7 +69,7 @@ def build_live_assets(home: Home) -> list[dg.AssetsDefinition]:
     @table_asset(
         home,
         "live.outcomes",
-        rooms=("signals",),
+        rooms=("labs/equity/setups",),
         specs=FOLLOWED,
         kinds={"numba", "parquet"},
         partitions_def=by_day,

@@ -5,13 +5,13 @@ import polars as pl
 from dagster_duckdb import DuckDBResource
 
 from quant_platform.defs.frame_assets import market_sessions, note_rows, reads, reads_all, signal_sessions, table_asset
-from quant_platform.defs.home import Home
 from quant_platform.defs.partitions import weeks
 from quant_platform.defs.resources import HomeResource
-from quant_platform.defs.stage import PASSING
 from quant_platform.defs.ticker_assets import ask_again
+from quant_platform.labs.equity.setups.momentum import momentum_rank
 from quant_platform.market.universe import member_sessions
-from quant_platform.signals.momentum import momentum_rank
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.stage import PASSING
 
 ACCOUNTING = """
     with raw_counts as (select ticker, count(*) as raw_rows from raw.equity_bars group by ticker),
@@ -76,7 +76,7 @@ def build_market_assets(home: Home) -> list[dg.AssetsDefinition]:
     @table_asset(
         home,
         "signals.momentum_rank",
-        rooms=("signals/momentum", "market/universe"),
+        rooms=("labs/equity/setups/momentum", "market/universe"),
         specs=("features/equity*.yaml",),
         kinds={"polars", "parquet"},
         partitions_def=weeks(home.spec),

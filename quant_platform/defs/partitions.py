@@ -8,10 +8,10 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 
 from quant_platform.contracts.tables import table
-from quant_platform.defs.home import Home
-from quant_platform.features.equity import factor_names
+from quant_platform.labs.equity.features.equity import factor_names
 from quant_platform.lake import Key
 from quant_platform.market.calendar import sessions
+from quant_platform.pipeline.home import Home
 from quant_platform.specification.features import load_equity_features
 from quant_platform.specification.home import HomeSpec, PerpMarketSpec
 

@@ -7,14 +7,14 @@ import polars as pl
 
 from quant_platform.defs import partitions
 from quant_platform.defs.frame_assets import note_rows, reads, reads_all, signal_sessions, table_asset
-from quant_platform.defs.home import Home
-from quant_platform.defs.report_page import last_session_of, write_report
 from quant_platform.defs.resources import HomeResource
-from quant_platform.defs.studies import JUDGED, SWEPT, Market, study_factors, sweep_gate
+from quant_platform.labs.equity.replay.calibration import calibration
+from quant_platform.labs.equity.replay.hit_rate import hit_rate
+from quant_platform.labs.equity.replay.qualified import qualified
 from quant_platform.market.universe import member_sessions
-from quant_platform.replay.calibration import calibration
-from quant_platform.replay.hit_rate import hit_rate
-from quant_platform.replay.qualified import qualified
+from quant_platform.pipeline.equity_page import last_session_of, write_report
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.studies import JUDGED, SWEPT, Market, study_factors, sweep_gate
 from quant_platform.specification.activation import ActivationSpec
 from quant_platform.specification.replay import ReplaySpec
 
@@ -29,7 +29,7 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
     @table_asset(
         home,
         "replay.qualified",
-        rooms=("signals/gate", "replay/qualified"),
+        rooms=("labs/equity/setups/gate", "labs/equity/replay/qualified"),
         specs=GATE,
         kinds={"polars", "parquet"},
         partitions_def=by_week,
@@ -62,7 +62,7 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
     @table_asset(
         home,
         "replay.hit_rate",
-        rooms=("replay", "statistics"),
+        rooms=("labs/equity/replay", "statistics"),
         specs=JUDGED,
         kinds={"numpy", "parquet"},
         partitions_def=by_week,
@@ -76,7 +76,7 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
     @table_asset(
         home,
         "replay.calibration",
-        rooms=("replay", "statistics"),
+        rooms=("labs/equity/replay", "statistics"),
         specs=JUDGED,
         kinds={"numpy", "parquet"},
         partitions_def=by_week,
@@ -90,7 +90,7 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
     @table_asset(
         home,
         "replay.activation_sweep",
-        rooms=("replay", "signals/gate", "statistics"),
+        rooms=("labs/equity/replay", "labs/equity/setups/gate", "statistics"),
         specs=SWEPT,
         kinds={"numpy", "parquet"},
         partitions_def=sweeps,
@@ -105,7 +105,14 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
     @table_asset(
         home,
         "replay.report",
-        rooms=("replay", "reporting", "factors", "statistics", "signals/gate", "market/universe"),
+        rooms=(
+            "labs/equity/replay",
+            "reports",
+            "labs/equity/factors",
+            "statistics",
+            "labs/equity/setups/gate",
+            "market/universe",
+        ),
         specs=EVERYTHING,
         kinds={"html", "parquet"},
         partitions_def=by_week,

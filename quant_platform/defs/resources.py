@@ -11,10 +11,10 @@ import polars as pl
 
 from quant_platform.contracts.errors import PartitionMissing
 from quant_platform.contracts.tables import Table, table
-from quant_platform.defs.home import Home
 from quant_platform.defs.metadata import table_metadata
 from quant_platform.defs.partitions import lake_key
 from quant_platform.lake import Key, Provenance
+from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 
 SOURCES_TAG = "quant/specs"

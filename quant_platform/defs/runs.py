@@ -25,9 +25,9 @@ from quant_platform.defs import jobs as catalogue
 from quant_platform.defs import partitions
 from quant_platform.defs.automation import last_session, range_tags
 from quant_platform.defs.event_storage import event_log_in
-from quant_platform.defs.home import Home
 from quant_platform.defs.remainder import FIRST_RUN_TAG, GOES_ON_TAG, failed_partitions, pieces
 from quant_platform.defs.ticker_assets import REFRESH_TAG, can_fork, chunks, worker_count
+from quant_platform.pipeline.home import Home
 from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.settings import Settings
 

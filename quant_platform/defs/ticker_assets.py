@@ -21,7 +21,7 @@ from quant_platform.defs import partitions
 from quant_platform.defs.metadata import bar_picture, column_schema
 from quant_platform.defs.remainder import FIRST_RUN_TAG, failure_metadata
 from quant_platform.defs.resources import SOURCES_TAG, HomeResource
-from quant_platform.defs.stage import Stage, run_stage
+from quant_platform.pipeline.stage import Stage, run_stage
 from quant_platform.specification.home import SchedulesSpec
 
 REFRESH_TAG = "quant/refresh"

@@ -47,7 +47,7 @@ _PRICES = {yahoo: ours for yahoo, ours in _COLUMNS.items() if ours != "volume"}
 
 
 @dataclass(frozen=True)
-class Window:
+class Request:
     """What one request asks for: a ticker from ``start`` to ``end``, both included."""
 
     ticker: str
@@ -55,7 +55,7 @@ class Window:
     end: date
 
 
-Fetch = Callable[[Window], pl.DataFrame]
+Fetch = Callable[[Request], pl.DataFrame]
 """Answers a window with ``Date, Open, High, Low, Close, Volume, Dividends, Stock Splits``, or with no rows."""
 
 
@@ -63,7 +63,7 @@ class RateLimited(Exception):
     """The transport was told to slow down."""
 
 
-def yfinance_history(window: Window) -> pl.DataFrame:
+def yfinance_history(request: Request) -> pl.DataFrame:
     """Ask Yahoo through yfinance, unadjusted for dividends, with actions.
 
     Raises
@@ -90,9 +90,9 @@ def yfinance_history(window: Window) -> pl.DataFrame:
         with warnings.catch_warnings():
             # What yfinance calls in pandas and will have to change; nothing a caller could act on.
             warnings.simplefilter("ignore", DeprecationWarning)
-            history = yfinance.Ticker(window.ticker).history(
-                start=window.start.isoformat(),
-                end=(window.end + timedelta(days=1)).isoformat(),
+            history = yfinance.Ticker(request.ticker).history(
+                start=request.start.isoformat(),
+                end=(request.end + timedelta(days=1)).isoformat(),
                 interval="1d",
                 auto_adjust=False,
                 actions=True,
@@ -105,7 +105,7 @@ def yfinance_history(window: Window) -> pl.DataFrame:
         if getattr(getattr(error, "response", None), "status_code", None) == HTTPStatus.NOT_FOUND:
             return pl.DataFrame()
         raise SourceUnavailable(
-            f"Yahoo did not answer: {error}", where=f"ticker {window.ticker}", action="try again later"
+            f"Yahoo did not answer: {error}", where=f"ticker {request.ticker}", action="try again later"
         ) from error
     finally:
         yfinance.config.debug.hide_exceptions = hidden
@@ -183,7 +183,7 @@ class YahooSource:
         first = start or self._yahoo.history_start
         if first > last:
             return pl.DataFrame(schema=bars_schema())
-        answer = self._ask(Window(ticker, first, last))
+        answer = self._ask(Request(ticker, first, last))
         if answer.height == 0:
             if start is None:
                 raise SourceNotFound(
@@ -260,7 +260,7 @@ class YahooSource:
 
     def _all_actions(self, ticker: str) -> pl.DataFrame:
         if ticker not in self._actions_seen:
-            answer = self._ask(Window(ticker, self._yahoo.history_start, self.today()))
+            answer = self._ask(Request(ticker, self._yahoo.history_start, self.today()))
             empty = {"Date": pl.Date, "Dividends": pl.Float64, "Stock Splits": pl.Float64}
             self._actions_seen[ticker] = (
                 answer.select(pl.col(name).cast(dtype) for name, dtype in empty.items()).filter(
@@ -271,16 +271,16 @@ class YahooSource:
             )
         return self._actions_seen[ticker]
 
-    def _ask(self, window: Window) -> pl.DataFrame:
+    def _ask(self, request: Request) -> pl.DataFrame:
         delay = self._yahoo.first_delay_seconds
         for attempt in range(1, self._yahoo.max_attempts + 1):
             try:
-                answer = self.fetch(window)
+                answer = self.fetch(request)
             except RateLimited as error:
                 if attempt == self._yahoo.max_attempts:
                     raise SourceRateLimited(
                         "Yahoo kept refusing for the rate of requests",
-                        where=f"ticker {window.ticker}, {window.start} to {window.end}",
+                        where=f"ticker {request.ticker}, {request.start} to {request.end}",
                         how_many=f"{attempt} attempts",
                         action="wait an hour and run the same command again: it resumes after the last stored session",
                     ) from error
@@ -292,7 +292,7 @@ class YahooSource:
         if answer.height and missing:
             raise SourceMalformed(
                 f"the answer of Yahoo lacks {', '.join(missing)}",
-                where=f"ticker {window.ticker}",
+                where=f"ticker {request.ticker}",
                 cause="another version of yfinance names its columns differently",
             )
         return answer

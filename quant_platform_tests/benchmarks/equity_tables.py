@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from quant_platform.features.equity import compute_equity_features, feature_plan
+from quant_platform.labs.equity.features.equity import compute_equity_features, feature_plan
 from quant_platform.market.cleaning import clean_bars
 from quant_platform.specification.cleaning import CleaningSpec
 from quant_platform.specification.features import load_equity_features

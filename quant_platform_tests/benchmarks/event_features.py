@@ -12,14 +12,14 @@ import numpy.typing as npt
 import pandas as pd
 import polars as pl
 
-from quant_platform.events.columns import COLUMNS
-from quant_platform.events.compute import SymbolEvents, each_symbol
-from quant_platform.events.context import market_context
 from quant_platform.expressions import Plan, compile_plan
+from quant_platform.labs.events.detection.columns import COLUMNS
+from quant_platform.labs.events.detection.compute import SymbolEvents, each_symbol
+from quant_platform.labs.events.detection.context import market_context
 from quant_platform_tests.benchmarks.machine import load_average
 from quant_platform_tests.benchmarks.panels import SEED, Shape
 from quant_platform_tests.benchmarks.timing import clocked, in_turns, ratio, summary
-from quant_platform_tests.events.worlds import one_symbol, plan
+from quant_platform_tests.labs.events.detection.worlds import one_symbol, plan
 
 Floats = npt.NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from quant_platform.factors.information_coefficient import market, study, study_universe
-from quant_platform.factors.panel import Axes, Bools, Floats, Longs, forward_returns, week_last_rows
+from quant_platform.labs.equity.factors.information_coefficient import market, study, study_universe
+from quant_platform.labs.equity.factors.panel import Axes, Bools, Floats, Longs, forward_returns, week_last_rows
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.specification.loading import load_spec
 from quant_platform.statistics import quantile_spread, rank_ic

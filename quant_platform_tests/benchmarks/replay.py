@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from quant_platform.replay.candidates import replay_ticker
+from quant_platform.labs.equity.replay.candidates import replay_ticker
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.replay import ReplaySpec
 from quant_platform.specification.setups import SetupSpec

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quant_platform.factors.panel import week_last_rows
+from quant_platform.labs.equity.factors.panel import week_last_rows
 from quant_platform_tests.benchmarks import equity_tables, event_features, factor_study, lake, panels, peer, replay
 from quant_platform_tests.benchmarks.machine import load_average, machine, versions
 from quant_platform_tests.benchmarks.page import (

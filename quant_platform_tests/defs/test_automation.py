@@ -17,9 +17,9 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from quant_platform.defs import jobs, partitions
 from quant_platform.defs.automation import follow_up
 from quant_platform.defs.definitions import build_definitions
-from quant_platform.defs.home import Home
 from quant_platform.defs.remainder import failure_metadata
 from quant_platform.defs.resources import HomeResource
+from quant_platform.pipeline.home import Home
 from quant_platform_tests.homes import NAMES, SHIPPED, edit, entered, write_specs
 
 START, END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"

@@ -15,7 +15,7 @@ import pytest
 
 from quant_platform.defs import jobs, runs
 from quant_platform.defs.definitions import build_definitions
-from quant_platform.defs.home import Home
+from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 from quant_platform_tests.homes import (
     MONTHS,

@@ -19,7 +19,7 @@ import pytest
 
 from quant_platform.contracts.errors import PlatformError, SourceMalformed, SourceRateLimited, SourceUnavailable
 from quant_platform.defs import runs
-from quant_platform.defs.home import Home
+from quant_platform.pipeline.home import Home
 from quant_platform.sources import open_source
 from quant_platform_tests.homes import (
     NAMES,
@@ -213,7 +213,7 @@ def test_a_source_is_asked_again_where_waiting_may_help(
         tickers, _ = runs.register_tickers(home, instance)
         times: list[int] = []
         monkeypatch.setattr(
-            "quant_platform.defs.home.open_source",
+            "quant_platform.pipeline.home.open_source",
             lambda *given: BrokenSource(open_source(*given), tickers[0], error, times),
         )
         if isinstance(error, SourceMalformed):
@@ -235,7 +235,7 @@ def test_a_ticker_that_fails_is_named_and_the_others_are_made(
         error = SourceMalformed("the price was 'n/a'", where=f"{broken}.csv, line 7")
         with monkeypatch.context() as patch:
             patch.setattr(
-                "quant_platform.defs.home.open_source",
+                "quant_platform.pipeline.home.open_source",
                 lambda *given: BrokenSource(open_source(*given), broken, error, []),
             )
             with pytest.raises(runs.RunFailed) as failure:
@@ -282,7 +282,7 @@ def test_a_run_goes_on_without_the_tickers_that_fail(
         tickers, _ = runs.register_tickers(home, instance)
         chosen, torn, asked = tickers[:6], {tickers[1], tickers[4]}, list[str]()
         monkeypatch.setattr(
-            "quant_platform.defs.home.open_source", lambda *given: Recording(open_source(*given), torn, asked)
+            "quant_platform.pipeline.home.open_source", lambda *given: Recording(open_source(*given), torn, asked)
         )
         with pytest.raises(runs.RunFailed, match="2 of 6 partitions"):
             run(home, instance, "ticker_graph", *chosen, may_leave_out=1)

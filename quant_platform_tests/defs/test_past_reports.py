@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from quant_platform.defs import partitions, runs
-from quant_platform.defs.equity_stages import CANDIDATES, CLEAN, FEATURES
-from quant_platform.defs.home import Home
-from quant_platform.defs.stage import run_stage
+from quant_platform.pipeline.equity import CANDIDATES, CLEAN, FEATURES
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.stage import run_stage
 from quant_platform_tests.homes import Market, copied, edit, entered, run
 
 WEEK, WEEKS = date(2019, 9, 16), 40

@@ -20,8 +20,8 @@ import yaml
 
 from quant_platform.cli import app
 from quant_platform.defs.jobs import SELECTIONS
-from quant_platform.events.plan import event_plan
-from quant_platform.features.equity import feature_plan
+from quant_platform.labs.equity.features.equity import feature_plan
+from quant_platform.labs.events.detection.plan import event_plan
 from quant_platform.lake import Lake, connect, snapshots
 from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.features import FeatureFile, load_equity_features

@@ -16,7 +16,7 @@ import dagster as dg
 import pytest
 
 from quant_platform.defs.definitions import build_definitions
-from quant_platform.defs.home import Home
+from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from quant_platform.discovery.candidates import evaluate
-from quant_platform.discovery.hypotheses import judge
-from quant_platform.discovery.labels import LabelStore
-from quant_platform.discovery.panel import PricePanel, price_panel
-from quant_platform.events.compute import compute_events
-from quant_platform.events.rows import event_rows
+from quant_platform.labs.events.detection.compute import compute_events
+from quant_platform.labs.events.detection.rows import event_rows
+from quant_platform.labs.events.discovery.candidates import evaluate
+from quant_platform.labs.events.discovery.hypotheses import judge
+from quant_platform.labs.events.discovery.labels import LabelStore
 from quant_platform.market.perp_cleaning import clean_perp_bars
 from quant_platform.market.perp_market import market_5m
+from quant_platform.market.perp_panel import PricePanel, price_panel
 from quant_platform.sources.simulated_perp.market import SimulatedPerpMarket, simulate
 from quant_platform.specification.discovery import DiscoverySpecs, load_discovery
 from quant_platform.specification.event_lab import EventLab, load_event_lab

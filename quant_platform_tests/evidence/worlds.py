@@ -11,8 +11,8 @@ import polars as pl
 from scipy import stats
 
 from quant_platform.expressions import Plan
-from quant_platform.factors.information_coefficient import study_universe
-from quant_platform.features.equity import compute_equity_features, factor_names, feature_plan
+from quant_platform.labs.equity.factors.information_coefficient import study_universe
+from quant_platform.labs.equity.features.equity import compute_equity_features, factor_names, feature_plan
 from quant_platform.market.calendar import session_array
 from quant_platform.market.cleaning import clean_bars
 from quant_platform.sources import open_source

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import polars as pl
 
 from quant_platform.expressions import evaluate_frame
-from quant_platform.features.equity import feature_plan
+from quant_platform.labs.equity.features.equity import feature_plan
 from quant_platform.specification.features import load_equity_features
-from quant_platform_tests.features.bars import simulated_bars
+from quant_platform_tests.labs.equity.features.bars import simulated_bars
 from quant_platform_tests.lookahead import components_events, components_factors, components_market, components_signals
 from quant_platform_tests.lookahead.harness import Component
 from quant_platform_tests.market.builders import SPECS

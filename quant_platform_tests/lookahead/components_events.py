@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from quant_platform.events.compute import compute_symbol
-from quant_platform.events.context import CONTEXT_MEMORY_BARS, market_context
+from quant_platform.labs.events.detection.compute import compute_symbol
+from quant_platform.labs.events.detection.context import CONTEXT_MEMORY_BARS, market_context
 from quant_platform.specification.states import AfterEventState
-from quant_platform_tests.events.worlds import lab, market, plan
+from quant_platform_tests.labs.events.detection.worlds import lab, market, plan
 from quant_platform_tests.lookahead.harness import Component
 
 ROWS = 13_500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from quant_platform.factors.information_coefficient import study_universe
+from quant_platform.labs.equity.factors.information_coefficient import study_universe
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.specification.loading import load_spec
 from quant_platform_tests.lookahead.components_universe import (

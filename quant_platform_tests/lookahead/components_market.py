@@ -10,7 +10,7 @@ import polars as pl
 from quant_platform.market.cleaning import CleanResult, clean_bars
 from quant_platform.market.universe import universe_mask
 from quant_platform.specification.cleaning import CleaningSpec
-from quant_platform_tests.features.bars import simulated_bars
+from quant_platform_tests.labs.equity.features.bars import simulated_bars
 from quant_platform_tests.lookahead.components_universe import TICKERS, UNIVERSE, securities_known, universe_bars
 from quant_platform_tests.lookahead.harness import Component
 from quant_platform_tests.market.builders import actions, cleaning_spec, raw_bars

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import polars as pl
 
+from quant_platform.labs.equity.replay.candidates import replay_ticker
+from quant_platform.labs.equity.replay.qualified import qualified
+from quant_platform.labs.equity.setups.bars import traded_bars
+from quant_platform.labs.equity.setups.momentum import momentum_rank
+from quant_platform.labs.equity.setups.setups import find_setups
 from quant_platform.market.universe import member_sessions
-from quant_platform.replay.candidates import replay_ticker
-from quant_platform.replay.qualified import qualified
-from quant_platform.signals.bars import traded_bars
-from quant_platform.signals.momentum import momentum_rank
-from quant_platform.signals.setups import find_setups
 from quant_platform.specification.activation import ActivationSpec
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.replay import ReplaySpec
 from quant_platform.specification.setups import ProbabilityOffset, SetupSpec
-from quant_platform_tests.features.bars import simulated_bars
+from quant_platform_tests.labs.equity.features.bars import simulated_bars
 from quant_platform_tests.lookahead.components_universe import (
     UNIVERSE,
     calendar,

@@ -7,9 +7,9 @@ from functools import cache
 import polars as pl
 
 from quant_platform.expressions import Plan, evaluate_frame
-from quant_platform.features.equity import feature_plan
+from quant_platform.labs.equity.features.equity import feature_plan
 from quant_platform.specification.features import load_equity_features
-from quant_platform_tests.features.bars import simulated_bars
+from quant_platform_tests.labs.equity.features.bars import simulated_bars
 from quant_platform_tests.market.builders import SPECS, actions
 
 ROWS = 420

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from quant_platform_tests.features.bars import simulated_bars
+from quant_platform_tests.labs.equity.features.bars import simulated_bars
 from quant_platform_tests.lookahead.harness import Component
 
 close = pl.col("close").fill_nan(None).forward_fill()

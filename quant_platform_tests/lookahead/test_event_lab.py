@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from quant_platform_tests.events.worlds import lab, one_symbol, plan
+from quant_platform_tests.labs.events.detection.worlds import lab, one_symbol, plan
 from quant_platform_tests.lookahead import harness
 from quant_platform_tests.lookahead.components_events import event_cuts, event_lab
 from quant_platform_tests.lookahead.harness import Component

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import polars as pl
 import pytest
 
-from quant_platform_tests.features.bars import simulated_bars
+from quant_platform_tests.labs.equity.features.bars import simulated_bars
 from quant_platform_tests.lookahead import harness
 from quant_platform_tests.lookahead.components import COMPONENTS
 from quant_platform_tests.lookahead.controls import CONTROLS, honest_late_pivot, honest_mean

@@ -8,11 +8,11 @@ import pytest
 
 from quant_platform.contracts.errors import PlatformError, SourceMalformed, SourceNotFound, SpecError
 from quant_platform.contracts.schemas.raw import RawCorporateActions, RawEquityBars, RawSecurities
-from quant_platform.reporting.spec_models import SPEC_MODELS
 from quant_platform.sources import Source, open_source
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform.specification.sources import SourceSpec
+from quant_platform.specification.spec_models import SPEC_MODELS
 from quant_platform_tests.sources.builders import HEADER, SPECS, folder_spec, shipped
 
 TODAY = date(2020, 6, 30)

@@ -23,7 +23,7 @@ from quant_platform.contracts.errors import (
 )
 from quant_platform.contracts.schemas.raw import RawCorporateActions, RawEquityBars, RawSecurities
 from quant_platform.sources import Source, open_source
-from quant_platform.sources.yahoo import RateLimited, Window, YahooSource, resume_from, yfinance_history
+from quant_platform.sources.yahoo import RateLimited, Request, YahooSource, resume_from, yfinance_history
 from quant_platform_tests.sources.builders import shipped
 
 TODAY = date(2020, 9, 2)
@@ -49,17 +49,17 @@ class Recording:
     def __init__(self, refusals: int = 0, frame: pl.DataFrame = RECORDED) -> None:
         self.refusals = refusals
         self.frame = frame
-        self.asked: list[Window] = []
+        self.asked: list[Request] = []
         self.waited: list[float] = []
 
-    def __call__(self, window: Window) -> pl.DataFrame:
-        self.asked.append(window)
+    def __call__(self, request: Request) -> pl.DataFrame:
+        self.asked.append(request)
         if self.refusals > 0:
             self.refusals -= 1
             raise RateLimited("Too Many Requests")
         if self.frame.height == 0:
             return self.frame
-        return self.frame.filter(pl.col("Date").is_between(window.start, window.end))
+        return self.frame.filter(pl.col("Date").is_between(request.start, request.end))
 
     def source(self) -> YahooSource:
         return YahooSource(shipped("yahoo"), fetch=self, sleep=self.waited.append, today=lambda: TODAY)
@@ -158,7 +158,7 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(SourceUnavailable, match=r"quant-platform\[yahoo\]"):
-        yfinance_history(Window("AAPL", date(2020, 8, 1), TODAY))
+        yfinance_history(Request("AAPL", date(2020, 8, 1), TODAY))
 
 
 class ChartServer:

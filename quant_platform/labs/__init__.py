@@ -1,0 +1,1 @@
+"""The five labs, a folder each; none knows another."""

@@ -1,0 +1,1 @@
+"""The equity signal lab: features, setups, their replay, factors."""

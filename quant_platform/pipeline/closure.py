@@ -1,0 +1,197 @@
+"""The code part of a cache key: what a function reaches through imports, read from the source, never typed by hand.
+
+The procedure for one function:
+
+1. in its own module, the top-level definitions that it names, directly or through one another, annotations included (a
+   parameter's type says whose methods are called) (:func:`_reached_names`);
+2. each imported name among them is followed to the module that defines it; a package that only passes a name on is
+   looked through, so that reaching one name of a package does not reach all of it (:func:`_defined_in`);
+3. those modules are taken whole, with everything that they import anywhere, over and over (:func:`closure`);
+4. the hash covers the bytes of all these files, of the files that lie beside them as data (style sheets), and the
+   versions of the libraries they import (:func:`code_hash`).
+
+What this does not see: a module named in a string (none of ours is), and code that is not Python.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "quant_platform"
+_ROOT = Path(__file__).resolve().parents[1]
+_DATA = (".css", ".js", ".json", ".html")
+
+
+@dataclass(frozen=True)
+class _Module:
+    """What of a source file decides reach.
+
+    Attributes
+    ----------
+    definitions
+        Top-level name to the names that its statement loads.
+    imports
+        Bound name to (module, attribute), attribute empty for ``import module``.
+    targets
+        Every (module, attribute) imported anywhere in the file.
+    """
+
+    definitions: dict[str, frozenset[str]]
+    imports: dict[str, tuple[str, str]]
+    targets: frozenset[tuple[str, str]]
+
+
+def closure(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Modules of the package whose code a function may run, its own first part included, sorted.
+
+    Parameters
+    ----------
+    function
+        A top-level function of a module of this package.
+    """
+    own = function.__module__
+    source = _module(own)
+    reached = {own}
+    waiting = [
+        _defined_in(*source.imports[name])
+        for name in _reached_names(source, function.__name__)
+        if name in source.imports and _is_ours(source.imports[name][0])
+    ]
+    while waiting:
+        name = waiting.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        waiting += [_defined_in(*target) for target in _module(name).targets if _is_ours(target[0])]
+    return tuple(sorted(reached))
+
+
+@lru_cache(maxsize=256)
+def code_hash(function: Callable[..., Any]) -> str:
+    """SHA-256 over everything a function reaches: files, data beside them, versions of libraries.
+
+    Layout-sensitive on purpose: cheap, and never too small.
+    """
+    return hash_of(closure(function))
+
+
+def hash_of(modules: Iterable[str]) -> str:
+    """SHA-256 over some modules of the package, the data files beside them and the versions of their libraries."""
+    names = sorted(modules)
+    digest = hashlib.sha256()
+    for path in sorted({*map(_path, names), *_data_files(names)}):
+        digest.update(path.relative_to(_ROOT).as_posix().encode())
+        digest.update(path.read_bytes())
+    for library in libraries(names):
+        digest.update(f"{library}=={_version(library)}".encode())
+    return digest.hexdigest()
+
+
+def libraries(modules: Iterable[str]) -> tuple[str, ...]:
+    """Top-level names of the libraries that some modules import, the standard library left out."""
+    found = {target[0].split(".")[0] for name in modules for target in _module(name).targets}
+    return tuple(sorted(found - {PACKAGE} - sys.stdlib_module_names))
+
+
+def _reached_names(source: _Module, start: str) -> set[str]:
+    reached, waiting = set(), [start]
+    while waiting:
+        name = waiting.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        waiting += source.definitions.get(name, frozenset())
+    return reached
+
+
+def _is_ours(module: str) -> bool:
+    return module == PACKAGE or module.startswith(f"{PACKAGE}.")
+
+
+def _defined_in(module: str, attribute: str) -> str:
+    """The module that defines an imported name, looking through packages that pass it on."""
+    while attribute:
+        if _exists(f"{module}.{attribute}"):
+            return f"{module}.{attribute}"
+        passed_on = _module(module).imports.get(attribute)
+        if passed_on is None or attribute in _module(module).definitions or not _is_ours(passed_on[0]):
+            return module
+        module, attribute = passed_on
+    return module
+
+
+def _path(module: str) -> Path:
+    base = _ROOT.joinpath(*module.split(".")[1:])
+    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
+def _exists(module: str) -> bool:
+    return _path(module).is_file()
+
+
+def _data_files(modules: Iterable[str]) -> Iterator[Path]:
+    for folder in {_path(name).parent for name in modules}:
+        yield from (path for path in folder.iterdir() if path.suffix in _DATA)
+
+
+@lru_cache(maxsize=1024)
+def _module(name: str) -> _Module:
+    tree = ast.parse(_path(name).read_bytes(), filename=name)
+    package = name if _path(name).name == "__init__.py" else name.rpartition(".")[0]
+    definitions: dict[str, frozenset[str]] = {}
+    for statement in tree.body:
+        loads = frozenset(node.id for node in ast.walk(statement) if isinstance(node, ast.Name))
+        for bound in _bound_names(statement):
+            definitions[bound] = definitions.get(bound, frozenset()) | loads
+    bound_imports: dict[str, tuple[str, str]] = {}
+    for node in ast.walk(tree):
+        bound_imports.update(_imports_of(node, package))
+    return _Module(definitions, bound_imports, frozenset(bound_imports.values()))
+
+
+def _bound_names(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield statement.name
+        return
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def _imports_of(node: ast.AST, package: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            # ``import a.b`` binds ``a`` and reaches ``a.b``; the bound name is what code mentions.
+            yield alias.asname or alias.name.split(".")[0], (alias.name, "")
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*above, base] if base else above)
+        for alias in node.names:
+            yield alias.asname or alias.name, (base, alias.name)
+
+
+@lru_cache(maxsize=256)
+def _version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        distributions = metadata.packages_distributions().get(library, [])
+        return ",".join(f"{name}=={metadata.version(name)}" for name in sorted(set(distributions)))
+
+
+def source_file(function: Callable[..., Any]) -> str:
+    """Where a function stands, for people: module and line."""
+    return f"{function.__module__}:{inspect.getsourcelines(function)[1]}"

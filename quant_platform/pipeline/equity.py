@@ -1,0 +1,164 @@
+"""The stages of the ticker tables: what each reads, the one function it calls, what decides its result."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from quant_platform.contracts.errors import SourceNotFound
+from quant_platform.expressions import Plan
+from quant_platform.labs.equity.features.equity import compute_equity_features, feature_plan
+from quant_platform.labs.equity.replay.candidates import replay_ticker
+from quant_platform.market.calendar import session_array, week_last_sessions
+from quant_platform.market.cleaning import clean_bars
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.stage import Frames, Stage
+from quant_platform.specification.cleaning import CleaningSpec
+from quant_platform.specification.features import FeatureSet, load_equity_features
+from quant_platform.specification.replay import ReplaySpec
+from quant_platform.specification.setups import SetupSpec
+
+# Vendors restate the last days: an incremental fetch asks for these again and lets the newer row win.
+OVERLAP_DAYS = 7
+
+
+class CompiledFeatures(NamedTuple):
+    """The features of a specs folder and the plan that computes them."""
+
+    specs: FeatureSet
+    plan: Plan
+
+
+@lru_cache(maxsize=4)
+def compiled_features(specs: Path, ontology_hash: str) -> CompiledFeatures:
+    """Compile the features once per process; the hash is there so that an edited file is compiled again."""
+    del ontology_hash
+    found = load_equity_features(specs)
+    return CompiledFeatures(found, feature_plan(found))
+
+
+def fetch_market(home: Home, ticker: str, *, refresh: bool) -> Frames:
+    """Bars and actions of one ticker: all of them, or for an open-ended market what has come since."""
+    if home.spec.last_session is not None:
+        bars = home.source.bars(ticker)
+    else:
+        bars = _fetch_since(home, ticker, refresh=refresh)
+    return {"raw.equity_bars": bars, "raw.corporate_actions": home.source.actions(ticker)}
+
+
+def _fetch_since(home: Home, ticker: str, *, refresh: bool) -> pl.DataFrame:
+    history = date.today() - timedelta(days=home.universe.ohlcv_history_days)
+    stored = None
+    if not refresh and home.lake.current("raw.equity_bars", ticker) is not None:
+        stored = home.lake.read("raw.equity_bars", [ticker])
+    last = stored.get_column("session").max() if stored is not None else None
+    if stored is None or not isinstance(last, date):
+        return home.source.bars(ticker, start=history)
+    start = last - timedelta(days=OVERLAP_DAYS)
+    try:
+        fresh = home.source.bars(ticker, start=start)
+    except SourceNotFound:
+        return stored
+    if fresh.is_empty():
+        return stored
+    kept = stored.filter(pl.col("session") < fresh.get_column("session").min())
+    stacked = pl.concat([kept, fresh.select(kept.columns)])
+    return stacked.with_columns(source_row=pl.int_range(pl.len(), dtype=pl.Int64))
+
+
+def fetch_fundamentals(home: Home, ticker: str, *, refresh: bool) -> Frames:
+    """Every published version of a ticker's fundamentals."""
+    del refresh
+    return {"raw.fundamentals": home.source.fundamentals(ticker)}
+
+
+def clean(home: Home, ticker: str, *, refresh: bool) -> Frames:
+    """Clean bars and the rows kept out of them."""
+    del refresh
+    raw = home.lake.read("raw.equity_bars", [ticker])
+    actions = home.lake.read("raw.corporate_actions", [ticker])
+    first, last = _span(raw, home)
+    days = session_array(home.universe.exchange, first, last)
+    result = clean_bars(raw, actions, home.load("cleaning/equity.yaml", CleaningSpec), days)
+    return {"clean.equity_bars": result.bars, "clean.equity_quarantine": result.quarantine}
+
+
+def _span(raw: pl.DataFrame, home: Home) -> tuple[date, date]:
+    first, last = raw.get_column("session").min(), raw.get_column("session").max()
+    if isinstance(first, date) and isinstance(last, date):
+        return first, last
+    return home.spec.first_session, home.spec.last_session or date.today()
+
+
+def features(home: Home, ticker: str, *, refresh: bool) -> Frames:
+    """Every feature of one ticker."""
+    del refresh
+    compiled = compiled_features(home.specs, home.ontology(FEATURES.specs).hash)
+    bars = home.lake.read("clean.equity_bars", [ticker])
+    return {"features.equity": compute_equity_features(bars, compiled.specs, compiled.plan)}
+
+
+def candidates(home: Home, ticker: str, *, refresh: bool) -> Frames:
+    """Setups of every finished week and what became of them."""
+    del refresh
+    bars = home.lake.read("clean.equity_bars", [ticker])
+    actions = home.lake.read("raw.corporate_actions", [ticker])
+    ends = actions.filter(pl.col("kind").cast(pl.String) == "delisting").get_column("value")
+    last = home.spec.last_session or date.today()
+    exchange, first = home.universe.exchange, home.spec.first_session
+    found = replay_ticker(
+        bars,
+        home.load("setups/equity.yaml", SetupSpec),
+        home.load("replay/equity.yaml", ReplaySpec),
+        signal_sessions=week_last_sessions(exchange, first, last),
+        sessions=session_array(exchange, first, last),
+        delisting_return=float(ends[0]) if ends.len() else None,
+    )
+    return {"replay.candidates": found}
+
+
+RAW_MARKET = Stage(
+    name="raw_market",
+    outputs=("raw.equity_bars", "raw.corporate_actions"),
+    compute=fetch_market,
+    rooms=("sources",),
+    specs=("sources/{source}.yaml",),
+    always=True,
+)
+RAW_FUNDAMENTALS = Stage(
+    name="raw_fundamentals",
+    outputs=("raw.fundamentals",),
+    compute=fetch_fundamentals,
+    rooms=("sources",),
+    specs=("sources/{source}.yaml",),
+    always=True,
+)
+CLEAN = Stage(
+    name="clean",
+    outputs=("clean.equity_bars", "clean.equity_quarantine"),
+    inputs=("raw.equity_bars", "raw.corporate_actions"),
+    compute=clean,
+    rooms=("market",),
+    specs=("cleaning/equity.yaml",),
+)
+FEATURES = Stage(
+    name="features",
+    outputs=("features.equity",),
+    inputs=("clean.equity_bars",),
+    compute=features,
+    rooms=("expressions", "labs/equity/features"),
+    specs=("features/equity*.yaml",),
+)
+CANDIDATES = Stage(
+    name="candidates",
+    outputs=("replay.candidates",),
+    inputs=("clean.equity_bars", "raw.corporate_actions"),
+    compute=candidates,
+    rooms=("labs/equity/setups", "labs/equity/replay/candidates"),
+    specs=("setups/equity.yaml", "replay/equity.yaml"),
+)
+STAGES = (RAW_MARKET, RAW_FUNDAMENTALS, CLEAN, FEATURES, CANDIDATES)

@@ -1,0 +1,207 @@
+"""Running one stage over a chunk of partitions: skip what is current, isolate what fails, write the rest.
+
+The procedure for each key:
+
+1. the versions of its inputs are read from the lake (:func:`_input_versions`);
+2. a key whose outputs were made from those versions, by this code, under these specs, is left alone;
+3. ``compute`` makes one frame per output table;
+4. a :class:`PlatformError` is kept with its key and the chunk goes on; nothing of that key is written;
+5. what was computed is written as new versions.
+
+The bits of a partition depend on its inputs only, never on the chunk it was computed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import polars as pl
+
+from quant_platform.contracts.errors import PlatformError, SourceRateLimited, SourceUnavailable
+from quant_platform.contracts.tables import table
+from quant_platform.lake import Key, Provenance
+from quant_platform.lake.keys import shown_key
+from quant_platform.pipeline.home import Home
+from quant_platform.specification.ontology import spec_hash
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+# Errors of a source that may be gone when it is asked again.
+PASSING = (SourceRateLimited, SourceUnavailable)
+Frames = Mapping[str, pl.DataFrame]
+
+
+class Compute(Protocol):
+    """What a stage does for one partition: a ticker, or a symbol and a month."""
+
+    def __call__(self, home: Home, key: Any, /, *, refresh: bool) -> Frames:
+        """Make one frame per output table; ``refresh`` asks a source for everything again."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One computation over partitions that do not depend on each other: tickers, or symbols and months.
+
+    Attributes
+    ----------
+    outputs
+        Tables it writes, one partition each per key.
+    inputs
+        Tables of which it reads the partition of the same key; a missing partition is an error.
+    shared_inputs
+        Unpartitioned tables it reads.
+    neighbours_of
+        For a key, further partitions it reads where they exist, for example those of the month before.
+    upstream
+        Tables those partitions are of, where they are not among ``inputs``.
+    rooms
+        Packages or modules (paths below ``quant_platform/``) whose code decides the result.
+    specs
+        Spec files (globs below ``specs/``) that decide the result.
+    always
+        True for a stage that reads the outside world: it is skipped as current in the run that made it only.
+    """
+
+    name: str
+    outputs: tuple[str, ...]
+    compute: Compute
+    inputs: tuple[str, ...] = ()
+    shared_inputs: tuple[str, ...] = ()
+    neighbours_of: Callable[[Home, Any], Sequence[tuple[str, Key]]] | None = None
+    upstream: tuple[str, ...] = ()
+    rooms: tuple[str, ...] = ()
+    specs: tuple[str, ...] = ()
+    always: bool = False
+
+    def code_version(self, home: Home) -> str:
+        """Hash of the code and the specs that decide the result, 16 hexadecimal digits."""
+        content = code_hash(self.rooms) + home.ontology(self.specs).hash + spec_hash(home.dates)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What happened to one key."""
+
+    key: Key
+    state: Literal["written", "current", "failed"]
+    rows: Mapping[str, int] = field(default_factory=dict)
+    error: str = ""
+    passing: bool = False
+    """Whether the source may deliver it when it is asked again later."""
+
+
+@lru_cache
+def code_hash(rooms: tuple[str, ...]) -> str:
+    """SHA-256 over the Python files of some rooms, layout-sensitive on purpose: cheap, and never too small."""
+    digest = hashlib.sha256()
+    for room in sorted(rooms):
+        folder = _PACKAGE / room
+        files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+        for path in files:
+            digest.update(path.relative_to(_PACKAGE).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def run_stage(stage: Stage, home: Home, keys: Sequence[Key], *, run_id: str, refresh: bool = False) -> list[Done]:
+    """Run a stage over some tickers.
+
+    Parameters
+    ----------
+    stage
+        The computation.
+    home
+        The market.
+    keys
+        Tickers, or pairs of symbol and month.
+    run_id
+        Goes into the provenance of every file; of a re-executed run the id of the first one.
+    refresh
+        Compute also what is current, unless this very run made it before it was interrupted or went on.
+
+    Returns
+    -------
+    list of Done
+        One per key, in the order of ``keys``.
+    """
+    code_version = stage.code_version(home)
+    ontology = home.ontology(stage.specs)
+    done: list[Done] = []
+    for key in keys:
+        inputs = _input_versions(stage, home, key)
+        made_before = _all_current(stage, home, key, code_version, ontology.hash, inputs)
+        outdated = refresh or stage.always
+        if made_before and (not outdated or _made_by(stage, home, key, run_id)):
+            done.append(Done(key, "current", _row_counts(stage, home, key)))
+            continue
+        try:
+            frames = stage.compute(home, key, refresh=refresh)
+            if (
+                stage.always
+                and not refresh
+                and all(_unchanged(home, name, key, frames[name]) for name in stage.outputs)
+            ):
+                done.append(Done(key, "current", {name: frames[name].height for name in stage.outputs}))
+                continue
+            for name in stage.outputs:
+                provenance = Provenance(
+                    asset=name,
+                    code_version=code_version,
+                    ontology_hash=ontology.hash,
+                    ontology_files=dict(ontology.files),
+                    run_id=run_id,
+                    inputs=inputs,
+                    simulated=home.simulated,
+                )
+                home.lake.write(name, key, frames[name], provenance)
+        except PlatformError as error:
+            done.append(Done(key, "failed", error=str(error), passing=isinstance(error, PASSING)))
+            continue
+        done.append(Done(key, "written", {name: frames[name].height for name in stage.outputs}))
+    return done
+
+
+def _input_versions(stage: Stage, home: Home, key: Key) -> dict[str, str]:
+    wanted: Iterable[tuple[str, Key]] = [
+        *((name, key) for name in stage.inputs),
+        *((name, None) for name in stage.shared_inputs),
+        *(stage.neighbours_of(home, key) if stage.neighbours_of is not None else ()),
+    ]
+    versions = {}
+    for name, partition in wanted:
+        version = home.lake.current(name, partition)
+        versions[f"{name}/{shown_key(partition)}" if partition else name] = version.name if version else ""
+    return versions
+
+
+def _all_current(
+    stage: Stage, home: Home, key: Key, code_version: str, ontology_hash: str, inputs: Mapping[str, str]
+) -> bool:
+    return all(home.lake.is_current(name, key, code_version, ontology_hash, inputs) for name in stage.outputs)
+
+
+def _unchanged(home: Home, name: str, key: Key, frame: pl.DataFrame) -> bool:
+    """Whether a source delivered what is already stored, so that nothing downstream needs to be made again."""
+    if home.lake.current(name, key) is None:
+        return False
+    stored = home.lake.read(name, [key])
+    return stored.equals(frame.select(stored.columns).sort(*table(name).primary_key))
+
+
+def _made_by(stage: Stage, home: Home, key: Key, run_id: str) -> bool:
+    versions = [home.lake.current(name, key) for name in stage.outputs]
+    return all(version is not None and version.provenance.run_id == run_id for version in versions)
+
+
+def _row_counts(stage: Stage, home: Home, key: Key) -> dict[str, int]:
+    counts = {}
+    for name in stage.outputs:
+        version = home.lake.current(name, key)
+        counts[name] = version.rows if version else 0
+    return counts

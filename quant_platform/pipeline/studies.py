@@ -1,0 +1,68 @@
+"""The studies that look back over everything, for their own assets and for the report of a past week.
+
+The assets of these studies hold what the data say now. The report of a week shows that where nothing came later; the
+report of a past week judges again what was there at its last session, so that making it years later changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from quant_platform.labs.equity.factors.information_coefficient import study_universe
+from quant_platform.labs.equity.replay.sweep import activation_sweep
+from quant_platform.pipeline.home import Home
+from quant_platform.specification.activation import ActivationSpec
+from quant_platform.specification.factors import FactorSpec
+from quant_platform.specification.replay import ReplaySpec, load_sweeps
+
+FACTOR_SPECS = ("factors/equity.yaml", "features/equity*.yaml")
+JUDGED = ("activation.yaml", "replay/equity.yaml", "setups/equity.yaml", "features/equity*.yaml")
+SWEPT = (*JUDGED, "sweeps/*.yaml")
+
+
+@dataclass(frozen=True)
+class Market:
+    """The tables that factors are judged on."""
+
+    features: pl.LazyFrame
+    bars: pl.LazyFrame
+    actions: pl.LazyFrame
+    securities: pl.LazyFrame
+
+    def until(self, session: date) -> Market:
+        """What was there at the close of a session; membership keeps its dates, which are read by session."""
+        return Market(
+            self.features.filter(pl.col("session") <= session),
+            self.bars.filter(pl.col("session") <= session),
+            self.actions.filter(pl.col("ex_date") <= session),
+            self.securities,
+        )
+
+
+def study_factors(home: Home, names: Sequence[str], market: Market) -> pl.DataFrame:
+    """Judge some factors under the specs of a home: rows of ``factors.information_coefficient``."""
+    return study_universe(
+        names,
+        features=market.features.select("ticker", "session", *names).collect(),
+        bars=market.bars.select("ticker", "session", "close").collect(),
+        actions=market.actions.collect(),
+        securities=market.securities.collect(),
+        universe=home.universe.name,
+        spec=home.load("factors/equity.yaml", FactorSpec),
+        spec_hash=home.ontology(FACTOR_SPECS).hash,
+    )
+
+
+def sweep_gate(home: Home, names: Sequence[str], judged: pl.DataFrame, as_of_week: date | None = None) -> pl.DataFrame:
+    """Move the gate's numbers as some sweeps say: rows of ``replay.activation_sweep``, known at a week or now."""
+    found = load_sweeps(home.specs / "sweeps")
+    gate = home.load("activation.yaml", ActivationSpec)
+    spec = home.load("replay/equity.yaml", ReplaySpec).bootstrap
+    seed = home.ontology(SWEPT).hash
+    return pl.concat(
+        activation_sweep(name, found[name], judged, gate, spec, seed, as_of_week=as_of_week) for name in names
+    )

@@ -1,0 +1,1 @@
+"""How a figure and a page are drawn, in one place."""

@@ -1,0 +1,245 @@
+"""Signal edge: what each factor's IC is worth, how it decays with the horizon, and how it came about over time."""
+
+from __future__ import annotations
+
+import math
+from itertools import accumulate
+
+from quant_platform.reports.charts import formatting
+from quant_platform.reports.charts.fields import Fields, rows, value_of
+from quant_platform.reports.charts.figures import Axis, Figure, Line, Points, Rule
+from quant_platform.reports.charts.markup import Html
+from quant_platform.reports.charts.pages import (
+    SIMULATED,
+    Cell,
+    Column,
+    Row,
+    Table,
+    figures,
+    interval_text,
+    number_cell,
+    section,
+    table,
+    text_cell,
+)
+
+STAR = "★"
+
+
+def edge_section(report: Fields, *, anchor: str) -> Html:
+    """The IC table at the main horizon; unreliable factors are greyed and never starred."""
+    horizon = report.get("horizon_sessions")
+    span = f"{horizon}-session" if horizon is not None else "forward"
+    spec = Table(
+        caption=f"Information coefficient by factor, {span} returns",
+        columns=(
+            Column("Factor", numeric=False),
+            Column("Mean IC", "Spearman"),
+            Column("sd", "of IC"),
+            Column("ICIR", "per rebalance"),
+            Column("n", "weeks"),
+            Column("n", "independent"),
+            Column("t", "non-overlapping"),
+            Column("t", "EWC"),
+            Column("Q5 − Q1", "mean return, 95%"),
+            Column("IC, log return", "Pearson of rank"),
+            Column("Reliable", numeric=False),
+        ),
+        rows=tuple(_edge_row(row) for row in rows(report, "signal_edge")),
+        note=(
+            f"{STAR} reliable, and its p over non-overlapping windows is at most 5% after Holm's adjustment for all "
+            "factors of the table. Greyed rows are not reliable: their mean IC is not known well enough to be read, "
+            "whatever its t. The naive t over overlapping weeks is not shown: it rejects a true null far too often."
+        ),
+        empty="no factor has a summary for this week",
+    )
+    explanation = (
+        f"Each week the names are ranked by a factor and the ranks compared with the {span} returns that followed. "
+        "Neighbouring weeks share most of their return window, so the primary t uses windows that do not overlap and "
+        "the cosine (EWC) t is the second opinion. A rank IC is not about means: read it beside the quintile spread "
+        "and the IC of log returns; where they disagree in sign, skewness is at work, not an edge."
+    )
+    return section("Signal edge", explanation, table(spec), anchor=anchor, simulated=bool(report.get("simulated")))
+
+
+def _edge_row(row: Fields) -> Row:
+    reliable = row.get("reliable") is True
+    starred = reliable and row.get("starred") is True
+    because = "the series is too short"
+    return Row(
+        cells=(
+            text_cell(f"{row.get('factor') or 'unnamed'}{' ' + STAR if starred else ''}"),
+            number_cell(row.get("ic"), signed=True, missing="no week had enough names"),
+            number_cell(row.get("ic_sd"), missing=because),
+            number_cell(row.get("icir"), signed=True, missing=because),
+            number_cell(row.get("n_weeks"), 0),
+            number_cell(row.get("n_independent"), 0),
+            _t_cell(row, "nonoverlapping", because),
+            _t_cell(row, "ewc", because),
+            number_cell(
+                row.get("spread"),
+                1,
+                signed=True,
+                percent=True,
+                detail=interval_text(row.get("spread_low"), row.get("spread_high"), 1, signed=True, percent=True)
+                or "no interval",
+                missing="no week had two full quintiles",
+            ),
+            number_cell(row.get("ic_log"), signed=True, missing="no week had enough names"),
+            text_cell("yes") if reliable else Cell("no", remark=str(row.get("unreliable_because") or "")),
+        ),
+        muted=not reliable,
+    )
+
+
+def _t_cell(row: Fields, name: str, because: str) -> Cell:
+    p, adjusted = value_of(row, f"p_{name}"), value_of(row, "p_adjusted")
+    detail = "" if p is None else f"p {formatting.p_value(p)}"
+    if name == "nonoverlapping" and p is not None and adjusted is not None:
+        detail += f", Holm {formatting.p_value(adjusted)}"
+    return number_cell(row.get(f"t_{name}"), 2, signed=True, detail=detail, missing=because)
+
+
+def decay_section(report: Fields, *, anchor: str) -> Html:
+    """Mean IC by horizon, and the cumulative IC of each factor at the main horizon."""
+    explanation = (
+        "Left to right the return horizon grows. Dots are mean ICs, whiskers two standard errors that count only "
+        "independent windows, empty dots are not reliable. The longer the horizon, the fewer the independent windows "
+        "and the wider the honest whisker."
+    )
+    return section(
+        "IC by horizon",
+        explanation,
+        figures(decay_figures(report), empty="no factor has a summary by horizon"),
+        anchor=anchor,
+        simulated=bool(report.get("simulated")),
+    )
+
+
+def series_section(report: Fields, *, anchor: str) -> Html:
+    """Cumulative IC over time, one panel per factor on one scale."""
+    explanation = (
+        "The running sum of weekly ICs. A steady slope is an edge that lasted; one steep stretch is an episode. The "
+        "forward windows overlap, so the line looks smoother than the evidence is: judge it by the number of "
+        "independent windows on each panel."
+    )
+    return section(
+        "IC over time",
+        explanation,
+        figures(series_figures(report), empty="no factor has an IC by week"),
+        anchor=anchor,
+        simulated=bool(report.get("simulated")),
+    )
+
+
+def decay_figures(report: Fields) -> list[Figure]:
+    """One panel per factor: mean IC with two standard errors against the horizon, all on one scale."""
+    groups = _by_factor(rows(report, "decay"))
+    cells = {factor: [_with_error(row) for row in group] for factor, group in groups.items()}
+    ends = [end for group in cells.values() for _, low, high in group for end in (low, high) if end is not None]
+    limits = _limits(ends)
+    found = []
+    for factor, group in groups.items():
+        ordered = sorted(group, key=lambda row: value_of(row, "horizon_sessions") or 0.0)
+        errors = [_with_error(row) for row in ordered]
+        points = Points(
+            x=[value_of(row, "horizon_sessions") for row in ordered],
+            y=[mean for mean, _, _ in errors],
+            low=[low for _, low, _ in errors],
+            high=[high for _, _, high in errors],
+            tips=[_decay_tip(row) for row in ordered],
+            hollow=[row.get("reliable") is not True for row in ordered],
+            joined=True,
+        )
+        found.append(
+            Figure(
+                title=factor,
+                description=f"Mean IC of {factor} by horizon: " + "; ".join(_decay_tip(row) for row in ordered),
+                x=Axis(
+                    "horizon, sessions",
+                    kind="log",
+                    at=tuple(at for row in ordered if (at := value_of(row, "horizon_sessions")) is not None),
+                ),
+                y=Axis("mean IC", limits=limits),
+                marks=(Rule("y", 0.0), points),
+                watermark=_watermark(report),
+            )
+        )
+    return found
+
+
+def series_figures(report: Fields) -> list[Figure]:
+    """One panel per factor: cumulative IC against the date, all on one scale; unreliable factors are grey."""
+    edge = {str(row.get("factor")): row for row in rows(report, "signal_edge")}
+    groups = _by_factor(rows(report, "ic_series"))
+    sums = {
+        factor: list(accumulate(value for row in group if (value := value_of(row, "ic")) is not None))
+        for factor, group in groups.items()
+    }
+    limits = _limits([value for values in sums.values() for value in values])
+    found = []
+    for factor, group in groups.items():
+        summary = edge.get(factor, {})
+        held = [row for row in group if value_of(row, "ic") is not None]
+        total = formatting.number(sums[factor][-1], signed=True) if sums[factor] else "n/a"
+        independent = value_of(summary, "n_independent")
+        note = f"sum {total} over n = {formatting.count(len(held))} weeks"
+        if independent is not None:
+            note += f", {formatting.count(independent)} independent"
+        found.append(
+            Figure(
+                title=factor,
+                description=f"Running sum of the weekly ICs of {factor}; {note}.",
+                note=note,
+                x=Axis("date of the signal", kind="date"),
+                y=Axis("cumulative IC", limits=limits),
+                marks=(
+                    Rule("y", 0.0),
+                    Line(
+                        [formatting.ordinal(row.get("date_sig")) for row in held],
+                        sums[factor],
+                        role="first" if summary.get("reliable") is True else "faint",
+                    ),
+                ),
+                watermark=_watermark(report),
+            )
+        )
+    return found
+
+
+def _with_error(row: Fields) -> tuple[float | None, float | None, float | None]:
+    """Mean IC and two standard errors around it, sd / sqrt(independent windows): the rule of `reliable`."""
+    mean, sd, n = value_of(row, "ic"), value_of(row, "ic_sd"), value_of(row, "n_independent")
+    if mean is None or sd is None or n is None or n < 1:
+        return mean, None, None
+    half = 2.0 * sd / math.sqrt(n)
+    return mean, mean - half, mean + half
+
+
+def _decay_tip(row: Fields) -> str:
+    mean, low, high = _with_error(row)
+    interval = "" if low is None or high is None else f" [{formatting.number(low)}, {formatting.number(high)}]"
+    written = "n/a" if mean is None else formatting.number(mean, signed=True)
+    n = value_of(row, "n_independent")
+    count = "" if n is None else f", n independent {formatting.count(n)}"
+    return f"{row.get('horizon_sessions')} sessions: {written}{interval}{count}"
+
+
+def _by_factor(found: list[Fields]) -> dict[str, list[Fields]]:
+    groups: dict[str, list[Fields]] = {}
+    for row in found:
+        groups.setdefault(str(row.get("factor")), []).append(row)
+    return groups
+
+
+def _limits(values: list[float]) -> tuple[float, float] | None:
+    """One range for all panels with zero inside, or None without any value."""
+    if not values:
+        return None
+    low, high = min(0.0, *values), max(0.0, *values)
+    room = 0.06 * (high - low) or 0.1
+    return low - room, high + room
+
+
+def _watermark(report: Fields) -> str:
+    return SIMULATED if report.get("simulated") else ""

@@ -1,0 +1,268 @@
+"""What became of the setups: hit rates and expectancy, and what moving one threshold of the gate would have done."""
+
+from __future__ import annotations
+
+from quant_platform.reports.charts import formatting
+from quant_platform.reports.charts.fields import Fields, rows, value_of
+from quant_platform.reports.charts.figures import Axis, Figure, Points, Role, Rule
+from quant_platform.reports.charts.markup import Html, join
+from quant_platform.reports.charts.pages import (
+    SIMULATED,
+    Cell,
+    Column,
+    Row,
+    Table,
+    figures,
+    interval_cell,
+    number_cell,
+    p_cell,
+    section,
+    table,
+    text_cell,
+)
+
+STAR = "★"
+OFF = -1.0
+NO_TRADES = "no resolved trade in this group"
+READABLE_TRADES = 30
+
+
+def hit_rate_section(report: Fields, *, anchor: str) -> Html:
+    """Tables of all, qualified, by direction and by year, and expectancy by year as a figure."""
+    found = rows(report, "hit_rate")
+    overall = [row for row in found if row.get("group") in ("all", "qualified")]
+    direction = [row for row in found if row.get("group") == "direction"]
+    year = sorted((row for row in found if row.get("group") == "year"), key=_by_year)
+    explanation = (
+        "A hit is a trade whose target came before its stop and before the time limit. R is the planned risk of a "
+        "trade, so +0.100 R earns a tenth of what was at stake. Hit rates have Wilson intervals. Expectancy, the mean "
+        "R after cost, has a bootstrap interval that resamples whole weeks: trades of one week share one market. A hit "
+        "rate alone says nothing: near targets are hit often and pay little."
+    )
+    return section(
+        "Hit rate and expectancy",
+        explanation,
+        table(_hit_rate_table("All candidates and those the gate let through", overall)),
+        table(_hit_rate_table("By direction", direction)),
+        figures(year_figures(report, year), wide=True) if year else None,
+        table(_hit_rate_table("By year of the signal", year)),
+        anchor=anchor,
+        simulated=bool(report.get("simulated")),
+    )
+
+
+def _hit_rate_table(caption: str, found: list[Fields]) -> Table:
+    return Table(
+        caption=caption,
+        columns=(
+            Column("Group", numeric=False),
+            Column("n", "trades"),
+            Column("n", "weeks"),
+            Column("No entry", "setups"),
+            Column("Hit rate", "target first"),
+            Column("95% interval", "Wilson"),
+            Column("Expectancy", "R after cost"),
+            Column("95% interval", "R, weeks resampled"),
+            Column("Profit factor", "gains / losses"),
+            Column("Held", "sessions, mean"),
+        ),
+        rows=tuple(_hit_rate_row(row) for row in found),
+        empty=NO_TRADES,
+    )
+
+
+def _hit_rate_row(row: Fields) -> Row:
+    resolved = value_of(row, "n") or 0.0
+    no_loss = "no losing trade" if resolved else NO_TRADES
+    no_interval = "too few weeks to resample" if resolved else NO_TRADES
+    return Row(
+        cells=(
+            text_cell(_group(row)),
+            number_cell(row.get("n"), 0),
+            number_cell(row.get("n_weeks"), 0),
+            number_cell(row.get("n_no_entry"), 0),
+            number_cell(row.get("hit_rate"), 1, percent=True, missing=NO_TRADES),
+            interval_cell(row.get("hit_rate_low"), row.get("hit_rate_high"), 1, percent=True, missing=NO_TRADES),
+            number_cell(row.get("expectancy_r"), signed=True, missing=NO_TRADES),
+            interval_cell(row.get("expectancy_low"), row.get("expectancy_high"), signed=True, missing=no_interval),
+            number_cell(row.get("profit_factor"), 2, missing=no_loss),
+            number_cell(row.get("mean_bars_held"), 1, missing=NO_TRADES),
+        ),
+        marked=str(row.get("value")).partition(":")[0] == "qualified",
+    )
+
+
+def _group(row: Fields) -> str:
+    """``qualified:2012`` reads ``2012, qualified``; a plain value stays."""
+    scope, colon, member = str(row.get("value") or row.get("group") or "").partition(":")
+    return f"{member}, {scope}" if colon else scope
+
+
+def year_figures(report: Fields, year: list[Fields]) -> list[Figure]:
+    """Expectancy and hit rate by year with their intervals, all beside qualified."""
+    return [
+        _year_figure(report, year, "expectancy_r", "expectancy", Axis("R after cost"), "Expectancy by year"),
+        _year_figure(report, year, "hit_rate", "hit_rate", Axis("target first", ticks="percent"), "Hit rate by year"),
+    ]
+
+
+def _year_figure(report: Fields, year: list[Fields], key: str, prefix: str, axis: Axis, title: str) -> Figure:
+    marks: list[Points | Rule] = [Rule("y", 0.0)] if key == "expectancy_r" else []
+    years = [found for row in year if (found := _year(row)) is not None]
+    shift = 0.012 * (max(years) - min(years) + 1.0) if years else 0.0
+    scopes: tuple[tuple[str, Role, float], ...] = (("all", "faint", -shift), ("qualified", "first", shift))
+    for scope, role, aside in scopes:
+        mine = [row for row in year if str(row.get("value")).partition(":")[0] == scope and _year(row) is not None]
+        marks.append(
+            Points(
+                # The two sit side by side, so that their whiskers do not cover each other.
+                x=[(_year(row) or 0.0) + aside for row in mine],
+                y=[value_of(row, key) for row in mine],
+                low=[value_of(row, f"{prefix}_low") for row in mine],
+                high=[value_of(row, f"{prefix}_high") for row in mine],
+                tips=[f"{_group(row)}: {_outcome(row)}" for row in mine],
+                name=scope,
+                role=role,
+            )
+        )
+    limits = _limits(year, "n") if key == "expectancy_r" else None
+    return Figure(
+        title=title,
+        description="; ".join(f"{_group(row)}: {_outcome(row)}" for row in year),
+        note="95% intervals, weeks resampled" if key == "expectancy_r" else "95% Wilson intervals",
+        x=Axis("year of the signal", ticks="year"),
+        y=Axis(axis.label, ticks=axis.ticks, limits=limits),
+        marks=tuple(marks),
+        width=460,
+        height=300,
+        watermark=SIMULATED if report.get("simulated") else "",
+    )
+
+
+def _by_year(row: Fields) -> tuple[str, str]:
+    scope, _, member = str(row.get("value")).partition(":")
+    return member, scope
+
+
+def _year(row: Fields) -> float | None:
+    member = str(row.get("value")).rpartition(":")[2]
+    return float(member) if member.isdigit() else None
+
+
+def _outcome(row: Fields, n_key: str = "n") -> str:
+    mean, low, high = (value_of(row, key) for key in ("expectancy_r", "expectancy_low", "expectancy_high"))
+    n = value_of(row, n_key)
+    written = "n/a" if mean is None else f"{formatting.number(mean, signed=True)} R"
+    if low is not None and high is not None:
+        written += f" [{formatting.number(low, signed=True)}, {formatting.number(high, signed=True)}]"
+    return f"{written}, n {'n/a' if n is None else formatting.count(n)}"
+
+
+def sweep_section(report: Fields, *, anchor: str) -> Html:
+    """Every sweep as a figure and a table; the threshold in force is starred."""
+    sweeps = rows(report, "sweeps")
+    explanation = (
+        "The gate applied again to the same stored candidates with one threshold moved, all else as in force. Each dot "
+        f"is one threshold: how many setups it lets through, and what they earned; {STAR} is the one in force. These "
+        "cells are not trials of fresh data: the best of many looks better than it is, so the p-value is adjusted for "
+        "the cells of its sweep (Holm), and a peak whose neighbours do not share it is noise."
+    )
+    blocks: list[Html] = []
+    if sweeps:
+        blocks.append(figures([sweep_figure(report, sweep) for sweep in sweeps]))
+        blocks.extend(table(_sweep_table(sweep)) for sweep in sweeps)
+    else:
+        blocks.append(table(Table("Sweeps", (), (), empty="no sweep was run")))
+    return section(
+        "Threshold sweeps", explanation, join(*blocks), anchor=anchor, simulated=bool(report.get("simulated"))
+    )
+
+
+def sweep_figure(report: Fields, sweep: Fields) -> Figure:
+    """Expectancy with its interval against the number of qualified setups, one dot per threshold."""
+    cells = sorted(rows(sweep, "rows"), key=lambda row: value_of(row, "threshold") or 0.0)
+    name = str(sweep.get("parameter") or sweep.get("sweep"))
+    return Figure(
+        title=name,
+        description="; ".join(f"{_threshold(row)}: {_outcome(row, 'n_resolved')}" for row in cells),
+        note=f"{len(cells)} thresholds, labels are their values",
+        x=Axis("setups qualified", kind="log", ticks="count"),
+        y=Axis("expectancy, R after cost", limits=_limits(cells, "n_resolved")),
+        marks=(
+            Rule("y", 0.0),
+            Points(
+                x=[value_of(row, "n_qualified") for row in cells],
+                y=[value_of(row, "expectancy_r") for row in cells],
+                low=[value_of(row, "expectancy_low") for row in cells],
+                high=[value_of(row, "expectancy_high") for row in cells],
+                labels=[_threshold(row) for row in cells],
+                tips=[f"{name} {_threshold(row)}: {_outcome(row, 'n_resolved')}" for row in cells],
+                starred=[row.get("is_current") is True for row in cells],
+                joined=True,
+            ),
+        ),
+        height=260,
+        watermark=SIMULATED if report.get("simulated") else "",
+    )
+
+
+def _sweep_table(sweep: Fields) -> Table:
+    cells = sorted(rows(sweep, "rows"), key=lambda row: value_of(row, "threshold") or 0.0)
+    name = str(sweep.get("parameter") or sweep.get("sweep"))
+    return Table(
+        caption=f"Sweep of {name}",
+        columns=(
+            Column("Threshold", numeric=False),
+            Column("Qualified", "setups"),
+            Column("n", "trades"),
+            Column("n", "weeks"),
+            Column("Hit rate", "target first"),
+            Column("Expectancy", "R after cost"),
+            Column("95% interval", "R, weeks resampled"),
+            Column("p", "clustered by week"),
+            Column("p adjusted", "Holm, this sweep"),
+        ),
+        rows=tuple(_sweep_row(row) for row in cells),
+        empty="the sweep has no cell",
+    )
+
+
+def _sweep_row(row: Fields) -> Row:
+    current = row.get("is_current") is True
+    nothing = "no qualified setup has a known outcome"
+    too_few = "too few weeks" if value_of(row, "n_resolved") else nothing
+    return Row(
+        cells=(
+            Cell(_threshold(row) + (f" {STAR}" if current else "")),
+            number_cell(row.get("n_qualified"), 0),
+            number_cell(row.get("n_resolved"), 0),
+            number_cell(row.get("n_weeks"), 0),
+            number_cell(row.get("hit_rate"), 1, percent=True, missing=nothing),
+            number_cell(row.get("expectancy_r"), signed=True, missing=nothing),
+            interval_cell(row.get("expectancy_low"), row.get("expectancy_high"), signed=True, missing=too_few),
+            p_cell(row.get("p_value"), missing=too_few),
+            p_cell(row.get("p_adjusted"), missing=too_few),
+        ),
+        marked=current,
+    )
+
+
+def _threshold(row: Fields) -> str:
+    value = value_of(row, "threshold")
+    if value is None:
+        return "n/a"
+    return "off" if value == OFF else f"{value:g}".replace("-", formatting.MINUS)
+
+
+def _limits(cells: list[Fields], n_key: str) -> tuple[float, float] | None:
+    """Range of every mean and of the whiskers of groups with enough trades, so that a tiny group cannot flatten all."""
+    ends: list[float] = [0.0]
+    for row in cells:
+        keys = ["expectancy_r"]
+        if (value_of(row, n_key) or 0.0) >= READABLE_TRADES:
+            keys += ["expectancy_low", "expectancy_high"]
+        ends += [value for key in keys if (value := value_of(row, key)) is not None]
+    if len(ends) == 1:
+        return None
+    room = 0.08 * (max(ends) - min(ends)) or 0.1
+    return min(ends) - room, max(ends) + room

@@ -1,0 +1,234 @@
+"""Hit rate, calibration and sweeps against numbers by hand and against other implementations."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.stats import t as student
+
+from quant_platform.contracts.tables import table
+from quant_platform.labs.equity.replay.calibration import calibration
+from quant_platform.labs.equity.replay.hit_rate import hit_rate
+from quant_platform.labs.equity.replay.qualified import qualified
+from quant_platform.labs.equity.replay.sweep import activation_sweep
+from quant_platform.labs.equity.replay.trades import generator, judged_until
+from quant_platform.labs.equity.setups.gate import apply_gate
+from quant_platform.specification.loading import load_spec
+from quant_platform.specification.replay import ReplaySpec, SweepSpec, load_sweeps
+from quant_platform_tests.labs.equity.replay.factory import MONDAY, frame, random_rows, row
+from quant_platform_tests.labs.equity.setups.twin import activation_spec, replay_spec
+
+SPECS = Path(__file__).resolve().parents[4] / "specs"
+BOOTSTRAP = replay_spec().bootstrap
+LATE = date(2030, 1, 7)
+
+
+def test_a_week_counts_only_when_all_of_it_is_known() -> None:
+    """Week 1 has a stop that is known and a trade that is open: counting it would lean towards losses."""
+    rows = frame(
+        row(0, "target", 2.0),
+        row(0, "no_entry", None, ticker="BBB"),
+        row(1, "stop", -1.0),
+        row(1, "pending", None, ticker="BBB"),
+    )
+    judged = judged_until(rows, LATE)
+    assert judged.candidates["ticker"].to_list() == ["AAA", "BBB"]
+    assert judged.trades["realised_r"].to_list() == [2.0]
+    # Friday 8 January resolves on Monday 11 January: known in the as-of week of the 11th, not of the 4th.
+    assert judged_until(rows, MONDAY).candidates.height == 0
+    assert judged_until(rows, MONDAY + timedelta(weeks=1)).candidates.height == 2
+
+
+def test_random_numbers_belong_to_the_partition_and_the_specs() -> None:
+    first = generator("hash", "table", "2021-01-04").random()
+    assert first == generator("hash", "table", "2021-01-04").random()
+    assert first != generator("hash", "table", "2021-01-11").random()
+    assert first != generator("other", "table", "2021-01-04").random()
+
+
+def test_qualified_attaches_the_percentile_and_keeps_members_only() -> None:
+    source = frame(
+        row(0, "target", 2.0), row(0, "stop", -1.0, direction="short"), row(0, "stop", -1.0, ticker="BBB"),
+        row(1, "stop", -1.0),
+    ).drop("week", "momentum_percentile", "qualified", "refusals")  # fmt: skip
+    friday = MONDAY + timedelta(days=4)
+    ranks = pl.DataFrame({"ticker": ["AAA"], "date_sig": [friday], "percentile": [85.0]})
+    members = pl.DataFrame({"ticker": ["AAA", "AAA"], "session": [friday, friday + timedelta(weeks=1)]})
+    found = qualified(source, ranks, activation_spec(), members=members)
+    table("replay.qualified").schema.validate(found)
+    assert found.select("week", "direction", "momentum_percentile", "qualified").rows() == [
+        (MONDAY, "long", 85.0, True),
+        (MONDAY, "short", 15.0, False),
+        (MONDAY + timedelta(weeks=1), "long", None, True),
+    ]
+    assert qualified(source, ranks, activation_spec(), week=MONDAY)["ticker"].to_list() == ["AAA", "AAA", "BBB"]
+
+
+def test_hit_rate_by_hand() -> None:
+    """Four trades of which one hits: rate 0.25, Wilson 0.0456 to 0.6994; mean (2 - 1 - 1.2 + 0.4) / 4 = 0.05."""
+    rows = frame(
+        row(0, "target", 2.0),
+        row(0, "stop", -1.0, ticker="BBB", direction="short", qualified=False),
+        row(1, "stop", -1.2),
+        row(1, "timeout", 0.4, ticker="BBB", bars_held=30),
+        row(1, "no_entry", None, ticker="CCC"),
+        row(60, "delisted", -0.5, qualified=False),
+    )
+    found = hit_rate(MONDAY + timedelta(weeks=10), rows, BOOTSTRAP, "hash")
+    table("replay.hit_rate").schema.validate(found)
+    by_value = {r["value"]: r for r in found.to_dicts()}
+    every = by_value["all"]
+    assert (every["n"], every["n_weeks"], every["n_no_entry"]) == (4, 2, 1)
+    assert every["hit_rate"] == 0.25
+    assert every["hit_rate_low"] == pytest.approx(0.0456, abs=1e-4)
+    assert every["hit_rate_high"] == pytest.approx(0.6994, abs=1e-4)
+    assert every["expectancy_r"] == pytest.approx(0.05)
+    assert every["profit_factor"] == pytest.approx(2.4 / 2.2)
+    assert every["mean_bars_held"] == pytest.approx((4 + 4 + 4 + 30) / 4)
+    assert by_value["qualified"]["n"] == 3
+    assert by_value["all:short"]["n"] == 1
+    assert by_value["all:short"]["expectancy_low"] is None
+    assert set(by_value) == {
+        "all", "qualified", "all:long", "all:short", "qualified:long", "all:2021", "qualified:2021",
+    }  # fmt: skip
+    later = {r["value"]: r for r in hit_rate(LATE, rows, BOOTSTRAP, "hash").to_dicts()}
+    assert later["all:2022"]["n"] == 1
+    assert later["all:2022"]["profit_factor"] == 0.0
+
+
+def test_the_intervals_are_those_of_weeks_and_the_same_again() -> None:
+    rows = random_rows(1)
+    found = hit_rate(LATE, rows, replay_spec().bootstrap, "hash")
+    assert found.equals(hit_rate(LATE, rows.reverse(), replay_spec().bootstrap, "hash"))
+    every = found.filter(pl.col("value") == "all").to_dicts()[0]
+    weekly = rows.group_by("week").agg(pl.col("realised_r").mean())["realised_r"].to_numpy()
+    half = student.ppf(0.975, len(weekly) - 1) * weekly.std(ddof=1) / np.sqrt(len(weekly))
+    width = every["expectancy_high"] - every["expectancy_low"]
+    assert width == pytest.approx(2 * half, rel=0.25)
+    trades = rows["realised_r"].to_numpy()
+    assert width > 1.2 * 2 * 1.96 * trades.std(ddof=1) / np.sqrt(len(trades))
+
+
+def test_nothing_known_yet() -> None:
+    rows = frame(row(0, "pending", None))
+    found = hit_rate(LATE, rows, BOOTSTRAP, "hash")
+    assert found.select("value", "n", "hit_rate").rows() == [("all", 0, None), ("qualified", 0, None)]
+    empty = calibration(LATE, rows, replay_spec(), "hash")
+    table("replay.calibration").schema.validate(empty)
+    assert empty.select("model", "bin", "n").rows() == [("recalibrated", -1, 0), ("stated", -1, 0)]
+
+
+def test_calibration_of_stated_probabilities_by_hand() -> None:
+    """Murphy's example: p = .1 .1 .3 .3 .3 .7 .7 .9 .9 .9 and y = 0 0 0 1 0 1 1 1 1 0 (ECE 0.16, Brier 0.17)."""
+    p = [0.1, 0.1, 0.3, 0.3, 0.3, 0.7, 0.7, 0.9, 0.9, 0.9]
+    y = [0, 0, 0, 1, 0, 1, 1, 1, 1, 0]
+    rows = frame(
+        *(
+            row(i % 3, "target" if hit else "stop", 1.0, ticker=f"T{i}", target_probability=chance)
+            for i, (chance, hit) in enumerate(zip(p, y, strict=True))
+        )
+    )
+    found = calibration(LATE, rows, replay_spec(), "hash")
+    summary = found.filter((pl.col("model") == "stated") & (pl.col("bin") == -1)).to_dicts()[0]
+    assert (summary["n"], summary["observed_rate"]) == (10, 0.5)
+    assert summary["brier"] == pytest.approx(0.17)
+    # Bins of equal count join nothing here, for equal probabilities share a bin.
+    assert summary["reliability"] == pytest.approx(0.036667, abs=1e-6)
+    assert summary["resolution"] == pytest.approx(0.116667, abs=1e-6)
+    assert summary["uncertainty"] == pytest.approx(0.25)
+    assert summary["expected_calibration_error"] == pytest.approx(0.16)
+    assert found.filter(pl.col("model") == "recalibrated")["n"].to_list() == [0]
+
+
+def test_a_bold_model_is_corrected_out_of_sample_and_a_right_one_is_not() -> None:
+    """Outcomes with half the stated log odds: slope 0.5, and the Brier score improves beyond its interval."""
+    spec = replay_spec()
+    bold = calibration(LATE, random_rows(2, weeks=120, names=40, slope=0.4), spec, "hash")
+    table("replay.calibration").schema.validate(bold)
+    summary = bold.filter((pl.col("model") == "recalibrated") & (pl.col("bin") == -1)).to_dicts()[0]
+    assert summary["n"] == 100 * 40
+    assert summary["slope"] == pytest.approx(0.4, abs=0.12)
+    assert summary["brier_change_high"] < 0.0
+    stated = bold.filter((pl.col("model") == "stated") & (pl.col("bin") == -1)).to_dicts()[0]
+    assert summary["expected_calibration_error"] < stated["expected_calibration_error"]
+    right = calibration(LATE, random_rows(3, weeks=120, names=40), spec, "hash")
+    summary = right.filter((pl.col("model") == "recalibrated") & (pl.col("bin") == -1)).to_dicts()[0]
+    assert summary["slope"] == pytest.approx(1.0, abs=0.12)
+    assert abs(summary["brier_change"]) < 1e-3
+
+
+def test_certain_probabilities_are_judged_but_not_recalibrated() -> None:
+    rows = random_rows(4, weeks=60)
+    certain = frame(*(row(week, "stop", -1.0, ticker="ZZZ", target_probability=0.0) for week in range(60)))
+    found = calibration(LATE, pl.concat([rows, certain]), replay_spec(), "hash")
+    n = {r["model"]: r["n"] for r in found.filter(pl.col("bin") == -1).to_dicts()}
+    assert n == {"stated": 60 * 21, "recalibrated": 40 * 20}
+
+
+@pytest.mark.parametrize("name", sorted(load_sweeps(SPECS / "sweeps")))
+def test_every_sweep_in_force(name: str) -> None:
+    """The cell of the current threshold is the gate; a higher threshold never passes more."""
+    sweep, gate = load_sweeps(SPECS / "sweeps")[name], activation_spec()
+    rows = random_rows(5)
+    found = activation_sweep(name, sweep, rows, gate, BOOTSTRAP, "hash")
+    table("replay.activation_sweep").schema.validate(found)
+    assert found["is_current"].sum() == 1
+    current = found.filter("is_current").to_dicts()[0]
+    directed = pl.when(pl.col("direction") == "short").then(100 - pl.col("momentum_percentile"))
+    source = rows.drop("qualified", "refusals").with_columns(
+        percentile=directed.otherwise(pl.col("momentum_percentile"))
+    )
+    passed = apply_gate(source.drop("momentum_percentile"), gate).filter("qualified")
+    assert current["n_qualified"] == current["n_resolved"] == passed.height > 0
+    assert current["expectancy_r"] == pytest.approx(passed["realised_r"].mean())
+    assert found["n_qualified"].to_list() == sorted(found["n_qualified"], reverse=True)
+    assert found["n_cells"].unique().to_list() == [found.height] == [len(sweep.grid(gate))]
+    assert found["n_candidates"].unique().to_list() == [rows.height]
+
+
+def test_the_p_value_is_the_t_test_over_weeks_and_holm_over_the_cells() -> None:
+    rows = random_rows(6, weeks=80)
+    sweep = SweepSpec(parameter="min_confidence", thresholds=(None, 60.0, 99.0))
+    gate = activation_spec(min_rr=None, min_momentum_percentile=None, min_confidence=60.0)
+    spec = replay_spec(bootstrap={"replications": 4000}).bootstrap
+    found = activation_sweep("confidence", sweep, rows, gate, spec, "hash").to_dicts()
+    values = rows["realised_r"].to_numpy()
+    sums = rows.group_by("week").agg((pl.col("realised_r") - values.mean()).sum())["realised_r"].to_numpy()
+    error = np.sqrt(80 / 79 * (sums**2).sum()) / len(values)
+    expected = 2 * student.sf(abs(values.mean() / error), 79)
+    off, on, none = found
+    assert (off["threshold"], on["threshold"], none["threshold"]) == (-1.0, 60.0, 99.0)
+    assert off["p_value"] == pytest.approx(expected, abs=0.02)
+    assert none["n_qualified"] == 0
+    assert none["p_value"] is None
+    smaller, larger = sorted((off["p_value"], on["p_value"]))
+    adjusted = sorted((off["p_adjusted"], on["p_adjusted"]))
+    assert adjusted[0] == pytest.approx(min(1.0, 3 * smaller))
+    assert adjusted[1] == pytest.approx(min(1.0, max(3 * smaller, 2 * larger)))
+
+
+def test_a_current_threshold_that_no_file_lists_gets_its_cell() -> None:
+    sweep = SweepSpec(parameter="min_rr", thresholds=(1.0, 2.0))
+    found = activation_sweep("rr", sweep, random_rows(7), activation_spec(min_rr=1.35), BOOTSTRAP, "hash")
+    assert found["threshold"].to_list() == [1.0, 1.35, 2.0]
+    assert found.filter("is_current")["threshold"].to_list() == [1.35]
+
+
+def test_specs_in_force_and_their_refusals(tmp_path: Path) -> None:
+    replay = load_spec(SPECS / "replay" / "equity.yaml", ReplaySpec)
+    assert (replay.entry, replay.horizon_sessions) == ("next_open", 30)
+    grids = load_sweeps(SPECS / "sweeps")
+    assert {sweep.parameter for sweep in grids.values()} == {
+        "min_target_probability", "min_expected_value", "min_momentum_percentile", "min_rr", "min_confidence",
+    }  # fmt: skip
+    assert {0.6, 0.3} <= set(grids["target_probability"].thresholds)
+    with pytest.raises(ValueError, match="stands twice"):
+        SweepSpec(parameter="min_rr", thresholds=(1.0, 1.0))
+    with pytest.raises(ValueError, match="write null"):
+        SweepSpec(parameter="min_expected_value", thresholds=(-1.0,))
+    with pytest.raises(ValueError, match="no sweep is declared"):
+        load_sweeps(tmp_path)

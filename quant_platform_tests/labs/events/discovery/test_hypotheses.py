@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from quant_platform.contracts.errors import OntologyMismatch, SpecError
+from quant_platform.contracts.schemas.discovery import (
+    DiscoveryBlueprints,
+    DiscoveryBridge,
+    DiscoveryHypotheses,
+    DiscoveryTrials,
+)
+from quant_platform.labs.events.discovery.blueprints import Blueprint, blueprint_schema, make, write_jsonl
+from quant_platform.labs.events.discovery.bridge import bridge
+from quant_platform.labs.events.discovery.candidates import evaluate
+from quant_platform.labs.events.discovery.hypotheses import GATES, judge
+from quant_platform.labs.events.discovery.trials import ledger, trials_of
+from quant_platform.market.perp_panel import BARS_PER_DAY
+from quant_platform.specification.discovery import DISCOVERY_FILES, TemplatesFile, load_discovery
+from quant_platform.specification.loading import load_spec
+from quant_platform.specification.settings import settings
+from quant_platform.statistics import benjamini_bogomolov, shrink_tree
+from quant_platform_tests.labs.events.discovery.worlds import START, SYMBOLS, event_spec, panel, random_events, specs
+
+ROOT = Path(__file__).resolve().parents[4]
+DAYS = 120
+IDS = [f"E{i}" for i in range(8)]
+ACTIVE = ("E0", "E1")
+SPECS = specs([event_spec(name, family=f"F{i % 3}") for i, name in enumerate(IDS)])
+EVENTS = random_events(21, IDS, days=DAYS)
+
+
+def planted(last_day: int) -> np.ndarray:
+    """Drift of 60 bps over an hour against the direction of two of the events, up to a day."""
+    drift = np.zeros((3, DAYS * BARS_PER_DAY))
+    for row in EVENTS.filter(pl.col("event_id").is_in(ACTIVE)).iter_rows(named=True):
+        t = int((row["bar"] - START).total_seconds() / 300)
+        if t < last_day * BARS_PER_DAY:
+            drift[SYMBOLS.index(row["symbol"]), t + 1 : t + 13] -= row["direction"] * 60e-4 / 12
+    return drift
+
+
+PANEL = panel(22, days=DAYS, drift=planted(DAYS))
+CANDIDATES = evaluate(EVENTS, PANEL, SPECS, cutoff="2024-04")
+HYPOTHESES = judge(CANDIDATES, SPECS)
+BRIDGED = bridge(HYPOTHESES, EVENTS, PANEL, SPECS)
+BLUEPRINTS = make(HYPOTHESES, BRIDGED, SPECS, symbols=SYMBOLS, simulated=True)
+
+
+def test_rows_satisfy_their_schemas():
+    DiscoveryHypotheses.validate(HYPOTHESES)
+    DiscoveryBridge.validate(BRIDGED)
+    DiscoveryBlueprints.validate(BLUEPRINTS)
+    DiscoveryTrials.validate(ledger(CANDIDATES))
+    assert HYPOTHESES.height == CANDIDATES.height
+
+
+def test_only_the_planted_events_are_discovered_and_only_against_the_impulse():
+    chosen = HYPOTHESES.filter("selected")
+    assert chosen["finding"].cast(pl.String).unique().to_list() == ["discovery"]
+    assert chosen.height > 10
+    assert chosen["event_id"].is_in(ACTIVE).mean() > 0.95
+    standard = HYPOTHESES.filter(pl.col("track").cast(pl.String) == "standard")
+    assert {"mean_reversion"} <= set(standard["template"])
+    assert set(standard["event_id"]) == set(ACTIVE)
+    assert "continuation" not in set(standard["template"])
+    assert standard["gates_failed"].list.len().max() == 0
+
+
+def test_shrinkage_is_that_of_the_tree_of_the_same_test():
+    tree = CANDIDATES.filter(
+        (pl.col("template") == "mean_reversion")
+        & (pl.col("horizon_bars") == 12)
+        & (pl.col("symbol") == "ALL")
+        & (pl.col("dimension") == "vol_regime")
+    ).sort("event_id", "state")
+    assert tree["tested"].all()
+    expected = shrink_tree(
+        tree["effect_bps"].to_numpy(),
+        tree["standard_error_bps"].to_numpy(),
+        [tree["family"].to_numpy(), tree["event_id"].to_numpy()],
+    )
+    found = tree.join(HYPOTHESES, on=["event_id", "template", "horizon_bars", "symbol", "dimension", "state"])
+    found = found.sort("event_id", "state")
+    np.testing.assert_allclose(found["shrunk_bps"], expected.mean, rtol=1e-9)
+    np.testing.assert_allclose(found["prior_bps"], expected.prior_mean, rtol=1e-9)
+    np.testing.assert_allclose(found["own_weight"], expected.own_weight, rtol=1e-9)
+
+
+def test_selection_counts_every_test_of_the_question_once():
+    tests = CANDIDATES.filter(pl.col("counted") & pl.col("tested")).select("alias_group")
+    judged = tests.join(HYPOTHESES.filter("counted"), on="alias_group")
+    assert judged["n_tests"].unique().to_list() == [tests.height]
+    assert judged["p_fdr"].to_list() == judged["p_raw"].to_list()
+    found = benjamini_bogomolov(judged["p_fdr"].to_numpy(), judged["fdr_group"].to_numpy(), level=0.05)
+    assert judged["selected"].to_list() == found.rejected.tolist()
+    per_alias = HYPOTHESES.group_by("alias_group").agg(pl.col("selected").n_unique(), pl.col("q_global").n_unique())
+    assert per_alias["selected"].max() == per_alias["q_global"].max() == 1
+
+
+def test_shrinkage_takes_discoveries_back_only_where_the_spec_lets_it():
+    veto = replace(SPECS, discovery=SPECS.discovery.model_copy(update={"shrinkage_may_veto": True}))
+    rows = judge(CANDIDATES, veto).filter("tested")
+    assert (rows["p_shrunk"] > rows["p_raw"]).any()
+    assert rows["p_fdr"].to_list() == rows.select(pl.max_horizontal("p_raw", "p_shrunk")).to_series().to_list()
+    assert rows["shrunk_bps"].to_list() == HYPOTHESES.filter("tested")["shrunk_bps"].to_list()
+
+
+def test_a_tested_cell_without_a_p_counts_and_is_never_rejected():
+    broken = CANDIDATES.with_columns(
+        p_raw=pl.when(pl.col("alias_group") == "E0|forward_return|12|ALL|ALL|ALL").then(None).otherwise("p_raw")
+    )
+    found = judge(broken, SPECS)
+    row = found.filter((pl.col("alias_group") == "E0|forward_return|12|ALL|ALL|ALL") & pl.col("counted"))
+    assert row["n_tests"][0] == HYPOTHESES["n_tests"].max()
+    assert not row["selected"][0]
+    assert row["p_fdr"][0] is None
+
+
+@pytest.mark.parametrize("gate", [name for name in GATES if name != "gate_sample"])
+def test_every_gate_refuses_by_itself(gate):
+    bars = {
+        "gate_economic": {"min_net_bps": 1e6},
+        "gate_economic_conservative": {"min_stressed_bps": 1e6, "min_net_bps": 1e6},
+        "gate_stability": {"min_blocks_agreeing": 6},
+        "gate_heterogeneity": {"min_heterogeneity_p": 1.0},
+        "gate_leave_one_out": {"min_leave_one_out_t": 1e3},
+        "gate_concentration": {"max_block_share": 1e-6},
+        "gate_state_information": {"min_own_weight": 1.0},
+    }
+    if gate == "gate_discovery":
+        strict = replace(SPECS, discovery=SPECS.discovery.model_copy(update={"level": 1e-60}))
+    else:
+        strict = replace(SPECS, gates=SPECS.gates.model_copy(update=bars[gate]))
+    before = HYPOTHESES.filter(pl.col("track").cast(pl.String) == "standard")
+    after = judge(CANDIDATES, strict)
+    assert before.height > 0
+    assert not after.filter(gate).height or gate == "gate_heterogeneity"
+    assert (after["track"].cast(pl.String) == "standard").sum() == 0
+
+
+def test_what_could_not_have_been_seen_is_not_called_absent():
+    assert set(HYPOTHESES["finding"].cast(pl.String)) >= {"discovery", "no_effect", "not_tested"}
+    blunt = replace(SPECS, gates=SPECS.gates.model_copy(update={"plausible_bps_per_root_bar": 0.1}))
+    found, before = judge(CANDIDATES, blunt)["finding"].cast(pl.String), HYPOTHESES["finding"].cast(pl.String)
+    assert "no_effect" not in set(found)
+    # The effect that was measured is no evidence against an effect of its own size, however sharply it was measured.
+    bound = HYPOTHESES.with_columns(furthest=pl.col("effect_bps").abs() + 1.959964 * pl.col("standard_error_bps"))
+    quiet = bound.filter(pl.col("finding") == "no_effect")
+    assert quiet.height > 100
+    assert quiet.select((pl.col("furthest") < pl.col("plausible_bps")).all()).item()
+    reaching = bound.filter("tested", "gate_power", ~pl.col("selected"), pl.col("furthest") >= pl.col("plausible_bps"))
+    assert reaching.height > 0
+    assert set(reaching["finding"]) == {"cannot_say"}
+    assert (found == "cannot_say").sum() == before.is_in(["no_effect", "cannot_say"]).sum()
+
+
+def test_rows_of_other_specs_are_refused():
+    other = replace(SPECS, ontology_hash="1" * 64)
+    with pytest.raises(OntologyMismatch, match=r"discovery\.candidates was made under other specs[\s\S]*event_id=E0"):
+        judge(CANDIDATES, other)
+    with pytest.raises(OntologyMismatch, match=r"discovery\.hypotheses"):
+        bridge(HYPOTHESES, EVENTS, PANEL, other)
+    with pytest.raises(OntologyMismatch, match=r"discovery\.hypotheses"):
+        make(HYPOTHESES, BRIDGED, other, symbols=SYMBOLS, simulated=True)
+
+
+def test_the_bridge_reads_only_after_the_embargo_and_passes_what_goes_on():
+    assert BRIDGED["window_start"].unique().to_list() == [START + (PANEL.end - START) / DAYS * 73]
+    passed = BRIDGED.filter(pl.col("verdict").cast(pl.String) == "pass")
+    assert passed.filter(pl.col("track").cast(pl.String) == "standard").height > 0
+    row = BRIDGED.row(
+        by_predicate=(pl.col("event_id") == "E0")
+        & (pl.col("template") == "mean_reversion")
+        & (pl.col("horizon_bars") == 12)
+        & (pl.col("symbol") == "ALL")
+        & (pl.col("dimension") == "ALL"),
+        named=True,
+    )
+    opens = np.log(PANEL.columns["open"])
+    gross = []
+    for event in EVENTS.filter(pl.col("event_id") == "E0").iter_rows(named=True):
+        t = int((event["bar"] - START).total_seconds() / 300)
+        if t >= 73 * BARS_PER_DAY and t + 13 < 96 * BARS_PER_DAY:
+            s = SYMBOLS.index(event["symbol"])
+            gross.append(-1e4 * event["direction"] * (opens[s, t + 13] - opens[s, t + 1]))
+    assert row["n_trades"] == len(gross)
+    assert row["gross_bps"] == pytest.approx(np.mean(gross), rel=1e-9)
+    assert row["net_bps"] == pytest.approx(np.mean(gross) - row["cost_bps"], rel=1e-9)
+    assert row["edge_over_cost"] == pytest.approx(np.mean(gross) / row["cost_bps"], rel=1e-9)
+
+
+def test_an_effect_that_ends_with_training_fails_the_bridge():
+    faded = panel(22, days=DAYS, drift=planted(72))
+    found = bridge(judge(evaluate(EVENTS, faded, SPECS, cutoff="2024-04"), SPECS), EVENTS, faded, SPECS)
+    assert found.height > 0
+    assert (found["verdict"].cast(pl.String) == "pass").sum() == 0
+    assert found.filter(pl.col("verdict").cast(pl.String) == "fail")["reasons"].list.len().min() > 0
+
+
+def test_too_few_trades_say_nothing():
+    strict = SPECS.gates.model_copy(update={"bridge": SPECS.gates.bridge.model_copy(update={"min_trades": 10_000})})
+    found = bridge(HYPOTHESES, EVENTS, PANEL, replace(SPECS, gates=strict))
+    assert found["verdict"].cast(pl.String).unique().to_list() == ["insufficient"]
+    assert found["reasons"][0].to_list()[0].endswith("10000 are needed")
+
+
+def test_nothing_that_survives_is_a_result(tmp_path):
+    none = HYPOTHESES.with_columns(track=pl.lit("none", HYPOTHESES.schema["track"]))
+    empty = bridge(none, EVENTS, PANEL, SPECS)
+    DiscoveryBridge.validate(empty)
+    written = make(none, empty, SPECS, symbols=SYMBOLS, simulated=True)
+    DiscoveryBlueprints.validate(written)
+    write_jsonl(written, tmp_path / "blueprints.jsonl")
+    assert (tmp_path / "blueprints.jsonl").read_text() == ""
+
+
+def test_blueprints_are_whole_documents(tmp_path):
+    assert 0 < BLUEPRINTS.height <= BRIDGED["alias_group"].n_unique()
+    write_jsonl(BLUEPRINTS, tmp_path / "blueprints.jsonl")
+    lines = (tmp_path / "blueprints.jsonl").read_text().splitlines()
+    document = json.loads(lines[0])
+    assert document["simulated"] is True
+    assert document["rule"]["event_id"] in ACTIVE
+    assert document["evidence"]["gates"]["gate_discovery"] is True
+    assert document["ontology_hash"] == SPECS.ontology_hash
+    with pytest.raises(ValidationError):
+        Blueprint.model_validate({**document, "surprise": 1})
+    with pytest.raises(ValidationError):
+        write_jsonl(BLUEPRINTS.with_columns(document=pl.lit("{}")), tmp_path / "never.jsonl")
+
+
+def test_the_published_schema_is_up_to_date():
+    committed = json.loads((ROOT / "docs" / "reference" / "blueprint.schema.json").read_text())
+    assert committed == blueprint_schema(), "run write_schema and commit"
+
+
+def test_the_ledger_counts_an_evaluation_once_however_often_it_is_made():
+    first = ledger(CANDIDATES)
+    again = ledger(evaluate(EVENTS, PANEL, SPECS, cutoff="2024-05"))
+    count, variance = trials_of(pl.concat([first, again]))
+    assert count == CANDIDATES.filter(pl.col("counted") & pl.col("tested")).height
+    assert variance > 0.0
+    longer = ledger(CANDIDATES.with_columns(train_end=pl.col("train_end") + pl.duration(days=1)))
+    assert trials_of(pl.concat([first, longer]))[0] == 2 * count
+
+
+def test_the_ledger_keeps_what_was_evaluated_under_earlier_specs():
+    earlier = ledger(CANDIDATES.with_columns(ontology_hash=pl.lit("of yesterday")))
+    together = ledger(CANDIDATES, earlier)
+    assert together.height == 2 * earlier.height
+    assert set(together["ontology_hash"]) == {"of yesterday", SPECS.ontology_hash}
+    assert ledger(CANDIDATES, together).equals(together)
+
+
+def test_the_shipped_specs_belong_together():
+    found = load_discovery(settings().specs, ontology_hash="x")
+    assert len(found.events) == 57
+    assert all((settings().specs / name).is_file() for name in DISCOVERY_FILES)
+    assert all(template.side is not None for template in found.templates.values() if template.label is not None)
+
+
+def test_a_template_without_a_side_or_an_unknown_name_is_refused(tmp_path):
+    bad = tmp_path / "templates.yaml"
+    bad.write_text("templates:\n  x: {description: d, kind: hypothesis, question: direction, label: forward_return}\n")
+    with pytest.raises(SpecError, match="side and question must be stated"):
+        load_spec(bad, TemplatesFile)
+    bad.write_text("templates:\n  x: {description: d, kind: hypothesis, side: 1, question: risk, label: nothing}\n")
+    with pytest.raises(SpecError, match=r"templates\.yaml:2"):
+        load_spec(bad, TemplatesFile)
