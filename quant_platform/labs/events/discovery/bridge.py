@@ -35,7 +35,7 @@ def bridge(
     prices: PricePanel | LabelStore,
     specs: DiscoverySpecs,
     *,
-    segment: Literal["validation", "test"] = "validation",
+    window: Literal["validation", "test"] = "validation",
 ) -> pl.DataFrame:
     """Judge survivors out of sample.
 
@@ -47,7 +47,7 @@ def bridge(
         As in ``candidates.evaluate``.
     specs
         The specs in force.
-    segment
+    window
         validation by default. The test segment is for one look, which the caller records.
 
     Returns
@@ -69,7 +69,7 @@ def bridge(
     if survivors.is_empty():
         return pl.DataFrame(schema=_SCHEMA)
     store = prices if isinstance(prices, LabelStore) else LabelStore(prices, specs.discovery)
-    rows = [_out_of_sample(row, events, store, specs, segment) for row in survivors.iter_rows(named=True)]
+    rows = [_out_of_sample(row, events, store, specs, window) for row in survivors.iter_rows(named=True)]
     frame = pl.DataFrame(rows, infer_schema_length=None)
     # One test per alias group: several templates of one cell are one look.
     groups = frame.group_by("alias_group").agg(pl.col("p_one_sided").min())
@@ -109,7 +109,7 @@ def _out_of_sample(
     effect = row["effect_bps"]
     in_sample = float(str(effect)) if effect is not None else np.nan
     return {name: row[name] for name in _COPIED} | {
-        "segment": segment.name,
+        "window": segment.name,
         "window_start": store.panel.start + segment.first_day * DAY,
         "window_end": store.panel.start + segment.last_day * DAY,
         "n_trades": count,
