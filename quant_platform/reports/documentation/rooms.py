@@ -163,7 +163,7 @@ def rooms_page() -> str:
         "",
         "# Rooms",
         "",
-        "Code is in rooms, one subject each. Imports point down only, without a circle; a test reads them in the source.",
+        "Code is in rooms, one subject each. Imports point down only, without a circle; a test reads them.",
         "",
         "![The rooms, floor by floor](rooms.svg)",
         "",
