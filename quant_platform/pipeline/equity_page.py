@@ -12,7 +12,6 @@ import polars as pl
 from quant_platform.labs.equity.replay.report import ReportContext, build_report, report_row, universe_summary
 from quant_platform.market.calendar import previous_session, session_array
 from quant_platform.pipeline.home import Home
-from quant_platform.reports import render_equity_report
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.specification.replay import ReplaySpec
 
@@ -91,6 +90,9 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     swap(folder / f"{as_of}.json", json.dumps(report, indent=1, sort_keys=True))
     page = folder / f"{as_of}.html"
+    # Drawing imports Altair; a process that only lists assets should not wait for it.
+    from quant_platform.reports.equity.report import render_equity_report
+
     swap(page, render_equity_report(report))
     return report_row(report, page.relative_to(home.settings.home).as_posix()), page
 

@@ -13,7 +13,7 @@ from quant_platform.labs.equity.replay.calibration import calibration
 from quant_platform.labs.equity.replay.hit_rate import hit_rate
 from quant_platform.labs.equity.replay.report import ReportContext, build_report, universe_summary
 from quant_platform.labs.equity.replay.sweep import activation_sweep
-from quant_platform.reports import render_equity_report
+from quant_platform.reports.equity.report import render_equity_report
 from quant_platform.specification.replay import SweepSpec
 from quant_platform_tests.labs.equity.replay.factory import MONDAY, random_rows
 from quant_platform_tests.labs.equity.setups.twin import activation_spec, replay_spec

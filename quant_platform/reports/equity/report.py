@@ -7,20 +7,10 @@ from typing import Any
 
 from quant_platform.reports.charts import formatting
 from quant_platform.reports.charts.fields import Fields, fields, plain_cell, rows, value_of, words
+from quant_platform.reports.charts.figures import SIMULATED
 from quant_platform.reports.charts.markup import Html, element
-from quant_platform.reports.charts.pages import (
-    SIMULATED,
-    Cell,
-    Tile,
-    contents,
-    definitions,
-    number_cell,
-    page,
-    paragraph,
-    section,
-    text_cell,
-    tiles,
-)
+from quant_platform.reports.charts.pages import Tile, contents, definitions, page, paragraph, section, tiles
+from quant_platform.reports.charts.tables import Cell, number_cell, text_cell
 from quant_platform.reports.equity.calibration import calibration_section
 from quant_platform.reports.equity.factors import decay_section, edge_section, series_section
 from quant_platform.reports.equity.trades import NO_TRADES, hit_rate_section, sweep_section

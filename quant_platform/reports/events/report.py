@@ -7,21 +7,10 @@ from typing import Any
 
 from quant_platform.reports.charts import formatting
 from quant_platform.reports.charts.fields import Fields, fields, plain_cell, rows, value_of, words
+from quant_platform.reports.charts.figures import SIMULATED
 from quant_platform.reports.charts.markup import Html, element
-from quant_platform.reports.charts.pages import (
-    SIMULATED,
-    Cell,
-    Tile,
-    contents,
-    definitions,
-    number_cell,
-    page,
-    paragraph,
-    section,
-    sentences,
-    text_cell,
-    tiles,
-)
+from quant_platform.reports.charts.pages import Tile, contents, definitions, page, paragraph, section, sentences, tiles
+from quant_platform.reports.charts.tables import Cell, number_cell, text_cell
 from quant_platform.reports.events.effects import effect_section, heat_section
 from quant_platform.reports.events.search import funnel_section, prevalence_section
 from quant_platform.reports.events.survivors import blueprint_section, bridge_section, gate_section

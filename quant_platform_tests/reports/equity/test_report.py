@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from quant_platform.contracts.errors import StatisticError
-from quant_platform.reports import render_equity_report
-from quant_platform.reports.equity.report import ANCHORS
+from quant_platform.reports.equity.report import ANCHORS, render_equity_report
 from quant_platform_tests.reports.reading import Node, body_rows, cells, read_html, section, shown, table_with
 from quant_platform_tests.reports.sample import FACTORS, sample_report
 

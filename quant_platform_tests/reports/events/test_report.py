@@ -11,8 +11,7 @@ import pytest
 
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.labs.events.discovery.report import build_report
-from quant_platform.reports import render_discovery_report
-from quant_platform.reports.events.report import ANCHORS
+from quant_platform.reports.events.report import ANCHORS, render_discovery_report
 from quant_platform_tests.labs.events.discovery.report_frames import (
     GATES,
     bridged,
