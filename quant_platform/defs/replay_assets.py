@@ -120,6 +120,7 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
             "hits": reads("replay.hit_rate"),
             "calibrated": reads("replay.calibration"),
             "judged": reads_all("replay.qualified"),
+            "candidates": reads_all("replay.candidates"),
             "swept": reads_all("replay.activation_sweep"),
             "factors": reads_all("factors.information_coefficient"),
             "securities": reads("raw.securities"),
@@ -134,6 +135,7 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
         hits: pl.LazyFrame,
         calibrated: pl.LazyFrame,
         judged: pl.LazyFrame,
+        candidates: pl.LazyFrame,
         swept: pl.LazyFrame,
         factors: pl.LazyFrame,
         securities: pl.LazyFrame,
@@ -157,6 +159,8 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
             factors=study_factors(opened, names, market.until(seen)) if came_later else factors.collect(),
             securities=securities.collect(),
             last_bars=priced.group_by("ticker").agg(last_session=pl.col("session").max()).collect(),
+            judged=judged.filter(pl.col("week") == as_of).collect(),
+            candidates=candidates.filter(pl.col("date_sig").dt.truncate("1w") == as_of).collect(),
         )
         context.add_output_metadata({"page": dg.MetadataValue.path(str(page)), "headline": row["headline"][0]})
         return row

@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -116,14 +116,14 @@ def vega() -> str:
     cannot be written, every process bundles anew.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    kept = base / "quant_platform" / f"vega-{vl_convert.__version__}.js"
+    kept = base / "quant_platform" / f"vega-{metadata.version('vl-convert-python')}.js"
     if kept.is_file():
         return kept.read_text(encoding="utf-8")
     notice = (
         f"/* Vega {vl_convert.get_vega_version()}, Vega-Lite, Vega-Embed {vl_convert.get_vega_embed_version()}: "
         "BSD 3-Clause, University of Washington Interactive Data Lab and contributors. */\n"
     )
-    text = notice + vl_convert.javascript_bundle().replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    text = notice + vl_convert.javascript_bundle(None).replace("</script", "<\\/script").replace("<!--", "<\\!--")
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         beside = kept.with_name(f"{kept.name}.{os.getpid()}")

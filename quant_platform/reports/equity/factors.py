@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -13,6 +14,7 @@ from quant_platform.reports.charts.figures import Figure, Words
 from quant_platform.reports.charts.markup import Html
 from quant_platform.reports.charts.pages import figures, section
 from quant_platform.reports.charts.tables import Cell, Column, Row, Table, interval_text, number_cell, table, text_cell
+from quant_platform.reports.equity.survivorship import sign_remark, survivorship_warning
 from quant_platform.reports.queries import as_of, literal
 
 STAR = "★"
@@ -37,7 +39,7 @@ def edge_section(report: Fields, *, anchor: str) -> Html:
             Column("IC, log return", "Pearson of rank"),
             Column("Reliable", numeric=False),
         ),
-        rows=tuple(_edge_row(row) for row in rows(report, "signal_edge")),
+        rows=tuple(_edge_row(row, sign_remark(report, row)) for row in rows(report, "signal_edge")),
         note=(
             f"{STAR} reliable, and its p over non-overlapping windows is at most 5% after Holm's adjustment for all "
             "factors of the table. Greyed rows are not reliable: their mean IC is not known well enough to be read, "
@@ -51,17 +53,24 @@ def edge_section(report: Fields, *, anchor: str) -> Html:
         "the cosine (EWC) t is the second opinion. A rank IC is not about means: read it beside the quintile spread "
         "and the IC of log returns; where they disagree in sign, skewness is at work, not an edge."
     )
-    return section("Signal edge", explanation, table(spec), anchor=anchor, simulated=bool(report.get("simulated")))
+    return section(
+        "Signal edge",
+        explanation,
+        survivorship_warning(report),
+        table(spec),
+        anchor=anchor,
+        simulated=bool(report.get("simulated")),
+    )
 
 
-def _edge_row(row: Fields) -> Row:
+def _edge_row(row: Fields, wrong_sign: str) -> Row:
     reliable = row.get("reliable") is True
     starred = reliable and row.get("starred") is True
     because = "the series is too short"
     return Row(
         cells=(
             text_cell(f"{row.get('factor') or 'unnamed'}{' ' + STAR if starred else ''}"),
-            number_cell(row.get("ic"), signed=True, missing="no week had enough names"),
+            replace(number_cell(row.get("ic"), signed=True, missing="no week had enough names"), remark=wrong_sign),
             number_cell(row.get("ic_sd"), missing=because),
             number_cell(row.get("icir"), signed=True, missing=because),
             number_cell(row.get("n_weeks"), 0),

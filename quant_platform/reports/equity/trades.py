@@ -19,6 +19,7 @@ from quant_platform.reports.charts.tables import (
     table,
     text_cell,
 )
+from quant_platform.reports.equity.survivorship import survivorship_warning
 from quant_platform.reports.queries import as_of, literal
 
 STAR = "★"
@@ -42,6 +43,7 @@ def hit_rate_section(report: Fields, *, anchor: str) -> Html:
     return section(
         "Hit rate and expectancy",
         explanation,
+        survivorship_warning(report),
         table(_hit_rate_table("All candidates and those the gate let through", overall)),
         table(_hit_rate_table("By direction", direction)),
         figures(year_figures(report, year), wide=True) if year else None,

@@ -306,7 +306,7 @@ def _diagonal(x: Field, rows: Sequence[Row], y: Field) -> alt.Chart:
     ends = x.limits or _range(rows, x, y)
     line = [{"at": end} for end in ends]
     return (
-        alt.Chart(alt.Data(values=line))
+        alt.Chart(parts.inline(line))
         .mark_line(color=theme.LIGHT.faint, strokeDash=[5, 4], strokeWidth=1.2)
         .encode(x=alt.X(field="at", type="quantitative"), y=alt.Y(field="at", type="quantitative"))
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import altair as alt
 import polars as pl
@@ -111,10 +111,12 @@ def _plain(value: Any, field: Field) -> Any:
     return None if value is None else str(value)
 
 
-def _source(rows: Sequence[Row], dates: Sequence[Field]) -> alt.Data:
+def inline(rows: Sequence[Row], dates: Sequence[Field] = ()) -> Any:
     """Rows as the data of a chart; a date is read in the reader's own time zone, so that no one sees the day before."""
+    # Altair leaves these two constructors without types.
+    data, form = cast("Any", alt.Data), cast("Any", alt.DataFormat)
     parse = {field.name: "date:'%Y-%m-%d'" for field in dates if field.kind == "date"}
-    return alt.Data(values=[dict(row) for row in rows], format=alt.DataFormat(parse=parse) if parse else alt.Undefined)
+    return data(values=[dict(row) for row in rows], format=form(parse=parse) if parse else alt.Undefined)
 
 
 def scale(field: Field, *, zero: bool = False) -> alt.Scale:
@@ -218,9 +220,7 @@ def zoom(*channels: Literal["x", "y"]) -> alt.Parameter:
 def line_at(value: float, channel: Literal["x", "y"], *, dashed: bool = True) -> alt.Chart:
     """A thin straight line across the plot, for example where nothing is gained."""
     place: Any = alt.XDatum(value) if channel == "x" else alt.YDatum(value)
-    mark = alt.Chart(alt.Data(values=[{}])).mark_rule(
-        color=theme.LIGHT.soft, strokeDash=[2, 3] if dashed else alt.Undefined
-    )
+    mark = alt.Chart(inline([{}])).mark_rule(color=theme.LIGHT.soft, strokeDash=[2, 3] if dashed else alt.Undefined)
     return mark.encode(x=place) if channel == "x" else mark.encode(y=place)
 
 
@@ -264,7 +264,7 @@ def finished(
     """
     behind = [_watermark()] if words.simulated else []
     shown_layers = [*layers] if drawable else [_nothing()]
-    data = _source(rows if drawn is None else drawn, dates) if drawable else alt.Undefined
+    data = inline(rows if drawn is None else drawn, dates) if drawable else alt.Undefined
     chart = alt.layer(*behind, *shown_layers, data=data).properties(
         width=width,
         height=height,
@@ -284,7 +284,7 @@ def _nothing() -> alt.Chart:
 
 def _middle(text: str, **mark: Any) -> alt.Chart:
     return (
-        alt.Chart(alt.Data(values=[{}]))
+        alt.Chart(inline([{}]))
         .mark_text(text=text, baseline="middle", align="center", **mark)
         .encode(x=alt.value(alt.expr("width / 2")), y=alt.value(alt.expr("height / 2")))
     )
