@@ -26,6 +26,7 @@ from quant_platform.reports.charts import theme
 from quant_platform.reports.charts.figures import Figure, csv_text, spec_of
 from quant_platform.reports.charts.markup import Html, element
 
+_GLOBALS = "window.vegaEmbed = vegaEmbed; window.vegaLite = vegaLite; window.vega = vega;"
 STILL_LEFT_OUT = "hover"
 """Layers of this name answer the pointer and are not drawn in the still picture."""
 
@@ -68,7 +69,7 @@ def still(spec: dict[str, Any], prefix: str) -> Html:
     drawn["layer"] = [layer for layer in spec["layer"] if layer.get("name") != STILL_LEFT_OUT]
     kept = {layer.get("name") for layer in drawn["layer"]}
     drawn["params"] = [item for item in spec.get("params", []) if kept & set(item.get("views", ()))]
-    text = vl_convert.vegalite_to_svg(drawn)
+    text = _svg(json.dumps(drawn))
     for colour, variable in theme.as_variables().items():
         text = re.sub(rf'(fill|stroke)="{colour}"', rf'\1="{variable}"', text)
     text = re.sub(r'id="(\w+)"', rf'id="{prefix}-\1"', text)
@@ -76,6 +77,12 @@ def still(spec: dict[str, Any], prefix: str) -> Html:
     # The figure says what it shows; its picture is scaled by the page.
     text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r'\1 class="figure"', text, count=1)
     return Html(text.strip())
+
+
+@lru_cache(maxsize=64)
+def _svg(spec: str) -> str:
+    """The spec as SVG; pages of many weeks share most of their pictures with their neighbours."""
+    return vl_convert.vegalite_to_svg(spec)
 
 
 def script_json(value: Any) -> Html:
@@ -123,7 +130,7 @@ def vega() -> str:
         f"/* Vega {vl_convert.get_vega_version()}, Vega-Lite, Vega-Embed {vl_convert.get_vega_embed_version()}: "
         "BSD 3-Clause, University of Washington Interactive Data Lab and contributors. */\n"
     )
-    text = notice + vl_convert.javascript_bundle(None).replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    text = notice + vl_convert.javascript_bundle(_GLOBALS).replace("</script", "<\\/script").replace("<!--", "<\\!--")
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         beside = kept.with_name(f"{kept.name}.{os.getpid()}")

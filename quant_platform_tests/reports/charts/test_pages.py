@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from quant_platform.reports.charts.markup import Html, element, join
-from quant_platform.reports.charts.pages import Tile, banner, beside, definitions, heading, page, section, tiles
+from quant_platform.reports.charts.pages import Tile, banner, definitions, page, section, tiles
 from quant_platform.reports.charts.tables import (
     Cell,
     Column,

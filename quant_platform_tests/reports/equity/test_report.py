@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -15,6 +16,13 @@ from quant_platform_tests.reports.sample import FACTORS, sample_report
 EDGE = "Information coefficient by factor, 30-session returns"
 ALL = "All candidates and those the gate let through"
 STAR = "★"
+
+
+@lru_cache(maxsize=2)
+def usual(*, simulated: bool = True) -> tuple[str, Node]:
+    """The page of the usual report, made once: as text and as read."""
+    text = render_equity_report(sample_report(simulated=simulated))
+    return text, read_html(text)
 
 
 def rendered(report: dict[str, Any]) -> Node:
@@ -30,9 +38,8 @@ def number_of(text: str) -> float:
 
 
 def test_the_page_is_one_file_that_loads_nothing() -> None:
-    text = render_equity_report(sample_report())
+    text, root = usual()
     assert len(text.encode()) < 3_000_000
-    root = read_html(text)
     loading = {"link", "img", "iframe", "object", "embed", "image", "use", "base", "form", "video", "audio"}
     for node in root.everything():
         assert node.tag not in loading
@@ -46,7 +53,7 @@ def test_the_page_is_one_file_that_loads_nothing() -> None:
 
 
 def test_every_link_of_the_contents_has_its_section() -> None:
-    root = rendered(sample_report())
+    root = usual()[1]
     anchors = {node.attributes.get("id") for node in root.all("section")}
     links = [node.attributes["href"] or "" for node in root.all("nav", "contents")[0].all("a")]
     assert {link[1:] for link in links} == set(ANCHORS) == anchors
@@ -56,8 +63,7 @@ def test_every_link_of_the_contents_has_its_section() -> None:
 
 @pytest.mark.parametrize("simulated", [True, False])
 def test_simulated_stands_everywhere_if_and_only_if_it_is(simulated: bool) -> None:
-    text = render_equity_report(sample_report(simulated=simulated))
-    root = read_html(text)
+    text, root = usual(simulated=simulated)
     assert ("SIMULATED" in text) == simulated
     assert len(root.all("div", "banner")) == int(simulated)
     for figure in drawn(root):
@@ -117,7 +123,7 @@ def test_only_true_is_reliable(reliable: object) -> None:
 
 def test_the_hit_rate_tables_say_what_the_report_says() -> None:
     report = sample_report()
-    root = rendered(report)
+    _, root = usual()
     want = {row["value"]: row for row in report["hit_rate"]}
     first = body_rows(table_with(root, ALL))
     assert [shown(cells(row)[0]) for row in first] == ["all", "qualified"]
@@ -226,7 +232,7 @@ def test_the_running_sum_of_ics_is_stated_with_its_counts() -> None:
 
 
 def test_the_headline_tiles_carry_value_interval_and_n() -> None:
-    root = rendered(sample_report())
+    root = usual()[1]
     tiles = {node.all("dt")[0].text: [dd.text for dd in node.all("dd")] for node in root.all("div", "tile")}
     assert tiles["Expectancy, qualified (R after cost)"] == [
         "+0.041",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -71,21 +72,28 @@ def full(*, simulated: bool = True) -> dict[str, Any]:
     )
 
 
+@lru_cache(maxsize=2)
+def usual(*, simulated: bool = True) -> tuple[str, Node]:
+    """The page of the usual report, made once: as text and as read."""
+    text = render_discovery_report(full(simulated=simulated))
+    return text, read_html(text)
+
+
 def rendered(report: dict[str, Any]) -> Node:
     return read_html(render_discovery_report(report))
 
 
 def test_the_page_is_one_file_that_loads_nothing() -> None:
-    text = render_discovery_report(full())
+    text, _ = usual()
     assert len(text.encode()) < 3_000_000
-    for node in read_html(text).everything():
+    for node in usual()[1].everything():
         assert node.tag not in {"link", "img", "iframe", "object", "embed", "image", "use", "base", "form"}
         assert not {"src", "srcset", "onload", "onclick"} & set(node.attributes)
         assert (node.attributes.get("href") or "#").startswith(("#", "data:text/csv"))
 
 
 def test_every_link_of_the_contents_has_its_section() -> None:
-    root = rendered(full())
+    root = usual()[1]
     anchors = {node.attributes.get("id") for node in root.all("section")}
     links = [node.attributes["href"] or "" for node in root.all("nav", "contents")[0].all("a")]
     assert {link[1:] for link in links} == set(ANCHORS) == anchors
@@ -93,8 +101,7 @@ def test_every_link_of_the_contents_has_its_section() -> None:
 
 @pytest.mark.parametrize("simulated", [True, False])
 def test_simulated_stands_everywhere_if_and_only_if_it_is(simulated: bool) -> None:
-    text = render_discovery_report(full(simulated=simulated))
-    root = read_html(text)
+    text, root = usual(simulated=simulated)
     assert ("SIMULATED" in text) == simulated
     assert len(root.all("div", "banner")) == int(simulated)
     for figure in drawn(root):
@@ -110,7 +117,7 @@ def test_the_headline_and_every_sentence_of_the_verdict_are_on_the_page() -> Non
 
 
 def test_the_funnel_says_what_is_left() -> None:
-    root = rendered(full())
+    root = usual()[1]
     rows = body_rows(table_with(root, "Cells left after each stage"))
     assert [shown(cells(row)[1]) for row in rows] == ["3", "2", "1", "1", "1", "1", "1", "1"]
     assert [shown(cells(row)[2]) for row in rows[1:3]] == ["66.7%", "50.0%"]
@@ -138,7 +145,7 @@ def test_every_event_stands_against_its_bounds_and_the_unavailable_ones_say_why(
 
 
 def test_the_heat_map_is_dark_where_q_is_small_and_empty_where_nothing_was_tested() -> None:
-    [figure] = drawn(section(rendered(full()), "heat"))
+    [figure] = drawn(section(usual()[1], "heat"))
     squares = {(row["family"], row["horizon_bars"]): row for row in figure.data}
     # An empty square has no row.
     assert set(squares) == {("Forced flow", "12"), ("Volatility transition", "3")}
@@ -162,7 +169,7 @@ def test_each_horizon_has_the_raw_effect_with_the_shrunk_one_beside_it() -> None
 
 
 def test_gates_carry_the_number_they_were_judged_on() -> None:
-    root = rendered(full())
+    root = usual()[1]
     rows = body_rows(table_with(root, "Cells that came furthest"))
     assert [shown(cells(row)[0]) for row in rows] == ["BAND_BREAK", "VOL_SPIKE"]
     assert ["marked" in row.classes for row in rows] == [True, False]
@@ -173,7 +180,7 @@ def test_gates_carry_the_number_they_were_judged_on() -> None:
 
 
 def test_the_bridge_and_the_blueprint_are_written_out() -> None:
-    root = rendered(full())
+    root = usual()[1]
     [row] = body_rows(table_with(root, "Out of sample"))
     assert [shown(item) for item in cells(row)[1:]] == [
         "pass", "90", "+24.0", "10.0", "+14.0", "+9.5", "0.001", "+2.60", "+30.0", "+0.80"
@@ -190,7 +197,7 @@ def test_the_bridge_and_the_blueprint_are_written_out() -> None:
 
 
 def test_the_footer_states_where_the_page_comes_from() -> None:
-    footer = rendered(full()).all("footer")[0]
+    footer = usual()[1].all("footer")[0]
     stated = dict(zip([node.text for node in footer.all("dt")], [node.text for node in footer.all("dd")], strict=True))
     assert stated["Training window"] == "2023-01-01 to 2024-01-01"
     assert stated["Validation window"] == "2024-01-01 to 2025-01-01"

@@ -17,6 +17,7 @@ from quant_platform.reports.charts.figures import Figure, Rows, Words
 MOST_BINS = 80
 
 
+@parts.unchecked
 def histogram(
     rows: Rows,
     words: Words,
@@ -76,6 +77,7 @@ def histogram(
     return parts.finished(words, layers, held, drawable=len(values) > 0, width=width, height=height)
 
 
+@parts.unchecked
 def quantiles(
     rows: Rows, words: Words, *, value: Field, width: int = parts.WIDTH, height: int = parts.HEIGHT
 ) -> Figure:
@@ -120,6 +122,7 @@ def quantiles(
     return parts.finished(words, layers, held, drawable=n > 0, width=width, height=height)
 
 
+@parts.unchecked
 def scatter(
     rows: Rows,
     words: Words,

@@ -17,6 +17,7 @@ ROW = 28
 HOURS = tuple(f"{hour:02d}" for hour in range(24))
 
 
+@parts.unchecked
 def heat(
     rows: Rows,
     words: Words,
@@ -105,6 +106,7 @@ def heat(
     )
 
 
+@parts.unchecked
 def by_hour(
     rows: Rows, words: Words, *, hour: Field, row: Field, value: Field, limit: float | None = None, width: int = 560
 ) -> Figure:

@@ -17,6 +17,7 @@ DOT, STAR_SIZE = 42, 260
 ROW = 20
 
 
+@parts.unchecked
 def points(
     rows: Rows,
     words: Words,
@@ -79,16 +80,14 @@ def points(
     base = alt.Chart().encode(x=parts.x_axis(x))
     if series is not None and x.kind == "category":
         base = base.encode(xOffset=alt.XOffset(field=series.name, type="nominal", sort=parts.order_of(series, held)))
-    painted: Any = parts.colours(series, held, colours) if series is not None else alt.value(colour)
+    painted: Any = parts.colours(series, held, colours) if series is not None else alt.ColorValue(colour)
     faint = parts.shown(switch)
     said = parts.tips(x, series, y, low, high, *tips)
     layers = [parts.line_at(at, "y")] if at is not None else []
     if diagonal:
         layers.append(_diagonal(x, held, y))
     if joined:
-        layers.append(
-            base.mark_line(clip=True, strokeWidth=1).encode(y=parts.y_axis(y), color=painted, opacity=alt.value(0.45))
-        )
+        layers.append(base.mark_line(clip=True, strokeWidth=1, opacity=0.45).encode(y=parts.y_axis(y), color=painted))
     if low is not None and high is not None:
         layers.append(
             base.mark_rule(clip=True, strokeWidth=1.4, tooltip=True)
@@ -111,6 +110,7 @@ def points(
     )
 
 
+@parts.unchecked
 def decay(
     rows: Rows,
     words: Words,
@@ -153,6 +153,7 @@ def decay(
     )  # fmt: skip
 
 
+@parts.unchecked
 def dots_by_row(
     rows: Rows,
     words: Words,
@@ -197,7 +198,7 @@ def dots_by_row(
     held = parts.rows_of(rows, row, value, low, high, series, starred, *ends, *tips)
     base = alt.Chart().encode(y=parts.rows_axis(row, held))
     switch = parts.toggle(series) if series is not None else None
-    painted: Any = parts.colours(series, held) if series is not None else alt.value(theme.LIGHT.first)
+    painted: Any = parts.colours(series, held) if series is not None else alt.ColorValue(theme.LIGHT.first)
     faint = parts.shown(switch)
     said = parts.tips(row, series, value, low, high, *ends, *tips)
     layers = [parts.line_at(at, "x")] if at is not None else []
@@ -224,6 +225,7 @@ def dots_by_row(
     )
 
 
+@parts.unchecked
 def bars(
     rows: Rows,
     words: Words,
@@ -288,7 +290,7 @@ def _dots(base: alt.Chart, starred: Field | None, hollow: Field | None) -> list[
         layers.append(
             base.transform_filter(f"datum.{starred.name}")
             .mark_point(shape=parts.STAR, size=STAR_SIZE, filled=True, opacity=1.0, clip=True)
-            .encode(color=alt.value(theme.LIGHT.star))
+            .encode(color=alt.ColorValue(theme.LIGHT.star))
             .properties(name="stars")
         )
     plain = base if starred is None else base.transform_filter(f"!datum.{starred.name}")
@@ -304,12 +306,12 @@ def _dots(base: alt.Chart, starred: Field | None, hollow: Field | None) -> list[
 
 def _diagonal(x: Field, rows: Sequence[Row], y: Field) -> alt.Chart:
     ends = x.limits or _range(rows, x, y)
-    line = [{"at": end} for end in ends]
-    return (
-        alt.Chart(parts.inline(line))
+    line: alt.Chart = (
+        alt.Chart(parts.inline([{"at": end} for end in ends]))
         .mark_line(color=theme.LIGHT.faint, strokeDash=[5, 4], strokeWidth=1.2)
         .encode(x=alt.X(field="at", type="quantitative"), y=alt.Y(field="at", type="quantitative"))
     )
+    return line
 
 
 def _range(rows: Sequence[Row], *fields: Field) -> tuple[float, float]:

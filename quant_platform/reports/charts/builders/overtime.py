@@ -18,6 +18,7 @@ from quant_platform.reports.charts.figures import Figure, Row, Rows, Words
 MONTHS = tuple(calendar.month_abbr[1:])
 
 
+@parts.unchecked
 def lines(
     rows: Rows,
     words: Words,
@@ -60,7 +61,7 @@ def lines(
     held = parts.rows_of(rows, x, y, series, low, high, *tips)
     base = alt.Chart()
     switch = parts.toggle(series) if series is not None else None
-    painted: Any = parts.colours(series, held, colours) if series is not None else alt.value(colour)
+    painted: Any = parts.colours(series, held, colours) if series is not None else alt.ColorValue(colour)
     layers = [parts.line_at(at, "y")] if at is not None else []
     if low is not None and high is not None:
         layers.append(
@@ -78,6 +79,7 @@ def lines(
     return parts.finished(words, layers, held, drawable=parts.holds(held, x, y), dates=[x], width=width, height=height)
 
 
+@parts.unchecked
 def underwater(
     rows: Rows,
     words: Words,
@@ -111,10 +113,11 @@ def underwater(
         .properties(name="line")
         .add_params(parts.zoom("x"))
     )
-    layers = [area, _hover(base, x, y, alt.value(theme.LIGHT.second), parts.tips(x, y, *tips))]
+    layers = [area, _hover(base, x, y, alt.ColorValue(theme.LIGHT.second), parts.tips(x, y, *tips))]
     return parts.finished(words, layers, held, drawable=parts.holds(held, x, y), dates=[x], width=width, height=height)
 
 
+@parts.unchecked
 def months(
     rows: Rows, words: Words, *, month: Field, value: Field, limit: float | None = None, width: int = 560
 ) -> Figure:
@@ -168,7 +171,7 @@ def _hover(base: alt.Chart, x: Field, y: Field, painted: Any, tips: list[alt.Too
     near = alt.selection_point(
         name="near", on="pointerover", clear="pointerout", nearest=True, empty=False, fields=[x.name]
     )
-    return (
+    dot: alt.Chart = (
         base.mark_circle(size=44, clip=True)
         .encode(
             x=parts.x_axis(x),
@@ -180,3 +183,4 @@ def _hover(base: alt.Chart, x: Field, y: Field, painted: Any, tips: list[alt.Too
         .properties(name="hover")
         .add_params(near)
     )
+    return dot
