@@ -75,7 +75,7 @@ def still(spec: dict[str, Any], prefix: str) -> Html:
     text = re.sub(r'id="(\w+)"', rf'id="{prefix}-\1"', text)
     text = re.sub(r"url\(#(\w+)\)", rf"url(#{prefix}-\1)", text)
     # The figure says what it shows; its picture is scaled by the page.
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r'\1 class="figure"', text, count=1)
+    text = re.sub(r' class="marks" width="[^"]*" height="[^"]*"', ' class="figure"', text, count=1)
     return Html(text.strip())
 
 

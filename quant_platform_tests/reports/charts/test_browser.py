@@ -1,4 +1,4 @@
-"""The page in a real browser: nothing is fetched, values show on hovering, legends switch, tables sort, figures save."""
+"""A page in a real browser: nothing is fetched, values show, legends switch, tables sort, figures save themselves."""
 
 from __future__ import annotations
 
