@@ -38,7 +38,7 @@ def number_of(text: str) -> float:
 
 
 def test_the_page_is_one_file_that_loads_nothing() -> None:
-    text, root = usual()
+    _, root = usual()
     assert len(render_equity_report(sample_report(weeks=520)).encode()) < 3_000_000
     loading = {"link", "img", "iframe", "object", "embed", "image", "use", "base", "form", "video", "audio"}
     for node in root.everything():
