@@ -18,11 +18,25 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True)
 class Column:
-    """Heading of a table column, its unit beneath it, and whether its cells are numbers (set to the right)."""
+    """Heading of a table column and its unit beneath it.
+
+    Attributes
+    ----------
+    numeric
+        Whether its cells are numbers, set to the right.
+    wrap
+        Whether its cells may be several lines long: for sentences.
+    """
 
     heading: str
     unit: str = ""
     numeric: bool = True
+    wrap: bool = False
+
+    @property
+    def classes(self) -> str | None:
+        """Of its cells."""
+        return " ".join(name for name, holds in (("text", not self.numeric), ("wrap", self.wrap)) if holds) or None
 
 
 @dataclass(frozen=True)
@@ -153,14 +167,14 @@ def table(spec: Table) -> Html:
 
 def _heading(column: Column) -> Html:
     unit = element("span", column.unit, class_="unit") if column.unit else None
-    return element("th", column.heading, unit, scope="col", class_=None if column.numeric else "text")
+    return element("th", column.heading, unit, scope="col", class_=column.classes)
 
 
 def _row(row: Row, columns: Sequence[Column], reasons: Mapping[str, str]) -> Html:
     cells = []
     for index, (cell, column) in enumerate(zip(row.cells, columns, strict=True)):
         inner = content(cell, reasons.get(cell.footnote, ""), as_mark=True)
-        classes = None if column.numeric else "text"
+        classes = column.classes
         if index == 0:
             cells.append(element("th", inner, scope="row", class_=classes))
         else:

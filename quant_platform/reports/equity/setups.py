@@ -53,7 +53,7 @@ def setups_section(report: Fields, *, anchor: str) -> Html:
     setups = fields(report, "setups")
     listed = rows(setups, "rows")
     explanation = (
-        "What the close of the week offers, in the order of the stated expected value. A setup qualifies when no rule "
+        "What the close of the week offers, in the order of confidence. A setup qualifies when no rule "
         "of the gate refuses it. Levels are adjusted prices at that close; a trade enters at the next open. Whether "
         "such setups have paid is said below: read that first."
     )
@@ -75,7 +75,7 @@ def _table(setups: Fields, name: str, listed: Sequence[Fields]) -> Table:
     short = total is not None and len(listed) < total
     return Table(
         caption=caption,
-        columns=(*COLUMNS, *((Column("Why", numeric=False),) if with_reason else ())),
+        columns=(*COLUMNS, *((Column("Why", numeric=False, wrap=True),) if with_reason else ())),
         rows=tuple(_row(row, with_reason=with_reason) for row in listed),
         note=f"The first {len(listed)} of {formatting.count(total or 0.0)}." if short else "",
         empty=NOT_KNOWN if total is None else empty,

@@ -23,7 +23,9 @@ def survivorship_tile(report: Fields) -> Tile:
     return Tile(
         "Members without any bar",
         number_cell(universe.get("missing_share"), 1, percent=True),
-        f"{_missing(universe)}; their losses and gains are in no number of this page",
+        f"{_missing(universe)}; their losses and gains are in no number of this page"
+        if value_of(universe, "missing_share")
+        else "every name that was ever a member has bars",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 LISTED = 40
-"""Refused setups that are listed, best expected value first; how many there are is said beside them."""
+"""Refused setups that are listed, the most confident first; how many there are is said beside them."""
 VERDICTS = ("qualified", "nearly", "refused")
 _LEVELS = ("entry_reference", "stop", "target", "stop_distance_bps")
 _FLOOR = re.compile(r"^(\w+) \S+ is (below \w+ \S+)$")
@@ -28,7 +28,7 @@ def week_setups(judged: pl.DataFrame, candidates: pl.DataFrame) -> dict[str, Any
     -------
     dict
         ``n_qualified``, ``n_nearly`` (refused by exactly one rule), ``n_refused`` (by more); ``rows`` with the verdict,
-        every qualified and nearly qualified setup and the first ``LISTED`` refused ones, by expected value; ``rules``
+        every qualified and nearly qualified setup and the first ``LISTED`` refused ones, by confidence; ``rules``
         with, for each reason, the setups it ``refused`` and those it refused ``alone``.
 
     Notes
@@ -44,7 +44,7 @@ def week_setups(judged: pl.DataFrame, candidates: pl.DataFrame) -> dict[str, Any
     rows = (
         plain.join(levels, on=key, how="left")
         .with_columns(verdict=verdict.otherwise(pl.lit("refused")))
-        .sort("expected_value_r", "ticker", "direction", descending=[True, False, False], nulls_last=True)
+        .sort("confidence", "ticker", "direction", descending=[True, False, False], nulls_last=True)
         .select(
             *("verdict", "ticker", "direction", "date_sig", *_LEVELS, "rr", "target_probability", "expected_value_r"),
             *("confidence", "momentum_percentile", "refusals"),

@@ -72,7 +72,7 @@ def heat(
         x=alt.X(
             field=x.name,
             type="nominal",
-            sort=parts.order_of(x, held),
+            scale=alt.Scale(domain=parts.order_of(x, held)),
             axis=alt.Axis(title=x.label or None, labelAngle=0),
         ),
         y=parts.rows_axis(y, held, grid=False),

@@ -79,7 +79,9 @@ def points(
     switch = parts.toggle(series) if series is not None else None
     base = alt.Chart().encode(x=parts.x_axis(x))
     if series is not None and x.kind == "category":
-        base = base.encode(xOffset=alt.XOffset(field=series.name, type="nominal", sort=parts.order_of(series, held)))
+        base = base.encode(
+            xOffset=alt.XOffset(field=series.name, type="nominal", scale=alt.Scale(domain=parts.order_of(series, held)))
+        )
     painted: Any = parts.colours(series, held, colours) if series is not None else alt.ColorValue(colour)
     faint = parts.shown(switch)
     said = parts.tips(x, series, y, low, high, *tips)
@@ -209,7 +211,9 @@ def dots_by_row(
             .properties(name="span")
         )
     if series is not None:
-        base = base.encode(yOffset=alt.YOffset(field=series.name, type="nominal", sort=parts.order_of(series, held)))
+        base = base.encode(
+            yOffset=alt.YOffset(field=series.name, type="nominal", scale=alt.Scale(domain=parts.order_of(series, held)))
+        )
     layers.append(
         base.mark_rule(clip=True, strokeWidth=1.4)
         .encode(x=parts.x_axis(low, value.label), x2=alt.X2(field=high.name), color=painted, opacity=faint)
@@ -265,7 +269,7 @@ def bars(
     held = parts.rows_of(rows, row, value, low, high, written, *tips)
     base = alt.Chart().encode(y=parts.rows_axis(row, held))
     said = parts.tips(row, value, low, high, *tips)
-    along = alt.X(field=value.name, type="quantitative", axis=parts.axis(value), scale=parts.scale(value, zero=True))
+    along = alt.X(field=value.name, type="quantitative", axis=parts.axis(value), scale=alt.Scale(zero=True))
     layers = [
         base.mark_bar(color=colour, opacity=0.75, clip=True).encode(x=along, tooltip=said).properties(name="bars")
     ]

@@ -136,9 +136,12 @@ def inline(rows: Sequence[Row], dates: Sequence[Field] = ()) -> Any:
     return data(values=[dict(row) for row in rows], format=form(parse=parse) if parse else alt.Undefined)
 
 
-def scale(field: Field, *, zero: bool = False) -> alt.Scale:
+def scale(field: Field) -> alt.Scale:
     """How a column is laid along an axis."""
-    options: dict[str, Any] = {"zero": zero} if field.measured and not field.log else {}
+    options: dict[str, Any] = {"zero": False} if field.measured and not field.log else {}
+    if field.order:
+        # A domain, not a sort: Vega writes the values of a sort into an expression, where not every text may stand.
+        options["domain"] = list(field.order)
     if field.log:
         options |= {"type": "log", "nice": False}
     if field.limits is not None:
@@ -177,7 +180,7 @@ def rows_axis(field: Field, rows: Sequence[Row], *, grid: bool = True) -> alt.Y:
     return alt.Y(
         field=field.name,
         type="nominal",
-        sort=order_of(field, rows),
+        scale=alt.Scale(domain=order_of(field, rows)),
         axis=alt.Axis(title=field.label or None, grid=grid),
     )
 
@@ -200,7 +203,9 @@ def tips(*fields: Field | None) -> list[alt.Tooltip]:
             "year": "d",
             "date": "%Y-%m-%d",
         }.get(field.kind, alt.Undefined)
-        found.append(alt.Tooltip(field=field.name, type=field.type, title=field.label or field.name, format=written))
+        # Vega reads the title as part of an expression, where a line separator ends the line.
+        title = " ".join((field.label or field.name).split())
+        found.append(alt.Tooltip(field=field.name, type=field.type, title=title, format=written))
     return found
 
 
