@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -40,7 +41,7 @@ def tables(report: dict[str, Any]) -> Iterator[duckdb.DuckDBPyConnection]:
         for bin_ in [*found["bins"], {"bin": -1, "n": 1}]
     ]
     hits = [row | {"as_of_week": week} for row in report["hit_rate"]]
-    hits += [hit_row("year", "all:1999", 9, 0.1, 0.1, 0.1) | {"as_of_week": "1999-01-04"}]
+    hits += [hit_row("year", "all:1999", 9, 0.1, 0.1, 0.1) | {"as_of_week": datetime.date(1999, 1, 4)}]
     held = {
         "factors.information_coefficient": [*summaries, *weekly],
         "replay.calibration": bins,
