@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from quant_platform.reports.charts import builders, formatting, theme
@@ -13,6 +14,7 @@ from quant_platform.reports.charts.pages import Tile, figures, section
 from quant_platform.reports.charts.tables import Cell, Column, Row, Table, number_cell, table, text_cell
 from quant_platform.reports.queries import literal
 
+BELOW = re.compile(r"^(\w+) (\S+) is below \w+ (\S+)$")
 NOT_KNOWN = "the report holds no setups of its week"
 COLUMNS = (
     Column("Ticker", numeric=False),
@@ -96,8 +98,17 @@ def _row(row: Fields, *, with_reason: bool) -> Row:
         number_cell(row.get("confidence"), 0),
         number_cell(row.get("momentum_percentile"), 0, missing="no momentum: less than a year of prices"),
     )
-    why = (text_cell("; ".join(reasons), missing="no reason was stored"),) if with_reason else ()
+    why = (text_cell("; ".join(map(_short, reasons)), missing="no reason was stored"),) if with_reason else ()
     return Row((*cells, *why), marked=not with_reason)
+
+
+def _short(reason: str) -> str:
+    """A reason as the page writes it: ``rr 0.8951 is below min_rr 1.2`` reads ``rr 0.90 < 1.2``."""
+    found = BELOW.match(reason)
+    if not found:
+        return reason
+    number = formatting.number(float(found[2]), 2) if found[2] != "missing" else found[2]
+    return f"{found[1].replace('_', ' ')} {number} < {found[3]}"
 
 
 def _rule_figures(report: Fields, counted: Sequence[Fields]) -> list[Figure]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-LISTED = 40
+LISTED = 20
 """Refused setups that are listed, the most confident first; how many there are is said beside them."""
 VERDICTS = ("qualified", "nearly", "refused")
 _LEVELS = ("entry_reference", "stop", "target", "stop_distance_bps")
