@@ -48,8 +48,9 @@ def test_the_three_kinds_have_their_tables_with_levels_and_reasons() -> None:
     [refused] = body_rows(table_with(root, "Refused by several rules"))
     assert cells(refused)[-1].text == "confidence missing < 55; the other direction has one too"
     assert "The first 1 of 7." in root.text
-    assert [row.data for row in drawn(root)] == [
-        [{"rule": "rr below min_rr 1.2", key: count, "written": str(count)}] for key, count in (("refused", 5), ("alone", 1))
+    rule = "rr below min_rr 1.2"
+    assert [figure.data for figure in drawn(root)] == [
+        [{"rule": rule, "refused": 5, "written": "5"}], [{"rule": rule, "alone": 1, "written": "1"}]
     ]  # fmt: skip
 
 
