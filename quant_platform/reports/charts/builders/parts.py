@@ -308,10 +308,12 @@ def _nothing() -> alt.Chart:
 
 
 def _middle(text: str, **mark: Any) -> alt.Chart:
+    # Altair leaves these two constructors without types.
+    along, down = cast("Any", alt.XValue), cast("Any", alt.YValue)
     words: alt.Chart = (
         alt.Chart(inline([{}]))
         .mark_text(text=text, baseline="middle", align="center", **mark)
-        .encode(x=alt.XValue(alt.expr("width / 2")), y=alt.YValue(alt.expr("height / 2")))
+        .encode(x=along(alt.expr("width / 2")), y=down(alt.expr("height / 2")))
     )
     return words
 
