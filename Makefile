@@ -44,6 +44,8 @@ bench: $(STAMP) $(PEERS) ## time the kernels and the lake, beside a peer; writes
 
 evidence: $(STAMP) ## the slow simulations; writes docs/evidence/
 	$(BIN)/python -m quant_platform_tests.evidence
+	$(BIN)/python -m quant_platform_tests.evidence.persistence
+	$(BIN)/python -m quant_platform_tests.evidence.replay
 	$(BIN)/python -m quant_platform_tests.evidence.discovery
 
 up: $(STAMP) ## Dagster's web server and daemon on this home

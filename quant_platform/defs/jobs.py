@@ -35,6 +35,7 @@ SELECTIONS: Mapping[str, tuple[str, ...]] = {
     "weekly_cross_section": ("signals.momentum_rank", "replay.qualified"),
     "factor_study": ("factors.information_coefficient",),
     "sweep_study": ("replay.activation_sweep",),
+    "trial_ledger": ("replay.trials",),
     "weekly_report": ("replay.hit_rate", "replay.calibration", "replay.report"),
     "live_scan": ("live.scan", "live.outcomes"),
     "live_outcomes": ("live.outcomes",),
@@ -63,6 +64,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "weekly_cross_section": "Momentum ranks and the gate's verdicts of some weeks.",
     "factor_study": "Information coefficients of the factors.",
     "sweep_study": "Activation sweeps over the stored candidates.",
+    "trial_ledger": "Every factor and gate that was tried, beside those of before.",
     "weekly_report": "Hit rate, calibration and the report as of a week.",
     "live_scan": "Setups of a session and the outcome of open ones.",
     "live_outcomes": "The outcome of open setups.",
@@ -78,7 +80,7 @@ FOLLOWERS: Mapping[str, tuple[str, ...]] = {
     "weekly_replay": ("weekly_cross_section",),
     "weekly_cross_section": ("factor_study",),
     "factor_study": ("sweep_study",),
-    "sweep_study": ("weekly_report",),
+    "sweep_study": ("trial_ledger", "weekly_report"),
 }
 
 TICKER_JOBS = (
@@ -92,7 +94,7 @@ TICKER_JOBS = (
 SYMBOL_MONTH_JOBS = ("perp_graph", "event_graph")
 EVENT_JOBS = ("event_study",)
 CUTOFF_JOBS = ("discovery",)
-UNPARTITIONED_JOBS = ("securities", "row_accounting")
+UNPARTITIONED_JOBS = ("securities", "row_accounting", "trial_ledger")
 WEEK_JOBS = ("weekly_cross_section", "weekly_report")
 DAY_JOBS = ("live_scan", "live_outcomes")
 FACTOR_JOBS = ("factor_study",)

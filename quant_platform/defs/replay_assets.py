@@ -14,12 +14,11 @@ from quant_platform.labs.equity.replay.qualified import qualified
 from quant_platform.market.universe import member_sessions
 from quant_platform.pipeline.equity_page import last_session_of, write_report
 from quant_platform.pipeline.home import Home
-from quant_platform.pipeline.studies import JUDGED, SWEPT, Market, study_factors, sweep_gate
+from quant_platform.pipeline.studies import EVERYTHING, JUDGED, SWEPT, Market, study_factors, sweep_gate, trial_ledger
 from quant_platform.specification.activation import ActivationSpec
 from quant_platform.specification.replay import ReplaySpec
 
 GATE = ("activation.yaml",)
-EVERYTHING = (*SWEPT, "factors/equity.yaml", "cleaning/equity.yaml")
 
 
 def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -70,8 +69,7 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
     )
     def replay_hit_rate(context: dg.AssetExecutionContext, home: HomeResource, judged: pl.LazyFrame) -> pl.DataFrame:
         opened, as_of = home.open(), date.fromisoformat(context.partition_key)
-        spec = opened.load("replay/equity.yaml", ReplaySpec).bootstrap
-        return hit_rate(as_of, _until(judged, as_of), spec, opened.ontology(JUDGED).hash)
+        return hit_rate(as_of, _until(judged, as_of), opened.load("replay/equity.yaml", ReplaySpec))
 
     @table_asset(
         home,
@@ -85,7 +83,7 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
     def replay_calibration(context: dg.AssetExecutionContext, home: HomeResource, judged: pl.LazyFrame) -> pl.DataFrame:
         opened, as_of = home.open(), date.fromisoformat(context.partition_key)
         spec = opened.load("replay/equity.yaml", ReplaySpec)
-        return calibration(as_of, _until(judged, as_of), spec, opened.ontology(JUDGED).hash)
+        return calibration(as_of, _until(judged, as_of), spec)
 
     @table_asset(
         home,
@@ -101,6 +99,23 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
         context: dg.AssetExecutionContext, home: HomeResource, judged: pl.LazyFrame
     ) -> pl.DataFrame:
         return sweep_gate(home.open(), context.partition_keys, judged.collect())
+
+    @table_asset(
+        home,
+        "replay.trials",
+        rooms=("labs/equity/replay",),
+        specs=EVERYTHING,
+        kinds={"polars", "parquet"},
+        ins={
+            "swept": reads_all("replay.activation_sweep"),
+            "factors": reads_all("factors.information_coefficient"),
+        },
+    )
+    def replay_trials(
+        context: dg.AssetExecutionContext, home: HomeResource, swept: pl.LazyFrame, factors: pl.LazyFrame
+    ) -> pl.DataFrame:
+        del context
+        return trial_ledger(home.open(), swept.collect(), factors.collect())
 
     @table_asset(
         home,
@@ -161,7 +176,14 @@ def build_replay_assets(home: Home, sweeps: dg.StaticPartitionsDefinition) -> li
         context.add_output_metadata({"page": dg.MetadataValue.path(str(page)), "headline": row["headline"][0]})
         return row
 
-    return [replay_qualified, replay_hit_rate, replay_calibration, replay_activation_sweep, replay_report]
+    return [
+        replay_qualified,
+        replay_hit_rate,
+        replay_calibration,
+        replay_activation_sweep,
+        replay_trials,
+        replay_report,
+    ]
 
 
 def _until(judged: pl.LazyFrame, as_of: date) -> pl.DataFrame:

@@ -100,6 +100,7 @@ def equity_graph(home: Home, live_sessions: int) -> list[Launch]:
         Launch("weekly_cross_section", tuple(weeks)),
         Launch("factor_study", tuple(partitions.factors(home).get_partition_keys())),
         Launch("sweep_study", tuple(partitions.sweeps(home).get_partition_keys())),
+        Launch("trial_ledger"),
         Launch("weekly_report", (weeks[-1],)),
         Launch("live_scan", tuple(days[-live_sessions:])),
     ]

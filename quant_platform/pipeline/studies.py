@@ -12,8 +12,10 @@ from datetime import date
 
 import polars as pl
 
+from quant_platform.contracts.errors import StatisticError
 from quant_platform.labs.equity.factors.information_coefficient import study_universe
-from quant_platform.labs.equity.replay.sweep import activation_sweep
+from quant_platform.labs.equity.replay.sweep import activation_sweeps
+from quant_platform.labs.equity.replay.trials import equity_trials
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.activation import ActivationSpec
 from quant_platform.specification.factors import FactorSpec
@@ -22,6 +24,7 @@ from quant_platform.specification.replay import ReplaySpec, load_sweeps
 FACTOR_SPECS = ("factors/equity.yaml", "features/equity*.yaml")
 JUDGED = ("activation.yaml", "replay/equity.yaml", "setups/equity.yaml", "features/equity*.yaml")
 SWEPT = (*JUDGED, "sweeps/*.yaml")
+EVERYTHING = (*SWEPT, "factors/equity.yaml", "cleaning/equity.yaml")
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,21 @@ def sweep_gate(home: Home, names: Sequence[str], judged: pl.DataFrame, as_of_wee
     """Move the gate's numbers as some sweeps say: rows of ``replay.activation_sweep``, known at a week or now."""
     found = load_sweeps(home.specs / "sweeps")
     gate = home.load("activation.yaml", ActivationSpec)
-    spec = home.load("replay/equity.yaml", ReplaySpec).bootstrap
-    seed = home.ontology(SWEPT).hash
-    return pl.concat(
-        activation_sweep(name, found[name], judged, gate, spec, seed, as_of_week=as_of_week) for name in names
+    spec = home.load("replay/equity.yaml", ReplaySpec)
+    return activation_sweeps(names, found, judged, gate, spec, as_of_week=as_of_week)
+
+
+def trial_ledger(home: Home, swept: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
+    """Add what was evaluated now to the ledger of a home: rows of ``replay.trials``."""
+    seen = factors["date_sig"].max()
+    if not isinstance(seen, date):
+        raise StatisticError(
+            "no factor was judged, so the trials have no date", where="factors.information_coefficient"
+        )
+    return equity_trials(
+        swept,
+        factors,
+        seen_until=seen,
+        spec_hash=home.ontology(EVERYTHING).hash,
+        earlier=home.lake.read("replay.trials", None, missing="ignore"),
     )
