@@ -5,6 +5,7 @@ from collections.abc import Callable
 import dagster as dg
 import polars as pl
 
+from quant_platform.contracts.tables import table
 from quant_platform.defs import partitions
 from quant_platform.defs.frame_assets import reads, table_asset
 from quant_platform.defs.resources import HomeResource
@@ -105,12 +106,18 @@ def build_discovery_assets(home: Home) -> list[dg.AssetsDefinition]:
             hypotheses=judged.collect(),
             bridge=bridged.collect(),
             blueprints=blueprinted.collect(),
-            trials=counted.collect(),
+            trials=every_trial(opened, context.partition_key, counted.collect()),
         )
         context.add_output_metadata({"page": dg.MetadataValue.path(str(page)), "headline": row["headline"][0]})
         return row
 
     return [hypotheses, trials, bridged, blueprints, report]
+
+
+def every_trial(home: Home, cutoff: str, counted: pl.DataFrame) -> pl.DataFrame:
+    """The trials of a cutoff and those of all cutoffs before it: what had been looked at by then."""
+    earlier = [month for month in home.perps.months if month < cutoff]
+    return pl.concat([counted, home.lake.read("discovery.trials", earlier, missing="ignore").select(counted.columns)])
 
 
 def refuse_stale_candidates(home: Home, cutoff: str) -> None:
@@ -139,5 +146,13 @@ def registry_checks(home: Home, cutoff: str) -> pl.DataFrame:
     # Direction and intensity are no part of any check, and are two thirds of the table.
     columns = ["symbol", "bar", *(name for name in plan.lab.active if name in there)]
     flags = home.lake.read("events.event_flags", keys, columns=columns, missing="ignore")
-    market = home.lake.read("clean.market_5m", keys, columns=["symbol", "bar", "open"], missing="ignore")
-    return checks_frame(check_prevalence(flags, market, plan))
+    scanned = home.lake.scan("clean.market_5m", keys, missing="ignore")
+    here = scanned.collect_schema().names()
+    wanted = ["symbol", "bar", "open", *(["funding_interval_hours"] if "funding_interval_hours" in here else [])]
+    market = scanned.select(wanted).collect()
+    inputs = sorted({name for event in plan.lab.active.values() for name in event.inputs})
+    held = scanned.select(pl.col(name).is_not_null().any() for name in inputs if name in here).collect()
+    # What the lab makes itself is not the source's to lack.
+    made = set(table("features.context_5m").schema.column_names())
+    known = {name for name in inputs if name in made or (name in held.columns and bool(held[name][0]))}
+    return checks_frame(check_prevalence(flags, market, plan, known=known))

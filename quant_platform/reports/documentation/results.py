@@ -245,6 +245,8 @@ _EVENTS: Sequence[tuple[str, str, str]] = (
                   count(*) filter (where gate_stability) as stability,
                   count(*) filter (where gate_heterogeneity) as heterogeneity,
                   count(*) filter (where gate_leave_one_out) as leave_one_out,
+                  count(*) filter (where gate_recent) as recent,
+                  count(*) filter (where gate_symbols) as symbols,
                   count(*) filter (where gate_concentration) as concentration,
                   count(*) filter (where gate_state_information) as own_information,
                   count(*) filter (where gate_discovery) as discovery
@@ -263,7 +265,7 @@ _EVENTS: Sequence[tuple[str, str, str]] = (
         "Out of sample",
         "What was carried over the bridge to data after the embargo.",
         """select event_id, "template", symbol, state, horizon_bars, "window", n_trades, net_bps, stressed_bps,
-                  edge_over_cost, p_holm, verdict
+                  edge_over_cost, p_adjusted, verdict
            from discovery.bridge where cutoff = '{latest}' order by all""",
     ),
 )

@@ -39,7 +39,7 @@ DOCUMENT: dict[str, Any] = {
     "evidence": {
         "effect_bps": 17.0, "standard_error_bps": 2.5, "shrunk_bps": 15.0, "n": 1200, "n_tests": 800, "p_fdr": 0.00001,
         "validation_trades": 90, "validation_net_bps": 14.0, "validation_stressed_bps": 9.5,
-        "validation_p_holm": 0.0012,
+        "validation_p_adjusted": 0.0012,
     },
 }  # fmt: skip
 

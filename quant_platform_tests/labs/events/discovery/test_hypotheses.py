@@ -131,6 +131,8 @@ def test_every_gate_refuses_by_itself(gate):
         "gate_stability": {"min_blocks_agreeing": 6},
         "gate_heterogeneity": {"min_heterogeneity_p": 1.0},
         "gate_leave_one_out": {"min_leave_one_out_t": 1e3},
+        "gate_recent": {"min_recent_t": 1e3},
+        "gate_symbols": {"min_leave_one_symbol_out_t": 1e3},
         "gate_concentration": {"max_block_share": 1e-6},
         "gate_state_information": {"min_own_weight": 1.0},
     }
@@ -141,6 +143,10 @@ def test_every_gate_refuses_by_itself(gate):
     before = HYPOTHESES.filter(pl.col("track").cast(pl.String) == "standard")
     after = judge(CANDIDATES, strict)
     assert before.height > 0
+    if gate == "gate_symbols":
+        # Only cells over all symbols are asked.
+        assert set(before["symbol"]) > {"ALL"}
+        after = after.filter(pl.col("symbol") == "ALL")
     assert not after.filter(gate).height or gate == "gate_heterogeneity"
     assert (after["track"].cast(pl.String) == "standard").sum() == 0
 
