@@ -242,3 +242,17 @@ def test_what_comes_later_changes_nothing_before(simulated: SimulatedPerpSource)
         shared = [name for name in whole.columns if name in cut.columns]
         assert cut[-1].select(shared).equals(whole[row].select(shared), null_equal=True)
         assert {"funding_rate", "spread_bps"} <= set(shared)
+
+
+def test_the_value_traded_is_approximated_only_where_the_spec_says_so_and_is_marked() -> None:
+    """Bars of 100 high, low and close by hand; a source that gives the value keeps its own."""
+    found = market_5m(bars(), spec=joins(quote_volume_from_typical_price=True))
+    assert found.columns[-1] == "quote_volume_is_proxy"
+    first = found.row(0, named=True)
+    assert first["quote_volume"] == pytest.approx(first["volume"] * (first["high"] + first["low"] + first["close"]) / 3)
+    assert found["quote_volume_is_proxy"].unique().to_list() == [1.0]
+    validated(table("clean.market_5m"), ("AAAUSDT", "2024-02"), found)
+    given = bars().with_columns(quote_volume=pl.lit(5.0))
+    kept = market_5m(given, spec=joins(quote_volume_from_typical_price=True))
+    assert kept["quote_volume"].unique().to_list() == [5.0]
+    assert "quote_volume_is_proxy" not in kept.columns
