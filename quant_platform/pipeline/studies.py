@@ -17,6 +17,7 @@ from quant_platform.labs.equity.factors.information_coefficient import study_uni
 from quant_platform.labs.equity.replay.sweep import activation_sweeps
 from quant_platform.labs.equity.replay.trials import equity_trials
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.stage import FrameStage, Reads
 from quant_platform.specification.activation import ActivationSpec
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.specification.replay import ReplaySpec, load_sweeps
@@ -28,7 +29,7 @@ EVERYTHING = (*SWEPT, "factors/equity.yaml", "cleaning/equity.yaml")
 
 
 @dataclass(frozen=True)
-class Market:
+class StudyTables:
     """The tables that factors are judged on."""
 
     features: pl.LazyFrame
@@ -36,9 +37,9 @@ class Market:
     actions: pl.LazyFrame
     securities: pl.LazyFrame
 
-    def until(self, session: date) -> Market:
+    def until(self, session: date) -> StudyTables:
         """What was there at the close of a session; membership keeps its dates, which are read by session."""
-        return Market(
+        return StudyTables(
             self.features.filter(pl.col("session") <= session),
             self.bars.filter(pl.col("session") <= session),
             self.actions.filter(pl.col("ex_date") <= session),
@@ -46,7 +47,7 @@ class Market:
         )
 
 
-def study_factors(home: Home, names: Sequence[str], market: Market) -> pl.DataFrame:
+def study_factors(home: Home, names: Sequence[str], market: StudyTables) -> pl.DataFrame:
     """Judge some factors under the specs of a home: rows of ``factors.information_coefficient``."""
     return study_universe(
         names,
@@ -68,17 +69,71 @@ def sweep_gate(home: Home, names: Sequence[str], judged: pl.DataFrame, as_of_wee
     return activation_sweeps(names, found, judged, gate, spec, as_of_week=as_of_week)
 
 
-def trial_ledger(home: Home, swept: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
-    """Add what was evaluated now to the ledger of a home: rows of ``replay.trials``."""
-    seen = factors["date_sig"].max()
+def trial_ledger(home: Home, keys: Sequence[str], *, swept: pl.LazyFrame, factors: pl.LazyFrame) -> pl.DataFrame:
+    """Everything that was evaluated now, beside what the ledger of the home holds already."""
+    del keys
+    judged = factors.collect()
+    seen = judged["date_sig"].max()
     if not isinstance(seen, date):
         raise StatisticError(
             "no factor was judged, so the trials have no date", where="factors.information_coefficient"
         )
     return equity_trials(
-        swept,
-        factors,
+        swept.collect(),
+        judged,
         seen_until=seen,
         spec_hash=home.ontology(EVERYTHING).hash,
-        earlier=home.lake.read("replay.trials", None, missing="ignore"),
+        earlier=home.lake.read("replay.trials", missing="ignore"),
     )
+
+
+def factor_study(
+    home: Home,
+    keys: Sequence[str],
+    *,
+    features: pl.LazyFrame,
+    bars: pl.LazyFrame,
+    actions: pl.LazyFrame,
+    securities: pl.LazyFrame,
+) -> pl.DataFrame:
+    """Information coefficients of some factors over all that is stored; the market is read once."""
+    return study_factors(home, keys, StudyTables(features, bars, actions, securities))
+
+
+def sweep_study(home: Home, keys: Sequence[str], *, judged: pl.LazyFrame) -> pl.DataFrame:
+    """Some sweeps over all that is stored."""
+    return sweep_gate(home, keys, judged.collect())
+
+
+FACTORS = FrameStage(
+    outputs=("factors.information_coefficient",),
+    compute=factor_study,
+    specs=FACTOR_SPECS,
+    kinds=("numba", "parquet"),
+    inputs={
+        "features": Reads("features.equity", "all"),
+        "bars": Reads("clean.equity_bars", "all"),
+        "actions": Reads("raw.corporate_actions", "all"),
+        "securities": Reads("raw.securities"),
+    },
+    together=True,
+)
+SWEEPS = FrameStage(
+    outputs=("replay.activation_sweep",),
+    compute=sweep_study,
+    specs=SWEPT,
+    kinds=("numpy", "parquet"),
+    inputs={"judged": Reads("replay.qualified", "all")},
+    together=True,
+)
+TRIALS = FrameStage(
+    outputs=("replay.trials",),
+    compute=trial_ledger,
+    specs=EVERYTHING,
+    kinds=("polars", "parquet"),
+    inputs={
+        "swept": Reads("replay.activation_sweep", "all"),
+        "factors": Reads("factors.information_coefficient", "all"),
+    },
+)
+STAGES = (FACTORS, SWEEPS, TRIALS)

@@ -136,17 +136,14 @@ def bridge_counts(rows: pl.DataFrame, specs: DiscoverySpecs) -> dict[str, Counts
         standard = pl.col("track").cast(pl.String) == "standard"
         other = (pl.col("edge_over_cost") >= bars.min_edge_over_cost) & (pl.col("stressed_bps") > 0.0)
         before = holm(cells["p_one_sided"].to_numpy(), level=bars.level).rejected if cells.height else np.zeros(0, bool)
-        cells = cells.with_columns(before=pl.Series(before, dtype=pl.Boolean) & pl.Series(_truth(cells.select(other))))
+        cells = cells.with_columns(before=pl.Series(before, dtype=pl.Boolean) & _flags(cells.select(other)))
         family = cells.filter(standard)
         q = benjamini_hochberg(family["p_one_sided"].to_numpy(), level=bars.level).rejected if family.height else []
-        again = pl.Series(q, dtype=pl.Boolean) & pl.Series(_truth(family.select(other)))
+        again = pl.Series(q, dtype=pl.Boolean) & _flags(family.select(other))
         passed = family["verdict"].cast(pl.String) == "pass"
         if passed.to_list() != again.to_list():
             raise AssertionError("the bridge does not pass what Benjamini-Hochberg over its standard cells would")
-        pays = pl.Series(
-            _truth(family.select(pl.col("true_bps") - pl.col("cost_bps") - pl.col("funding_bps") > 0.0)),
-            dtype=pl.Boolean,
-        )
+        pays = _flags(family.select(pl.col("true_bps") - pl.col("cost_bps") - pl.col("funding_bps") > 0.0))
         told[world] = {
             "cells": family.height,
             "paying": int(pays.sum()),
@@ -295,8 +292,8 @@ def main(arguments: list[str] | None = None) -> None:
     (options.output / "survivors.md").write_text(page(document))
 
 
-def _truth(frame: pl.DataFrame) -> list[bool]:
-    return frame.to_series().fill_null(value=False).to_list()
+def _flags(frame: pl.DataFrame) -> pl.Series:
+    return frame.to_series().cast(pl.Boolean).fill_null(value=False)
 
 
 def _share(part: int, whole: int) -> str:

@@ -32,10 +32,10 @@ from quant_platform.specification.events import EventSpec
 from quant_platform.statistics import wilson_interval
 
 Status = Literal["passed", "failed", "never_fired", "not_available", "history_too_short"]
-SETTLEMENT_HOURS = 8.0
+SETTLEMENTHOURS = 8.0
 """Funding interval that bounds are of."""
 BARS = 10_000
-_HOURS = "funding_interval_hours"
+HOURS = "funding_interval_hours"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def check_prevalence(
     """
     prices = market.select("symbol", "bar", pl.col("open").fill_nan(None))
     present = {name: event for name, event in plan.lab.active.items() if name in flags.columns}
-    hours = market.select("symbol", "bar", _HOURS) if _HOURS in market.columns else None
+    hours = market.select("symbol", "bar", HOURS) if HOURS in market.columns else None
     return [_check(flags, prices, event, plan, hours, known) for event in present.values()]
 
 
@@ -196,8 +196,8 @@ def _settlements_per_eight_hours(own: pl.DataFrame, hours: pl.DataFrame | None) 
     """Mean over the bars that were judged; 1 where no interval is known."""
     if hours is None:
         return 1.0
-    known = own.join(hours, on=["symbol", "bar"]).get_column(_HOURS).fill_nan(None).drop_nulls()
-    return float(np.mean(SETTLEMENT_HOURS / known.to_numpy())) if known.len() else 1.0
+    known = own.join(hours, on=["symbol", "bar"]).get_column(HOURS).fill_nan(None).drop_nulls()
+    return float(np.mean(SETTLEMENTHOURS / known.to_numpy())) if known.len() else 1.0
 
 
 def _rate(part: int, whole: int) -> float:
