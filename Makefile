@@ -47,6 +47,7 @@ evidence: $(STAMP) ## the slow simulations; writes docs/evidence/
 	$(BIN)/python -m quant_platform_tests.evidence.persistence
 	$(BIN)/python -m quant_platform_tests.evidence.replay
 	$(BIN)/python -m quant_platform_tests.evidence.discovery
+	$(BIN)/python -m quant_platform_tests.evidence.survivors
 
 up: $(STAMP) ## Dagster's web server and daemon on this home
 	$(BIN)/quant up
