@@ -151,7 +151,7 @@ def _verdict(row: dict[str, object], specs: DiscoverySpecs) -> dict[str, object]
     if int(str(row["n_trades"])) < bars.min_trades:
         reasons = [f"{row['n_trades']} trades, {bars.min_trades} are needed"]
         return row | {"verdict": "insufficient", "reasons": reasons}
-    checks = (
+    checks: tuple[tuple[str, str, float, bool], ...] = (
         ("edge_over_cost", "{:.2f} times its cost, {:.2f} are needed", bars.min_edge_over_cost, True),
         ("stressed_bps", "{:.2f} bps at stressed cost, more than {:.2f} is needed", 0.0, True),
         ("p_adjusted", "p {:.3g} over the standard cells, {:.3g} or less is needed", bars.level, False),
