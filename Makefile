@@ -44,7 +44,10 @@ bench: $(STAMP) $(PEERS) ## time the kernels and the lake, beside a peer; writes
 
 evidence: $(STAMP) ## the slow simulations; writes docs/evidence/
 	$(BIN)/python -m quant_platform_tests.evidence
+	$(BIN)/python -m quant_platform_tests.evidence.persistence
+	$(BIN)/python -m quant_platform_tests.evidence.replay
 	$(BIN)/python -m quant_platform_tests.evidence.discovery
+	$(BIN)/python -m quant_platform_tests.evidence.survivors
 
 mutants: $(STAMP) ## single mutants of the rooms that compute, against their own tests; writes docs/evidence/mutants.md
 	$(BIN)/python -m quant_platform_tests.mutants

@@ -69,6 +69,7 @@ _ALL = (
     Table("replay.hit_rate", equity.ReplayHitRate, ("as_of_week",)),
     Table("replay.calibration", equity.ReplayCalibration, ("as_of_week",)),
     Table("replay.activation_sweep", equity.ReplayActivationSweep, ("sweep",)),
+    Table("replay.trials", equity.ReplayTrials, ()),
     Table("factors.information_coefficient", equity.FactorsInformationCoefficient, ("factor",)),
     Table("replay.report", equity.ReplayReport, ("as_of_week",)),
     Table("live.scan", equity.LiveScan, ("day",)),

@@ -138,6 +138,13 @@ EQUITY_JOBS = (
         whole=ALL,
     ),
     Job(
+        "trial_ledger",
+        (studies.TRIALS,),
+        "Every factor and gate that was tried, beside those of before.",
+        follows=("sweep_study",),
+        whole=ALL,
+    ),
+    Job(
         "weekly_report",
         replay.STAGES,
         "Hit rate, calibration and the report as of a week.",

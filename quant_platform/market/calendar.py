@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.contracts.errors import CalendarError
+from quant_platform.market.weeks import monday_of, week_number
 
 # The span every calendar is built for. Beyond it, holidays are either undocumented or not yet decided.
 FIRST_YEAR = 1960
@@ -150,9 +151,7 @@ def week_last_sessions(exchange: str, start: date, end: date) -> Days:
 
 def iso_week(days: Days) -> Days:
     """Monday of the ISO week of each day, ``datetime64[D]``: the key of a week partition."""
-    numbers = days.astype("datetime64[D]").astype(np.int64)
-    # Day 0 of the epoch was a Thursday, three days after its Monday.
-    monday: Days = ((numbers + 3) // 7 * 7 - 3).astype("datetime64[D]")
+    monday: Days = monday_of(week_number(days.astype("datetime64[D]")))
     return monday
 
 

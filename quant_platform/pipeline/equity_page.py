@@ -76,6 +76,7 @@ def write_report(
             simulated=home.simulated,
             spec_hash=home.ontology(specs).hash,
             horizon_sessions=study.horizon_sessions,
+            star=study.star,
             conventions={
                 "source": home.spec.source,
                 "universe": home.universe.name,

@@ -13,25 +13,23 @@ from quant_platform.labs.equity.replay.hit_rate import hit_rate
 from quant_platform.pipeline.equity_page import last_session_of, write_report
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import FrameStage, Made, Reads
-from quant_platform.pipeline.studies import JUDGED, SWEPT, StudyTables, study_factors, sweep_gate
+from quant_platform.pipeline.studies import EVERYTHING, JUDGED, StudyTables, study_factors, sweep_gate
 from quant_platform.specification.features import load_equity_features
 from quant_platform.specification.replay import ReplaySpec, load_sweeps
-
-EVERYTHING = (*SWEPT, "factors/equity.yaml", "cleaning/equity.yaml")
 
 
 def hit_rates(home: Home, keys: Sequence[str], *, judged: pl.LazyFrame) -> pl.DataFrame:
     """How often and how much the gate's setups won, as known at each of some weeks."""
-    spec, seed = home.load("replay/equity.yaml", ReplaySpec).bootstrap, home.ontology(JUDGED).hash
+    spec = home.load("replay/equity.yaml", ReplaySpec)
     weeks = [date.fromisoformat(key) for key in keys]
-    return pl.concat(hit_rate(as_of, _until(judged, as_of), spec, seed) for as_of in weeks)
+    return pl.concat(hit_rate(as_of, _until(judged, as_of), spec) for as_of in weeks)
 
 
 def calibrations(home: Home, keys: Sequence[str], *, judged: pl.LazyFrame) -> pl.DataFrame:
     """How well the stated probabilities of reaching the target held, as known at each of some weeks."""
-    spec, seed = home.load("replay/equity.yaml", ReplaySpec), home.ontology(JUDGED).hash
+    spec = home.load("replay/equity.yaml", ReplaySpec)
     weeks = [date.fromisoformat(key) for key in keys]
-    return pl.concat(calibration(as_of, _until(judged, as_of), spec, seed) for as_of in weeks)
+    return pl.concat(calibration(as_of, _until(judged, as_of), spec) for as_of in weeks)
 
 
 def report(

@@ -12,8 +12,10 @@ from datetime import date
 
 import polars as pl
 
+from quant_platform.contracts.errors import StatisticError
 from quant_platform.labs.equity.factors.information_coefficient import study_universe
-from quant_platform.labs.equity.replay.sweep import activation_sweep
+from quant_platform.labs.equity.replay.sweep import activation_sweeps
+from quant_platform.labs.equity.replay.trials import equity_trials
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import FrameStage, Reads
 from quant_platform.specification.activation import ActivationSpec
@@ -23,6 +25,7 @@ from quant_platform.specification.replay import ReplaySpec, load_sweeps
 FACTOR_SPECS = ("factors/equity.yaml", "features/equity*.yaml")
 JUDGED = ("activation.yaml", "replay/equity.yaml", "setups/equity.yaml", "features/equity*.yaml")
 SWEPT = (*JUDGED, "sweeps/*.yaml")
+EVERYTHING = (*SWEPT, "factors/equity.yaml", "cleaning/equity.yaml")
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,25 @@ def sweep_gate(home: Home, names: Sequence[str], judged: pl.DataFrame, as_of_wee
     """Move the gate's numbers as some sweeps say: rows of ``replay.activation_sweep``, known at a week or now."""
     found = load_sweeps(home.specs / "sweeps")
     gate = home.load("activation.yaml", ActivationSpec)
-    spec = home.load("replay/equity.yaml", ReplaySpec).bootstrap
-    seed = home.ontology(SWEPT).hash
-    return pl.concat(
-        activation_sweep(name, found[name], judged, gate, spec, seed, as_of_week=as_of_week) for name in names
+    spec = home.load("replay/equity.yaml", ReplaySpec)
+    return activation_sweeps(names, found, judged, gate, spec, as_of_week=as_of_week)
+
+
+def trial_ledger(home: Home, keys: Sequence[str], *, swept: pl.LazyFrame, factors: pl.LazyFrame) -> pl.DataFrame:
+    """Everything that was evaluated now, beside what the ledger of the home holds already."""
+    del keys
+    judged = factors.collect()
+    seen = judged["date_sig"].max()
+    if not isinstance(seen, date):
+        raise StatisticError(
+            "no factor was judged, so the trials have no date", where="factors.information_coefficient"
+        )
+    return equity_trials(
+        swept.collect(),
+        judged,
+        seen_until=seen,
+        spec_hash=home.ontology(EVERYTHING).hash,
+        earlier=home.lake.read("replay.trials", missing="ignore"),
     )
 
 
@@ -108,4 +126,14 @@ SWEEPS = FrameStage(
     inputs={"judged": Reads("replay.qualified", "all")},
     together=True,
 )
-STAGES = (FACTORS, SWEEPS)
+TRIALS = FrameStage(
+    outputs=("replay.trials",),
+    compute=trial_ledger,
+    specs=EVERYTHING,
+    kinds=("polars", "parquet"),
+    inputs={
+        "swept": Reads("replay.activation_sweep", "all"),
+        "factors": Reads("factors.information_coefficient", "all"),
+    },
+)
+STAGES = (FACTORS, SWEEPS, TRIALS)

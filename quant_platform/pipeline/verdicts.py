@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from quant_platform.contracts.tables import table
 from quant_platform.labs.events.detection.plan import event_plan
-from quant_platform.labs.events.detection.registry import check_prevalence, checks_frame
+from quant_platform.labs.events.detection.registry import HOURS, check_prevalence, checks_frame
 from quant_platform.labs.events.discovery.blueprints import make, write_jsonl
 from quant_platform.labs.events.discovery.bridge import bridge
 from quant_platform.labs.events.discovery.hypotheses import judge
@@ -80,9 +81,15 @@ def report(
         hypotheses=judged.collect(),
         bridge=bridged.collect(),
         blueprints=blueprinted.collect(),
-        trials=counted.collect(),
+        trials=every_trial(home, cutoff, counted.collect()),
     )
     return Made(row, {"page": page}, {"headline": row["headline"][0]})
+
+
+def every_trial(home: Home, cutoff: str, counted: pl.DataFrame) -> pl.DataFrame:
+    """The trials of a cutoff and those of all cutoffs before it: what had been looked at by then."""
+    earlier = [month for month in home.perps.months if month < cutoff]
+    return pl.concat([counted, home.lake.read("discovery.trials", earlier, missing="ignore").select(counted.columns)])
 
 
 def refuse_stale_candidates(home: Home, cutoff: str) -> None:
@@ -111,8 +118,15 @@ def registry_checks(home: Home, cutoff: str) -> pl.DataFrame:
     # Direction and intensity are no part of any check, and are two thirds of the table.
     columns = ["symbol", "bar", *(name for name in plan.lab.active if name in there)]
     flags = home.lake.read("events.event_flags", keys, columns=columns, missing="ignore")
-    market = home.lake.read("clean.market_5m", keys, columns=["symbol", "bar", "open"], missing="ignore")
-    return checks_frame(check_prevalence(flags, market, plan))
+    scanned = home.lake.scan("clean.market_5m", keys, missing="ignore")
+    here = scanned.collect_schema().names()
+    market = scanned.select("symbol", "bar", "open", *(name for name in (HOURS,) if name in here)).collect()
+    inputs = sorted({name for event in plan.lab.active.values() for name in event.inputs})
+    held = scanned.select(pl.col(name).is_not_null().any() for name in inputs if name in here).collect()
+    # What the lab makes itself is not the source's to lack.
+    made = set(table("features.context_5m").schema.column_names())
+    known = {name for name in inputs if name in made or (name in held.columns and bool(held[name][0]))}
+    return checks_frame(check_prevalence(flags, market, plan, known=known))
 
 
 _CANDIDATES = Reads("discovery.candidates", "dimension")

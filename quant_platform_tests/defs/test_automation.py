@@ -224,6 +224,7 @@ CHAIN = {
     "weekly_cross_section": ("weekly_replay", ["2019-12-30"]),
     "factor_study": ("weekly_cross_section", None),
     "sweep_study": ("factor_study", None),
+    "trial_ledger": ("sweep_study", []),
     "weekly_report": ("sweep_study", ["2019-12-30"]),
 }
 

@@ -12,13 +12,15 @@ from quant_platform.contracts.tables import table
 from quant_platform.labs.equity.replay.calibration import calibration
 from quant_platform.labs.equity.replay.hit_rate import hit_rate
 from quant_platform.labs.equity.replay.report import ReportContext, build_report, universe_summary
-from quant_platform.labs.equity.replay.sweep import activation_sweep
+from quant_platform.labs.equity.replay.sweep import activation_sweeps
 from quant_platform.reports.equity.report import render_equity_report
+from quant_platform.specification.factors import StarSpec
 from quant_platform.specification.replay import SweepSpec
 from quant_platform_tests.labs.equity.replay.factory import MONDAY, random_rows
 from quant_platform_tests.labs.equity.setups.twin import activation_spec, replay_spec
 from quant_platform_tests.reports.reading import body_rows, cells, drawn, read_html, section, shown, table_with
 
+STAR = StarSpec(max_adjusted_p=0.05, min_independent_windows=24)
 WEEK = MONDAY + timedelta(weeks=100)
 
 
@@ -28,7 +30,7 @@ def factor_rows() -> pl.DataFrame:
         common | {"horizon_sessions": horizon, "ic_sd": 0.1, "n_weeks": 40, "n_independent": 40 // (1 + horizon // 5)}
         for horizon in (5, 30)
     ]
-    rows[1] |= {"reliable": False, "unreliable_because": "5 independent windows, 24 are needed", "spread": 0.0123}
+    rows[1] |= {"reliable": False, "unreliable_because": "5 independent windows, 12 are needed", "spread": 0.0123}
     rows += [
         {"factor": "momentum_12_1", "kind": "rebalance", "horizon_sessions": 30, "date_sig": MONDAY, "ic": ic}
         | {"date_sig": MONDAY + timedelta(weeks=week)}
@@ -45,10 +47,10 @@ def build(weeks: int) -> dict[str, Any]:
     spec = replay_spec()
     sweep = SweepSpec(parameter="min_rr", thresholds=(None, 1.0, 1.2))
     return build_report(
-        ReportContext(WEEK, WEEK + timedelta(days=4), True, "0123abcd", 30, {"cost_bps_round_trip": 10.0}),
-        hit_rate=hit_rate(WEEK, rows, spec.bootstrap, "abc"),
-        calibration=calibration(WEEK, rows, spec, "abc"),
-        sweeps=activation_sweep("rr", sweep, rows, activation_spec(), spec.bootstrap, "abc"),
+        ReportContext(WEEK, WEEK + timedelta(days=4), True, "0123abcd", 30, STAR, {"cost_bps_round_trip": 10.0}),
+        hit_rate=hit_rate(WEEK, rows, spec),
+        calibration=calibration(WEEK, rows, spec),
+        sweeps=activation_sweeps(["rr"], {"rr": sweep}, rows, activation_spec(), spec),
         information_coefficients=factor_rows(),
         universe=universe_summary(bars, WEEK, WEEK - timedelta(days=7)),
     )

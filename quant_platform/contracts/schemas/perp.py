@@ -194,5 +194,7 @@ MARKET_COLUMNS = {
     "spread_bps": "Mean quoted spread over the bar, bps of mid.",
     "bid_depth_usd": "Mean resting bids over the bar, USD.",
     "ask_depth_usd": "Mean resting offers over the bar, USD.",
+    "quote_volume_is_proxy": "1 where quote_volume is volume times typical price (high + low + close) / 3, as the "
+    "source gives none and the spec allows it; absent otherwise.",
 }
 """The open columns ``clean.market_5m`` may carry, in their order, and what they mean."""

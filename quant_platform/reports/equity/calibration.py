@@ -17,13 +17,13 @@ NO_SUMMARY = "too few resolved trades for this model"
 
 
 def calibration_section(report: Fields, *, anchor: str) -> Html:
-    """Calibration curves with Wilson bars, and the decomposition of the Brier score."""
+    """Calibration curves with their intervals, and the decomposition of the Brier score."""
     calibration = fields(report, "calibration")
     models = {name: fields(calibration, name) for name in MODELS}
     explanation = (
         "Trades are sorted by the probability the model gave them and cut into bins of equal count; a dot on the "
-        "diagonal kept its word. Bars are 95% Wilson intervals, which treat the trades of a bin as independent; trades "
-        "of one week share one market, so the true uncertainty is wider. The recalibrated curve is out of sample: each "
+        "diagonal kept its word. Bars are 95% intervals that allow for trades that share their market, of one "
+        "week and of the weeks around it. The recalibrated curve is out of sample: each "
         "fold was fitted on earlier weeks only."
     )
     return section(
@@ -91,7 +91,7 @@ def _brier_table(models: dict[str, Fields]) -> Table:
             Column("Model", numeric=False),
             Column("n", "trades"),
             Column("Modelled", "mean probability"),
-            Column("Observed", "95%, weeks resampled"),
+            Column("Observed", "95%, overlap allowed for"),
             Column("Brier", "lower is better"),
             Column("Reliability", "lower is better"),
             Column("Resolution", "higher is better"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any
@@ -33,17 +32,20 @@ def edge_section(report: Fields, *, anchor: str) -> Html:
             Column("ICIR", "per rebalance"),
             Column("n", "weeks"),
             Column("n", "independent"),
-            Column("t", "non-overlapping"),
+            Column("t", "non-overlapping, mean of phases"),
+            Column("p", "phases combined; Holm"),
             Column("t", "EWC"),
             Column("Q5 − Q1", "mean return, 95%"),
             Column("IC, log return", "Pearson of rank"),
+            Column("Precise", numeric=False),
             Column("Reliable", numeric=False),
         ),
         rows=tuple(_edge_row(row, sign_remark(report, row)) for row in rows(report, "signal_edge")),
         note=(
-            f"{STAR} reliable, and its p over non-overlapping windows is at most 5% after Holm's adjustment for all "
-            "factors of the table. Greyed rows are not reliable: their mean IC is not known well enough to be read, "
-            "whatever its t. The naive t over overlapping weeks is not shown: it rejects a true null far too often."
+            f"{STAR} significant: the p of all phases combined is small after Holm's adjustment for all factors of the "
+            "table, on enough windows for a p to be believed. Greyed rows are not reliable: too few independent "
+            "windows to be read, whatever the t. Precise says that two standard errors of the mean IC are small. The "
+            "naive t over overlapping weeks is not shown: it rejects a true null far too often."
         ),
         empty="no factor has a summary for this week",
     )
@@ -75,7 +77,8 @@ def _edge_row(row: Fields, wrong_sign: str) -> Row:
             number_cell(row.get("icir"), signed=True, missing=because),
             number_cell(row.get("n_weeks"), 0),
             number_cell(row.get("n_independent"), 0),
-            _t_cell(row, "nonoverlapping", because),
+            number_cell(row.get("t_nonoverlapping"), 2, signed=True, missing=because),
+            _combined_p(row, because),
             _t_cell(row, "ewc", because),
             number_cell(
                 row.get("spread"),
@@ -87,6 +90,9 @@ def _edge_row(row: Fields, wrong_sign: str) -> Row:
                 missing="no week had two full quintiles",
             ),
             number_cell(row.get("ic_log"), signed=True, missing="no week had enough names"),
+            text_cell("yes")
+            if row.get("precise") is True
+            else Cell("no", remark=str(row.get("imprecise_because") or "")),
             text_cell("yes") if reliable else Cell("no", remark=str(row.get("unreliable_because") or "")),
         ),
         muted=not reliable,
@@ -94,18 +100,23 @@ def _edge_row(row: Fields, wrong_sign: str) -> Row:
 
 
 def _t_cell(row: Fields, name: str, because: str) -> Cell:
-    p, adjusted = value_of(row, f"p_{name}"), value_of(row, "p_adjusted")
+    p = value_of(row, f"p_{name}")
     detail = "" if p is None else f"p {formatting.p_value(p)}"
-    if name == "nonoverlapping" and p is not None and adjusted is not None:
-        detail += f", Holm {formatting.p_value(adjusted)}"
     return number_cell(row.get(f"t_{name}"), 2, signed=True, detail=detail, missing=because)
+
+
+def _combined_p(row: Fields, because: str) -> Cell:
+    p, adjusted = value_of(row, "p_nonoverlapping"), value_of(row, "p_adjusted")
+    if p is None:
+        return Cell("", missing=because)
+    return Cell(formatting.p_value(p), detail="" if adjusted is None else f"Holm {formatting.p_value(adjusted)}")
 
 
 def decay_section(report: Fields, *, anchor: str) -> Html:
     """Mean IC by horizon, and the cumulative IC of each factor at the main horizon."""
     explanation = (
-        "Left to right the return horizon grows. Dots are mean ICs, whiskers two standard errors that count only "
-        "independent windows, empty dots are not reliable. The longer the horizon, the fewer the independent windows "
+        "Left to right the return horizon grows. Dots are mean ICs, whiskers two standard errors (EWC), which "
+        "allow for the overlap, empty dots are not reliable. The longer the horizon, the fewer the independent windows "
         "and the wider the honest whisker."
     )
     return section(
@@ -217,17 +228,15 @@ def _series_query(report: Fields, factor: str) -> str:
 
 
 def _with_error(row: Fields) -> dict[str, Any]:
-    """The row with two standard errors around its mean IC, sd / sqrt(independent windows): the rule of `reliable`."""
-    mean, sd, n = value_of(row, "ic"), value_of(row, "ic_sd"), value_of(row, "n_independent")
-    known = mean is not None and sd is not None and n is not None and n >= 1
-    half = 2.0 * (sd or 0.0) / math.sqrt(n or 1.0) if known else None
+    """The row with two standard errors around its mean IC: the rule of `precise`."""
+    mean, half = value_of(row, "ic"), value_of(row, "half_width")
     return {
         "horizon_sessions": row.get("horizon_sessions"),
         "ic": mean,
         "low": None if half is None or mean is None else mean - half,
         "high": None if half is None or mean is None else mean + half,
         "unreliable": row.get("reliable") is not True,
-        "n_independent": n,
+        "n_independent": value_of(row, "n_independent"),
     }
 
 

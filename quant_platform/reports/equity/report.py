@@ -66,7 +66,7 @@ def render_equity_report(report: Mapping[str, Any]) -> str:
     -----
     **Missing values.** A key or value that is missing (absent, None or NaN) is written "n/a" with the reason; nothing
     is estimated here. The page shows the numbers of the report, rounded, with full precision behind them; the only ones
-    it derives are running sums of ICs and two standard errors ``2 sd / sqrt(n independent)`` in the figures.
+    it derives are running sums of ICs.
     """
     simulated = bool(report.get("simulated"))
     week = formatting.day(report.get("as_of_week")) or "n/a"
@@ -128,7 +128,7 @@ def _headline_tiles(report: Fields) -> list[Tile]:
         Tile(
             "Reliable factors",
             Cell(f"{reliable} of {len(edge)}") if edge else Cell("", missing="no factor was judged"),
-            "by the mean IC's error, not by its size",
+            "by the number of independent windows, not by size",
         ),
         Tile(
             "Cells evaluated",

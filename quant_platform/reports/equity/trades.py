@@ -36,9 +36,9 @@ def hit_rate_section(report: Fields, *, anchor: str) -> Html:
     year = sorted((row for row in found if row.get("group") == "year"), key=_by_year)
     explanation = (
         "A hit is a trade whose target came before its stop and before the time limit. R is the planned risk of a "
-        "trade, so +0.100 R earns a tenth of what was at stake. Hit rates have Wilson intervals. Expectancy, the mean "
-        "R after cost, has a bootstrap interval that resamples whole weeks: trades of one week share one market. A hit "
-        "rate alone says nothing: near targets are hit often and pay little."
+        "trade, so +0.100 R earns a tenth of what was at stake. Trades of neighbouring weeks share their market, so "
+        "both intervals come from weekly sums and their long-run variance; in too few weeks there is none. A hit rate "
+        "alone says nothing: near targets are hit often and pay little."
     )
     return section(
         "Hit rate and expectancy",
@@ -62,9 +62,9 @@ def _hit_rate_table(caption: str, found: list[Fields]) -> Table:
             Column("n", "weeks"),
             Column("No entry", "setups"),
             Column("Hit rate", "target first"),
-            Column("95% interval", "Wilson"),
+            Column("95% interval", "overlap allowed for"),
             Column("Expectancy", "R after cost"),
-            Column("95% interval", "R, weeks resampled"),
+            Column("95% interval", "R, overlap allowed for"),
             Column("Profit factor", "gains / losses"),
             Column("Held", "sessions, mean"),
         ),
@@ -76,7 +76,7 @@ def _hit_rate_table(caption: str, found: list[Fields]) -> Table:
 def _hit_rate_row(row: Fields) -> Row:
     resolved = value_of(row, "n") or 0.0
     no_loss = "no losing trade" if resolved else NO_TRADES
-    no_interval = "too few weeks to resample" if resolved else NO_TRADES
+    no_interval = "too few weeks" if resolved else NO_TRADES
     return Row(
         cells=(
             text_cell(_group(row)),
@@ -123,7 +123,7 @@ def _year_figure(
         Words(
             title,
             "; ".join(f"{_group(row)}: {_outcome(row)}" for row in year),
-            note="95% intervals",
+            note="95% intervals that allow for overlapping trades",
             sql=(
                 "select split_part(value, ':', 2) as year, split_part(value, ':', 1) as setups,\n"
                 f"  {y.name}, {prefix}_low, {prefix}_high, n\nfrom replay.hit_rate\n"
@@ -165,7 +165,7 @@ def sweep_section(report: Fields, *, anchor: str) -> Html:
         "The gate applied again to the same stored candidates with one threshold moved, all else as in force. Each dot "
         f"is one threshold: how many setups it lets through, and what they earned; {STAR} is the one in force. These "
         "cells are not trials of fresh data: the best of many looks better than it is, so the p-value is adjusted for "
-        "the cells of its sweep (Holm), and a peak whose neighbours do not share it is noise."
+        "the gates of all sweeps together (Holm), and a peak whose neighbours do not share it is noise."
     )
     blocks: list[Html] = []
     if sweeps:
@@ -220,9 +220,9 @@ def _sweep_table(sweep: Fields) -> Table:
             Column("n", "weeks"),
             Column("Hit rate", "target first"),
             Column("Expectancy", "R after cost"),
-            Column("95% interval", "R, weeks resampled"),
-            Column("p", "clustered by week"),
-            Column("p adjusted", "Holm, this sweep"),
+            Column("95% interval", "R, overlap allowed for"),
+            Column("p", "same error"),
+            Column("p adjusted", "Holm, all sweeps"),
         ),
         rows=tuple(_sweep_row(row) for row in cells),
         empty="the sweep has no cell",

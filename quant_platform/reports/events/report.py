@@ -114,7 +114,7 @@ def _headline_tiles(report: Fields) -> list[Tile]:
         Tile(
             "Trials in the ledger",
             number_cell(report.get("trial_count"), 0),
-            "all tests ever made, sizes and costs included: the best of many looks better than it is",
+            "all tests made up to this cutoff, sizes and costs included: the best of many looks better than it is",
         ),
     ]
 

@@ -25,6 +25,7 @@ QUESTIONS = {"direction": "Direction of returns", "relative_value": "Relative va
 STATUS = {
     "passed": "passed",
     "failed": "failed",
+    "never_fired": "never fired",
     "not_available": "not available",
     "history_too_short": "history too short",
 }
@@ -189,9 +190,9 @@ def prevalence_section(report: Fields, *, anchor: str) -> Html:
 
 def _prevalence_row(row: Fields) -> Row:
     status = str(row.get("status"))
-    judged = status in ("passed", "failed")
+    judged = status in ("passed", "failed", "never_fired")
     absent = [str(name) for name in row.get("missing_inputs") or ()]
-    if judged:
+    if judged or row.get("reasons"):
         why = str(row.get("reasons") or "")
     elif status == "history_too_short":
         why = "no bar has enough rows before it"

@@ -78,7 +78,7 @@ def test_the_signal_edge_table_says_what_the_report_says() -> None:
     rows = body_rows(table_with(rendered(report), EDGE))
     assert len(rows) == len(FACTORS)
     for row, want in zip(rows, report["signal_edge"], strict=True):
-        name, ic, sd, icir, weeks, independent, t, ewc, spread, log_ic, _ = cells(row)
+        name, ic, sd, icir, weeks, independent, t, _, ewc, spread, log_ic, _, _ = cells(row)
         assert shown(name).removesuffix(f" {STAR}") == want["factor"]
         for cell, key, scale, decimals in [
             (ic, "ic", 1, 3),
@@ -97,7 +97,10 @@ def test_the_signal_edge_table_says_what_the_report_says() -> None:
         low, high = (100 * want[f"spread_{end}"] for end in ("low", "high"))
         found = [number_of(end) for end in spread.all("span", "detail")[0].text.strip("[]").split(", ")]
         assert found == pytest.approx([low, high], abs=0.0501)
-    assert "p 0.006, Holm 0.040" in cells(rows[0])[6].text
+    # The combined p has a column of its own: it is not the p of the t beside it.
+    assert cells(rows[0])[6].text.count("0.0") == 0
+    assert shown(cells(rows[0])[7]) == "0.006"
+    assert "Holm 0.040" in cells(rows[0])[7].text
 
 
 def test_unreliable_rows_are_greyed_explained_and_never_starred() -> None:
@@ -109,7 +112,8 @@ def test_unreliable_rows_are_greyed_explained_and_never_starred() -> None:
         assert ("muted" in row.classes) == (not want["reliable"])
         assert (STAR in row.text) == want["reliable"]
         assert shown(cells(row)[-1]) == ("yes" if want["reliable"] else "no")
-    assert report["signal_edge"][-1]["unreliable_because"] in section(root, "signal-edge").all("p", "reasons")[0].text
+        assert shown(cells(row)[-2]) == ("yes" if want["precise"] else "no")
+    assert report["signal_edge"][-2]["unreliable_because"] in section(root, "signal-edge").all("p", "reasons")[0].text
 
 
 @pytest.mark.parametrize("reliable", [None, False, 0, "yes"])
@@ -205,11 +209,10 @@ def test_a_recalibration_is_praised_only_when_its_interval_says_so(
     assert words in section(rendered(report), "calibration").text
 
 
-def test_the_decay_whisker_is_two_standard_errors_over_independent_windows() -> None:
+def test_the_decay_whisker_is_two_standard_errors() -> None:
     report = sample_report()
-    # 2 x 0.12 / sqrt(16) = 0.06 around 0.02.
     report["decay"] = [
-        {"factor": "f", "horizon_sessions": 5, "ic": 0.02, "ic_sd": 0.12, "n_independent": 16, "reliable": True}
+        {"factor": "f", "horizon_sessions": 5, "ic": 0.02, "half_width": 0.06, "n_independent": 16, "reliable": True}
     ]
     root = rendered(report)
     [figure] = drawn(section(root, "ic-decay"))
@@ -238,7 +241,7 @@ def test_the_headline_tiles_carry_value_interval_and_n() -> None:
         "+0.041",
         "95% [−0.015, +0.097], holds zero; n = 4,321 in 780 weeks",
     ]
-    assert tiles["Reliable factors"][0] == "4 of 7"
+    assert tiles["Reliable factors"][0] == "6 of 7"
     assert tiles["Cells evaluated"][0] == "79"
     assert tiles["Calibration error (ECE)"] == ["0.052", "stated probability; n = 58,800"]
 

@@ -39,7 +39,7 @@ DOCUMENT: dict[str, Any] = {
     "evidence": {
         "effect_bps": 17.0, "standard_error_bps": 2.5, "shrunk_bps": 15.0, "n": 1200, "n_tests": 800, "p_fdr": 0.00001,
         "validation_trades": 90, "validation_net_bps": 14.0, "validation_stressed_bps": 9.5,
-        "validation_p_holm": 0.0012,
+        "validation_p_adjusted": 0.0012,
     },
 }  # fmt: skip
 
@@ -193,7 +193,7 @@ def test_the_bridge_and_the_blueprint_are_written_out() -> None:
     assert terms["State"] == "vol_regime = high"
     assert terms["Entry"] == "market at open1 bar after the event's"
     assert terms["Exit"] == "after 12 bars (1 h)stop extreme"
-    assert terms["Validation"] == "+14.0bps after cost; +9.5 at stressed cost; 90 trades; p 0.001 after Holm"
+    assert terms["Validation"] == "+14.0bps after cost; +9.5 at stressed cost; 90 trades; p 0.001 corrected"
 
 
 def test_the_footer_states_where_the_page_comes_from() -> None:

@@ -168,6 +168,7 @@ def study(factor: str, signal: Floats, against: Market, spec: FactorSpec, rng: n
             rng=rng,
             min_independent=spec.min_independent_windows,
             max_half_width=spec.max_half_width,
+            min_for_error=spec.min_windows_for_error,
             draws=spec.bootstrap_draws,
             level=spec.confidence,
         )
@@ -194,8 +195,13 @@ def study(factor: str, signal: Floats, against: Market, spec: FactorSpec, rng: n
                     "p_ewc": found.p_ewc,
                     "spread_low": found.spread_low,
                     "spread_high": found.spread_high,
+                    "t_blocks": found.t_blocks,
+                    "p_blocks": found.p_blocks,
+                    "half_width": found.half_width,
                     "reliable": found.reliable,
-                    "unreliable_because": None if found.reliable else found.why,
+                    "unreliable_because": found.why_thin or None,
+                    "precise": found.precise,
+                    "imprecise_because": found.why_imprecise or None,
                 }
             )
         )

@@ -162,7 +162,7 @@ def test_the_summary_is_that_of_the_rebalances(rows: pl.DataFrame) -> None:
 def test_few_windows_are_not_reliable_and_the_reason_is_given(rows: pl.DataFrame) -> None:
     line = rows.filter(pl.col("kind") == "summary", pl.col("horizon_sessions") == 30).row(0, named=True)
     assert line["reliable"] is False
-    assert line["unreliable_because"] == f"{line['n_independent']} independent windows, 24 are needed"
+    assert line["unreliable_because"] == f"{line['n_independent']} independent windows, 12 are needed"
 
 
 def test_a_thin_cross_section_has_no_ic_and_no_row(world: World) -> None:
