@@ -2,7 +2,8 @@
 
 1. Each row is judged by the rules of ``specs/cleaning/equity.yaml`` in a fixed order; the first rule it breaks is its
    reason (`rules.judge`).
-2. Rows that broke none become the bar of their session; there is one per session by then.
+2. Rows that broke none become the bar of their session; there is one per session by then. A suspect field of such a row
+   is NaN in the bar, and a line of the suspects says what stood there.
 3. Every session of the exchange between the ticker's first and last row gets a line; where it has no bar, prices are
    NaN and the reason says whether the row is in quarantine or never came.
 4. Factors come from the actions and the clean closes (`adjustment.adjustment_factors`); prices are multiplied, volume
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from quant_platform.contracts.errors import PlatformError, SchemaViolation
 from quant_platform.contracts.schemas.clean import CHECK_KINDS, MISSING_REASONS
 from quant_platform.market.adjustment import Adjustment, adjustment_factors, split_factor
-from quant_platform.market.rules import PRICES, RULES, Verdict, judge
+from quant_platform.market.rules import PRICES, RULES, SUSPECT_RULES, Verdict, judge
 from quant_platform.specification.cleaning import CleaningSpec
 
 Floats = NDArray[np.float64]
@@ -43,13 +44,16 @@ class CleanResult:
         ``clean.equity_bars``.
     quarantine
         ``clean.equity_quarantine``.
+    suspects
+        ``clean.equity_suspects``.
     counts
-        Rows per rule (zeros included), and under ``delivered``, ``clean``, ``missing_sessions`` and
-        ``volume_missing`` the totals.
+        Rows per rule (zeros included), and under ``delivered``, ``clean``, ``missing_sessions``, ``volume_missing`` and
+        ``suspect_fields`` the totals.
     """
 
     bars: pl.DataFrame
     quarantine: pl.DataFrame
+    suspects: pl.DataFrame
     counts: Mapping[str, int]
 
 
@@ -84,7 +88,9 @@ def clean_bars(raw: pl.DataFrame, actions: pl.DataFrame, spec: CleaningSpec, ses
     """
     days = np.asarray(sessions, dtype="datetime64[D]")
     if raw.height == 0:
-        return CleanResult(_empty_bars(), _empty_quarantine(), _counts(np.empty(0, np.int8), 0, 0))
+        return CleanResult(
+            _empty_bars(), _empty_quarantine(), _empty_suspects(), _counts(np.empty(0, np.int8), 0, 0, 0)
+        )
     ticker, delivered = _one(raw, "ticker"), _one(raw, "adjustment")
     rows = raw.sort("session", "source_row")
     stamps = rows["session"].to_numpy().astype("datetime64[D]")
@@ -93,8 +99,9 @@ def clean_bars(raw: pl.DataFrame, actions: pl.DataFrame, spec: CleaningSpec, ses
 
     good = verdict.rule < 0
     grid = days[slice(*_span(stamps, days))]
-    bars = _bars(ticker, grid, stamps, values, good, actions, delivered)
+    bars = _bars(ticker, grid, stamps, values, verdict, actions, delivered)
     quarantine = _quarantine(ticker, rows, verdict)
+    suspects = _suspects(ticker, rows, values, verdict)
 
     priced = int(bars["close"].is_not_nan().sum())
     if priced + quarantine.height != raw.height:
@@ -105,7 +112,8 @@ def clean_bars(raw: pl.DataFrame, actions: pl.DataFrame, spec: CleaningSpec, ses
             action="report this as a defect, with the raw rows",
         )
     volume_missing = int((bars["close"].is_not_nan() & bars["volume"].is_nan()).sum())
-    return CleanResult(bars, quarantine, _counts(verdict.rule, bars.height - priced, volume_missing))
+    counts = _counts(verdict.rule, bars.height - priced, volume_missing, suspects.height)
+    return CleanResult(bars, quarantine, suspects, counts)
 
 
 def _one(raw: pl.DataFrame, column: str) -> str:
@@ -133,17 +141,24 @@ def _bars(
     grid: Days,
     stamps: Days,
     values: Mapping[str, Floats],
-    good: NDArray[np.bool_],
+    verdict: Verdict,
     actions: pl.DataFrame,
     delivered: str,
 ) -> pl.DataFrame:
+    good = verdict.rule < 0
     at = np.searchsorted(grid, stamps[good])
     placed = {name: np.full(len(grid), np.nan) for name in values}
+    suspect = np.full(len(grid), "", dtype=object)
     for name, column in placed.items():
         column[at] = values[name][good]
+    # Zero volume beside a price range is judged by the range as delivered: a suspect low is still no quote.
+    no_volume = (placed["volume"] == 0) & (placed["high"] > placed["low"])
+    for k, name in enumerate(PRICES):
+        flagged = at[verdict.suspect[good, k] >= 0]
+        placed[name][flagged] = np.nan
+        suspect[flagged] = [f"{before},{name}" if before else name for before in suspect[flagged]]
     close = placed["close"]
     unpriced = np.isnan(close)
-    no_volume = (placed["volume"] == 0) & (placed["high"] > placed["low"])
     volume = np.where(no_volume, np.nan, placed["volume"])
     factors: Adjustment = adjustment_factors(grid, close, actions, delivered)
     judged = unpriced & np.isin(grid, stamps[~good])
@@ -161,6 +176,7 @@ def _bars(
             "adjustment_factor": factors.total,
             "unpriced": unpriced,
             "judged": judged,
+            "suspect": pl.Series(suspect, dtype=pl.String),
         }
     )
     reason = (
@@ -174,6 +190,7 @@ def _bars(
         "session",
         *_NUMBERS,
         reason.alias("missing_reason"),
+        pl.when(pl.col("suspect") != "").then("suspect").alias("suspect"),
     )
 
 
@@ -196,7 +213,27 @@ def _quarantine(ticker: str, rows: pl.DataFrame, verdict: Verdict) -> pl.DataFra
     ).with_columns(pl.col("expected").fill_nan(None))
 
 
-def _counts(rule: NDArray[np.int8], missing: int, volume_missing: int) -> dict[str, int]:
+def _suspects(ticker: str, rows: pl.DataFrame, values: Mapping[str, Floats], verdict: Verdict) -> pl.DataFrame:
+    at, field = np.nonzero(verdict.suspect >= 0)
+    prices = np.column_stack([values[name] for name in PRICES])
+    rule = verdict.suspect[at, field]
+    return pl.DataFrame(
+        {
+            "ticker": [ticker] * len(at),
+            "source_row": rows["source_row"].gather(at),
+            "column": [PRICES[k] for k in field],
+            "session": rows["session"].gather(at),
+            "rule": [SUSPECT_RULES[k].name for k in rule],
+            "observed": prices[at, field],
+            "expected": verdict.suspect_expected[at, field],
+            "close": prices[at, 3],
+            "check_kind": [SUSPECT_RULES[k].check_kind for k in rule],
+        },
+        schema=_suspects_schema(),
+    ).with_columns(pl.col("expected").fill_nan(None))
+
+
+def _counts(rule: NDArray[np.int8], missing: int, volume_missing: int, suspect_fields: int) -> dict[str, int]:
     found = {each.name: int((rule == k).sum()) for k, each in enumerate(RULES)}
     return {
         **found,
@@ -204,6 +241,7 @@ def _counts(rule: NDArray[np.int8], missing: int, volume_missing: int) -> dict[s
         "clean": int((rule < 0).sum()),
         "missing_sessions": missing,
         "volume_missing": volume_missing,
+        "suspect_fields": suspect_fields,
     }
 
 
@@ -213,6 +251,7 @@ def _bars_schema() -> dict[str, pl.DataType | type[pl.DataType]]:
         "session": pl.Date,
         **dict.fromkeys(_NUMBERS, pl.Float64),
         "missing_reason": _REASON,
+        "suspect": pl.String,
     }
 
 
@@ -230,9 +269,27 @@ def _quarantine_schema() -> dict[str, pl.DataType | type[pl.DataType]]:
     }
 
 
+def _suspects_schema() -> dict[str, pl.DataType | type[pl.DataType]]:
+    return {
+        "ticker": pl.String,
+        "source_row": pl.Int64,
+        "column": pl.String,
+        "session": pl.Date,
+        "rule": pl.String,
+        "observed": pl.Float64,
+        "expected": pl.Float64,
+        "close": pl.Float64,
+        "check_kind": _KIND,
+    }
+
+
 def _empty_bars() -> pl.DataFrame:
     return pl.DataFrame(schema=_bars_schema())
 
 
 def _empty_quarantine() -> pl.DataFrame:
     return pl.DataFrame(schema=_quarantine_schema())
+
+
+def _empty_suspects() -> pl.DataFrame:
+    return pl.DataFrame(schema=_suspects_schema())

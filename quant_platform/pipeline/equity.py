@@ -84,7 +84,11 @@ def clean(home: Home, ticker: str, *, refresh: bool) -> Frames:
     first, last = _span(raw, home)
     days = session_array(home.universe.exchange, first, last)
     result = clean_bars(raw, actions, home.load("cleaning/equity.yaml", CleaningSpec), days)
-    return {"clean.equity_bars": result.bars, "clean.equity_quarantine": result.quarantine}
+    return {
+        "clean.equity_bars": result.bars,
+        "clean.equity_quarantine": result.quarantine,
+        "clean.equity_suspects": result.suspects,
+    }
 
 
 def _span(raw: pl.DataFrame, home: Home) -> tuple[date, date]:
@@ -139,7 +143,7 @@ RAW_FUNDAMENTALS = Stage(
 )
 CLEAN = Stage(
     name="clean",
-    outputs=("clean.equity_bars", "clean.equity_quarantine"),
+    outputs=("clean.equity_bars", "clean.equity_quarantine", "clean.equity_suspects"),
     inputs=("raw.equity_bars", "raw.corporate_actions"),
     compute=clean,
     rooms=("market",),

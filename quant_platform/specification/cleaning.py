@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from quant_platform.specification.loading import SpecModel
 
@@ -38,6 +39,39 @@ class DecimalShiftRule(SpecModel):
         gt=0.0, lt=1.0, description="How close the later close must come to the one before the jump, as |log ratio|."
     )
     revert_sessions: int = Field(ge=1, le=20, description="Bars within which a shifted close must have reverted.")
+    keep_good_close: bool = Field(
+        description="Where the close is good, keep the row and take the shifted fields as missing; else the whole row."
+    )
+
+
+class Dislocation(SpecModel):
+    """Sessions on which prices far from all others are known to have traded."""
+
+    first: date = Field(description="First session.")
+    last: date = Field(description="Last session.")
+    what: str = Field(description="What happened, and where it is documented.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Dislocation:
+        if self.last < self.first:
+            raise ValueError(f"last ({self.last}) lies before first ({self.first})")
+        return self
+
+
+class FalsePrintRule(SpecModel):
+    """A low, high or open far from every price around it; the field is missing, the row stays."""
+
+    closes_before: int = Field(ge=1, le=20, description="Closes of rows before that the field must lie beyond.")
+    rows_before: int = Field(ge=5, le=250, description="Rows before over which the usual range and volume are taken.")
+    minimum_rows: int = Field(ge=1, description="Rows before that are needed to know what is usual.")
+    minimum_excess: float = Field(gt=0.0, description="Least |log(price / nearest price around it)|.")
+    range_multiple: float = Field(gt=0.0, description="The excess is also at least so many usual log(high / low).")
+    certain_excess: float = Field(gt=0.0, description="Excess from which the smaller multiple is enough.")
+    certain_range_multiple: float = Field(gt=0.0, description="The smaller multiple.")
+    news_volume_multiple: float = Field(
+        gt=1.0, description="Volume over its usual value from which the print is taken to be real."
+    )
+    dislocations: tuple[Dislocation, ...] = Field(description="Sessions on which no print is suspect.")
 
 
 class StaleRule(SpecModel):
@@ -56,3 +90,6 @@ class CleaningSpec(SpecModel):
     ohlc_inconsistent: OhlcRule = Field(description="High is not the highest, or low not the lowest price of its row.")
     decimal_shift: DecimalShiftRule = Field(description="Prices at a wrong power of ten: within a row, and whole rows.")
     stale: StaleRule = Field(description="Rows that repeat, and quotes without a trade.")
+    false_print: FalsePrintRule | None = Field(
+        default=None, description="Fields far from every price around them; not looked for when left out."
+    )

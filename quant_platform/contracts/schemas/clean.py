@@ -31,6 +31,11 @@ class CleanEquityBars(dy.Schema):
     missing_reason = dy.Enum(
         MISSING_REASONS, nullable=True, description="Why the prices are NaN; null where they are not."
     )
+    suspect = dy.String(
+        nullable=True,
+        description="Fields of this bar that are NaN because what stood there cannot be, e.g. low or open,low; "
+        "clean.equity_suspects has what stood there. The close stays.",
+    )
 
 
 class CleanEquityQuarantine(dy.Schema):
@@ -55,6 +60,24 @@ class CleanEquityQuarantine(dy.Schema):
     low = dy.Float64(nullable=True, allow_nan=True, description="Low as delivered.")
     close = dy.Float64(nullable=True, allow_nan=True, description="Close as delivered.")
     volume = dy.Float64(nullable=True, allow_nan=True, description="Volume as delivered.")
+
+
+class CleanEquitySuspects(dy.Schema):
+    """Single fields of good rows that cannot be: missing in clean.equity_bars, delivered as written here."""
+
+    ticker = dy.String(primary_key=True, description="Upper-case ticker, the partition key.")
+    source_row = dy.Int64(primary_key=True, min=0, description="Position of the row in the source, from 0.")
+    column = dy.String(primary_key=True, description="open, high or low.")
+    session = dy.Date(description="Session of the bar.")
+    rule = dy.String(description="decimal_shift or false_print, in specs/cleaning/equity.yaml.")
+    observed = dy.Float64(description="What stood there, as delivered.")
+    expected = dy.Float64(
+        nullable=True, description="decimal_shift: the price moved back; false_print: the nearest price around it."
+    )
+    close = dy.Float64(description="Close of the row, as delivered.")
+    check_kind = dy.Enum(
+        CHECK_KINDS, description="causal: decided from rows up to this one; repair_time: needed a later row."
+    )
 
 
 class CleanEquityAccounting(dy.Schema):
