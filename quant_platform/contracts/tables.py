@@ -61,6 +61,7 @@ _ALL = (
     Table("raw.securities", raw.RawSecurities, ()),
     Table("clean.equity_bars", clean.CleanEquityBars, ("ticker",)),
     Table("clean.equity_quarantine", clean.CleanEquityQuarantine, ("ticker",)),
+    Table("clean.corporate_actions", clean.CleanCorporateActions, ("ticker",)),
     Table("clean.equity_suspects", clean.CleanEquitySuspects, ("ticker",)),
     Table("clean.equity_accounting", clean.CleanEquityAccounting, ()),
     Table("features.equity", equity.FeaturesEquity, ("ticker",), open_columns=True),

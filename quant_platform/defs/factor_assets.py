@@ -5,6 +5,7 @@ import polars as pl
 
 from quant_platform.defs.frame_assets import reads, reads_all, table_asset
 from quant_platform.defs.resources import HomeResource
+from quant_platform.market.stated_facts import applied_actions
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.studies import FACTOR_SPECS, Market, study_factors
 
@@ -15,7 +16,7 @@ def build_factor_assets(home: Home, factors: dg.StaticPartitionsDefinition) -> l
     @table_asset(
         home,
         "factors.information_coefficient",
-        rooms=("labs/equity/factors", "statistics", "market/universe"),
+        rooms=("labs/equity/factors", "statistics", "market/universe", "market/stated_facts"),
         specs=FACTOR_SPECS,
         kinds={"numba", "parquet"},
         partitions_def=factors,
@@ -23,7 +24,7 @@ def build_factor_assets(home: Home, factors: dg.StaticPartitionsDefinition) -> l
         ins={
             "features": reads_all("features.equity"),
             "bars": reads_all("clean.equity_bars"),
-            "actions": reads_all("raw.corporate_actions"),
+            "actions": reads_all("clean.corporate_actions"),
             "securities": reads("raw.securities"),
         },
     )
@@ -35,6 +36,7 @@ def build_factor_assets(home: Home, factors: dg.StaticPartitionsDefinition) -> l
         actions: pl.LazyFrame,
         securities: pl.LazyFrame,
     ) -> pl.DataFrame:
-        return study_factors(home.open(), context.partition_keys, Market(features, bars, actions, securities))
+        market = Market(features, bars, applied_actions(actions), securities)
+        return study_factors(home.open(), context.partition_keys, market)
 
     return [factors_information_coefficient]

@@ -18,7 +18,7 @@ from quant_platform.defs.ticker_assets import REFRESH_TAG
 AssetJob: TypeAlias = UnresolvedAssetJobDefinition
 
 RAW_MARKET = ("raw.equity_bars", "raw.corporate_actions")
-CLEAN = ("clean.equity_bars", "clean.equity_quarantine", "clean.equity_suspects")
+CLEAN = ("clean.equity_bars", "clean.equity_quarantine", "clean.equity_suspects", "clean.corporate_actions")
 
 RAW_PERPS = ("raw.perp_bars", "raw.spot_bars", "raw.funding", "raw.open_interest", "raw.liquidations", "raw.book")
 CLEAN_PERPS = ("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.perp_quarantine")

@@ -11,6 +11,7 @@ from quant_platform.defs.partitions import days
 from quant_platform.defs.resources import HomeResource
 from quant_platform.labs.equity.setups.live import evaluate_open_setups, scan
 from quant_platform.labs.equity.setups.momentum import momentum_rank
+from quant_platform.market.stated_facts import applied_actions
 from quant_platform.market.universe import member_sessions
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.activation import ActivationSpec
@@ -77,7 +78,7 @@ def build_live_assets(home: Home) -> list[dg.AssetsDefinition]:
         ins={
             "scans": reads_all("live.scan"),
             "bars": reads_all("clean.equity_bars"),
-            "actions": reads_all("raw.corporate_actions"),
+            "actions": reads_all("clean.corporate_actions"),
         },
     )
     def live_outcomes(
@@ -90,7 +91,7 @@ def build_live_assets(home: Home) -> list[dg.AssetsDefinition]:
         opened, setups = home.open(), scans.collect()
         waiting = setups.filter("qualified")["ticker"].unique().to_list()
         by_ticker = _by_ticker(bars, waiting)
-        ends = actions.filter(pl.col("kind").cast(pl.String) == "delisting").select("ticker", "value").collect()
+        ends = applied_actions(actions).filter(pl.col("kind") == "delisting").select("ticker", "value").collect()
         frame = pl.concat(
             evaluate_open_setups(
                 date.fromisoformat(key),

@@ -10,13 +10,14 @@
 7. ``no_trade``: no volume and one single price: a quote, not a trade.
 8. ``stale``: four prices that are not all equal, and the volume, repeat the row before. A thin name that trades 500
    shares at one price on two days is not stale.
-9. ``decimal_shift_row``: the close jumps by a power of ten and comes back within a few bars (`_shifted_rows`).
+9. ``decimal_shift_row``: the close jumps by a power of ten and comes back within a few bars, or by a hundred or more
+   and jumps back by as much within a year (`_shifted_rows`).
 
 Rows that pass are then looked through for false prints (`prints.false_prints`): single fields far from every price
 around them, which are suspect and leave the row where it is.
 
 No rule looks at the size of a return alone, so crashes stay: a 90 % fall that does not come back is not a shift, and
-one that does come back must do so within `revert_sessions` to within `revert_tolerance`.
+one that does come back must do so within `revert_sessions` to within `revert_tolerance`, or by a hundredfold jump.
 """
 
 from __future__ import annotations
@@ -261,9 +262,17 @@ def _shifted_rows(verdict: Verdict, close: Floats, splits: Floats, spec: Decimal
         base = comparable[start - 1]
         after = comparable[start + 1 : start + 1 + spec.revert_sessions]
         back = np.flatnonzero(np.abs(np.log(after / base)) <= spec.revert_tolerance)
-        if len(back) == 0:
+        if len(back):
+            end = int(start) + 1 + int(back[0])
+        elif abs(power[start - 1]) >= 2:
+            # In another unit: the jump back is by the same power, however far the price has moved by then.
+            jumps = slice(start, start + spec.spell_sessions)
+            opposite = np.flatnonzero(suspicious[jumps] & (power[jumps] == -power[start - 1]))
+            if len(opposite) == 0:
+                continue
+            end = int(start) + 1 + int(opposite[0])
+        else:
             continue
-        end = int(start) + 1 + int(back[0])
         rows = alive[start:end]
         verdict.rule[rows] = _NUMBER["decimal_shift_row"]
         verdict.column[rows] = _COLUMNS.index("close")

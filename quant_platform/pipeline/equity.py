@@ -13,8 +13,9 @@ from quant_platform.contracts.errors import SourceNotFound
 from quant_platform.expressions import Plan
 from quant_platform.labs.equity.features.equity import compute_equity_features, feature_plan
 from quant_platform.labs.equity.replay.candidates import replay_ticker
-from quant_platform.market.calendar import session_array, week_last_sessions
+from quant_platform.market.calendar import calendar, session_array, week_last_sessions
 from quant_platform.market.cleaning import clean_bars
+from quant_platform.market.stated_facts import applied_actions
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import Frames, Stage
 from quant_platform.specification.cleaning import CleaningSpec
@@ -81,18 +82,21 @@ def clean(home: Home, ticker: str, *, refresh: bool) -> Frames:
     del refresh
     raw = home.lake.read("raw.equity_bars", [ticker])
     actions = home.lake.read("raw.corporate_actions", [ticker])
-    first, last = _span(raw, home)
-    days = session_array(home.universe.exchange, first, last)
+    days = session_array(home.universe.exchange, *_span(raw, home))
     result = clean_bars(raw, actions, home.load("cleaning/equity.yaml", CleaningSpec), days)
     return {
         "clean.equity_bars": result.bars,
         "clean.equity_quarantine": result.quarantine,
         "clean.equity_suspects": result.suspects,
+        "clean.corporate_actions": result.actions,
     }
 
 
 def _span(raw: pl.DataFrame, home: Home) -> tuple[date, date]:
-    first, last = raw.get_column("session").min(), raw.get_column("session").max()
+    """First and last date of the rows, those left out that no calendar of the exchange knows: cleaning names them."""
+    known = calendar(home.universe.exchange)
+    days = raw.get_column("session").filter(raw.get_column("session").is_between(known.start, known.end))
+    first, last = days.min(), days.max()
     if isinstance(first, date) and isinstance(last, date):
         return first, last
     return home.spec.first_session, home.spec.last_session or date.today()
@@ -110,8 +114,8 @@ def candidates(home: Home, ticker: str, *, refresh: bool) -> Frames:
     """Setups of every finished week and what became of them."""
     del refresh
     bars = home.lake.read("clean.equity_bars", [ticker])
-    actions = home.lake.read("raw.corporate_actions", [ticker])
-    ends = actions.filter(pl.col("kind").cast(pl.String) == "delisting").get_column("value")
+    actions = applied_actions(home.lake.read("clean.corporate_actions", [ticker]))
+    ends = actions.filter(pl.col("kind") == "delisting").get_column("value")
     last = home.spec.last_session or date.today()
     exchange, first = home.universe.exchange, home.spec.first_session
     found = replay_ticker(
@@ -143,7 +147,7 @@ RAW_FUNDAMENTALS = Stage(
 )
 CLEAN = Stage(
     name="clean",
-    outputs=("clean.equity_bars", "clean.equity_quarantine", "clean.equity_suspects"),
+    outputs=("clean.equity_bars", "clean.equity_quarantine", "clean.equity_suspects", "clean.corporate_actions"),
     inputs=("raw.equity_bars", "raw.corporate_actions"),
     compute=clean,
     rooms=("market",),
@@ -160,7 +164,7 @@ FEATURES = Stage(
 CANDIDATES = Stage(
     name="candidates",
     outputs=("replay.candidates",),
-    inputs=("clean.equity_bars", "raw.corporate_actions"),
+    inputs=("clean.equity_bars", "clean.corporate_actions"),
     compute=candidates,
     rooms=("labs/equity/setups", "labs/equity/replay/candidates"),
     specs=("setups/equity.yaml", "replay/equity.yaml"),

@@ -39,6 +39,10 @@ class DecimalShiftRule(SpecModel):
         gt=0.0, lt=1.0, description="How close the later close must come to the one before the jump, as |log ratio|."
     )
     revert_sessions: int = Field(ge=1, le=20, description="Bars within which a shifted close must have reverted.")
+    spell_sessions: int = Field(
+        ge=0,
+        description="Bars within which prices at a hundredth or a hundredfold must have jumped back by as much.",
+    )
     keep_good_close: bool = Field(
         description="Where the close is good, keep the row and take the shifted fields as missing; else the whole row."
     )
@@ -74,6 +78,20 @@ class FalsePrintRule(SpecModel):
     dislocations: tuple[Dislocation, ...] = Field(description="Sessions on which no print is suspect.")
 
 
+class StatedFactsRule(SpecModel):
+    """When raw prices around an ex-date are held to confirm, or to contradict, a stated action."""
+
+    noise_sessions: int = Field(ge=10, description="Sessions on each side over which the usual daily move is taken.")
+    visible_sigmas: float = Field(gt=0.0, description="A move is told from none from so many usual daily moves on.")
+    visible_minimum: float = Field(gt=0.0, description="And from this |log move| on, however calm the name is.")
+    search_sessions: int = Field(
+        ge=0, le=20, description="Sessions before and after the ex-date searched for a move that is not on it."
+    )
+    smallest_yield: float = Field(
+        ge=0.0, description="A dividend below this share of the price is named: it may be in another currency unit."
+    )
+
+
 class StaleRule(SpecModel):
     """A row that repeats the session before it, or that quotes without a trade."""
 
@@ -90,6 +108,9 @@ class CleaningSpec(SpecModel):
     ohlc_inconsistent: OhlcRule = Field(description="High is not the highest, or low not the lowest price of its row.")
     decimal_shift: DecimalShiftRule = Field(description="Prices at a wrong power of ten: within a row, and whole rows.")
     stale: StaleRule = Field(description="Rows that repeat, and quotes without a trade.")
+    stated_facts: StatedFactsRule | None = Field(
+        default=None, description="How actions are compared with the prices around them; not compared when left out."
+    )
     false_print: FalsePrintRule | None = Field(
         default=None, description="Fields far from every price around them; not looked for when left out."
     )

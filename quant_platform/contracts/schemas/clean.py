@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import dataframely as dy
 
+from quant_platform.contracts.schemas.raw import ACTION_KINDS
+
 MISSING_REASONS = ("holiday", "halt", "not_listed", "vendor_hole", "quarantined")
 CHECK_KINDS = ("causal", "repair_time")
+ACTION_VERDICTS = (
+    "confirmed",
+    "too_small_to_see",
+    "no_prices",
+    "shown_on_another_session",
+    "inverted",
+    "in_prices_already",
+    "not_in_prices",
+    "no_such_move",
+    "another_move",
+    "implausibly_small",
+    "bars_go_on",
+    "bars_end_before",
+    "impossible",
+)
 
 
 def _price(text: str) -> dy.Float64:
@@ -78,6 +95,34 @@ class CleanEquitySuspects(dy.Schema):
     check_kind = dy.Enum(
         CHECK_KINDS, description="causal: decided from rows up to this one; repair_time: needed a later row."
     )
+
+
+class CleanCorporateActions(dy.Schema):
+    """Every stated action with what the raw prices around it say, and how it is applied."""
+
+    ticker = dy.String(primary_key=True, description="Upper-case ticker, the partition key.")
+    ex_date = dy.Date(primary_key=True, description="Ex-date as stated.")
+    kind = dy.Enum(ACTION_KINDS, primary_key=True, description="split, cash_dividend or delisting.")
+    value = dy.Float64(allow_nan=True, allow_inf=True, description="Value as stated.")
+    known_at = dy.Datetime(time_unit="us", time_zone="UTC", description="From when a reader could know it.")
+    verdict = dy.Enum(
+        ACTION_VERDICTS,
+        description="confirmed, too_small_to_see (applied as stated), no_prices (nothing to compare with), or how the "
+        "prices contradict it.",
+    )
+    applied = dy.Bool(description="Whether it is used; false where it was refused.")
+    applied_date = dy.Date(
+        nullable=True, description="Ex-date that is used: the session on which prices show the move."
+    )
+    applied_value = dy.Float64(nullable=True, description="Value that is used.")
+    in_prices = dy.Bool(description="True where the delivered prices hold it already, so that it is not applied twice.")
+    expected_ratio = dy.Float64(nullable=True, description="Close on over close before that the stated actions make.")
+    observed_ratio = dy.Float64(nullable=True, description="Close on over close before as delivered.")
+    close_before = dy.Float64(nullable=True, description="Last delivered close before the session judged.")
+    close_on = dy.Float64(nullable=True, description="Delivered close of the session judged.")
+    close_after = dy.Float64(nullable=True, description="Delivered close after it.")
+    hint = dy.String(description="What would fit, in words; empty where nothing was found.")
+    source = dy.String(description="Name of the source spec.")
 
 
 class CleanEquityAccounting(dy.Schema):

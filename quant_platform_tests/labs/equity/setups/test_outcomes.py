@@ -77,6 +77,14 @@ def run(
         ([QUIET, GONE, QUIET, (102.0, 104.0, 98.0, 103.0), (120.0,) * 4], "timeout", 0.75, 4, -0.5, 1.0),
         # The last session of the horizon has no bar: marked at the close before it.
         ([QUIET, QUIET, (102.0, 104.0, 98.0, 103.0), GONE, QUIET], "timeout", 0.75, 3, -0.5, 1.0),
+        # A suspect low fills no stop: the open of 99 and the close of 97 are what is known to have traded.
+        ([QUIET, (99.0, 100.0, NAN, 97.0), QUIET, (102.0, 104.0, 98.0, 103.0)], "timeout", 0.75, 4, -0.75, 1.0),
+        # Its close does.
+        ([QUIET, (99.0, 100.0, NAN, 95.0)], "stop", -1.0, 2, -1.0, 0.25),
+        # A suspect high fills no target.
+        ([QUIET, (101.0, NAN, 99.0, 102.0), QUIET, (102.0, 104.0, 98.0, 103.0)], "timeout", 0.75, 4, -0.5, 1.0),
+        # A suspect open with a low below the stop: filled at the stop, not at the open.
+        ([QUIET, (NAN, 100.0, 95.5, 97.0)], "stop", -1.0, 2, -1.0, 0.25),
         # The stop is exactly touched.
         ([(100.0, 101.0, 96.0, 100.0)], "stop", -1.0, 1, -1.0, 0.0),
     ],
@@ -154,3 +162,8 @@ def test_a_ticker_that_ends_after_the_horizon_times_out() -> None:
 
 def test_a_ticker_that_ends_on_the_signal_day_was_never_entered() -> None:
     assert run(sessions=3)["outcome"] == "no_entry"
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_a_suspect_open_is_no_price_to_enter_at(direction: int) -> None:
+    assert run((NAN, 101.0, 99.0, 100.0), QUIET, direction=direction)["outcome"] == "no_entry"
