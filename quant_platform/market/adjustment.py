@@ -53,7 +53,8 @@ def adjustment_factors(sessions: Days, close: Floats, actions: pl.DataFrame, del
     actions
         ``raw.corporate_actions`` of one ticker, or what `stated_facts.judge_actions` made of them: with a column
         ``in_prices`` that says of each row whether the delivered prices hold it already. Ex-dates on or before the
-        first, or after the last session do not count towards ``total``; a dividend is cash per share as held before the ex-date.
+        first, or after the last session do not count towards ``total``; a dividend is cash per share as held before the
+        ex-date.
     delivered
         What the vendor has adjusted already: ``none``, ``split`` or ``split_dividend``.
 
