@@ -13,7 +13,7 @@ from quant_platform.defs.market_assets import build_market_assets
 from quant_platform.defs.parts import Parts
 from quant_platform.defs.replay_assets import build_replay_assets
 from quant_platform.defs.ticker_assets import ticker_asset
-from quant_platform.pipeline.equity import CANDIDATES, CLEAN, FEATURES, RAW_FUNDAMENTALS, RAW_MARKET
+from quant_platform.pipeline.equity import CANDIDATES, CLEAN, CLEAN_FUNDAMENTALS, FEATURES, RAW_FUNDAMENTALS, RAW_MARKET
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import Stage
 from quant_platform.specification.features import load_equity_features
@@ -41,6 +41,7 @@ def equity_lab(home: Home) -> Parts:
         tickers(RAW_MARKET, "raw", {home.spec.source, "parquet"}, from_source=True),
         tickers(RAW_FUNDAMENTALS, "raw", {home.spec.source, "parquet"}, from_source=True),
         tickers(CLEAN, "clean", {"numpy", "parquet"}, lineage=lineage),
+        tickers(CLEAN_FUNDAMENTALS, "clean", {"numpy", "parquet"}),
         tickers(FEATURES, "features", {"numba", "parquet"}, extra_columns=described),
         tickers(CANDIDATES, "replay", {"numba", "parquet"}),
         *build_market_assets(home),

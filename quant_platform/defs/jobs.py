@@ -21,17 +21,41 @@ RAW_MARKET = ("raw.equity_bars", "raw.corporate_actions")
 CLEAN = ("clean.equity_bars", "clean.equity_quarantine", "clean.equity_suspects", "clean.corporate_actions")
 
 RAW_PERPS = ("raw.perp_bars", "raw.spot_bars", "raw.funding", "raw.open_interest", "raw.liquidations", "raw.book")
-CLEAN_PERPS = ("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.perp_quarantine")
+CLEAN_PERPS = (
+    "clean.perp_bars_5m",
+    "clean.spot_bars_5m",
+    "clean.perp_quarantine",
+    "clean.funding",
+    "clean.open_interest",
+    "clean.liquidations",
+    "clean.book",
+    "clean.perp_fact_quarantine",
+)
+CLEAN_FUNDAMENTALS = ("clean.fundamentals", "clean.fundamentals_quarantine")
 
 SELECTIONS: Mapping[str, tuple[str, ...]] = {
     "securities": ("raw.securities",),
     "row_accounting": ("clean.equity_accounting",),
     "daily_pipeline": (*RAW_MARKET, *CLEAN, "features.equity"),
     "intraday_pipeline": (*RAW_MARKET, *CLEAN),
-    "weekly_fundamentals": ("raw.fundamentals",),
+    "weekly_fundamentals": ("raw.fundamentals", *CLEAN_FUNDAMENTALS),
     "weekly_replay": ("replay.candidates",),
-    "ticker_graph": (*RAW_MARKET, "raw.fundamentals", *CLEAN, "features.equity", "replay.candidates"),
-    "data_backfill": (*RAW_MARKET, "raw.fundamentals", *CLEAN, "features.equity", "replay.candidates"),
+    "ticker_graph": (
+        *RAW_MARKET,
+        "raw.fundamentals",
+        *CLEAN,
+        *CLEAN_FUNDAMENTALS,
+        "features.equity",
+        "replay.candidates",
+    ),
+    "data_backfill": (
+        *RAW_MARKET,
+        "raw.fundamentals",
+        *CLEAN,
+        *CLEAN_FUNDAMENTALS,
+        "features.equity",
+        "replay.candidates",
+    ),
     "weekly_cross_section": ("signals.momentum_rank", "replay.qualified"),
     "factor_study": ("factors.information_coefficient",),
     "sweep_study": ("replay.activation_sweep",),

@@ -15,10 +15,11 @@ from quant_platform.labs.equity.features.equity import compute_equity_features, 
 from quant_platform.labs.equity.replay.candidates import replay_ticker
 from quant_platform.market.calendar import calendar, session_array, week_last_sessions
 from quant_platform.market.cleaning import clean_bars
+from quant_platform.market.fundamentals_cleaning import clean_fundamentals
 from quant_platform.market.stated_facts import applied_actions
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import Frames, Stage
-from quant_platform.specification.cleaning import CleaningSpec
+from quant_platform.specification.cleaning import CleaningSpec, FundamentalsCleaningSpec
 from quant_platform.specification.features import FeatureSet, load_equity_features
 from quant_platform.specification.replay import ReplaySpec
 from quant_platform.specification.setups import SetupSpec
@@ -102,6 +103,17 @@ def _span(raw: pl.DataFrame, home: Home) -> tuple[date, date]:
     return home.spec.first_session, home.spec.last_session or date.today()
 
 
+def fundamentals(home: Home, ticker: str, *, refresh: bool) -> Frames:
+    """Published values that can be, and those kept out."""
+    del refresh
+    result = clean_fundamentals(
+        home.lake.read("raw.fundamentals", [ticker]),
+        home.load("cleaning/fundamentals.yaml", FundamentalsCleaningSpec),
+        home.lake.read("clean.equity_bars", [ticker]),
+    )
+    return {"clean.fundamentals": result.values, "clean.fundamentals_quarantine": result.quarantine}
+
+
 def features(home: Home, ticker: str, *, refresh: bool) -> Frames:
     """Every feature of one ticker."""
     del refresh
@@ -153,6 +165,14 @@ CLEAN = Stage(
     rooms=("market",),
     specs=("cleaning/equity.yaml",),
 )
+CLEAN_FUNDAMENTALS = Stage(
+    name="clean_fundamentals",
+    outputs=("clean.fundamentals", "clean.fundamentals_quarantine"),
+    inputs=("raw.fundamentals", "clean.equity_bars"),
+    compute=fundamentals,
+    rooms=("market/fundamentals_cleaning",),
+    specs=("cleaning/fundamentals.yaml",),
+)
 FEATURES = Stage(
     name="features",
     outputs=("features.equity",),
@@ -169,4 +189,4 @@ CANDIDATES = Stage(
     rooms=("labs/equity/setups", "labs/equity/replay/candidates"),
     specs=("setups/equity.yaml", "replay/equity.yaml"),
 )
-STAGES = (RAW_MARKET, RAW_FUNDAMENTALS, CLEAN, FEATURES, CANDIDATES)
+STAGES = (RAW_MARKET, RAW_FUNDAMENTALS, CLEAN, CLEAN_FUNDAMENTALS, FEATURES, CANDIDATES)

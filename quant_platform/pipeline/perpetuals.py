@@ -9,13 +9,14 @@ import polars as pl
 from quant_platform.contracts.tables import table
 from quant_platform.lake import Key
 from quant_platform.market.perp_cleaning import clean_perp_bars
+from quant_platform.market.perp_facts import clean_all_facts
 from quant_platform.market.perp_market import market_5m
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import Frames, Stage
 from quant_platform.specification.perp_market import MarketSpec, PerpCleaningSpec
 
 # Funding and open interest are carried over a month's end; two months cover any age that specs/market allows.
-CARRIED = ("raw.funding", "raw.open_interest")
+CARRIED = ("clean.funding", "clean.open_interest")
 MONTHS_BEFORE = 1
 
 SymbolMonth = tuple[str, str]
@@ -61,10 +62,13 @@ def clean(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
         )
         bars[market] = found.bars
         quarantine.append(found.quarantine)
+    facts, kept_out = clean_all_facts(lambda fact: home.lake.read(f"raw.{fact}", [key]), spec.facts)
     return {
         "clean.perp_bars_5m": bars["perp"],
         "clean.spot_bars_5m": bars["spot"],
         "clean.perp_quarantine": pl.concat(quarantine),
+        **{f"clean.{fact}": rows for fact, rows in facts.items()},
+        "clean.perp_fact_quarantine": kept_out,
     }
 
 
@@ -99,23 +103,30 @@ def market(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
         read("clean.perp_bars_5m"),
         spec=home.load("market/perp.yaml", MarketSpec),
         spot=read("clean.spot_bars_5m"),
-        funding=read("raw.funding", carried=True),
-        open_interest=read("raw.open_interest", carried=True),
-        liquidations=read("raw.liquidations"),
-        book=read("raw.book"),
+        funding=read("clean.funding", carried=True),
+        open_interest=read("clean.open_interest", carried=True),
+        liquidations=read("clean.liquidations"),
+        book=read("clean.book"),
     )
     return {"clean.market_5m": joined}
 
 
 RAW = ("raw.perp_bars", "raw.spot_bars", "raw.funding", "raw.open_interest", "raw.liquidations", "raw.book")
+FACTS = ("clean.funding", "clean.open_interest", "clean.liquidations", "clean.book")
 
 RAW_PERPS = Stage(
     name="raw_perps", outputs=RAW, compute=fetch, rooms=("sources",), specs=("sources/{perps}.yaml",), always=True
 )
 CLEAN_PERPS = Stage(
     name="clean_perps",
-    outputs=("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.perp_quarantine"),
-    inputs=("raw.perp_bars", "raw.spot_bars"),
+    outputs=(
+        "clean.perp_bars_5m",
+        "clean.spot_bars_5m",
+        "clean.perp_quarantine",
+        *FACTS,
+        "clean.perp_fact_quarantine",
+    ),
+    inputs=RAW,
     compute=clean,
     rooms=("market",),
     specs=("cleaning/perp.yaml",),
@@ -123,7 +134,7 @@ CLEAN_PERPS = Stage(
 MARKET = Stage(
     name="market_5m",
     outputs=("clean.market_5m",),
-    inputs=("clean.perp_bars_5m", "clean.spot_bars_5m", *RAW[2:]),
+    inputs=("clean.perp_bars_5m", "clean.spot_bars_5m", *FACTS),
     neighbours_of=carried_from,
     compute=market,
     rooms=("market",),

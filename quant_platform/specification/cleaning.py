@@ -114,3 +114,16 @@ class CleaningSpec(SpecModel):
     false_print: FalsePrintRule | None = Field(
         default=None, description="Fields far from every price around them; not looked for when left out."
     )
+
+
+class FundamentalsCleaningSpec(SpecModel):
+    """Which published fundamentals are kept out."""
+
+    zero_is_unknown: tuple[str, ...] = Field(description="Metrics (patterns) of which zero is no value.")
+    never_negative: tuple[str, ...] = Field(description="Metrics (patterns) that cannot be below zero.")
+    capitalisations: tuple[str, ...] = Field(description="Metrics (patterns) held against the value traded a day.")
+    usual_turnover: float = Field(gt=0.0, lt=1.0, description="Value traded a day over capitalisation, typically.")
+    scale_decades: float = Field(gt=1.0, description="Decades from where it should be that make a value off scale.")
+    largest_minority: float = Field(
+        gt=0.0, lt=0.5, description="Largest share of a metric's history that may be off scale by its own middle."
+    )

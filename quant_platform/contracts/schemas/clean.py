@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataframely as dy
 
-from quant_platform.contracts.schemas.raw import ACTION_KINDS
+from quant_platform.contracts.schemas.raw import ACTION_KINDS, RawFundamentals
 
 MISSING_REASONS = ("holiday", "halt", "not_listed", "vendor_hole", "quarantined")
 CHECK_KINDS = ("causal", "repair_time")
@@ -123,6 +123,21 @@ class CleanCorporateActions(dy.Schema):
     close_after = dy.Float64(nullable=True, description="Delivered close after it.")
     hint = dy.String(description="What would fit, in words; empty where nothing was found.")
     source = dy.String(description="Name of the source spec.")
+
+
+class CleanFundamentals(RawFundamentals):
+    """Published fundamentals that passed every rule, in long form, every version kept."""
+
+
+class CleanFundamentalsQuarantine(RawFundamentals):
+    """Published fundamentals that were kept out, with the first rule each broke."""
+
+    value = dy.Float64(nullable=True, allow_nan=True, allow_inf=True, description="The number as published.")
+    rule = dy.String(description="not_finite, zero_for_unknown, negative or off_scale.")
+    expected = dy.Float64(nullable=True, description="off_scale: the value at the power of ten that would fit.")
+    check_kind = dy.Enum(
+        CHECK_KINDS, description="causal: decided from what was known then; repair_time: looked at later values."
+    )
 
 
 class CleanEquityAccounting(dy.Schema):
