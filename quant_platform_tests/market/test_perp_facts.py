@@ -128,7 +128,11 @@ def test_a_book_band_that_never_changes_goes_and_its_first_row_stays() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "rule"),
-    [({"spread_bps": 0.0}, "non_positive"), ({"bid_depth_usd": -1.0}, "negative"), ({"spread_bps": 5e3}, "implausible")],
+    [
+        ({"spread_bps": 0.0}, "non_positive"),
+        ({"bid_depth_usd": -1.0}, "negative"),
+        ({"spread_bps": 5e3}, "implausible"),
+    ],
 )
 def test_a_book_row_that_cannot_be_goes(changes: dict[str, float], rule: str) -> None:
     good = {"spread_bps": 1.0, "bid_depth_usd": 5e5, "ask_depth_usd": 4e5}

@@ -426,9 +426,12 @@ def replay_setups(
     horizon: int,
     last_position: int,
     delisted_after: int,
-    delisting_return: float,
+    delisting_returns: Floats,
 ) -> tuple[Floats, Integers]:
-    """Trade m setups; ``levels`` has shape (m, 3): stop, target, risk; a row with a NaN risk is left out (NaN, -1)."""
+    """Trade m setups; ``levels`` has shape (m, 3): stop, target, risk; a row with a NaN risk is left out (NaN, -1).
+
+    ``delisting_returns`` has shape (m,): the return after the last bar that each trade is given.
+    """
     m = bars.shape[0]
     results = np.full((m, OUTCOME_WIDTH), np.nan)
     states = np.full((m, STATE_WIDTH), -1, dtype=np.int64)
@@ -437,6 +440,6 @@ def replay_setups(
             walk_forward(
                 open_, high, low, close, position, bars[row], directions[row],
                 levels[row, 0], levels[row, 1], levels[row, 2],
-                horizon, last_position, delisted_after, delisting_return, results[row], states[row],
+                horizon, last_position, delisted_after, delisting_returns[row], results[row], states[row],
             )  # fmt: skip
     return results, states

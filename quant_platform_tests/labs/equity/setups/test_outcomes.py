@@ -150,6 +150,19 @@ def test_a_ticker_that_ends_inside_the_horizon(delisting_return: float | None, g
     assert run(*bars, sessions=7, delisting_return=delisting_return)["outcome"] == "pending"
 
 
+@pytest.mark.parametrize(("direction", "gross_r"), [(1, -7.15), (-1, -0.5)])
+def test_what_nobody_said_of_a_delisting_is_taken_at_its_worse(
+    direction: int, gross_r: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long loses 30 % of the last close of 102, (71.4 - 100) / 4; a short from 100 is left with its mark at 102."""
+    stated = replay_spec(horizon_sessions=4, unknown_delisting_loss=0.3)
+    monkeypatch.setattr("quant_platform_tests.labs.equity.setups.test_outcomes.replay_spec", lambda **_: stated)
+    mirrored = (100.0, 100.5, 97.0, 98.0) if direction < 0 else (100.0, 103.0, 99.5, 102.0)
+    row = run(QUIET, mirrored, sessions=8, direction=direction)
+    assert row["outcome"] == "delisted"
+    assert row["gross_r"] == pytest.approx(gross_r)
+
+
 def test_a_delisting_hurts_the_long_and_feeds_the_short() -> None:
     """A short from 100 whose name ends at 98 and then loses 30 %: (100 - 68.6) / 4 = 7.85."""
     row = run(QUIET, (100.0, 103.0, 99.5, 102.0), sessions=8, direction=-1, delisting_return=-0.3)
