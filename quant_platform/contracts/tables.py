@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import dataframely as dy
 
 from quant_platform.contracts.errors import UnknownTable
-from quant_platform.contracts.schemas import clean, discovery, discovery_report, equity, events, perp, raw
+from quant_platform.contracts.schemas import audit, clean, discovery, discovery_report, equity, events, perp, raw
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ _ALL = (
     Table("replay.report", equity.ReplayReport, ("as_of_week",)),
     Table("live.scan", equity.LiveScan, ("day",)),
     Table("live.outcomes", equity.LiveOutcomes, ("day",)),
+    Table("audit.findings", audit.AuditFindings, ()),
+    Table("audit.perp_findings", audit.AuditPerpFindings, ()),
     Table("raw.perp_bars", perp.RawPerpBars, _SYMBOL_MONTH),
     Table("raw.spot_bars", perp.RawSpotBars, _SYMBOL_MONTH),
     Table("raw.funding", perp.RawFunding, _SYMBOL_MONTH),

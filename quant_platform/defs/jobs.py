@@ -17,7 +17,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from quant_platform.contracts.errors import PlatformError
 from quant_platform.defs.schemes import Scheme, scheme_of
 from quant_platform.defs.tags import REFRESH_TAG
-from quant_platform.pipeline import cross_section, discovery, equity, live, perpetuals, replay, studies, verdicts
+from quant_platform.pipeline import audit, cross_section, discovery, equity, live, perpetuals, replay, studies, verdicts
 from quant_platform.pipeline.events import EVENT_TABLES
 from quant_platform.pipeline.stage import StageBase
 
@@ -121,6 +121,13 @@ EQUITY_JOBS = (
         whole=ALL,
     ),
     Job(
+        "equity_audit",
+        (audit.EQUITY_AUDIT,),
+        "What was kept out, contradicted, unmatched or left empty, in words.",
+        follows=("row_accounting",),
+        whole=ALL,
+    ),
+    Job(
         "weekly_cross_section",
         (cross_section.MOMENTUM_RANK, cross_section.QUALIFIED),
         "Momentum ranks and the gate's verdicts of some weeks.",
@@ -162,6 +169,12 @@ EVENT_JOBS = (
         "perp_graph",
         perpetuals.STAGES,
         "Perpetuals and spot from the source to one joined row per bar; what is current is skipped.",
+        whole=ALL,
+    ),
+    Job(
+        "perp_audit",
+        (audit.PERP_AUDIT,),
+        "What was kept out of the perpetuals, what is missing and what is not known, in words.",
         whole=ALL,
     ),
     Job(

@@ -1,12 +1,13 @@
 """Whether prices are adjusted for dividends as their source declares, measured on the dividends themselves.
 
-One dividend cannot be seen: it moves a price by half a per cent where a day moves it by two. Many can. Over the ex-dates
-of a year, the shortfall of each name against what it would have earned is regressed on the dividend over the price,
-through the origin:
+One dividend cannot be seen: it moves a price by half a per cent where a day moves it by two. Many can. Over the
+ex-dates of a year, the shortfall of each name against what it would have earned is regressed on the dividend over the
+price, through the origin:
 
     shortfall_i = b x yield_i,   shortfall = reference move - move
 
-b is 1 where prices drop by the dividend (not adjusted) and 0 where they do not (adjusted). The standard error is White's.
+b is 1 where prices drop by the dividend (not adjusted) and 0 where they do not (adjusted). The standard error is
+White's.
 
 References
 ----------

@@ -3,8 +3,8 @@
 1. ``not_finite``: infinite or NaN. A null stays: the vendor published that it has none.
 2. ``zero_for_unknown``: a zero where zero is no possible value of the metric.
 3. ``negative``: below zero where the metric cannot be.
-4. ``off_scale``: a value a hundred times or more from where it can be. A capitalisation is held against the value traded
-   a day (`_off_by_turnover`), other metrics against the rest of their own history (`_off_by_history`).
+4. ``off_scale``: a value a hundred times or more from where it can be. A capitalisation is held against the value
+   traded a day (`_off_by_turnover`), other metrics against the rest of their own history (`_off_by_history`).
 """
 
 from __future__ import annotations

@@ -130,7 +130,8 @@ class Outcomes:
     Attributes
     ----------
     values, hedged, funding, cost
-        ``[n]``; ``cost`` is of all sides and legs, at 1.0x, with what unknown funding is charged. Funding is of no meaning where there is no outcome.
+        ``[n]``; ``cost`` is of all sides and legs, at 1.0x, with what unknown funding is charged. Funding is of no
+        meaning where there is no outcome.
     tracks, positions
         ``[n]`` where each row looks its outcome up in a series, positions counted from the segment's first bar.
     table, segment
