@@ -19,10 +19,10 @@ from quant_platform.contracts.schemas.perp import (
 from quant_platform.contracts.tables import table
 from quant_platform.market.perp_facts import FactsResult, clean_perp_facts
 from quant_platform.sources.open_perp import open_perp_source
-from quant_platform_tests.market.perp_builders import START, cleaning
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform_tests.market.builders import SPECS
+from quant_platform_tests.market.perp_builders import START, cleaning
 
 FACTS = cleaning().facts
 

@@ -223,8 +223,8 @@ def test_funding_that_nobody_knows_is_charged_to_both_sides_and_is_not_turned():
     cost = SPECS.discovery.cost.model_copy(update={"unknown_funding_bps": 3.0})
     spec = SPECS.discovery.model_copy(update={"cost": cost})
     known = {**columns, "funding_settle": np.zeros(shape), "funding_rate": np.full(shape, 1e-4)}
-    for panel, expected in ((columns, 3.0 * 3 / 96), (known, 0.0)):
-        store = LabelStore(PricePanel(SYMBOLS, START, panel), spec)
+    for there, expected in ((columns, 3.0 * 3 / 96), (known, 0.0)):
+        store = LabelStore(PricePanel(SYMBOLS, START, there), spec)
         table = store.table(SPECS.templates["continuation"], 3, 1)
         bars, first = np.arange(94, 101), np.zeros(7, dtype=np.int64)
         for direction in (1, -1):
