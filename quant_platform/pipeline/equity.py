@@ -110,7 +110,7 @@ def fundamentals(home: Home, ticker: str, *, refresh: bool) -> Frames:
     result = clean_fundamentals(
         home.lake.read("raw.fundamentals", [ticker]),
         home.load("cleaning/fundamentals.yaml", FundamentalsCleaningSpec),
-        home.lake.read("clean.equity_bars", [ticker]),
+        home.lake.read("clean.equity_bars", [ticker], missing="ignore"),
     )
     return {"clean.fundamentals": result.values, "clean.fundamentals_quarantine": result.quarantine}
 
