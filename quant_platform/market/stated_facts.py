@@ -6,7 +6,7 @@
    (`_Prices.move`), in units of the name's usual daily move. A move too small to tell from none is applied as stated.
 3. Where the prices do not show it, they are searched for the same move, or the opposite one, on sessions near by
    (`_shown_elsewhere`): a date that is late or early, a ratio upside down. What the prices show is applied.
-4. Where they show no move at all, a split is in the prices already, and a dividend is refused.
+4. Where they show no move at all, the action is refused: a split is in the prices already, or never happened.
 5. Where they show another move, the reading that leaves less of it unexplained is kept, and the row is named.
 
 Every stated row gets a line with its verdict and the closes around it, so nothing is changed in silence.
@@ -275,7 +275,7 @@ def _contradicted(
     hint = _unit_hint(kind, line.value, line.before)
     if abs(move) <= visible:
         if kind == SPLIT:
-            return replace(line, verdict="in_prices_already", in_prices=True)
+            return replace(line, verdict="in_prices_already", in_prices=True, applied=False)
         return replace(line, verdict="no_such_move", applied=False, hint=hint)
     applied = abs(move - together) < abs(move)
     shown_ratio = f"the prices move by a factor of {np.exp(move):.4g}, stated is {np.exp(together):.4g}"
