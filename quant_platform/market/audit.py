@@ -16,9 +16,7 @@ from quant_platform.market.stated_facts import CONTRADICTIONS
 
 PAST_LIMIT = "past_limit"
 _ORDER = {"refused": 0, "warning": 1, "info": 2}
-_APPLIED = dict.fromkeys(
-    ("shown_on_another_session", "inverted", "not_in_prices"), "applied as the prices show"
-)
+_APPLIED = dict.fromkeys(("shown_on_another_session", "inverted", "not_in_prices"), "applied as the prices show")
 # Ratios that splits have, and those between a currency and its hundredth.
 SPLIT_RATIOS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 50.0, 100.0, 1000.0)
 

@@ -25,6 +25,7 @@ from quant_platform.contracts.schemas.perp import (
     PERP_FACT_TABLES,
     CleanPerpFactQuarantine,
 )
+from quant_platform.market.row_verdict import RowVerdict
 from quant_platform.specification.perp_market import PerpFactsSpec
 
 Floats = NDArray[np.float64]
@@ -59,26 +60,6 @@ class FactsResult:
     counts: Mapping[str, int]
 
 
-class _Verdict:
-    def __init__(self, rows: int) -> None:
-        self.rule = np.full(rows, "", dtype="U24")
-        self.column = np.full(rows, "", dtype="U24")
-        self.observed = np.full(rows, np.nan)
-        self.expected = np.full(rows, np.nan)
-
-    def note(self, name: str, bad: Flags, column: str, observed: Floats, expected: Floats | None = None) -> None:
-        """Record a rule for the rows that are bad and still without a reason."""
-        new = bad & (self.rule == "")
-        self.rule[new], self.column[new], self.observed[new] = name, column, observed[new]
-        if expected is not None:
-            self.expected[new] = expected[new]
-
-    @property
-    def good(self) -> Flags:
-        """Rows without a reason."""
-        return np.asarray(self.rule == "", dtype=np.bool_)
-
-
 def clean_perp_facts(table: str, raw: pl.DataFrame, spec: PerpFactsSpec) -> FactsResult:
     """Judge the rows of one of the tables that are joined to bars.
 
@@ -100,7 +81,7 @@ def clean_perp_facts(table: str, raw: pl.DataFrame, spec: PerpFactsSpec) -> Fact
     """
     stamp, names = _STAMPS[table], _VALUES[table]
     rows = raw.sort(stamp, "known_at")
-    verdict = _Verdict(rows.height)
+    verdict = RowVerdict.of(rows.height)
     values = {name: _numbers(rows[name]) for name in names if rows[name].null_count() < rows.height}
     for name, value in values.items():
         verdict.note("not_finite", ~np.isfinite(value), name, value)
@@ -141,7 +122,7 @@ def _again(rows: pl.DataFrame, stamp: str, good: Flags) -> Flags:
     return again
 
 
-def _filled_zeros(verdict: _Verdict, hours: Floats, rate: Floats, spec: PerpFactsSpec) -> None:
+def _filled_zeros(verdict: RowVerdict, hours: Floats, rate: Floats, spec: PerpFactsSpec) -> None:
     """Zeros off the grid on which every other rate is settled, where they are more than the rates themselves."""
     good = verdict.good
     settled = np.flatnonzero(good & (rate != 0))
@@ -159,7 +140,7 @@ def _filled_zeros(verdict: _Verdict, hours: Floats, rate: Floats, spec: PerpFact
     verdict.note("filled_zero", filled, "funding_rate", rate)
 
 
-def _off_scale(verdict: _Verdict, value: Floats, spec: PerpFactsSpec) -> None:
+def _off_scale(verdict: RowVerdict, value: Floats, spec: PerpFactsSpec) -> None:
     at = np.flatnonzero(verdict.good)
     if len(at) < 5:
         return
@@ -174,7 +155,7 @@ def _off_scale(verdict: _Verdict, value: Floats, spec: PerpFactsSpec) -> None:
     verdict.note("off_scale", bad, "open_interest", value, expected)
 
 
-def _unchanging(verdict: _Verdict, name: str, value: Floats, longest: int) -> None:
+def _unchanging(verdict: RowVerdict, name: str, value: Floats, longest: int) -> None:
     """Every row but the first of a run of equal values longer than a live series can have."""
     at = np.flatnonzero(verdict.good)
     if len(at) == 0:
@@ -187,7 +168,7 @@ def _unchanging(verdict: _Verdict, name: str, value: Floats, longest: int) -> No
     verdict.note("unchanging", bad, name, value)
 
 
-def _result(table: str, raw: pl.DataFrame, rows: pl.DataFrame, stamp: str, verdict: _Verdict) -> FactsResult:
+def _result(table: str, raw: pl.DataFrame, rows: pl.DataFrame, stamp: str, verdict: RowVerdict) -> FactsResult:
     kept = rows.filter(pl.Series(verdict.good)) if rows.height else rows
     bad = np.flatnonzero(~verdict.good)
     out = rows[bad]

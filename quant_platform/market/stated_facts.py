@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from quant_platform.contracts.schemas.clean import ACTION_VERDICTS, CleanCorporateActions
+from quant_platform.contracts.schemas.clean import CleanCorporateActions
 from quant_platform.specification.cleaning import StatedFactsRule
 
 Floats = NDArray[np.float64]
@@ -347,7 +347,6 @@ def _unit_hint(kind: str, value: float, before: float) -> str:
 
 
 def _described(row: dict[str, Any], line: _Line) -> dict[str, Any]:
-    assert line.verdict in ACTION_VERDICTS
     return {
         "ticker": row["ticker"],
         "ex_date": row["ex_date"],
