@@ -94,7 +94,7 @@ def response_by_year(days: pl.DataFrame) -> pl.DataFrame:
             .alias("standard_error"),
         )
         .sort("year")
-        .cast(dict(RESPONSE_SCHEMA))
+        .cast(RESPONSE_SCHEMA)
     )
 
 

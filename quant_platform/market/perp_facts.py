@@ -101,7 +101,7 @@ def clean_perp_facts(table: str, raw: pl.DataFrame, spec: PerpFactsSpec) -> Fact
             _filled_zeros(verdict, stamps, values[first], spec)
         if table == "open_interest":
             _off_scale(verdict, values[first], spec)
-        if table in ("open_interest", "book"):
+        if table in spec.unchanging_rows:
             for name, value in values.items():
                 _unchanging(verdict, name, value, spec.unchanging_rows[table])
     return _result(table, raw, rows, stamp, verdict)

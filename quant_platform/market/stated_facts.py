@@ -65,6 +65,15 @@ class JudgedActions:
 
 
 @dataclass(frozen=True)
+class _Around:
+    """Closes before, on and after a bar; NaN where there is none."""
+
+    before: float = np.nan
+    on: float = np.nan
+    after: float = np.nan
+
+
+@dataclass(frozen=True)
 class _Line:
     verdict: str
     applied: bool
@@ -72,9 +81,7 @@ class _Line:
     value: float
     in_prices: bool
     expected: float = np.nan
-    before: float = np.nan
-    on: float = np.nan
-    after: float = np.nan
+    closes: _Around = _Around()
     hint: str = ""
     no_session: bool = False
 
@@ -124,7 +131,7 @@ def judge_actions(
         for row, line in zip(rows, lines, strict=True)
         if line.applied
     ]
-    schema = {**actions.schema, "kind": pl.String, "in_prices": pl.Boolean}
+    schema = pl.Schema({**actions.schema, "kind": pl.String(), "in_prices": pl.Boolean()})
     applied = pl.DataFrame(kept, schema=schema, orient="row").with_columns(pl.col("kind").cast(actions.schema["kind"]))
     return JudgedActions(applied.unique(["ex_date", "kind", "value"], maintain_order=True), judged)
 
@@ -187,20 +194,19 @@ class _Prices:
         sigma = 0.03 if np.isnan(usual) else usual
         return max(self.rule.visible_minimum, self.rule.visible_sigmas * sigma)
 
-    def around(self, at: int) -> dict[str, float]:
+    def around(self, at: int) -> _Around:
         """Closes before, on and after a bar."""
-        places = {"before": at - 1, "on": at, "after": at + 1}
-        return {
-            name: float(np.exp(self.log_close[k])) if 0 <= k < len(self.log_close) else np.nan
-            for name, k in places.items()
-        }
+        inside = [0 <= k < len(self.log_close) for k in (at - 1, at, at + 1)]
+        return _Around(
+            *(float(np.exp(self.log_close[at + k - 1])) if there else np.nan for k, there in enumerate(inside))
+        )
 
 
 def _judge(row: dict[str, Any], rows: list[dict[str, Any]], prices: _Prices, delivered: str) -> _Line:
     day, value, kind = np.datetime64(row["ex_date"]), float(row["value"]), row["kind"]
     at = prices.position(day)
-    line = _Line("no_prices", True, day, value, False, **prices.around(at))
-    impossible = _impossible(kind, value, line.before)
+    line = _Line("no_prices", True, day, value, False, closes=prices.around(at))
+    impossible = _impossible(kind, value, line.closes.before)
     if impossible is not None:
         return replace(line, verdict="impossible", applied=False, hint=impossible)
     if kind == DELISTING:
@@ -209,14 +215,14 @@ def _judge(row: dict[str, Any], rows: list[dict[str, Any]], prices: _Prices, del
     line = replace(line, in_prices=in_prices)
     if not prices.inside(at):
         return line
-    stated = _log_factor(kind, value, line.before)
+    stated = _log_factor(kind, value, line.closes.before)
     together = stated + sum(
-        _log_factor(other["kind"], float(other["value"]), line.before)
+        _log_factor(other["kind"], float(other["value"]), line.closes.before)
         for other in rows
         if other is not row
         and other["kind"] != DELISTING
         and prices.position(np.datetime64(other["ex_date"])) == at
-        and _impossible(other["kind"], float(other["value"]), line.before) is None
+        and _impossible(other["kind"], float(other["value"]), line.closes.before) is None
     )
     line = replace(line, expected=float(np.exp(together)), no_session=bool(prices.sessions[at] != day))
     if kind == DIVIDEND and together != stated:
@@ -224,8 +230,8 @@ def _judge(row: dict[str, Any], rows: list[dict[str, Any]], prices: _Prices, del
         return replace(line, verdict="too_small_to_see")
     visible = min(prices.visible(at), 0.4 * abs(together))
     if abs(together) < prices.visible(at):
-        small = kind == DIVIDEND and value > 0 and value / line.before < prices.rule.smallest_yield
-        hint = f"{value * 100:g} would be {value * 100 / line.before:.2%} of the price" if small else ""
+        small = kind == DIVIDEND and value > 0 and value / line.closes.before < prices.rule.smallest_yield
+        hint = f"{value * 100:g} would be {value * 100 / line.closes.before:.2%} of the price" if small else ""
         return replace(line, verdict="implausibly_small" if small else "too_small_to_see", hint=hint)
     move = prices.move(at)
     if in_prices:
@@ -262,7 +268,7 @@ def _contradicted(
                 verdict="shown_on_another_session",
                 date=prices.sessions[place],
                 hint=f"the move is on {shown}",
-                **prices.around(place),
+                closes=prices.around(place),
             )
         return replace(
             line,
@@ -270,9 +276,9 @@ def _contradicted(
             date=prices.sessions[place],
             value=1.0 / line.value,
             hint=f"{1.0 / line.value:g} new shares per old on {shown} would fit",
-            **prices.around(place),
+            closes=prices.around(place),
         )
-    hint = _unit_hint(kind, line.value, line.before)
+    hint = _unit_hint(kind, line.value, line.closes.before)
     if abs(move) <= visible:
         if kind == SPLIT:
             return replace(line, verdict="in_prices_already", in_prices=True, applied=False)
@@ -308,10 +314,10 @@ def _judge_delisting(line: _Line, prices: _Prices) -> _Line:
     if after > _BARS_AROUND_END and 0 < place < n:
         gap = (prices.sessions[place] - prices.sessions[place - 1]).astype(int)
         if gap <= 2 * _BARS_AROUND_END and abs(prices.move(place)) <= prices.visible(place):
-            return replace(line, verdict="bars_go_on", applied=False, **around)
+            return replace(line, verdict="bars_go_on", applied=False, closes=around)
     if after == 0 and (line.date - prices.sessions[-1]).astype(int) > 4 * _BARS_AROUND_END:
-        return replace(line, verdict="bars_end_before", **around)
-    return replace(line, verdict="confirmed", **around)
+        return replace(line, verdict="bars_end_before", closes=around)
+    return replace(line, verdict="confirmed", closes=around)
 
 
 def _impossible(kind: str, value: float, before: float) -> str | None:
@@ -359,10 +365,10 @@ def _described(row: dict[str, Any], line: _Line) -> dict[str, Any]:
         "applied_value": line.value if line.applied else None,
         "in_prices": line.in_prices,
         "expected_ratio": _number(line.expected),
-        "observed_ratio": _number(line.on / line.before),
-        "close_before": _number(line.before),
-        "close_on": _number(line.on),
-        "close_after": _number(line.after),
+        "observed_ratio": _number(line.closes.on / line.closes.before),
+        "close_before": _number(line.closes.before),
+        "close_on": _number(line.closes.on),
+        "close_after": _number(line.closes.after),
         "hint": "; ".join(text for text in ("no bar on the ex-date" if line.no_session else "", line.hint) if text),
         "source": row["source"],
     }

@@ -21,7 +21,7 @@ class PerpFactsSpec(SpecModel):
     scale_tolerance: float = Field(
         gt=0.0, lt=0.5, description="How far open interest over its neighbours may lie from a power of ten, as log10."
     )
-    unchanging_rows: Mapping[Literal["open_interest", "book"], int] = Field(
+    unchanging_rows: Mapping[str, int] = Field(
         description="Longest run of rows with one value that a live series can have."
     )
 
