@@ -55,14 +55,19 @@ def clean(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
         )
         bars[market] = found.bars
         quarantine.append(found.quarantine)
-    facts, kept_out = clean_all_facts(lambda fact: home.lake.read(f"raw.{fact}", [key]), spec.facts)
     return {
         "clean.perp_bars_5m": bars["perp"],
         "clean.spot_bars_5m": bars["spot"],
         "clean.perp_quarantine": pl.concat(quarantine),
-        **{f"clean.{fact}": rows for fact, rows in facts.items()},
-        "clean.perp_fact_quarantine": kept_out,
     }
+
+
+def clean_facts(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
+    """Rows of funding, open interest, liquidations and book that can be, and those kept out."""
+    del refresh
+    spec = home.load("cleaning/perp.yaml", PerpCleaningSpec)
+    facts, kept_out = clean_all_facts(lambda fact: home.lake.read(f"raw.{fact}", [key]), spec.facts)
+    return {**{f"clean.{fact}": rows for fact, rows in facts.items()}, "clean.perp_fact_quarantine": kept_out}
 
 
 def _listed(raw: pl.DataFrame, is_first: bool, is_last: bool) -> tuple[datetime | None, datetime | None]:
@@ -111,15 +116,16 @@ RAW_PERPS = Stage(
     outputs=RAW, compute=fetch, specs=("sources/{perps}.yaml",), kinds=("{perps}", "parquet"), always=True
 )
 CLEAN_PERPS = Stage(
-    outputs=(
-        "clean.perp_bars_5m",
-        "clean.spot_bars_5m",
-        "clean.perp_quarantine",
-        *FACTS,
-        "clean.perp_fact_quarantine",
-    ),
-    inputs=RAW,
+    outputs=("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.perp_quarantine"),
+    inputs=("raw.perp_bars", "raw.spot_bars"),
     compute=clean,
+    specs=("cleaning/perp.yaml",),
+    kinds=("numpy", "parquet"),
+)
+CLEAN_FACTS = Stage(
+    outputs=(*FACTS, "clean.perp_fact_quarantine"),
+    inputs=RAW[2:],
+    compute=clean_facts,
     specs=("cleaning/perp.yaml",),
     kinds=("numpy", "parquet"),
 )
@@ -131,4 +137,4 @@ MARKET = Stage(
     specs=("market/perp.yaml",),
     kinds=("polars", "parquet"),
 )
-STAGES = (RAW_PERPS, CLEAN_PERPS, MARKET)
+STAGES = (RAW_PERPS, CLEAN_PERPS, CLEAN_FACTS, MARKET)
