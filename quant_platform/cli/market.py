@@ -89,7 +89,9 @@ def import_market(
     opened = open_checked_home(where.home)
     console = Console()
     started = time.monotonic()
-    left_out = run_everything(opened, console, only=("securities", "ticker_graph") if only_raw else None)
+    left_out = run_everything(
+        opened, console, only=("securities", "ticker_graph", "equity_audit") if only_raw else None
+    )
     finish(opened, console, started, left_out)
 
 
@@ -278,16 +280,31 @@ def run_everything(
 
 
 def finish(home: Home, console: Console, started: float, left_out: PlatformError | None) -> None:
-    """Say where to look; then, with the exit code of a failure, which tickers are not in it.
+    """Say where to look and what the audit found; then, with the exit code of a failure, what is not in it.
 
     Raises
     ------
     PlatformError
-        The one given.
+        The one given, or the one of data past a limit.
     """
     where_to_look(home, console, time.monotonic() - started)
+    conclude(home, console)
     if left_out is not None:
         raise left_out
+
+
+def conclude(home: Home, console: Console) -> None:
+    """Say what the audit of the home found.
+
+    Raises
+    ------
+    AuditFailed
+        When the data are past a limit of ``specs/checks.yaml``.
+    """
+    from quant_platform.pipeline.audit import audit_lines, require_within_limits
+
+    console.print("\n".join(audit_lines(home)), highlight=False, soft_wrap=True, markup=False)
+    require_within_limits(home)
 
 
 def where_to_look(home: Home, console: Console, seconds: float) -> None:

@@ -11,9 +11,19 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from quant_platform.cli.market import HomeOption, finish, open_checked_home, run_everything
+from quant_platform.cli.market import HomeOption, conclude, finish, open_checked_home, run_everything
 from quant_platform.cli.progress import watching, worker_output_to
 from quant_platform.contracts.errors import SettingsError
+
+# Runs that bring or judge data end with the audit of their lab.
+AUDIT_AFTER = {
+    "daily_pipeline": "equity_audit",
+    "intraday_pipeline": "equity_audit",
+    "weekly_fundamentals": "equity_audit",
+    "ticker_graph": "equity_audit",
+    "data_backfill": "equity_audit",
+    "perp_graph": "perp_audit",
+}
 
 
 def run(
@@ -62,8 +72,13 @@ def run(
                 resume=resume,
                 may_leave_out=opened.schedules.left_out_max,
             )
+            audit = AUDIT_AFTER.get(job)
+            if audit is not None:
+                runs.execute(runs.Launch(audit, ()), instance, in_process=True)
     opened.refresh_catalogue()
     console.print(f"{job}: {len(keys) or 1} partitions in {time.monotonic() - started:.0f} s, run {run_id}")
+    if audit is not None:
+        conclude(opened, console)
 
 
 def up(

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import dataframely as dy
 
 from quant_platform.contracts.errors import UnknownTable
-from quant_platform.contracts.schemas import clean, discovery, discovery_report, equity, events, perp, raw
+from quant_platform.contracts.schemas import audit, clean, discovery, discovery_report, equity, events, perp, raw
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,10 @@ _ALL = (
     Table("raw.securities", raw.RawSecurities, ()),
     Table("clean.equity_bars", clean.CleanEquityBars, ("ticker",)),
     Table("clean.equity_quarantine", clean.CleanEquityQuarantine, ("ticker",)),
+    Table("clean.corporate_actions", clean.CleanCorporateActions, ("ticker",)),
+    Table("clean.equity_suspects", clean.CleanEquitySuspects, ("ticker",)),
+    Table("clean.fundamentals", clean.CleanFundamentals, ("ticker",)),
+    Table("clean.fundamentals_quarantine", clean.CleanFundamentalsQuarantine, ("ticker",)),
     Table("clean.equity_accounting", clean.CleanEquityAccounting, ()),
     Table("features.equity", equity.FeaturesEquity, ("ticker",), open_columns=True),
     Table("replay.candidates", equity.ReplayCandidates, ("ticker",)),
@@ -74,6 +78,8 @@ _ALL = (
     Table("replay.report", equity.ReplayReport, ("as_of_week",)),
     Table("live.scan", equity.LiveScan, ("day",)),
     Table("live.outcomes", equity.LiveOutcomes, ("day",)),
+    Table("audit.findings", audit.AuditFindings, ()),
+    Table("audit.perp_findings", audit.AuditPerpFindings, ()),
     Table("raw.perp_bars", perp.RawPerpBars, _SYMBOL_MONTH),
     Table("raw.spot_bars", perp.RawSpotBars, _SYMBOL_MONTH),
     Table("raw.funding", perp.RawFunding, _SYMBOL_MONTH),
@@ -83,6 +89,11 @@ _ALL = (
     Table("clean.perp_bars_5m", perp.CleanPerpBars5m, _SYMBOL_MONTH),
     Table("clean.spot_bars_5m", perp.CleanSpotBars5m, _SYMBOL_MONTH),
     Table("clean.perp_quarantine", perp.CleanPerpQuarantine, _SYMBOL_MONTH),
+    Table("clean.funding", perp.CleanFunding, _SYMBOL_MONTH),
+    Table("clean.open_interest", perp.CleanOpenInterest, _SYMBOL_MONTH),
+    Table("clean.liquidations", perp.CleanLiquidations, _SYMBOL_MONTH),
+    Table("clean.book", perp.CleanBook, _SYMBOL_MONTH),
+    Table("clean.perp_fact_quarantine", perp.CleanPerpFactQuarantine, _SYMBOL_MONTH),
     Table("clean.market_5m", perp.CleanMarket5m, _SYMBOL_MONTH, open_columns=True),
     Table("features.market_5m", events.FeaturesMarket5m, _SYMBOL_MONTH, open_columns=True),
     Table("features.context_5m", events.FeaturesContext5m, _SYMBOL_MONTH),

@@ -120,7 +120,9 @@ def _prices() -> dg.AssetChecksDefinition:
         frame = opened.lake.read("clean.equity_bars", run_keys(context, opened, "clean.equity_bars"))
         slack = 1.0 + rules.ohlc_tolerance
         low, high = pl.col("low"), pl.col("high")
-        broken = frame.filter(pl.col("close").is_not_nan() & pl.col("close").is_not_null()).filter(
+        # A suspect field is NaN; null makes a comparison with it say nothing.
+        priced = frame.filter(pl.col("close").is_not_nan() & pl.col("close").is_not_null())
+        broken = priced.with_columns(pl.col("open", "high", "low").fill_nan(None)).filter(
             (low <= 0)
             | (high * slack < pl.max_horizontal("open", "close"))
             | (low > pl.min_horizontal("open", "close") * slack)

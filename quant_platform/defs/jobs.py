@@ -17,7 +17,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from quant_platform.contracts.errors import PlatformError
 from quant_platform.defs.schemes import Scheme, scheme_of
 from quant_platform.defs.tags import REFRESH_TAG
-from quant_platform.pipeline import cross_section, discovery, equity, live, perpetuals, replay, studies, verdicts
+from quant_platform.pipeline import audit, cross_section, discovery, equity, live, perpetuals, replay, studies, verdicts
 from quant_platform.pipeline.events import EVENT_TABLES
 from quant_platform.pipeline.stage import StageBase
 
@@ -94,7 +94,11 @@ EQUITY_JOBS = (
         (equity.RAW_MARKET, equity.CLEAN),
         "Bars of the running session; the outcome of open setups follows.",
     ),
-    Job("weekly_fundamentals", (equity.RAW_FUNDAMENTALS,), "Published fundamentals of every ticker."),
+    Job(
+        "weekly_fundamentals",
+        (equity.RAW_FUNDAMENTALS, equity.CLEAN_FUNDAMENTALS),
+        "Published fundamentals of every ticker.",
+    ),
     Job("weekly_replay", (equity.CANDIDATES,), "Candidates of the finished week; the weekly evidence follows."),
     Job(
         "ticker_graph",
@@ -114,6 +118,13 @@ EQUITY_JOBS = (
         (cross_section.ACCOUNTING,),
         "Where every raw row went, counted in SQL over the catalogue.",
         follows=("daily_pipeline",),
+        whole=ALL,
+    ),
+    Job(
+        "equity_audit",
+        (audit.EQUITY_AUDIT,),
+        "What was kept out, contradicted, unmatched or left empty, in words.",
+        follows=("row_accounting",),
         whole=ALL,
     ),
     Job(
@@ -165,6 +176,12 @@ EVENT_JOBS = (
         "perp_graph",
         perpetuals.STAGES,
         "Perpetuals and spot from the source to one joined row per bar; what is current is skipped.",
+        whole=ALL,
+    ),
+    Job(
+        "perp_audit",
+        (audit.PERP_AUDIT,),
+        "What was kept out of the perpetuals, what is missing and what is not known, in words.",
         whole=ALL,
     ),
     Job(

@@ -10,6 +10,7 @@ import polars as pl
 
 from quant_platform.labs.equity.setups.live import evaluate_open_setups, scan
 from quant_platform.labs.equity.setups.momentum import momentum_rank
+from quant_platform.market.stated_facts import applied_actions
 from quant_platform.market.universe import member_sessions
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sessions import market_sessions, on_sessions
@@ -46,7 +47,7 @@ def outcomes(
     """What became, by each of some sessions, of the setups that were open."""
     setups = scans.collect()
     by_ticker = _by_ticker(bars, setups.filter("qualified")["ticker"].unique().to_list())
-    ends = actions.filter(pl.col("kind").cast(pl.String) == "delisting").select("ticker", "value").collect()
+    ends = applied_actions(actions).filter(pl.col("kind") == "delisting").select("ticker", "value").collect()
     replay, sessions = home.load("replay/equity.yaml", ReplaySpec), market_sessions(home)
     returns = dict(ends.iter_rows())
     return pl.concat(
@@ -82,7 +83,7 @@ OUTCOMES = FrameStage(
     inputs={
         "scans": Reads("live.scan", "all"),
         "bars": Reads("clean.equity_bars", "all"),
-        "actions": Reads("raw.corporate_actions", "all"),
+        "actions": Reads("clean.corporate_actions", "all"),
     },
     together=True,
 )

@@ -10,6 +10,7 @@ import polars as pl
 from quant_platform.labs.equity.features.equity import factor_names
 from quant_platform.labs.equity.replay.calibration import calibration
 from quant_platform.labs.equity.replay.hit_rate import hit_rate
+from quant_platform.market.stated_facts import applied_actions
 from quant_platform.pipeline.equity_page import last_session_of, write_report
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import FrameStage, Made, Reads
@@ -48,7 +49,7 @@ def report(
     actions: pl.LazyFrame,
 ) -> Made:
     """The report of each of some weeks; that of a past week judges again what was there at its last session."""
-    tables = StudyTables(features, bars, actions, securities)
+    tables = StudyTables(features, bars, applied_actions(actions), securities)
     members, verdicts = securities.collect(), judged.collect()
     rows, pages = [], {}
     for as_of in map(date.fromisoformat, keys):
@@ -114,7 +115,7 @@ REPORT = FrameStage(
         "securities": Reads("raw.securities"),
         "bars": Reads("clean.equity_bars", "all"),
         "features": Reads("features.equity", "all"),
-        "actions": Reads("raw.corporate_actions", "all"),
+        "actions": Reads("clean.corporate_actions", "all"),
     },
     together=True,
 )

@@ -16,6 +16,7 @@ from quant_platform.contracts.errors import StatisticError
 from quant_platform.labs.equity.factors.information_coefficient import study_universe
 from quant_platform.labs.equity.replay.sweep import activation_sweeps
 from quant_platform.labs.equity.replay.trials import equity_trials
+from quant_platform.market.stated_facts import applied_actions
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import FrameStage, Reads
 from quant_platform.specification.activation import ActivationSpec
@@ -97,7 +98,7 @@ def factor_study(
     securities: pl.LazyFrame,
 ) -> pl.DataFrame:
     """Information coefficients of some factors over all that is stored; the market is read once."""
-    return study_factors(home, keys, StudyTables(features, bars, actions, securities))
+    return study_factors(home, keys, StudyTables(features, bars, applied_actions(actions), securities))
 
 
 def sweep_study(home: Home, keys: Sequence[str], *, judged: pl.LazyFrame) -> pl.DataFrame:
@@ -113,7 +114,7 @@ FACTORS = FrameStage(
     inputs={
         "features": Reads("features.equity", "all"),
         "bars": Reads("clean.equity_bars", "all"),
-        "actions": Reads("raw.corporate_actions", "all"),
+        "actions": Reads("clean.corporate_actions", "all"),
         "securities": Reads("raw.securities"),
     },
     together=True,

@@ -193,6 +193,9 @@ class CostSpec(SpecModel):
     )
     unknown_spread_bps: float = Field(ge=0.0, description="Spread assumed where none is known.")
     unknown_impact_bps: float = Field(ge=0.0, description="Impact per side assumed where volume is not known.")
+    unknown_funding_bps: float = Field(
+        ge=0.0, description="Funding that either side is charged per eight hours held where no rate is known."
+    )
     stress: float = Field(ge=1.0, description="Multiple of all but funding in the stressed result.")
 
 

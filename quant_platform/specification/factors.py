@@ -25,6 +25,10 @@ class FactorSpec(SpecModel):
     ended_after_sessions: int = Field(
         ge=1, description="A name whose bars end this many sessions before the market's counts as delisted."
     )
+    unknown_delisting_return: float | None = Field(
+        ge=-1.0,
+        description="Return after the last bar where no source says; null leaves such windows out and counts them.",
+    )
     min_names: int = Field(ge=3, description="Fewest names of a cross-section.")
     quantiles: int = Field(ge=2, description="Number of quantiles of the spread.")
     confidence: float = Field(gt=0.5, lt=1.0, description="Coverage of the intervals.")

@@ -52,6 +52,11 @@ class ReplaySpec(SpecModel):
     delisted_after_sessions: int = Field(
         ge=1, description="Sessions without a bar, at the end of a ticker's bars, after which it counts as gone."
     )
+    unknown_delisting_loss: float = Field(
+        ge=0.0,
+        le=1.0,
+        description="Share that a long loses after the last bar where no source says; a short gains nothing there.",
+    )
     interval: IntervalSpec = Field(description="Intervals of means and rates, from weekly sums.")
     calibration: CalibrationSpec = Field(description="How the target probability is judged.")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from quant_platform.contracts.errors import SpecError
 from quant_platform.specification.activation import ActivationSpec
 from quant_platform.specification.checks import ChecksSpec
-from quant_platform.specification.cleaning import CleaningSpec
+from quant_platform.specification.cleaning import CleaningSpec, FundamentalsCleaningSpec
 from quant_platform.specification.discovery import DiscoverySpec, GatesSpec, TemplatesFile
 from quant_platform.specification.events import EventSpec, FamiliesFile
 from quant_platform.specification.factors import FactorSpec
@@ -39,6 +39,7 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "sources/binance.yaml": PerpSourceSpec,
     "sources/perp_files.yaml": PerpSourceSpec,
     "cleaning/equity.yaml": CleaningSpec,
+    "cleaning/fundamentals.yaml": FundamentalsCleaningSpec,
     "cleaning/perp.yaml": PerpCleaningSpec,
     "market/perp.yaml": MarketSpec,
     "features/equity*.yaml": FeatureFile,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from quant_platform.cli.market import declare_home
 from quant_platform.lake import check
 from quant_platform.market.calendar import sessions
 from quant_platform_tests.cli.commands import Command, is_one_paragraph
-from quant_platform_tests.homes import SHIPPED, entered, files, write_specs
+from quant_platform_tests.homes import LAST, SHIPPED, entered, files, write_specs
 
 
 def test_a_home_that_holds_another_market_is_not_mixed(own: Path, quant: Command, tmp_path: Path) -> None:
@@ -60,6 +60,24 @@ def test_equities_are_imported_beside_perpetuals_and_not_beside_what_declares_no
     shutil.copyfile(SHIPPED / "perps.yaml", home / "perps.yaml")
     declare_home(home, "csv_folder", "csv_folder", {"data": data}, SHIPPED)
     assert yaml.safe_load((home / "home.yaml").read_text())["source"] == "csv_folder"
+
+
+def test_an_import_whose_rows_are_mostly_kept_out_names_them_and_fails(
+    quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty Saturdays among 300 sessions: 40 of 340 rows, 11.76 %, and the limit is 5 %."""
+    saturdays = sorted({day + timedelta(days=5 - day.weekday()) for day in sessions("XNYS", date(2018, 1, 2), LAST)})
+    lines = [*bar_lines(), *(f"{day},50,51,49,50.5,1000" for day in saturdays[:40])]
+    data = csv_folder(tmp_path / "data", {"AAA": lines})
+    home = tmp_path / "home"
+    monkeypatch.setenv("QUANT_SPECS", str(write_specs(tmp_path / "specs")))
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    ended = quant("import", "csv_folder", data, "--home", home, "--only-raw")
+    is_one_paragraph(ended, "audit_failed")
+    said = " ".join(ended.out.split())
+    assert "340 rows delivered, 40 kept out (11.76%)" in said
+    assert "rows_kept_out: 40 of 340: rows kept out by the rule not_a_session, 11.76% of all (AAA)" in said
+    assert "no factor will be judged: 1 names on a session; a cross-section needs 20" in said
 
 
 HEADER = "date,open,high,low,close,volume"

@@ -43,6 +43,10 @@ TICKER_TABLES = (
     "raw.fundamentals",
     "clean.equity_bars",
     "clean.equity_quarantine",
+    "clean.equity_suspects",
+    "clean.corporate_actions",
+    "clean.fundamentals",
+    "clean.fundamentals_quarantine",
     "features.equity",
     "replay.candidates",
 )
@@ -77,8 +81,12 @@ def test_every_ticker_shows_as_materialised_with_the_rows_of_its_file(name: str,
 
 def test_every_table_has_rows_and_the_report_its_page(market: Market) -> None:
     sizes = {name: rows for name, _, rows in market.home.table_sizes()}
-    assert len(sizes) == 18
-    assert [name for name, rows in sizes.items() if rows == 0] == []
+    assert len(sizes) == 23
+    # The planted errors of this small market stand in its closes, and its fundamentals are right.
+    assert {name for name, rows in sizes.items() if rows == 0} <= {
+        "clean.equity_suspects",
+        "clean.fundamentals_quarantine",
+    }
     page = market.home.settings.home / "reports" / "equity" / "2019-12-30.html"
     assert "SIMULATED" in page.read_text(encoding="utf-8")
 
@@ -90,7 +98,7 @@ def test_every_check_of_every_run_passed(market: Market) -> None:
             for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
                 event = entry.get_dagster_event().asset_check_evaluation_data
                 evaluated[event.asset_key.to_user_string(), event.check_name] = event.passed
-    assert len(evaluated) == 2 * 18 + 5
+    assert len(evaluated) == 2 * 23 + 5
     # Planted vendor errors are a larger share of a small market: the warning is what should be seen.
     warned = {where for where, passed in evaluated.items() if not passed}
     assert warned <= {("clean/equity_quarantine", "quarantine_rate")}
@@ -101,8 +109,31 @@ def test_no_raw_row_is_lost(market: Market) -> None:
     assert accounting.height == NAMES
     assert accounting["unaccounted_rows"].to_list() == [0] * NAMES
     assert accounting["raw_rows"].sum() == market.home.lake.read("raw.equity_bars").height
-    # Nine errors are planted; two of them are missing sessions, which leave no row to keep out.
-    assert accounting["quarantined_rows"].sum() >= 7
+    # Nine errors are planted. Two of them are missing sessions, which leave no row to keep out, and a shifted price
+    # beside a good close costs its field and not its row.
+    fields = market.home.lake.read("clean.equity_suspects").select("ticker", "session").unique().height
+    assert accounting["quarantined_rows"].sum() + fields >= 7
+
+
+def test_the_audit_says_what_the_tables_say(market: Market) -> None:
+    """Counted again from the tables it is made of."""
+    audit = market.home.lake.read("audit.findings")
+    quarantine = market.home.lake.read("clean.equity_quarantine")
+    told = audit.filter((pl.col("kind") == "rows_kept_out") & (pl.col("where") == "raw.equity_bars"))
+    assert told["rows"].sum() == quarantine.height
+    assert told["total"].unique().to_list() == [market.home.lake.read("raw.equity_bars").height]
+    assert {text.split("rule ")[1].split(",")[0] for text in told["what"]} == set(quarantine["rule"])
+    missing = market.home.lake.read("clean.equity_bars")["missing_reason"].drop_nulls().len()
+    assert audit.filter(pl.col("kind") == "missing_sessions")["rows"].sum() == missing
+    stated = market.home.lake.read("clean.corporate_actions")
+    assert stated.height == market.home.lake.read("raw.corporate_actions").height
+    assert stated["applied"].all()
+
+
+def test_fundamentals_are_clean_or_in_quarantine(market: Market) -> None:
+    lake = market.home.lake
+    kept, out = lake.read("clean.fundamentals").height, lake.read("clean.fundamentals_quarantine").height
+    assert kept + out == lake.read("raw.fundamentals").height
 
 
 def test_no_file_of_a_home_is_a_pickle(market: Market) -> None:
@@ -298,7 +329,7 @@ def test_a_run_goes_on_without_the_tickers_that_fail(
         assert sorted(asked) == sorted(chosen)
         good = set(chosen) - torn
         for name in TICKER_TABLES:
-            if name != "raw.fundamentals":
+            if "fundamentals" not in name:
                 assert set(home.lake.partitions(name)) == good
                 assert instance.get_materialized_partitions(key_of(name)) == good
         expected = hashes(market.home, *TICKER_TABLES)

@@ -203,6 +203,7 @@ class FactorsInformationCoefficient(dy.Schema):
     date_sig = dy.Date(primary_key=True, description="Rebalance date; in a summary row the last one used.")
     n_names = _number("Names in the cross-section; in a summary row the mean.")
     n_delisted = _number("Names whose forward return ends at a delisting.")
+    n_unknown_end = _number("Names whose bars end inside the window and of which nobody said what came after.")
     ic = _number("Spearman correlation with the forward return; in a summary row the mean.")
     ic_log = _number("Pearson correlation of the factor's rank with the forward log return; in a summary row the mean.")
     spread = _number("Top minus bottom quintile mean forward return (not halved).")

@@ -48,6 +48,7 @@ def replay_spec(**changes: Any) -> ReplaySpec:
         "horizon_sessions": 30,
         "cost_bps": 10.0,
         "delisted_after_sessions": 5,
+        "unknown_delisting_loss": 0.0,
         "interval": IntervalSpec(minimum_weeks=24),
         "calibration": CalibrationSpec(bins=5, minimum_train_weeks=20, folds=3),
     }
