@@ -40,7 +40,7 @@ class Finding:
     Parameters
     ----------
     kind
-        Stable code, lower case with underscores, that tools may match on: ``unmatched_action``, ``rows_without_prices``.
+        Stable code, lower case with underscores, that tools may match on: ``unmatched_action``.
     where
         File, table, column, symbol: whatever names the place.
     what

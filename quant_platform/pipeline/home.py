@@ -12,6 +12,7 @@ from quant_platform.lake import CatalogueKeeper, Lake
 from quant_platform.sources import Source, open_source
 from quant_platform.sources.open_perp import open_perp_source
 from quant_platform.sources.perp_protocol import PerpSource
+from quant_platform.specification.calendars import calendar_changes
 from quant_platform.specification.home import HomeSpec, PerpMarketSpec, SchedulesSpec, UniverseSpec
 from quant_platform.specification.lake import lake_spec
 from quant_platform.specification.loading import SpecModel, load_spec
@@ -175,6 +176,8 @@ class Home:
         found: list[object] = []
         if self.has_equities:
             found += [self.universe.exchange, self.spec.first_session, self.spec.last_session]
+            changes = calendar_changes(self.universe.exchange)
+            found += [] if changes is None else [changes.model_dump(mode="json")]
         return found
 
     def tickers(self) -> list[str]:

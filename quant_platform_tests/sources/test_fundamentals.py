@@ -28,7 +28,7 @@ def read(path: Path) -> pl.DataFrame:
     spec = shipped("sp500_daily")
     assert spec.files is not None
     assert spec.files.fundamentals is not None
-    return RawFundamentals.validate(read_fundamentals(path, spec.files.fundamentals, spec, spec.files))
+    return RawFundamentals.validate(read_fundamentals(path, spec.files.fundamentals, spec, spec.files).rows)
 
 
 def test_both_headers_become_one_metric_and_billions_are_billions(tmp_path: Path) -> None:
