@@ -19,18 +19,17 @@ SHOWN_EXAMPLES = 5
 
 _KIND = re.compile(r"[a-z][a-z0-9_]*")
 
-FINDINGS_SCHEMA = pl.Schema(
-    {
-        "kind": pl.String,
-        "where": pl.String,
-        "what": pl.String,
-        "rows": pl.Int64,
-        "total": pl.Int64,
-        "examples": pl.List(pl.String),
-        "action": pl.String,
-        "severity": pl.String,
-    }
-)
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "kind": pl.String,
+    "where": pl.String,
+    "what": pl.String,
+    "rows": pl.Int64,
+    "total": pl.Int64,
+    "examples": pl.List(pl.String),
+    "action": pl.String,
+    "severity": pl.String,
+}
+FINDINGS_SCHEMA = pl.Schema(_COLUMNS)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def everything(home: Home, *, live_sessions: int = 3) -> list[Launch]:
 def event_graph(home: Home) -> list[Launch]:
     """The jobs of the event lab in the order the data needs."""
     symbol_months = tuple(partitions.symbol_months(home.perps).get_partition_keys())
-    cutoff = home.perps.last_month
+    cutoff = home.perps.months[-1]
     events = partitions.event_cutoffs(list(load_event_lab(home.specs).active), home.perps).get_partition_keys()
     return [
         Launch("perp_graph", symbol_months),

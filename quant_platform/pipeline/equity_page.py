@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from quant_platform.labs.equity.replay.report import ReportContext, build_report, report_row, universe_summary
+from quant_platform.lake.atomic import atomic_text
 from quant_platform.market.calendar import previous_session, session_array
 from quant_platform.pipeline.home import Home
 from quant_platform.reports import render_equity_report
@@ -88,15 +89,7 @@ def write_report(
         universe=universe_summary(last_bars, date_sig, gone_since, own),
     )
     folder = home.settings.home / "reports" / "equity"
-    folder.mkdir(parents=True, exist_ok=True)
-    swap(folder / f"{as_of}.json", json.dumps(report, indent=1, sort_keys=True))
+    atomic_text(folder / f"{as_of}.json", json.dumps(report, indent=1, sort_keys=True))
     page = folder / f"{as_of}.html"
-    swap(page, render_equity_report(report))
+    atomic_text(page, render_equity_report(report))
     return report_row(report, page.relative_to(home.settings.home).as_posix()), page
-
-
-def swap(path: Path, text: str) -> None:
-    """Put a file in place whole: a reader sees the old page or the new one."""
-    beside = path.with_suffix(path.suffix + ".new")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)

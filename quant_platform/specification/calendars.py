@@ -1,4 +1,4 @@
-"""The model of ``specs/calendars/<exchange>.yaml``: sessions that the calendar library does not know, or knows wrongly."""
+"""The model of ``specs/calendars/<exchange>.yaml``: sessions that the calendar library does not know, or has wrong."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CalendarSpec(SpecModel):
 
     @model_validator(mode="after")
     def _each_day_once(self) -> CalendarSpec:
-        days = [one.session for one in (*self.added, *self.struck)]
+        days = [*(one.session for one in self.added), *(one.session for one in self.struck)]
         twice = sorted({str(day) for day in days if days.count(day) > 1})
         if twice:
             raise ValueError(f"sessions are named twice: {', '.join(twice)}")

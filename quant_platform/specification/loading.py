@@ -16,7 +16,7 @@ from quant_platform.contracts.errors import SpecError
 Location = tuple[int | str, ...]
 
 _WANTS_TEXT = ("string_type", "literal_error")
-_QUOTE_IT = 'quote it: without quotes ON, NO, YES, OFF and TRUE are true or false, and 0123 or 2024-01-02 are no text'
+_QUOTE_IT = "quote it: without quotes ON, NO, YES, OFF and TRUE are true or false, and 0123 or 2024-01-02 are no text"
 M = TypeVar("M", bound="SpecModel")
 
 

@@ -34,7 +34,7 @@ class TextTable(SpecModel):
     """How a CSV file is written; of a Parquet file only the dates and the missing texts count."""
 
     separator: str = Field(
-        default=",", min_length=1, max_length=1, description="Between the fields; a tab is written \"\\t\"."
+        default=",", min_length=1, max_length=1, description='Between the fields; a tab is written "\\t".'
     )
     decimal: Literal[".", ","] = Field(default=".", description="Before the decimals of a number.")
     thousands: Literal["", ",", ".", " ", "'", "_"] = Field(
@@ -135,7 +135,7 @@ class ActionFile(TextTable):
     ex_date: str = Field(description="Column of the ex-date; of a delisting, its last session.")
     kind: str = Field(description="Column that says split, cash_dividend or delisting.")
     value: str = Field(
-        description="Column of new shares per old (also as 4:1), cash per unadjusted share, or return after a delisting."
+        description="Column of new shares per old (or 4:1), cash per unadjusted share, or return after a delisting."
     )
     ticker_rule: TickerRule | None = Field(
         default=None, description="How this file's tickers become ours where it writes them another way than the bars."

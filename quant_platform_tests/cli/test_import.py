@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from quant_platform.cli.market import declare_home
+from quant_platform.cli.declare import declared_home
 from quant_platform.lake import check
 from quant_platform.market.calendar import sessions
 from quant_platform_tests.cli.commands import Command, is_one_paragraph
@@ -58,7 +58,8 @@ def test_equities_are_imported_beside_perpetuals_and_not_beside_what_declares_no
     is_one_paragraph(ended, "home_mixed")
     assert "this home holds the simulated market" in ended.plain
     shutil.copyfile(SHIPPED / "perps.yaml", home / "perps.yaml")
-    declare_home(home, "csv_folder", "csv_folder", {"data": data}, SHIPPED)
+    with declared_home(home, "csv_folder", "csv_folder", {"data": data}, SHIPPED).in_force():
+        pass
     assert yaml.safe_load((home / "home.yaml").read_text())["source"] == "csv_folder"
 
 
@@ -104,7 +105,7 @@ def another_file(name: str, text: str) -> Callable[[Path], None]:
 
 MALFORMED: dict[str, tuple[Callable[[Path], None], str]] = {
     "wrong columns": (replaced(0, "close", "last"), "close"),
-    "text in a price": (replaced(5, "", "2018-01-08,1,2,1,n/a,100"), "n/a"),
+    "text in a price": (replaced(5, "", "2018-01-08,1,2,1,dear,100"), "dear"),
     "duplicate keys": (replaced(5, "", bar_lines()[3]), "2018-01-05"),
     "dates in the future": (replaced(5, "", "2999-01-04,1,2,1,1.5,100"), "2999-01-04"),
     "an empty file": (another_file("BBB.csv", ""), "BBB.csv"),

@@ -83,9 +83,7 @@ class BarShape:
         """
         columns = self.layout.columns
         names = {name: str(getattr(columns, name)) for name in PRICE_COLUMNS}
-        frame = to_dates(
-            frame, columns.session, where, self.layout, exchange=self.spec.exchange, must_be_sessions=True
-        )
+        frame = to_dates(frame, columns.session, where, self.layout, exchange=self.spec.exchange, must_be_sessions=True)
         prices = list(dict.fromkeys(names[name] for name in PRICE_COLUMNS if name != "volume"))
         frame = to_numbers(frame, prices, where, self.layout)
         if names["volume"] not in prices:
@@ -238,15 +236,19 @@ def _read_any(path: Path, ticker: str, shape: BarShape) -> pl.DataFrame:
     require_columns(table.frame.columns, wanted, where, shape.layout.ignored_columns)
     named = [respelled(name, shape.files.ticker) for name in table.tickers]
     other = [name for name in named if name != ticker]
-    identity = [] if not other else [
-        Finding(
-            "header_names_another_ticker",
-            where,
-            f"the header says that the bars are of {', '.join(other)}, the name of the file says {ticker}",
-            1,
-            action="rename the file, or fetch it again",
-        )
-    ]
+    identity = (
+        []
+        if not other
+        else [
+            Finding(
+                "header_names_another_ticker",
+                where,
+                f"the header says that the bars are of {', '.join(other)}, the name of the file says {ticker}",
+                1,
+                action="rename the file, or fetch it again",
+            )
+        ]
+    )
     shape.note(where, [*table.findings, *identity])
     return table.frame.select(*wanted, LINE)
 

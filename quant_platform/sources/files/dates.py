@@ -9,8 +9,8 @@ A daily bar belongs to a *local date of its exchange*. What a stamp says about i
    the exchange: 2020-01-01 23:00 UTC is 2020-01-02 in Frankfurt;
 4. stamps with a time of day and no zone are times at the exchange, or of the zone that the spec states.
 
-In cases 3 and 4 the dates must be sessions: where more than a few are not, the zone is another than it seems, every date
-may be off by one, and the column is refused.
+In cases 3 and 4 the dates must be sessions: where more than a few are not, the zone is another than it seems, every
+date may be off by one, and the column is refused.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def to_dates(
     """
     raw = frame[column]
     stamps = _stamps(frame, column, where, style)
-    dates = stamps if isinstance(stamps, pl.Series) else _local(stamps, where, column, style, exchange, must_be_sessions)
+    dates = (
+        stamps if isinstance(stamps, pl.Series) else _local(stamps, where, column, style, exchange, must_be_sessions)
+    )
     missing = dates.is_null()
     if nullable:
         missing = missing & (raw if raw.dtype != pl.String else plain_text(raw, style)).is_not_null()
@@ -160,7 +162,14 @@ def _numbers(numbers: pl.Series, date_format: str) -> pl.Series | Stamps | None:
 
 def _guess_of_number(raw: pl.Series) -> str:
     digits = len(str(abs(int(raw.drop_nulls()[0])))) if raw.drop_nulls().len() else 0
-    known = {5: "excel_days or epoch_days", 8: '"%Y%m%d"', 10: "epoch_s", 13: "epoch_ms", 16: "epoch_us", 19: "epoch_ns"}
+    known = {
+        5: "excel_days or epoch_days",
+        8: '"%Y%m%d"',
+        10: "epoch_s",
+        13: "epoch_ms",
+        16: "epoch_us",
+        19: "epoch_ns",
+    }
     return known.get(digits, 'for example "%Y%m%d" or epoch_s')
 
 
@@ -203,7 +212,7 @@ def _with_offsets(wall: pl.Series, offset: pl.Series) -> Stamps:
     east = pl.select(
         pl.when(~signed).then(0).when(digits.str.starts_with("-")).then(-minutes).otherwise(minutes)
     ).to_series()
-    return Stamps(wall, wall - pl.select(pl.duration(minutes=east)).to_series())
+    return Stamps(wall, wall - (east * 60_000_000).cast(pl.Duration("us")))
 
 
 def _local(
@@ -231,9 +240,7 @@ def _at_exchange(instant: pl.Series, exchange: str) -> pl.Series:
     return instant.dt.replace_time_zone("UTC").dt.convert_time_zone(zone).dt.replace_time_zone(None)
 
 
-def _refuse_strays(
-    stamps: Stamps, dates: pl.Series, where: str, column: str, style: TextTable, exchange: str
-) -> None:
+def _refuse_strays(stamps: Stamps, dates: pl.Series, where: str, column: str, style: TextTable, exchange: str) -> None:
     """Refuse dates of which more than a few are no sessions of the exchange."""
     found = calendar(exchange)
     within = dates.is_between(found.start, found.end)
@@ -252,7 +259,7 @@ def _refuse_strays(
         where=where,
         how_many=f"{count} of {total} rows",
         rows=shown,
-        cause="the stamps are in another zone than they say, so that every date would be off by one; or another exchange",
+        cause="the stamps are in another zone than they say, and every date would be off by one; or another exchange",
         action="state the zone of the stamps as `time_zone` in the source spec (UTC, or an IANA name), correct "
         "`exchange`, or write plain dates",
     )

@@ -5,9 +5,9 @@ are cut from the zip of each ticker within the dates the security bore it, so th
 traded as WM does not become the Waste Management of today. A last date before 2050-12-31 is a delisting.
 
 A *factor file* row ``date, price factor p, split factor s, reference price`` holds for dates up to and including its
-own. Rows are skipped as Lean's own parser skips them: those whose text holds ``inf`` or ``e+`` (a factor written that way
-has lost the digits it needs) and those whose factors are zero; what is skipped is counted. Between a row i and the next
-one, on the session after date i:
+own. Rows are skipped as Lean's own parser skips them, and counted: those whose text holds ``inf`` or ``e+`` (a factor
+written that way has lost the digits it needs) and those whose factors are zero. Between a row i and the next one, on
+the session after date i:
 
 - split: ``s[i+1] / s[i]`` new shares per old,
 - cash dividend: ``reference price x (1 - p[i] / p[i+1])`` per unadjusted share, from ``p[i] / p[i+1] = 1 - D / P``.
@@ -30,8 +30,8 @@ from pathlib import Path
 import polars as pl
 
 from quant_platform.contracts.errors import SourceMalformed, SourceNotFound
-from quant_platform.market.calendar import next_session
 from quant_platform.contracts.findings import Finding, examples
+from quant_platform.market.calendar import next_session
 from quant_platform.sources.files.bars import our_ticker, refuse_duplicates, refuse_future, unknown_ticker
 from quant_platform.sources.files.dates import to_dates
 from quant_platform.sources.files.text import LINE, PLAIN, parse_csv_text, read_csv_text, to_numbers

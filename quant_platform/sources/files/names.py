@@ -44,8 +44,8 @@ def unmatched(what: str, section: Section, tickers: Sequence[str], policy: Unmat
     shown = [f"{name}{_hint(name, tickers)}" for name in strange[:SHOWN_EXAMPLES]]
     rows_are = _ROWS_ARE[what]
     action = (
-        f"write them as the bars do (`ticker.replace` for all files, `ticker_rule.replace` for this one: for example "
-        f'{{".US": ""}}), remove them, or set `unmatched: allow`'
+        "write them as the bars do (`ticker.replace` for all files, `ticker_rule.replace` for this one: for example "
+        '{".US": ""}), remove them, or set `unmatched: allow`'
     )
     nothing_matches = len(strange) == len(names) and len(names) > 1
     if policy == "refuse" or (nothing_matches and len(tickers) > 1):
@@ -125,7 +125,10 @@ def doubtful_members(section: Section, extent: pl.DataFrame, spec: MembershipFil
             "bars_end_before_membership",
             f"bars end more than {spec.max_absent_days} days before membership",
             early,
-            (f"{t} bars to {f}, member to {e or 'now'}" for t, f, e in early.select("ticker", "last", "end_date").rows()),
+            (
+                f"{t} bars to {f}, member to {e or 'now'}"
+                for t, f, e in early.select("ticker", "last", "end_date").rows()
+            ),
         ),
         (
             "small_for_a_member",

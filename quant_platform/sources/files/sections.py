@@ -85,9 +85,7 @@ def read_actions(path: Path, section: ActionFile, spec: SourceSpec, files: Files
         )
     rows = [
         (ticker, day, kind, value, action_known_at(kind, day), spec.name)
-        for ticker, day, kind, value in frame.select(
-            "__ours", section.ex_date, section.kind, section.value
-        ).iter_rows()
+        for ticker, day, kind, value in frame.select("__ours", section.ex_date, section.kind, section.value).iter_rows()
     ]
     actions = pl.DataFrame(rows, schema=actions_schema(), orient="row")
     repeated = actions.filter(pl.struct("ticker", "ex_date", "kind").is_duplicated())

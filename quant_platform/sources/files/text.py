@@ -5,9 +5,10 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import polars as pl
 
@@ -21,7 +22,11 @@ PLAIN = TextTable()
 # More than this unpacked is a mistake or a trap; the largest file of daily bars met so far has 0.3 GB.
 MOST_BYTES = 4 << 30
 
-_PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_PACKED: dict[bytes, Callable[..., BinaryIO]] = {
+    b"\x1f\x8b": cast("Callable[..., BinaryIO]", gzip.open),
+    b"BZh": cast("Callable[..., BinaryIO]", bz2.open),
+    b"\xfd7zXZ\x00": cast("Callable[..., BinaryIO]", lzma.open),
+}
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _BLANKS = "\u00a0\u202f\u2009"
 _SUFFIXES = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9}
@@ -204,7 +209,8 @@ def _below_header(content: bytes, where: str, style: TextTable) -> tuple[bytes, 
             action="correct header_line in the source spec",
         )
     lines = parts[before].split(b"\n", 3)
-    skipped, tickers = style.lines_after_header, ()
+    skipped = style.lines_after_header
+    tickers: tuple[str, ...] = ()
     if skipped == 0:
         tickers = _three_line_header(lines, style.separator)
         skipped = 2 if tickers else 0
