@@ -236,14 +236,15 @@ class PerpFilesSource:
         found = months_lacking("funding", symbol, lacking, months, f"{path.name} has no settlement in them")
         first, last = bars["open_time"].min(), bars["open_time"].max()
         within = settled.filter(pl.col("settle_time").is_between(first, last))["settle_time"]
-        step = within.diff().dt.round("1h").mode().min() if within.len() > 1 else None
-        if isinstance(first, datetime) and isinstance(last, datetime) and isinstance(step, timedelta) and step:
-            span = max(1, round((last - first) / step))
+        hours = (within.diff().dt.total_seconds() / 3600.0).round().drop_nulls()
+        step = hours.filter(hours > 0).mode().min()
+        if isinstance(first, datetime) and isinstance(last, datetime) and isinstance(step, float):
+            span = max(1, round((last - first) / timedelta(hours=step)))
             found.append(
                 Finding(
                     "funding_coverage",
                     f"{symbol}, {path.name}",
-                    f"settlements, most of them {step.total_seconds() / 3600:g} hours apart, of those the bars span",
+                    f"settlements, most of them {step:g} hours apart, of those the bars span",
                     within.len(),
                     max(span, within.len()),
                     severity="info",

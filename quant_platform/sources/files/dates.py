@@ -4,7 +4,7 @@ A daily bar belongs to a *local date of its exchange*. What a stamp says about i
 
 1. a date is that date;
 2. stamps that are all midnight where they were written (in their own zone, or without one) are dates with a label:
-   that date counts, whatever the zone;
+   that date counts, whatever the zone, unless those dates are no sessions: then 3 holds;
 3. stamps with a zone that are all midnight at the exchange, or lie at any time of day, count with their local date at
    the exchange: 2020-01-01 23:00 UTC is 2020-01-02 in Frankfurt;
 4. stamps with a time of day and no zone are times at the exchange, or of the zone that the spec states.
@@ -130,7 +130,8 @@ def _stamps(frame: pl.DataFrame, column: str, where: str, style: TextTable) -> p
         whole = raw.cast(pl.Int64, strict=False)
         if ((whole.cast(pl.Float64) != raw.cast(pl.Float64)) & raw.is_not_null()).any():
             return _days(raw.cast(pl.Float64)) if style.date_format == "excel_days" else raw.clear().cast(pl.Date)
-        return _numbers(whole, style.date_format) or _texts(whole.cast(pl.String), style)
+        found = _numbers(whole, style.date_format)
+        return _texts(whole.cast(pl.String), style) if found is None else found
     if dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null):
         text = plain_text(raw.cast(pl.String), style)
         if style.date_format in _EPOCH or style.date_format == "excel_days":
@@ -218,8 +219,12 @@ def _with_offsets(wall: pl.Series, offset: pl.Series) -> Stamps:
 def _local(
     stamps: Stamps, where: str, column: str, style: TextTable, exchange: str | None, must_be_sessions: bool
 ) -> pl.Series:
-    if exchange is None or _all_midnight(stamps.wall):
+    if exchange is None:
         return stamps.wall.dt.date()
+    if _all_midnight(stamps.wall):
+        own = stamps.wall.dt.date()
+        if stamps.instant is None or not must_be_sessions or not _too_many(_strays(own, exchange)):
+            return own
     instant = stamps.instant
     if instant is None and style.time_zone is not None:
         zoned = stamps.wall.dt.replace_time_zone(style.time_zone, ambiguous="earliest", non_existent="null")
@@ -240,14 +245,24 @@ def _at_exchange(instant: pl.Series, exchange: str) -> pl.Series:
     return instant.dt.replace_time_zone("UTC").dt.convert_time_zone(zone).dt.replace_time_zone(None)
 
 
+def _strays(dates: pl.Series, exchange: str) -> pl.Series:
+    """Which dates within the calendar are no sessions."""
+    found = calendar(exchange)
+    return dates.is_between(found.start, found.end) & ~dates.is_in(pl.Series(found.days).cast(pl.Date).implode())
+
+
+def _too_many(strays: pl.Series) -> bool:
+    count = int(strays.sum())
+    return count >= 2 and count > _MOST_STRAYS * strays.len()
+
+
 def _refuse_strays(stamps: Stamps, dates: pl.Series, where: str, column: str, style: TextTable, exchange: str) -> None:
     """Refuse dates of which more than a few are no sessions of the exchange."""
     found = calendar(exchange)
-    within = dates.is_between(found.start, found.end)
-    strays = within & ~dates.is_in(pl.Series(found.days).cast(pl.Date).implode())
-    count, total = int(strays.sum()), dates.len()
-    if count < 2 or count <= _MOST_STRAYS * total:
+    strays = _strays(dates, exchange)
+    if not _too_many(strays):
         return
+    count, total = int(strays.sum()), dates.len()
     read_as = (
         f"times at {exchange} ({found.time_zone})"
         if stamps.instant is None and style.time_zone is None
