@@ -4,7 +4,7 @@ A daily bar belongs to a *local date of its exchange*. What a stamp says about i
 
 1. a date is that date;
 2. stamps that are all midnight where they were written (in their own zone, or without one) are dates with a label:
-   that date counts, whatever the zone, unless those dates are no sessions: then 3 holds;
+   that date counts, whatever the zone, unless those dates are no sessions and the ones of 3 are;
 3. stamps with a zone that are all midnight at the exchange, or lie at any time of day, count with their local date at
    the exchange: 2020-01-01 23:00 UTC is 2020-01-02 in Frankfurt;
 4. stamps with a time of day and no zone are times at the exchange, or of the zone that the spec states.
@@ -225,6 +225,8 @@ def _local(
         own = stamps.wall.dt.date()
         if stamps.instant is None or not must_be_sessions or not _too_many(_strays(own, exchange)):
             return own
+        there = _at_exchange(stamps.instant, exchange).dt.date()
+        return own if _too_many(_strays(there, exchange)) else there
     instant = stamps.instant
     if instant is None and style.time_zone is not None:
         zoned = stamps.wall.dt.replace_time_zone(style.time_zone, ambiguous="earliest", non_existent="null")
