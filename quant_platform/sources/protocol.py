@@ -160,6 +160,7 @@ def safe_ticker(ticker: str, *, where: str) -> str:
             f"{ticker!r} is not a ticker",
             where=where,
             cause="a wrong column mapping, or a file that is not what it says",
-            action=f"a ticker has at most {TICKER_MAX_LENGTH} letters, digits, and . - _ ^ = between them",
+            action=f"a ticker has at most {TICKER_MAX_LENGTH} letters, digits, and . - _ ^ = between them; "
+            "`ticker.replace` in the source spec turns other signs into these",
         )
     return ticker

@@ -149,7 +149,7 @@ def test_a_membership_of_which_nothing_matches_is_refused(tmp_path: Path) -> Non
     bars(tmp_path, "AAA", DAYS[:3])
     bars(tmp_path, "BBB", DAYS[:3])
     (tmp_path / "x").mkdir()
-    (tmp_path / "x" / "m.txt").write_text("t,s,e\nAAA UN,2015-01-02,\nBBB UN,2015-01-02,\n")
+    (tmp_path / "x" / "m.txt").write_text("t,s,e\nAAA.UN,2015-01-02,\nBBB.UN,2015-01-02,\n")
     with pytest.raises(SourceMalformed, match=r"members are of names without bars[\s\S]*2 of 2 names"):
         reading_report(opened(tmp_path, membership=MEMBERS))
 
