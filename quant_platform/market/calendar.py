@@ -29,6 +29,9 @@ LAST_YEAR = 2049
 # Earlier first days that are documented. The library does not know the Saturdays on which New York traded until 1952.
 DOCUMENTED_FROM = {"XNYS": date(1952, 9, 29)}
 
+# pandas' holiday calendars begin in this year where nobody says another.
+_RULES_ASKED_FROM = 1970
+
 Days = NDArray[np.datetime64]
 
 
@@ -83,6 +86,8 @@ def _calendar(exchange: str, path: str, stamp: int | None) -> ExchangeCalendar:
     found, first, last = _build(exchange_calendars, exchange, start)
     days = found.sessions.to_numpy().astype("datetime64[D]")
     closes = found.closes.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    kept = ~np.isin(days, _holidays_before_1970(found, first))
+    days, closes = days[kept], closes[kept]
     built = ExchangeCalendar(exchange, days, closes, first, last, str(found.tz))
     if changes is not None:
         built = _changed(built, changes, path)
@@ -95,8 +100,8 @@ def _build(exchange_calendars: Any, exchange: str, start: date) -> tuple[Any, da
     """The library's calendar over as much of the span as it documents, and the first and last day it speaks about."""
     end = date(LAST_YEAR, 12, 31)
     with warnings.catch_warnings():
-        # The library's own use of pandas, which pandas 3.1 announces to change; nothing a caller could act on.
-        warnings.filterwarnings("ignore", message="Series.values returning", category=DeprecationWarning)
+        # The library's own use of pandas, of which pandas announces changes; nothing a caller could act on.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
         try:
             try:
                 return exchange_calendars.get_calendar(exchange, start=str(start), end=str(end)), start, end
@@ -116,6 +121,17 @@ def _build(exchange_calendars: Any, exchange: str, start: date) -> tuple[Any, da
                 action="use an exchange with the same sessions and state the differences in "
                 f"specs/calendars/<that exchange>.yaml, or install a version that builds {exchange}",
             ) from error
+
+
+def _holidays_before_1970(found: Any, first: date) -> Days:
+    """Holidays by rule that the library leaves trading: its rules say when they hold, but pandas asks from 1970 on."""
+    if found.regular_holidays is None or first.year >= _RULES_ASKED_FROM:
+        return np.array([], dtype="datetime64[D]")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        holidays = found.regular_holidays.holidays(start=str(first), end=f"{_RULES_ASKED_FROM - 1}-12-31")
+    observed: Days = holidays.to_numpy().astype("datetime64[D]")
+    return observed
 
 
 def _changed(built: ExchangeCalendar, changes: CalendarSpec, path: str) -> ExchangeCalendar:
