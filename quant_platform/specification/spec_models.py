@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from quant_platform.specification.activation import ActivationSpec
+from quant_platform.specification.calendars import CalendarSpec
 from quant_platform.specification.checks import ChecksSpec
 from quant_platform.specification.cleaning import CleaningSpec
 from quant_platform.specification.discovery import DiscoverySpec, GatesSpec, TemplatesFile
@@ -29,6 +30,7 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "checks.yaml": ChecksSpec,
     "lake.yaml": LakeSpec,
     "universe/*.yaml": UniverseSpec,
+    "calendars/*.yaml": CalendarSpec,
     "sources/*.yaml": SourceSpec,
     "sources/simulated_perp.yaml": PerpSourceSpec,
     "sources/binance.yaml": PerpSourceSpec,
