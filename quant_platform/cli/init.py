@@ -84,8 +84,8 @@ def init(
         console.print(f"written: {source_file}, {universe_file}; reading with them fails:", style="yellow")
         raise
     console.print(
-        f"read with it: {len(opened.tickers())} tickers; {first} has {bars.height:,} bars from {bars['session'].min()} "
-        f"to {bars['session'].max()}",
+        f"read with it: {len(opened.tickers())} tickers; {first} has {bars.height:,} bars from {bars['session'][0]} "
+        f"to {bars['session'][-1]}",
         highlight=False,
     )
     console.print(

@@ -17,6 +17,7 @@ from quant_platform.cli.declare import declared_home, declared_perps, require_ho
 from quant_platform.cli.progress import watching, worker_output_to
 from quant_platform.contracts.errors import HomeMixed, PlatformError, SettingsError
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sources import perp_source_of
 from quant_platform.sources.protocol import reading_report
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.settings import settings
@@ -133,7 +134,7 @@ def import_perps(
         opened = open_checked_home(where.home)
         left_out = run_everything(opened, console)
     if data is None:
-        for finding in reading_report(opened.perp_source):
+        for finding in reading_report(perp_source_of(opened)):
             console.print(finding.sentence(), style="yellow", markup=False, highlight=False, soft_wrap=True)
     finish(opened, console, started, left_out)
 
@@ -154,25 +155,24 @@ def run_everything(
     PlatformError or None
         What says which tickers were left out because they failed.
     """
-    from quant_platform.defs import jobs, runs
+    from quant_platform.defs import runs
+    from quant_platform.defs.jobs import job_named
 
     left_out = None
     announce(home, console)
     with runs.instance_of(home) as instance:
-        tickers, _ = runs.register_tickers(home, instance)
-        for launch in runs.everything(home):
+        runs.register_tickers(home, instance)
+        for launch in runs.everything(home, instance):
             if only is not None and launch.job not in only:
                 continue
-            keys = tuple(tickers) if launch.job == "ticker_graph" else launch.keys
-            chosen = runs.Launch(launch.job, keys)
-            tables = jobs.SELECTIONS[launch.job]
+            tables = job_named(launch.job).tables
             with (
-                watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(keys) or 1),
+                watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(launch.keys) or 1),
                 worker_output_to(home.settings.home / "dagster" / "workers.log"),
             ):
                 try:
                     runs.execute(
-                        chosen,
+                        launch,
                         instance,
                         refresh=refresh,
                         in_process=in_process,

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -303,11 +303,12 @@ def _dates_written(
 
 def _year(parsed: pl.Series) -> int:
     first = parsed.min()
-    return first.year if isinstance(first, datetime) or hasattr(first, "year") else 0
+    return first.year if isinstance(first, date) else 0
 
 
 def _sessions_among(dates: pl.Series, exchange: str) -> float:
     """Share of dates that are sessions of the exchange and not in the future."""
     days = pl.Series(calendar(exchange).days).cast(pl.Date)
-    past = dates <= datetime.now().date()
-    return float((dates.is_in(days.implode()) & past).mean() or 0.0)
+    past = dates <= date.today()
+    good = dates.is_in(days.implode()) & past
+    return int(good.sum()) / max(1, good.len())
