@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from quant_platform import __version__
-from quant_platform.cli import inspect, lake, market, work
+from quant_platform.cli import init, inspect, lake, market, work
 from quant_platform.contracts.errors import PlatformError, StorageFailed
 
 INTERRUPTED = 130
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(lake.lake_app, name="lake", help="Look after the partition files.")
 app.add_typer(lake.snapshot_app, name="snapshot", help="Immutable, named sets of partition versions.")
 app.command("demo")(market.demo)
+app.command("init")(init.init)
 app.command("import")(market.import_market)
 app.command("import-perps")(market.import_perps)
 app.command("run")(work.run)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from quant_platform.cli.market import HomeOption, open_home
 from quant_platform.contracts.errors import PlatformError, SettingsError
+from quant_platform.lake.atomic import atomic_text
 
 
 def sql(
@@ -46,7 +47,7 @@ def doctor(home: HomeOption = None) -> None:
     from quant_platform.pipeline.sources import perp_source_of, tickers_of
     from quant_platform.pipeline.spec_check import check_specs
 
-    opened, console = open_home(home), Console()
+    opened, console = open_home(home, may_be_new=True), Console()
     findings: list[tuple[bool, str]] = [
         (sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"),
         ((os.cpu_count() or 1) >= 1, f"{os.cpu_count()} cores, worker processes at a time: {worker_count()}"),
@@ -90,13 +91,14 @@ def docs(
 
 
 def _writable(folder: Path) -> tuple[bool, str]:
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        return False, f"home {folder} does not exist yet: quant demo or quant import make one"
     good = os.access(folder, os.W_OK)
     return good, f"home {folder}" + ("" if good else " is not writable")
 
 
 def _free_space(folder: Path) -> tuple[bool, str]:
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.is_dir())).free
     return free > 2**31, f"{free / 2**30:.1f} GiB free"
 
 
@@ -146,7 +148,6 @@ def results(
         about["symbols"] = ", ".join(opened.perps.symbols)
     if command:
         about["command"] = f"`{command}`"
-    output.parent.mkdir(parents=True, exist_ok=True)
     with connect(opened.settings.home) as connection:
-        output.write_text(page(connection, title, about), encoding="utf-8")
+        atomic_text(output, page(connection, title, about))
     print(output)

@@ -11,7 +11,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from quant_platform.cli.market import HomeOption, conclude, finish, open_checked_home, run_everything
+from quant_platform.cli.market import (
+    HomeOption,
+    announce,
+    conclude,
+    finish,
+    open_checked_home,
+    run_everything,
+)
 from quant_platform.cli.progress import watching, worker_output_to
 from quant_platform.contracts.errors import SettingsError
 
@@ -56,6 +63,7 @@ def run(
         options: dict[str, Any] = {"refresh": refresh, "in_process": in_process or None, "workers": workers}
         finish(opened, console, started, run_everything(opened, console, **options))
         return
+    announce(opened, console)
     with runs.instance_of(opened) as instance:
         runs.register_tickers(opened, instance)
         keys = runs.partition_range(opened, instance, job, first, last)

@@ -79,7 +79,7 @@ def _whole(job: Job, home: Home, instance: dg.DagsterInstance, live_sessions: in
         last = last_session(home, date.today()).isoformat()
         keys = [key for key in keys if key <= last]
     if job.scheme is EVENT_CUTOFFS:
-        keys = [key for key in keys if key.startswith(f"{home.perps.last_month}|")]
+        keys = [key for key in keys if key.startswith(f"{home.perps.months[-1]}|")]
     count = live_sessions if job.scheme is DAYS and live_sessions is not None else job.whole
     return Launch(job.name, tuple(keys if count == ALL else keys[-count:]))
 

@@ -177,8 +177,9 @@ def _module(name: str) -> _Module:
 
 def _loads(statement: ast.stmt, scope: symtable.SymbolTable | None) -> frozenset[str]:
     """Names that a statement takes from its module; a parameter or local of the same name as a definition is none."""
+    imported = {name for node in ast.walk(statement) for name, _ in _imports_of(node, "")}
     if scope is None:
-        return frozenset(node.id for node in ast.walk(statement) if isinstance(node, ast.Name))
+        return frozenset(imported | {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)})
     outside = [node for node in ast.walk(statement) if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation]
     evaluated: list[ast.AST] = [node.annotation for node in outside if node.annotation is not None]
     for node in ast.walk(statement):
@@ -188,7 +189,7 @@ def _loads(statement: ast.stmt, scope: symtable.SymbolTable | None) -> frozenset
         elif isinstance(node, ast.ClassDef):
             evaluated += [*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)]
     named = {node.id for part in evaluated for node in ast.walk(part) if isinstance(node, ast.Name)}
-    return frozenset(named | _globals(scope))
+    return frozenset(imported | named | _globals(scope))
 
 
 def _globals(scope: symtable.SymbolTable) -> set[str]:

@@ -45,8 +45,8 @@ def compiled_features(specs: Path, ontology_hash: str) -> CompiledFeatures:
 
 
 def fetch_market(home: Home, ticker: str, *, refresh: bool) -> Frames:
-    """Bars and actions of one ticker: all of them, or for an open-ended market what has come since."""
-    if home.spec.last_session is not None:
+    """Bars and actions of one ticker: all of them, or of an open-ended market that is fetched what has come since."""
+    if home.spec.last_session is not None or home.source_spec.kind == "files":
         bars = source_of(home).bars(ticker)
     else:
         bars = _fetch_since(home, ticker, refresh=refresh)

@@ -11,6 +11,7 @@ import polars as pl
 
 from quant_platform.labs.equity.replay.report import ReportContext, build_report, report_row, universe_summary
 from quant_platform.labs.equity.replay.week_setups import week_setups
+from quant_platform.lake.atomic import atomic_text
 from quant_platform.market.calendar import previous_session, session_array
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.factors import FactorSpec
@@ -100,18 +101,10 @@ def write_report(
         },
     )
     folder = home.settings.home / "reports" / "equity"
-    folder.mkdir(parents=True, exist_ok=True)
-    swap(folder / f"{as_of}.json", json.dumps(report, indent=1, sort_keys=True))
+    atomic_text(folder / f"{as_of}.json", json.dumps(report, indent=1, sort_keys=True))
     page = folder / f"{as_of}.html"
     # Drawing imports Altair; a process that only lists assets should not wait for it.
     from quant_platform.reports.equity.report import render_equity_report
 
-    swap(page, render_equity_report(report))
+    atomic_text(page, render_equity_report(report))
     return report_row(report, page.relative_to(home.settings.home).as_posix()), page
-
-
-def swap(path: Path, text: str) -> None:
-    """Put a file in place whole: a reader sees the old page or the new one."""
-    beside = path.with_suffix(path.suffix + ".new")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)

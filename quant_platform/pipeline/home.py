@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 from quant_platform.contracts.tables import TABLES
 from quant_platform.lake.catalogue import CatalogueKeeper
 from quant_platform.lake.lake import Lake
+from quant_platform.specification.calendars import calendar_changes
 from quant_platform.specification.home import HomeSpec, PerpMarketSpec, SchedulesSpec, UniverseSpec
 from quant_platform.specification.lake import lake_spec
 from quant_platform.specification.loading import SpecModel, load_spec
@@ -176,4 +177,6 @@ class Home:
         found: list[object] = []
         if self.has_equities:
             found += [self.universe.exchange, self.spec.first_session, self.spec.last_session]
+            changes = calendar_changes(self.universe.exchange)
+            found += [] if changes is None else [changes.model_dump(mode="json")]
         return found

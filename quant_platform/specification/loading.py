@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -13,13 +14,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from quant_platform.contracts.errors import SpecError
 
 Location = tuple[int | str, ...]
+
+_WANTS_TEXT = ("string_type", "literal_error")
+_QUOTE_IT = "quote it: without quotes ON, NO, YES, OFF and TRUE are true or false, and 0123 or 2024-01-02 are no text"
 M = TypeVar("M", bound="SpecModel")
 
 
 class SpecModel(BaseModel):
     """Base of every spec: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    # Blanks inside quotes are meant: a column may be called " close", and a separator may be a tab.
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 # The parser in C is ten times faster and says the same; a PyYAML built without it still works.
@@ -128,6 +133,8 @@ def _problem(path: Path, model: type[BaseModel], lines: Mapping[Location, int], 
         return {"at": at, "problem": f"unknown key {name!r}{hint}"}
     if item["type"] == "missing":
         return {"at": at, "problem": f"the key {name!r} is missing"}
+    if item["type"] in _WANTS_TEXT and isinstance(item["input"], bool | int | float | date):
+        return {"at": at, "problem": f"{name}: text was wanted, and YAML reads it as {item['input']!r}; {_QUOTE_IT}"}
     return {"at": at, "problem": f"{name}: {item['msg']}, was {item['input']!r}"}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from quant_platform.contracts.errors import SpecError
 from quant_platform.specification.activation import ActivationSpec
+from quant_platform.specification.calendars import CalendarSpec
 from quant_platform.specification.checks import ChecksSpec
 from quant_platform.specification.cleaning import CleaningSpec, FundamentalsCleaningSpec
 from quant_platform.specification.discovery import DiscoverySpec, GatesSpec, TemplatesFile
@@ -34,6 +35,7 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "checks.yaml": ChecksSpec,
     "lake.yaml": LakeSpec,
     "universe/*.yaml": UniverseSpec,
+    "calendars/*.yaml": CalendarSpec,
     "sources/*.yaml": SourceSpec,
     "sources/simulated_perp.yaml": PerpSourceSpec,
     "sources/binance.yaml": PerpSourceSpec,

@@ -18,7 +18,7 @@ def test_the_version_is_printed(quant: Command) -> None:
     assert quant("--version") == Ended(0, f"quant_platform {__version__}\n", "")
 
 
-COMMANDS = ["demo", "import", "run", "up", "sql", "doctor", "docs", "results"]
+COMMANDS = ["demo", "init", "import", "import-perps", "run", "up", "sql", "doctor", "docs", "results"]
 COMMANDS += ["lake check", "lake vacuum", "lake refresh"]
 COMMANDS += ["snapshot create", "snapshot list", "snapshot verify", "snapshot export"]
 
