@@ -19,7 +19,7 @@ def sql(
     query: Annotated[str, typer.Argument(help="A query on the catalogue; - reads it from standard input.")],
     home: HomeOption = None,
     output: Annotated[Literal["table", "csv", "json"], typer.Option(help="How rows are printed.")] = "table",
-    limit: Annotated[int, typer.Option(help="Rows printed of a table.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Rows printed of a table.")] = 50,
 ) -> None:
     """Query the catalogue read-only."""
     from quant_platform.cli.query import ask, csv, show

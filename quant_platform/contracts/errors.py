@@ -158,6 +158,12 @@ class CorruptFile(PlatformError, RuntimeError):
     code = "file_corrupt"
 
 
+class CatalogueUnavailable(PlatformError, OSError):
+    """The catalogue is there and cannot be opened: somebody holds it, or it is no DuckDB database."""
+
+    code = "catalogue_unavailable"
+
+
 class SnapshotInvalid(PlatformError, ValueError):
     """A snapshot does not exist, already exists, or no longer matches its manifest."""
 
