@@ -178,8 +178,8 @@ def _folded(widths: list[int], numeric: list[bool], room: int) -> list[int] | No
         if not foldable:
             return None
         widest = max(foldable, key=lambda k: found[k])
-        found[widest] = max(NARROWEST_FOLD, found[widest] - (sum(found) - room)) if len(foldable) == 1 else (
-            found[widest] - 1
+        found[widest] = (
+            max(NARROWEST_FOLD, found[widest] - (sum(found) - room)) if len(foldable) == 1 else (found[widest] - 1)
         )
     return found
 

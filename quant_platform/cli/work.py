@@ -1,11 +1,7 @@
-"""``quant run`` and ``quant up``: jobs from the shell, and Dagster's web server and daemon."""
+"""``quant run``: jobs from the shell."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +9,6 @@ from rich.console import Console
 
 from quant_platform.cli.market import HomeOption, finish, open_checked_home, run_everything
 from quant_platform.cli.progress import watching, worker_output_to
-from quant_platform.contracts.errors import SettingsError
 
 
 def run(
@@ -63,39 +58,3 @@ def run(
             )
     opened.refresh_catalogue()
     console.print(f"{job}: {len(keys) or 1} partitions in {time.monotonic() - started:.0f} s, run {run_id}")
-
-
-def up(
-    home: HomeOption = None,
-    port: Annotated[int, typer.Option(help="Port of the web server.")] = 3000,
-    host: Annotated[str, typer.Option(help="Address the web server listens on.")] = "127.0.0.1",
-) -> None:
-    """Start Dagster's web server and daemon on this home, until interrupted."""
-    from quant_platform.defs import runs
-    from quant_platform.defs.ticker_assets import can_fork
-
-    opened = open_checked_home(home)
-    _require_free(host, port)
-    with runs.instance_of(opened) as instance:
-        runs.register_tickers(opened, instance)
-    # By the workspace file, so that schedules switched on here and under a deployment are those of one code location.
-    workspace = str(runs.deployment_file("workspace.yaml"))
-    command = [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-h", host, "-p", str(port)]
-    if can_fork():
-        # In place of this process, so that whoever stops it stops Dagster.
-        os.execv(sys.executable, command)
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
-
-
-def _require_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise SettingsError(
-                "the web server cannot listen here",
-                where=f"{host}, port {port}",
-                cause=f"{error.strerror}; another `quant up` may be running",
-                action="stop it, or choose another with --port",
-            ) from error
