@@ -20,12 +20,17 @@ from quant_platform.pipeline.home import Home
 from quant_platform.sources import Source
 from quant_platform.specification.home import HomeSpec, UniverseSpec
 from quant_platform.specification.loading import load_spec
-from quant_platform.specification.settings import settings
+from quant_platform.specification.settings import require_usable, settings
 from quant_platform.specification.sources import SourceSpec
 
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", help="Folder of the market; QUANT_HOME or ./data when not given.", file_okay=False),
+    typer.Option(
+        "--home",
+        help="Folder of the market; QUANT_HOME or ./data when not given.",
+        file_okay=False,
+        callback=lambda home: None if home is None else require_usable(home),
+    ),
 ]
 
 

@@ -164,6 +164,12 @@ class CatalogueUnavailable(PlatformError, OSError):
     code = "catalogue_unavailable"
 
 
+class FileTooLarge(PlatformError, ValueError):
+    """A file would not fit into the memory once it is unpacked, or is no file at all."""
+
+    code = "file_too_large"
+
+
 class SnapshotInvalid(PlatformError, ValueError):
     """A snapshot does not exist, already exists, or no longer matches its manifest."""
 

@@ -147,7 +147,8 @@ def test_one_line_says_where(up: Up) -> None:
 
 def test_everything_that_is_needed_runs(up: Up) -> None:
     question = """{ workspaceOrError { ... on Workspace { locationEntries { name
-        locationOrLoadError { __typename } } } } instance { daemonHealth { allDaemonStatuses { daemonType healthy } } } }"""
+        locationOrLoadError { __typename } } } }
+        instance { daemonHealth { allDaemonStatuses { daemonType healthy } } } }"""
     deadline = time.monotonic() + 60
     while True:
         found = up.ask(question)
@@ -280,9 +281,7 @@ def test_the_page_itself_works_and_its_own_mutation_is_carried_out(up: Up, brows
     """The control of the test above: the same words, said by the page itself, do what they say."""
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     refused: list[str] = []
-    sockets: list[Any] = []
     page.on("response", lambda answer: refused.append(answer.url) if answer.status == 403 else None)
-    page.on("websocket", sockets.append)
     page.goto(f"http://127.0.0.1:{up.port}/asset-groups", wait_until="load")
     page.get_by_text("equity_bars").first.wait_for(timeout=60_000)
     picture = Path(os.environ.get("QUANT_TEST_PICTURES", tmp_path)) / "up.png"
