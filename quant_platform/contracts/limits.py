@@ -1,7 +1,7 @@
 """How much a file may become when it is read: looked up in its own table of contents, before anything is unpacked.
 
-A Parquet file of a megabyte can hold a billion equal rows, a zip file the same byte over and over. Each reader of a file
-that somebody else wrote asks here first.
+A Parquet file of a megabyte can hold a billion equal rows, a zip file the same byte over and over. Each reader of a
+file that somebody else wrote asks here first.
 
 What this does not catch: a file that changes between the look and the reading, and a table of contents that lies. A
 Parquet file that lies fails to decode, Python's ``zipfile`` reads no more than was stated and compares the checksum.
