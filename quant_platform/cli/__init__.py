@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from quant_platform import __version__
-from quant_platform.cli import inspect, lake, market, serving, work
+from quant_platform.cli import compare, inspect, lake, market, runs, serving, work
 from quant_platform.contracts.errors import PlatformError, StorageFailed
 
 INTERRUPTED = 130
@@ -32,8 +32,10 @@ app.command("demo")(market.demo)
 app.command("import")(market.import_market)
 app.command("import-perps")(market.import_perps)
 app.command("run")(work.run)
+app.command("runs")(runs.list_runs)
 app.command("up")(serving.up)
 app.command("sql")(inspect.sql)
+app.command("compare")(compare.compare)
 app.command("doctor")(inspect.doctor)
 app.command("docs")(inspect.docs)
 app.command("results")(inspect.results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -40,7 +41,10 @@ def sql(
         show(rows, Console(), limit)
 
 
-def doctor(home: HomeOption = None) -> None:
+def doctor(
+    home: HomeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of text.")] = False,
+) -> None:
     """Check that this machine and home can do the work; exit code 3 when something is wrong."""
     from quant_platform.defs.ticker_assets import can_fork, worker_count
     from quant_platform.pipeline.spec_check import check_specs
@@ -71,7 +75,9 @@ def doctor(home: HomeOption = None) -> None:
     findings.append(
         (catalogue.is_file(), f"catalogue {catalogue}" + ("" if catalogue.is_file() else " does not exist yet"))
     )
-    for good, text in findings:
+    if as_json:
+        print(json.dumps([{"good": good, "finding": text} for good, text in findings], indent=1, ensure_ascii=False))
+    for good, text in () if as_json else findings:
         console.print(("[green]ok  [/green]" if good else "[red]look[/red]"), text, highlight=False, soft_wrap=True)
     if not all(good for good, _ in findings):
         raise typer.Exit(3)

@@ -167,7 +167,7 @@ def show(rows: pl.DataFrame, console: Console, limit: int) -> None:
     else:
         _records(rows.columns, cells, console)
     if rows.height > limit:
-        console.print(f"{rows.height - limit:,} more rows; --limit or --output csv shows them", highlight=False)
+        console.print(f"{rows.height - limit:,} more rows; a larger --limit shows them", highlight=False)
 
 
 def _folded(widths: list[int], numeric: list[bool], room: int) -> list[int] | None:
