@@ -12,8 +12,8 @@ import polars as pl
 import typer
 from rich.console import Console
 
+from quant_platform.cli.homes import HomeOption, open_home
 from quant_platform.cli.lake import snapshot_folder
-from quant_platform.cli.market import HomeOption, open_home
 from quant_platform.cli.query import show
 from quant_platform.contracts.errors import PartitionMissing
 from quant_platform.contracts.tables import TABLES

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from quant_platform.cli.market import HomeOption, open_home
+from quant_platform.cli.homes import HomeOption, home_settings, open_home
 from quant_platform.contracts.errors import PlatformError, SettingsError
 
 
@@ -25,14 +25,14 @@ def sql(
     """Query the catalogue read-only."""
     from quant_platform.cli.query import ask, csv, show
 
-    opened = open_home(home)
-    if not opened.settings.catalogue.is_file():
+    catalogue = home_settings(home).catalogue
+    if not catalogue.is_file():
         raise SettingsError(
             "there is no catalogue yet",
-            where=str(opened.settings.catalogue),
+            where=str(catalogue),
             action="make the tables first: quant demo, or quant import",
         )
-    rows = ask(opened.settings.catalogue, sys.stdin.read() if query == "-" else query)
+    rows = ask(catalogue, sys.stdin.read() if query == "-" else query)
     if output == "csv":
         print(csv(rows), end="")
     elif output == "json":

@@ -12,7 +12,7 @@ import polars as pl
 import typer
 from rich.console import Console
 
-from quant_platform.cli.market import HomeOption, open_home
+from quant_platform.cli.homes import HomeOption, open_home
 from quant_platform.cli.query import show
 from quant_platform.contracts.errors import SettingsError
 from quant_platform.lake import Finding, check, snapshots, vacuum
@@ -23,8 +23,10 @@ FOUND_SOMETHING = 3
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of text.")]
 
-lake_app = typer.Typer(no_args_is_help=True, add_completion=False)
-snapshot_app = typer.Typer(no_args_is_help=True, add_completion=False)
+lake_app = typer.Typer(help="Look after the partition files.", no_args_is_help=True, add_completion=False)
+snapshot_app = typer.Typer(
+    help="Immutable, named sets of partition versions.", no_args_is_help=True, add_completion=False
+)
 
 
 def snapshot_folder(home: Home) -> Path:

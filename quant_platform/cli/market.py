@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -14,40 +13,15 @@ import yaml
 from rich.console import Console
 from rich.table import Table as Grid
 
+from quant_platform.cli.homes import HomeOption, open_checked_home
 from quant_platform.cli.progress import watching, worker_output_to
 from quant_platform.contracts.errors import HomeMixed, PlatformError, SettingsError, SourceNotFound
 from quant_platform.pipeline.home import Home
 from quant_platform.sources import Source
 from quant_platform.specification.home import HomeSpec, UniverseSpec
 from quant_platform.specification.loading import load_spec
-from quant_platform.specification.settings import require_usable, settings
+from quant_platform.specification.settings import settings
 from quant_platform.specification.sources import SourceSpec
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--home",
-        help="Folder of the market; QUANT_HOME or ./data when not given.",
-        file_okay=False,
-        callback=lambda home: None if home is None else require_usable(home),
-    ),
-]
-
-
-def open_home(home: Path | None) -> Home:
-    """Open the home a command names, or the one of the environment."""
-    if home is not None:
-        os.environ["QUANT_HOME"] = str(home.resolve())
-    return Home(settings())
-
-
-def open_checked_home(home: Path | None) -> Home:
-    """Open a home that work is about to be done in: its specs are read first."""
-    from quant_platform.pipeline.spec_check import check_specs
-
-    opened = open_home(home)
-    check_specs(opened)
-    return opened
 
 
 def demo(home: HomeOption = None) -> None:

@@ -59,6 +59,12 @@ def ask(catalogue: Path, text: str) -> pl.DataFrame:
     CatalogueUnavailable
         When the catalogue cannot be opened, at once.
     """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise QueryFailed(
+            "the query is not valid Unicode text", where="the query", action="remove the lone surrogate"
+        ) from None
     with open_catalogue(catalogue) as connection:
         try:
             _only_one_question(connection, text)
@@ -78,10 +84,6 @@ def ask(catalogue: Path, text: str) -> pl.DataFrame:
                 where=str(catalogue),
                 action="`quant sql 'from lake.partitions'` lists what there is; docs/reference/tables.md has every "
                 "column",
-            ) from None
-        except UnicodeEncodeError:
-            raise QueryFailed(
-                "the query is not valid Unicode text", where="the query", action="remove the lone surrogate"
             ) from None
 
 

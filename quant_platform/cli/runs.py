@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from quant_platform.cli.homes import HomeOption, open_home
 from quant_platform.cli.lake import JsonOption, to_json
-from quant_platform.cli.market import HomeOption, open_home
 from quant_platform.cli.query import show
 from quant_platform.contracts.errors import SettingsError
 
@@ -19,7 +19,7 @@ def list_runs(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest first.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """List the last runs of a home: id, job, state, when it began and how long it took."""
+    """List the last runs of a home: id, job, state, when it began, how long it took."""
     import polars as pl
 
     from quant_platform.defs import runs

@@ -20,7 +20,7 @@ import yaml
 from rich.console import Console
 
 from quant_platform.cli.guard import LOOPBACK, TOKEN_VARIABLE
-from quant_platform.cli.market import HomeOption, open_checked_home
+from quant_platform.cli.homes import HomeOption, open_checked_home
 from quant_platform.cli.processes import Company, StopAsked, company
 from quant_platform.contracts.errors import SettingsError
 

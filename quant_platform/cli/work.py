@@ -7,8 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from quant_platform.cli.market import HomeOption, finish, open_checked_home, run_everything
+from quant_platform.cli.homes import HomeOption, open_checked_home
+from quant_platform.cli.market import finish, run_everything
 from quant_platform.cli.progress import watching, worker_output_to
+from quant_platform.pipeline.home import Home
 
 
 def run(
@@ -40,6 +42,7 @@ def run(
         options: dict[str, Any] = {"refresh": refresh, "in_process": in_process or None, "workers": workers}
         finish(opened, console, started, run_everything(opened, console, **options))
         return
+    _require_held(opened, job)
     with runs.instance_of(opened) as instance:
         runs.register_tickers(opened, instance)
         keys = runs.partition_range(opened, instance, job, first, last)
@@ -58,3 +61,19 @@ def run(
             )
     opened.refresh_catalogue()
     console.print(f"{job}: {len(keys) or 1} partitions in {time.monotonic() - started:.0f} s, run {run_id}")
+
+
+def _require_held(home: Home, job: str) -> None:
+    """Refuse a job of a market that this home does not hold; one that is no job at all is refused where it is run."""
+    from quant_platform.defs.definitions import definitions_of
+    from quant_platform.defs.jobs import SELECTIONS
+    from quant_platform.defs.runs import RunFailed
+
+    held = {found.name for found in definitions_of(home.settings).resolve_all_job_defs()}
+    if job in SELECTIONS and job not in held:
+        raise RunFailed(
+            f"this home has no job {job!r}",
+            where=str(home.settings.home),
+            cause=f"it holds {home.title}, and the job is of another market",
+            action=f"import that market, or choose one of: {', '.join(name for name in SELECTIONS if name in held)}",
+        )
