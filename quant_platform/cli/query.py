@@ -69,7 +69,7 @@ def ask(catalogue: Path, text: str) -> pl.DataFrame:
         try:
             _only_one_question(connection, text)
             answer = connection.sql(text)
-            return answer.pl() if answer is not None else pl.DataFrame()
+            return pl.DataFrame() if answer is None else pl.DataFrame(answer.pl())
         except duckdb.PermissionException as error:
             raise QueryFailed(
                 str(error).split("\n\n")[0],

@@ -12,8 +12,9 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quant_platform.contracts.errors import SHOWN_ROWS, SpecError
-from quant_platform.specification.yaml_text import Location, shortened
+from quant_platform.specification.yaml_text import Location as Location
 from quant_platform.specification.yaml_text import read_yaml as read_yaml
+from quant_platform.specification.yaml_text import shortened
 
 M = TypeVar("M", bound="SpecModel")
 

@@ -64,7 +64,7 @@ def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         mark = error.problem_mark
         raise SpecError(
             f"the file is not valid YAML: {shortened(str(error.problem))}",
-            where=f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path),
+            where=_place(path, mark),
             cause="often a missing space after a colon, a tab, or an unclosed bracket or quote",
             action="correct the line; the files under specs/ show the form",
         ) from error
@@ -86,6 +86,11 @@ def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
 def shortened(text: str) -> str:
     """A text that fits into a message: what a person needs to find the place, not a megabyte of it."""
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}... ({len(text):,} characters)"
+
+
+def _place(path: Path, mark: Any) -> str:
+    """File, line and column of a mark of the parser; it has none for the end of an empty file."""
+    return f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
 
 
 def _text(path: Path) -> str:
@@ -143,7 +148,7 @@ def _require_shallow(path: Path, text: str) -> None:
                 if depth > DEEPEST:
                     raise SpecError(
                         "the file nests too deep",
-                        where=f"{path}:{event.start_mark.line + 1}:{event.start_mark.column + 1}",
+                        where=_place(path, event.start_mark),
                         how_many=f"more than {DEEPEST} brackets or indentations inside one another",
                         cause="brackets that were never closed, or a file that no person wrote",
                         action="close the brackets",
