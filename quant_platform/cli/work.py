@@ -32,7 +32,8 @@ def run(
     """Run a job over a range of its partitions; what is current is skipped, so a stopped run goes on where it was."""
     import time
 
-    from quant_platform.defs import jobs, runs
+    from quant_platform.defs import runs
+    from quant_platform.defs.jobs import job_named
 
     opened, console = open_checked_home(home), Console()
     started = time.monotonic()
@@ -47,7 +48,7 @@ def run(
         runs.register_tickers(opened, instance)
         keys = runs.partition_range(opened, instance, job, first, last)
         with (
-            watching(console, f"{job:<22}", opened.settings.lake, jobs.SELECTIONS[job], len(keys) or 1),
+            watching(console, f"{job:<22}", opened.settings.lake, job_named(job).tables, len(keys) or 1),
             worker_output_to(opened.settings.home / "dagster" / "workers.log"),
         ):
             run_id = runs.execute(
@@ -66,14 +67,14 @@ def run(
 def _require_held(home: Home, job: str) -> None:
     """Refuse a job of a market that this home does not hold; one that is no job at all is refused where it is run."""
     from quant_platform.defs.definitions import definitions_of
-    from quant_platform.defs.jobs import SELECTIONS
+    from quant_platform.defs.jobs import JOBS
     from quant_platform.defs.runs import RunFailed
 
     held = {found.name for found in definitions_of(home.settings).resolve_all_job_defs()}
-    if job in SELECTIONS and job not in held:
+    if job in JOBS and job not in held:
         raise RunFailed(
             f"this home has no job {job!r}",
             where=str(home.settings.home),
             cause=f"it holds {home.title}, and the job is of another market",
-            action=f"import that market, or choose one of: {', '.join(name for name in SELECTIONS if name in held)}",
+            action=f"import that market, or choose one of: {', '.join(name for name in JOBS if name in held)}",
         )

@@ -103,21 +103,20 @@ def candidates(home: Home, key: EventCutoff, *, refresh: bool) -> Frames:
 
 
 EVENTS = Stage(
-    name="events",
     outputs=("events.events",),
     compute=onsets,
     neighbours_of=lambda home, key: market_until(key[1], home, "events.event_flags", "features.states_5m"),
     upstream=("events.event_flags", "features.states_5m"),
-    rooms=("labs/events/detection/rows",),
     specs=("events/*.yaml", "families.yaml"),
+    kinds=("polars", "parquet"),
 )
 CANDIDATES = Stage(
-    name="candidates",
     outputs=("discovery.candidates",),
     inputs=("events.events",),
     compute=candidates,
     neighbours_of=lambda home, key: market_until(key[1], home, "clean.market_5m"),
     upstream=("clean.market_5m", "features.market_5m"),
-    rooms=("labs/events/discovery", "statistics"),
     specs=ONTOLOGY,
+    kinds=("numba", "parquet"),
 )
+STAGES = (EVENTS, CANDIDATES)

@@ -16,23 +16,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import polars as pl
 
 from quant_platform.contracts.errors import PlatformError, SourceRateLimited, SourceUnavailable
-from quant_platform.contracts.tables import table
-from quant_platform.lake import Key, Provenance
-from quant_platform.lake.keys import shown_key
+from quant_platform.contracts.tables import Table, table
+from quant_platform.lake.keys import Key, shown_key
+from quant_platform.lake.provenance import Provenance
+from quant_platform.pipeline.closure import code_hash
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.ontology import spec_hash
 
-_PACKAGE = Path(__file__).resolve().parents[1]
 # Errors of a source that may be gone when it is asked again.
 PASSING = (SourceRateLimited, SourceUnavailable)
 Frames = Mapping[str, pl.DataFrame]
+Columns = Callable[[Home], Mapping[str, str]]
 
 
 class Compute(Protocol):
@@ -44,13 +44,52 @@ class Compute(Protocol):
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One computation over partitions that do not depend on each other: tickers, or symbols and months.
+class StageBase:
+    """What every kind of stage says about itself.
 
     Attributes
     ----------
     outputs
-        Tables it writes, one partition each per key.
+        Tables it writes; their dimensions say how it is partitioned.
+    compute
+        The function whose import closure is the code part of the cache key.
+    specs
+        Spec files (globs below ``specs/``) that decide the result.
+    kinds
+        What it is made with, as the UI shows it; ``{source}`` and ``{perps}`` stand for the sources of the home.
+    columns
+        Columns and descriptions that the specs add to an open table, by table.
+    """
+
+    outputs: tuple[str, ...]
+    compute: Callable[..., Any]
+    specs: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ("parquet",)
+    columns: Mapping[str, Columns] = field(default_factory=dict)
+
+    @property
+    def table(self) -> Table:
+        """The first table it writes."""
+        return table(self.outputs[0])
+
+    def code_version(self, home: Home) -> str:
+        """Hash of the code and the validated specs that decide the result, 16 hexadecimal digits."""
+        content = code_hash(self.compute) + home.validated(self.specs)
+        if not _BY_MONTH.intersection(self.table.dimensions):
+            content += spec_hash(home.dates)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+# Partitions of perpetuals say their months themselves; the sessions of a home of equities decide nothing about them.
+_BY_MONTH = frozenset({"month", "cutoff"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(StageBase):
+    """One computation over partitions that do not depend on each other: tickers, or symbols and months.
+
+    Attributes
+    ----------
     inputs
         Tables of which it reads the partition of the same key; a missing partition is an error.
     shared_inputs
@@ -59,29 +98,91 @@ class Stage:
         For a key, further partitions it reads where they exist, for example those of the month before.
     upstream
         Tables those partitions are of, where they are not among ``inputs``.
-    rooms
-        Packages or modules (paths below ``quant_platform/``) whose code decides the result.
-    specs
-        Spec files (globs below ``specs/``) that decide the result.
     always
         True for a stage that reads the outside world: it is skipped as current in the run that made it only.
+    lineage
+        For a column of the first output, the (table, column) pairs it comes from.
     """
 
-    name: str
-    outputs: tuple[str, ...]
-    compute: Compute
     inputs: tuple[str, ...] = ()
     shared_inputs: tuple[str, ...] = ()
     neighbours_of: Callable[[Home, Any], Sequence[tuple[str, Key]]] | None = None
     upstream: tuple[str, ...] = ()
-    rooms: tuple[str, ...] = ()
-    specs: tuple[str, ...] = ()
     always: bool = False
+    lineage: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
 
-    def code_version(self, home: Home) -> str:
-        """Hash of the code and the specs that decide the result, 16 hexadecimal digits."""
-        content = code_hash(self.rooms) + home.ontology(self.specs).hash + spec_hash(home.dates)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+@dataclass(frozen=True, kw_only=True)
+class BatchStage(StageBase):
+    """A computation that makes many partitions in one pass and skips by itself what is current.
+
+    ``compute(home, keys, *, run_id, refresh, workers)`` returns one :class:`Done` per key.
+
+    Attributes
+    ----------
+    upstream
+        Tables it reads.
+    """
+
+    upstream: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """An input of a frame stage.
+
+    Attributes
+    ----------
+    table
+        Its name.
+    partitions
+        ``same``: those that the partition schemes pair up; ``all``: every one; ``dimension``: every partition of a
+        table of two dimensions that shares the one this stage is partitioned by.
+    """
+
+    table: str
+    partitions: Literal["same", "all", "dimension"] = "same"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A frame with what a person should see beside it.
+
+    Attributes
+    ----------
+    frame
+        Rows of the output.
+    files
+        Pages and other files that were written, by name.
+    notes
+        Short texts, by name.
+    """
+
+    frame: pl.DataFrame
+    files: Mapping[str, Path] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameStage(StageBase):
+    """A computation over whole tables: ``compute(home, keys, **frames)`` makes the rows of all keys in one frame.
+
+    Attributes
+    ----------
+    inputs
+        By the parameter of ``compute`` that takes it, as a lazy frame over the current versions.
+    deps
+        Tables that ``compute`` reads by itself.
+    from_source
+        True for a stage that reads the outside world: it is tried again later where the source may come back.
+    together
+        Whether one run makes many partitions; otherwise a backfill is one run per partition.
+    """
+
+    inputs: Mapping[str, Reads] = field(default_factory=dict)
+    deps: tuple[str, ...] = ()
+    from_source: bool = False
+    together: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,19 +195,6 @@ class Done:
     error: str = ""
     passing: bool = False
     """Whether the source may deliver it when it is asked again later."""
-
-
-@lru_cache
-def code_hash(rooms: tuple[str, ...]) -> str:
-    """SHA-256 over the Python files of some rooms, layout-sensitive on purpose: cheap, and never too small."""
-    digest = hashlib.sha256()
-    for room in sorted(rooms):
-        folder = _PACKAGE / room
-        files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
-        for path in files:
-            digest.update(path.relative_to(_PACKAGE).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def run_stage(stage: Stage, home: Home, keys: Sequence[Key], *, run_id: str, refresh: bool = False) -> list[Done]:
