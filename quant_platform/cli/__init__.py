@@ -148,11 +148,11 @@ def main() -> None:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-        _say(_paragraph(error))
+        _say(paragraph(error))
         raise SystemExit(1) from None
 
 
-def _paragraph(error: Exception) -> str:
+def paragraph(error: Exception) -> str:
     """What a person reads of an error: what, where, how many, likely cause, next action."""
     from quant_platform.contracts.errors import PlatformError, StorageFailed
 

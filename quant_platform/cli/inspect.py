@@ -46,6 +46,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of text.")] = False,
 ) -> None:
     """Check that this machine and home can do the work; exit code 3 when something is wrong."""
+    from quant_platform.cli import paragraph
     from quant_platform.defs.workers import can_fork, worker_count
     from quant_platform.pipeline.sources import perp_source_of, tickers_of
     from quant_platform.pipeline.spec_check import check_specs
@@ -71,7 +72,7 @@ def doctor(
             symbols = perp_source_of(opened).symbols()
             findings.append((bool(symbols), f"source {opened.perps.source}: {len(symbols)} perpetuals"))
     except PlatformError as error:
-        findings.append((False, str(error)))
+        findings.append((False, paragraph(error)))
     catalogue = opened.settings.catalogue
     findings.append(
         (catalogue.is_file(), f"catalogue {catalogue}" + ("" if catalogue.is_file() else " does not exist yet"))

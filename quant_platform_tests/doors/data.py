@@ -121,7 +121,8 @@ def _imported(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(what)
         change(folder)
-        return [command, source, str(folder), "--home", str(_fresh(place.scratch, "new"))]
+        limited = ["--only-raw"] if command == "import" else []
+        return [command, source, str(folder), "--home", str(_fresh(place.scratch, "new")), *limited]
 
     return prepare
 

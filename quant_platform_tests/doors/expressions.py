@@ -121,6 +121,6 @@ def _as_feature(text: str) -> Callable[[Place], Sequence[str]]:
         assert content.count(GOOD) == 1
         # JSON is YAML: a text in its quotes, whatever is in it.
         path.write_text(content.replace(GOOD, json.dumps(text)), encoding="utf-8")
-        return ["run", "everything", "--in-process"]
+        return ["doctor"]
 
     return prepare

@@ -150,7 +150,7 @@ def inputs() -> Iterator[Input]:
 def _changed(file: str, change: Callable[[Path], object]) -> Callable[[Place], Sequence[str]]:
     def prepare(place: Place) -> Sequence[str]:
         change(place.specs / file)
-        return ["run", "everything", "--in-process"]
+        return ["doctor"]
 
     return prepare
 

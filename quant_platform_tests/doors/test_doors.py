@@ -44,7 +44,7 @@ GOOD = "spec_invalid: it was wrong\n  where: a.yaml:1\n  next: mend it\n"
     [
         (1, "", GOOD, ""),
         (2, "", "Usage: quant run\nError: no such option\n", ""),
-        (3, "torn: a\n  it is\n  next: mend it\n", "", ""),
+        (3, "torn: lake/a\n  it is\n  next: mend it\n", "", ""),
         (0, "fine", "", "it was taken for good"),
         (-1, "", "", "no answer within"),
         (1, "", GOOD + "Traceback (most recent call last)", "a traceback"),
@@ -55,7 +55,7 @@ GOOD = "spec_invalid: it was wrong\n  where: a.yaml:1\n  next: mend it\n"
         (1, "", "It was wrong" + GOOD.removeprefix("spec_invalid"), "no stable code"),
         (1, "", GOOD + "x\n" * 40, "43 lines"),
         (2, "", "no\n", "no usage"),
-        (3, "torn: a\n", "", "a finding without its next action"),
+        (3, "torn: lake/a\n", "", "a finding without its place and next action"),
     ],
 )
 def test_the_judge_sees_what_is_not_clear(code: int, out: str, err: str, complaint: str) -> None:

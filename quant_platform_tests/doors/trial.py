@@ -156,8 +156,8 @@ def _complaints(code: int, out: str, err: str) -> Iterator[str]:
     elif code == 2:
         if "Usage: quant" not in err or "Error" not in err:
             yield "no usage"
-    elif code == 3 and "next: " not in out:
-        yield "a finding without its next action"
+    elif code == 3 and ("next: " not in out or "/" not in out):
+        yield "a finding without its place and next action"
 
 
 def _state(place: Place) -> dict[str, object]:
