@@ -107,7 +107,7 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the command of the first argument and load it."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, COMMANDS[name].load(name) if name in COMMANDS else command, rest
+        return name, COMMANDS[name].load(name) if name is not None else command, rest
 
 
 app = typer.Typer(

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from quant_platform.cli.homes import HomeOption, home_settings, open_home
 from quant_platform.contracts.errors import PlatformError, SettingsError
@@ -80,7 +81,8 @@ def doctor(
     if as_json:
         print(json.dumps([{"good": good, "finding": text} for good, text in findings], indent=1, ensure_ascii=False))
     for good, text in () if as_json else findings:
-        console.print(("[green]ok  [/green]" if good else "[red]look[/red]"), text, highlight=False, soft_wrap=True)
+        state = Text("ok  ", style="green") if good else Text("look", style="red")
+        console.print(state, Text(text), highlight=False, soft_wrap=True)
     if not all(good for good, _ in findings):
         raise typer.Exit(3)
 

@@ -116,8 +116,8 @@ def compare_partitions(lake: Lake, table: Table, first: Key, second: Key) -> Dif
         When there is no such partition.
     """
     own = {table.key_column(dimension) for dimension in table.dimensions}
-    frames = [lake.read(table.name, [key]).drop(own, strict=False) for key in (first, second)]
-    return compare_frames(*frames, [name for name in table.primary_key if name not in own])
+    one, other = (lake.read(table.name, [key]).drop(own, strict=False) for key in (first, second))
+    return compare_frames(one, other, [name for name in table.primary_key if name not in own])
 
 
 def compare_snapshots(lake: Lake, first: Snapshot, second: Snapshot) -> dict[str, Difference]:
