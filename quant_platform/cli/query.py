@@ -116,9 +116,11 @@ def _explained(text: str) -> Iterator[str]:
     A reading that is none is left out: DuckDB reads ``explain (select 1)`` as a statement in parentheses.
     """
     encoded = text.encode()
-    tokens = [at for at, kind in duckdb.tokenize(text) if kind != duckdb.token_type.comment]
-    ends = [*tokens[1:], len(encoded)]
-    words = [encoded[at:end].decode(errors="replace").strip().lower() for at, end in zip(tokens, ends, strict=True)]
+    found = duckdb.tokenize(text)
+    ends = [*(at for at, _ in found[1:]), len(encoded)]
+    read = [(at, end) for (at, kind), end in zip(found, ends, strict=True) if kind != duckdb.token_type.comment]
+    tokens = [at for at, _ in read]
+    words = [encoded[at:end].decode(errors="replace").strip().lower() for at, end in read]
     position = 1
     if words[position : position + 1] == ["analyze"]:
         position += 1

@@ -135,6 +135,7 @@ def test_a_query_does_not_see_the_variables_around_it(inside: Market, quant: Com
 
 
 def test_a_catalogue_that_somebody_holds_is_said_at_once(own: Path, quant: Command) -> None:
+    quant("lake", "refresh")
     holds = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); c.execute('create table mine as select 1'); "
     holds += "print('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen(
@@ -157,7 +158,6 @@ def test_a_catalogue_that_somebody_holds_is_said_at_once(own: Path, quant: Comma
 
 
 def test_a_catalogue_that_is_none_says_how_it_is_made(own: Path, quant: Command) -> None:
-    (own / "quant.duckdb").unlink()
     (own / "quant.duckdb").write_bytes(b"hello" * 1_000)
     ended = quant("sql", "select 1")
     is_one_paragraph(ended, "catalogue_unavailable")
