@@ -50,6 +50,7 @@ def batch_asset(stage: BatchStage, home: Home, lab: str) -> dg.AssetsDefinition:
             for partition, result in zip(context.partition_keys, done, strict=True):
                 metadata = {"dagster/partition_row_count": result.rows[name], "state": result.state}
                 context.add_asset_metadata(metadata, asset_key=asset_key, partition_key=partition)
-            yield dg.MaterializeResult(asset_key=asset_key, metadata={"rows_in_run": sum(d.rows[name] for d in done)})
+            context.log_event(dg.AssetObservation(asset_key, metadata={"rows_in_run": sum(d.rows[name] for d in done)}))
+            yield dg.MaterializeResult(asset_key=asset_key)
 
     return assets

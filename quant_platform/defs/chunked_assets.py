@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import AssetMaterializationPlannedData
 
 from quant_platform.contracts.errors import PlatformError
 from quant_platform.defs import schemes
@@ -129,6 +130,7 @@ def _record(stage: Stage, context: dg.AssetExecutionContext, rows: Sequence[Mapp
             else:
                 context.add_asset_metadata(metadata, asset_key=asset_key, partition_key=row["key"])
     if failed:
+        _plan_failed(stage, context, [row["key"] for row in failed])
         errors = {row["key"]: row["error"] for row in failed}
         description = str(_failure(stage, failed, len(rows)))
         raise dg.Failure(description=description, metadata=failure_metadata(errors), allow_retries=False)
@@ -136,10 +138,20 @@ def _record(stage: Stage, context: dg.AssetExecutionContext, rows: Sequence[Mapp
         counts = sorted((row["rows"][output] for row in good), reverse=True)
         step = max(1, len(counts) // 24)
         picture = bar_picture(range(0, len(counts), step), counts[::step], f"rows per partition of {output}, sorted")
-        context.add_asset_metadata(
-            {"rows_in_run": sum(counts), "partitions_in_run": len(counts), "rows_per_partition": picture},
-            asset_key=key_of(output),
-        )
+        # Once per run: metadata of a materialisation is stored with every partition.
+        seen = {"rows_in_run": sum(counts), "partitions_in_run": len(counts), "rows_per_partition": picture}
+        context.log_event(dg.AssetObservation(key_of(output), metadata=seen))
+
+
+def _plan_failed(stage: Stage, context: dg.AssetExecutionContext, keys: Sequence[str]) -> None:
+    """Say of each partition that failed that the run was to make it, so that the UI shows it as failed."""
+    for output in stage.outputs:
+        for key in keys:
+            planned = AssetMaterializationPlannedData(key_of(output), partition=key)
+            event = dg.DagsterEvent.build_asset_materialization_planned_event(
+                context.job_name, context.op_handle.to_string(), planned
+            )
+            context.instance.report_dagster_event(event, context.run_id)
 
 
 def _with_parameters(names: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

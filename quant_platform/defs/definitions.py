@@ -10,6 +10,7 @@ import dagster as dg
 from quant_platform.contracts.tables import TABLES
 from quant_platform.defs.automation import build_failure_log, build_schedules, build_sensors
 from quant_platform.defs.checks import build_checks
+from quant_platform.defs.event_storage import batch_events
 from quant_platform.defs.labs import labs_of
 from quant_platform.defs.resources import HomeResource, LakeIOManager
 from quant_platform.defs.workers import can_fork, worker_count
@@ -74,5 +75,7 @@ def definitions_of(where: Settings) -> dg.Definitions:
     return defs if where == _HOME.settings else build_definitions(Home(where))
 
 
+# The processes of `quant up` and of a deployment load this module, whoever started them.
+batch_events()
 _HOME = Home.from_environment()
 defs = build_definitions(_HOME)

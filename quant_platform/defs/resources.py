@@ -64,12 +64,18 @@ class LakeIOManager(dg.ConfigurableIOManager):
             inputs={},
             simulated=opened.simulated,
         )
+        keys: list[Key] = []
         if context.has_asset_partitions:
             keys = [lake_key(name, key) for key in context.asset_partition_keys]
             opened.lake.write_many(name, split_by_partition(definition, obj, keys), provenance)
         else:
             opened.lake.write(name, None, obj, provenance)
-        context.add_output_metadata(table_metadata(definition, obj))
+        shown = table_metadata(definition, obj)
+        if context.has_asset_partitions and len(keys) > 1:
+            # Metadata of a materialisation is stored with every partition; this is about the run.
+            context.log_event(dg.AssetObservation(context.asset_key, metadata=shown))
+        else:
+            context.add_output_metadata(shown)
         self.home.refresh_catalogue()
 
     def load_input(self, context: dg.InputContext) -> Any:

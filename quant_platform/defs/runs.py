@@ -21,7 +21,7 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
-from quant_platform.defs.event_storage import event_log_in
+from quant_platform.defs.event_storage import batch_events, event_log_in
 from quant_platform.defs.jobs import ALL, Job, job_named
 from quant_platform.defs.labs import labs_of
 from quant_platform.defs.remainder import failed_partitions, pieces
@@ -107,6 +107,7 @@ def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ["QUANT_HOME"] = str(home.settings.home)
     os.environ["QUANT_SPECS"] = str(home.settings.specs)
+    batch_events()
     # A worker process may have been forked by a server that was started under another home and still has its
     # environment: the folder of the event log goes with the instance, as Dagster's own storages have it.
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=event_log_in(folder))) as instance:

@@ -58,8 +58,7 @@ def onsets(home: Home, key: EventCutoff, *, refresh: bool) -> Frames:
 
 def versions_of(home: Home, name: str, cutoff: str) -> str:
     """The cutoff, and which versions of a symbol-month table are current up to it."""
-    versions = [home.lake.current(name, key) for key in months_until(home, cutoff)]
-    return "|".join([cutoff, *(version.name if version else "" for version in versions)])
+    return "|".join([cutoff, *(home.lake.version_name(name, key) for key in months_until(home, cutoff))])
 
 
 def states_until(home: Home, cutoff: str) -> pl.DataFrame:

@@ -109,11 +109,11 @@ def _write(home: Home, key: SymbolMonth, frames: Mapping[str, pl.DataFrame], pro
 
 def market_versions(home: Home, month: str, plan: EventPlan) -> str:
     """Hash of the versions of the market, over all symbols and the months that a month remembers."""
-    versions = []
-    for symbol in home.perps.symbols:
-        for earlier in months_before(month, plan.warm_bars):
-            version = home.lake.current(MARKET, (symbol, earlier))
-            versions.append(f"{symbol}/{earlier}/{version.name if version else ''}")
+    versions = [
+        f"{symbol}/{earlier}/{home.lake.version_name(MARKET, (symbol, earlier))}"
+        for symbol in home.perps.symbols
+        for earlier in months_before(month, plan.warm_bars)
+    ]
     return hashlib.sha256("|".join(versions).encode()).hexdigest()
 
 
