@@ -280,10 +280,11 @@ def test_a_page_of_another_site_reaches_nothing(site: str, up: Up, browser: Any,
 def test_the_page_itself_works_and_its_own_mutation_is_carried_out(up: Up, browser: Any, tmp_path: Path) -> None:
     """The control of the test above: the same words, said by the page itself, do what they say."""
     page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.set_default_timeout(180_000)
     refused: list[str] = []
     page.on("response", lambda answer: refused.append(answer.url) if answer.status == 403 else None)
     page.goto(f"http://127.0.0.1:{up.port}/asset-groups", wait_until="load")
-    page.get_by_text("equity_bars").first.wait_for(timeout=60_000)
+    page.get_by_text("equity_bars").first.wait_for()
     picture = Path(os.environ.get("QUANT_TEST_PICTURES", tmp_path)) / "up.png"
     page.screenshot(path=str(picture))
     opened = page.evaluate(
