@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from datetime import date
@@ -13,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from quant_platform.cli.declare import declared_home, declared_perps, require_home, say
+from quant_platform.cli.declare import declared_home, declared_perps, say
+from quant_platform.cli.homes import HomeOption, open_checked_home
 from quant_platform.cli.progress import watching, worker_output_to
 from quant_platform.contracts.errors import HomeMixed, PlatformError, SettingsError
 from quant_platform.pipeline.home import Home
@@ -23,41 +23,10 @@ from quant_platform.specification.loading import load_spec
 from quant_platform.specification.settings import settings
 from quant_platform.specification.sources import SourceSpec
 
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", help="Folder of the market; QUANT_HOME or ./data when not given.", file_okay=False),
-]
-
-
 LiveOption = Annotated[
     bool,
     typer.Option("--live", help="The market goes on: the home has no last date, and later runs read what has come."),
 ]
-
-
-def open_home(home: Path | None, *, may_be_new: bool = False) -> Home:
-    """Open the home a command names, or the one of the environment; one that does not exist is refused.
-
-    Raises
-    ------
-    SettingsError
-        With the name of a home that was perhaps meant, unless it may be a new one.
-    """
-    if home is not None:
-        os.environ["QUANT_HOME"] = str(home.resolve())
-    opened = Home(settings())
-    if not may_be_new:
-        require_home(opened.settings.home)
-    return opened
-
-
-def open_checked_home(home: Path | None, *, may_be_new: bool = False) -> Home:
-    """Open a home that work is about to be done in: its specs are read first."""
-    from quant_platform.pipeline.spec_check import check_specs
-
-    opened = open_home(home, may_be_new=may_be_new)
-    check_specs(opened)
-    return opened
 
 
 def announce(home: Home, console: Console) -> None:

@@ -158,6 +158,18 @@ class CorruptFile(PlatformError, RuntimeError):
     code = "file_corrupt"
 
 
+class CatalogueUnavailable(PlatformError, OSError):
+    """The catalogue is there and cannot be opened: somebody holds it, or it is no DuckDB database."""
+
+    code = "catalogue_unavailable"
+
+
+class FileTooLarge(PlatformError, ValueError):
+    """A file would not fit into the memory once it is unpacked, or is no file at all."""
+
+    code = "file_too_large"
+
+
 class SnapshotInvalid(PlatformError, ValueError):
     """A snapshot does not exist, already exists, or no longer matches its manifest."""
 

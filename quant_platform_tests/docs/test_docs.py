@@ -18,7 +18,7 @@ import pytest
 import typer
 import yaml
 
-from quant_platform.cli import app
+from quant_platform.cli import COMMANDS, app
 from quant_platform.defs.jobs import JOBS
 from quant_platform.labs.equity.features.equity import feature_plan
 from quant_platform.labs.events.detection.plan import event_plan
@@ -155,7 +155,8 @@ def test_every_quant_command_parses(page: str, line: str) -> None:
             return
         name = words.pop(0)
         assert name in command.commands
-        command = command.commands[name]
+        # At the top there are names alone, until a command is called.
+        command = COMMANDS[name].load(name) if name in COMMANDS else command.commands[name]
     if not words:
         return
     # Parses options and arguments as a call would, without calling.
