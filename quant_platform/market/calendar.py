@@ -29,15 +29,18 @@ Days = NDArray[np.datetime64]
 class ExchangeCalendar:
     """All sessions of one exchange and their closing times.
 
-    ``days`` is sorted ``datetime64[D]``; ``closes`` is ``datetime64[us]`` in UTC, aligned to it; ``end`` is the last
-    day the calendar speaks about, whether it trades or not.
+    ``days`` is sorted ``datetime64[D]``; ``opens`` and ``closes`` are ``datetime64[us]`` in UTC, aligned to it; ``end``
+    is the last day the calendar speaks about, whether it trades or not; ``time_zone`` is where the exchange's clocks
+    hang.
     """
 
     exchange: str
     days: Days
+    opens: Days
     closes: Days
     start: date
     end: date
+    time_zone: str
 
 
 @lru_cache(maxsize=8)
@@ -61,10 +64,11 @@ def calendar(exchange: str) -> ExchangeCalendar:
         )
     found = _build(exchange_calendars, exchange)
     days = found.sessions.to_numpy().astype("datetime64[D]")
+    opens = found.opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
     closes = found.closes.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
-    days.setflags(write=False)
-    closes.setflags(write=False)
-    return ExchangeCalendar(exchange, days, closes, days[0].item(), date(LAST_YEAR, 12, 31))
+    for array in (days, opens, closes):
+        array.setflags(write=False)
+    return ExchangeCalendar(exchange, days, opens, closes, days[0].item(), date(LAST_YEAR, 12, 31), str(found.tz))
 
 
 def _build(exchange_calendars: Any, exchange: str) -> Any:
