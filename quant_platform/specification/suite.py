@@ -162,7 +162,7 @@ class SuiteSpec(SpecModel):
     regime_reference_sessions: int = Field(ge=20, description="is high above its median over so many sessions before.")
     confidence: float = Field(gt=0.5, lt=1.0, description="Coverage of the intervals.")
     bootstrap_draws: int = Field(ge=100, description="Draws of the monotonicity test.")
-    bootstrap_block_sessions: float = Field(ge=1.0, description="Mean block of the stationary bootstrap.")
+    bootstrap_block_sessions: int = Field(ge=1, description="Sessions of a block of that bootstrap.")
     overfitting_blocks: int = Field(ge=4, le=20, description="Blocks of the combinatorial cross-validation; even.")
     capacity_capitals: tuple[float, ...] = Field(min_length=2, description="Capitals of the capacity curve.")
     holdout_share: Share = Field(description="Last part of the sample that is locked for registered experiments.")

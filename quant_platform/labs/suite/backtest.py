@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from quant_platform.labs.suite.evidence import (
     Fractiles,
     decay_half_life,
     forward_ranks,
+    fractile_groups,
     fractile_table,
     ic_decay,
     ic_table,
@@ -38,6 +39,7 @@ from quant_platform.statistics.sharpe_interval import drawdowns
 
 Floats = npt.NDArray[np.float64]
 Value = TypeVar("Value")
+Detail = Literal["full", "brief"]
 
 ALL_SLICES = ("overall", "year", "cap", "industry", "regime")
 _AUTOCORRELATION_LAGS = (1, 5, 21, 63)
@@ -57,11 +59,11 @@ class BacktestResult:
         One row per session from the first trade on: ``session, gross, net, linear_cost, impact_cost, cumret`` (compounded
         net), ``drawdown, turnover, long, short, names_long, names_short, ic, regime``.
     fractiles
-        Mean return per group, with the test of the order.
+        Mean return per group, with the test of the order; None in brief results.
     ic
         One line per horizon.
     ic_decay
-        Mean IC of single sessions, 0, 1, ... beyond the first.
+        Mean IC of single sessions, 0, 1, ... beyond the first; None in brief results.
     diagnostics
         Numbers by name: coverage, missing values, autocorrelation, half-lives, what could not be traded.
     book
@@ -76,9 +78,9 @@ class BacktestResult:
     simulated: bool
     summary: pl.DataFrame
     daily: pl.DataFrame
-    fractiles: Fractiles
+    fractiles: Fractiles | None
     ic: pl.DataFrame
-    ic_decay: pl.DataFrame
+    ic_decay: pl.DataFrame | None
     diagnostics: Mapping[str, float]
     book: Book
     first_ic: Floats
@@ -184,6 +186,13 @@ class PreparedSignal:
 
         return overlap(self._kept(key, compute), config.holding)
 
+    def fractile_groups(self, residualize: Residualize, from_open: bool) -> npt.NDArray[np.int16]:
+        """Fractile of each name."""
+        return self._kept(
+            ("groups", residualize, from_open),
+            lambda: fractile_groups(self.ranked(residualize, from_open), self.bench.suite),
+        )
+
     def decay(self, residualize: Residualize) -> pl.DataFrame:
         """IC decay of a residual."""
         return self._kept(
@@ -211,6 +220,7 @@ def run_variants(
     bench: Workbench,
     *,
     slices: Sequence[str] = ALL_SLICES,
+    detail: Detail = "full",
     keep_held: bool = False,
 ) -> dict[str, BacktestResult]:
     """Compute many variants of one signal, in their order.
@@ -225,6 +235,8 @@ def run_variants(
         Panel and numbers.
     slices
         Kinds of slices of the summaries.
+    detail
+        ``brief`` leaves out fractiles, IC decay and autocorrelations: what a baseline does not need.
     keep_held
         Whether positions by name are kept, ``[T, N]`` per variant.
 
@@ -236,7 +248,7 @@ def run_variants(
         When no date has enough names for a portfolio in any variant.
     """
     prepared = signal if isinstance(signal, PreparedSignal) else bench.prepare(signal)
-    results = {config.variant: _one(prepared, config, slices, keep_held) for config in configs}
+    results = {config.variant: _one(prepared, config, slices, detail, keep_held) for config in configs}
     if results and all(found.book.first >= bench.panel.shape[0] for found in results.values()):
         most = int(prepared.ranked("off").counts.max(initial=0))
         raise SignalEmpty(
@@ -274,7 +286,7 @@ def seed_of(*parts: str) -> np.random.Generator:
 
 
 def _one(
-    prepared: PreparedSignal, config: BacktestConfig, slices: Sequence[str], keep_held: bool
+    prepared: PreparedSignal, config: BacktestConfig, slices: Sequence[str], detail: Detail, keep_held: bool
 ) -> BacktestResult:
     bench, panel, spec = prepared.bench, prepared.bench.panel, prepared.bench.suite
     name = prepared.signal.name
@@ -290,15 +302,17 @@ def _one(
         keep_held=keep_held,
     )
     table, first_ic = ic_table(ranked, panel, bench.forward_ranks, spec, lag=config.lag)
-    fractiles = fractile_table(
-        ranked,
-        bench.forward,
-        spec,
-        lag=config.lag,
-        periods_per_year=panel.periods_per_year,
-        rng=seed_of(name, config.variant, panel.snapshot_id),
-    )
-    decay = prepared.decay(config.residualize)
+    fractiles, decay = None, None
+    if detail == "full":
+        decay = prepared.decay(config.residualize)
+        fractiles = fractile_table(
+            prepared.fractile_groups(config.residualize, config.from_open),
+            bench.forward,
+            spec,
+            lag=config.lag,
+            periods_per_year=panel.periods_per_year,
+            rng=seed_of(name, config.variant, panel.snapshot_id),
+        )
     return BacktestResult(
         signal=name,
         config=config,
@@ -339,15 +353,14 @@ def _daily(book: Book, panel: Panel, regimes: npt.NDArray[np.int8], ic: Floats) 
 
 
 def _diagnostics(
-    prepared: PreparedSignal, config: BacktestConfig, book: Book, ranked: Ranked, decay: pl.DataFrame
+    prepared: PreparedSignal, config: BacktestConfig, book: Book, ranked: Ranked, decay: pl.DataFrame | None
 ) -> dict[str, float]:
     panel, signal = prepared.bench.panel, prepared.signal
     listed = panel.universe.sum(axis=1)
     dates = ranked.counts > 0
     coverage = ranked.counts[dates] / np.maximum(listed[dates], 1)
     rows = slice(book.first, None)
-    lagged = prepared.autocorrelation(config.residualize)
-    return {
+    found = {
         "rows": float(signal.rows),
         "rows_outside": float(signal.outside),
         "rows_superseded": float(signal.superseded),
@@ -358,10 +371,12 @@ def _diagnostics(
         "sessions_without_position": float((book.long[rows] + book.short[rows] == 0.0).sum()),
         "positions_without_price": float(book.unpriced.sum()),
         "orders_without_price": float(book.untradable.sum()),
-        "rank_autocorrelation_1": float(lagged["mean"][0]),
-        "rank_autocorrelation_21": float(lagged["mean"][2]),
-        "ic_half_life_sessions": decay_half_life(decay),
     }
+    if decay is not None:
+        for lag, mean in prepared.autocorrelation(config.residualize).iter_rows():
+            found[f"rank_autocorrelation_{lag}"] = mean
+        found["ic_half_life_sessions"] = decay_half_life(decay)
+    return found
 
 
 def require_panel(panel: Panel, spec: SuiteSpec) -> None:

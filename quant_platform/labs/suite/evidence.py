@@ -14,12 +14,14 @@ from quant_platform.labs.suite.kernels import group_mean_rows
 from quant_platform.labs.suite.panel import Panel
 from quant_platform.labs.suite.ranking import Ranked, rank_panel, shifted_ic
 from quant_platform.specification.suite import SuiteSpec
+from quant_platform.statistics.ewc_columns import ewc_tests
 from quant_platform.statistics.monotonicity import Monotonicity, monotonicity_test
 from quant_platform.statistics.overlap import ewc_test, nonoverlapping_test
 from quant_platform.statistics.sharpe_interval import half_life
 
 Floats = npt.NDArray[np.float64]
 Longs = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int16]
 
 IC_SCHEMA = {
     "horizon_sessions": pl.Int64,
@@ -141,10 +143,28 @@ def rank_autocorrelation(ranked: Ranked, lags: tuple[int, ...], spec: SuiteSpec)
     return pl.DataFrame(lines, schema={"lag": pl.Int64, "mean": pl.Float64}, orient="row")
 
 
+def fractile_groups(ranked: Ranked, spec: SuiteSpec) -> Codes:
+    """Return the fractile of each name on each row, 0 lowest, -1 without a signal."""
+    return ranked.groups([100.0 * k / spec.fractiles for k in range(1, spec.fractiles)])
+
+
 def fractile_table(
-    ranked: Ranked, forward: Floats, spec: SuiteSpec, *, lag: int, periods_per_year: int, rng: np.random.Generator
+    groups: Codes, forward: Floats, spec: SuiteSpec, *, lag: int, periods_per_year: int, rng: np.random.Generator
 ) -> Fractiles:
     """Mean return per group of the signal over the session after it is traded.
+
+    Parameters
+    ----------
+    groups
+        Of :func:`fractile_groups`, on the rows on which the signal can be traded.
+    forward
+        ``[T, N]`` return of the row after.
+    spec, periods_per_year
+        Numbers.
+    lag
+        Rows that entry waits.
+    rng
+        Of the monotonicity test.
 
     Notes
     -----
@@ -152,51 +172,38 @@ def fractile_table(
     that comes later decides who is compared.
     """
     count = spec.fractiles
-    groups = ranked.groups([100.0 * k / count for k in range(1, count)])
-    shifted = forward
-    if lag:
-        shifted = np.full(forward.shape, np.nan)
-        shifted[:-lag] = forward[lag:]
     dates = forward.shape[0]
-    means, names = np.empty((dates, count)), np.empty((dates, count), dtype=np.int64)
-    group_mean_rows(groups, shifted, count, spec.min_names, means, names)
+    means, names = np.full((dates, count), np.nan), np.zeros((dates, count), dtype=np.int64)
+    if lag < dates:
+        kept = slice(0, dates - lag)
+        group_mean_rows(groups[kept], forward[lag:], count, spec.min_names, means[kept], names[kept])
     present = ~np.isnan(means).all(axis=1)
-    lines = []
-    for group in range(count):
-        test = ewc_test(means[:, group])
-        lines.append(
-            (
-                group + 1,
-                float(names[present, group].mean()) if present.any() else math.nan,
-                1e4 * test.mean,
-                test.t,
-                test.p,
-                test.mean * periods_per_year,
-            )
-        )
-    schema = {
-        "fractile": pl.Int64,
-        "names": pl.Float64,
-        "mean_bps": pl.Float64,
-        "t_ewc": pl.Float64,
-        "p_ewc": pl.Float64,
-        "ann_return": pl.Float64,
-    }
-    spread = ewc_test(means[:, -1] - means[:, 0])
     centred = np.arange(count) - (count - 1) / 2.0
-    trend = ewc_test(means @ centred / (centred @ centred))
+    contrasts = np.column_stack([means, means[:, -1] - means[:, 0], means @ centred / (centred @ centred)])
+    tests = ewc_tests(contrasts)
+    own = slice(0, count)
+    table = pl.DataFrame(
+        {
+            "fractile": np.arange(1, count + 1),
+            "names": names[present].mean(axis=0) if present.any() else np.full(count, np.nan),
+            "mean_bps": 1e4 * tests.mean[own],
+            "t_ewc": tests.t[own],
+            "p_ewc": tests.p[own],
+            "ann_return": tests.mean[own] * periods_per_year,
+        }
+    )
     order = monotonicity_test(
-        means, rng=rng, draws=spec.bootstrap_draws, mean_block_length=spec.bootstrap_block_sessions
+        means, rng=rng, draws=spec.bootstrap_draws, block_length=spec.bootstrap_block_sessions
     )
     return Fractiles(
-        table=pl.DataFrame(lines, schema=schema, orient="row"),
+        table=table,
         by_date=means,
-        spread_mean_bps=1e4 * spread.mean,
-        spread_t=spread.t,
-        spread_p=spread.p,
+        spread_mean_bps=1e4 * float(tests.mean[count]),
+        spread_t=float(tests.t[count]),
+        spread_p=float(tests.p[count]),
         monotonicity=order,
-        trend_t=trend.t,
-        trend_p=trend.p,
+        trend_t=float(tests.t[count + 1]),
+        trend_p=float(tests.p[count + 1]),
     )
 
 
