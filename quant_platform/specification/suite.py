@@ -102,9 +102,7 @@ class PresetSpec(SpecModel):
 
     def configs(self) -> tuple[BacktestConfig, ...]:
         """Return every variant, the reference first."""
-        cells = product(
-            self.tc_models, self.weights, self.from_open, self.holdings, self.residualize, self.lags
-        )
+        cells = product(self.tc_models, self.weights, self.from_open, self.holdings, self.residualize, self.lags)
         return tuple(
             BacktestConfig(
                 lag=lag,
@@ -154,7 +152,9 @@ class SuiteSpec(SpecModel):
     max_signal_age_sessions: int = Field(ge=1, description="Positions are closed when no newer signal date came.")
     fractiles: int = Field(ge=2, le=100, description="Groups of the fractile table.")
     min_names: int = Field(ge=3, description="Fewest names of a cross-section that has an IC.")
-    ic_horizons_sessions: tuple[int, ...] = Field(min_length=1, description="Horizons of the IC table; the first leads.")
+    ic_horizons_sessions: tuple[int, ...] = Field(
+        min_length=1, description="Horizons of the IC table; the first leads."
+    )
     ic_decay_lags: int = Field(ge=1, description="Longest lag of the IC decay, in sessions.")
     cap_bucket_names: tuple[str, ...] = Field(min_length=2, description="Cap buckets from small to large.")
     cap_bucket_percentiles: tuple[Percentile, ...] = Field(description="Their bounds, by market cap on each date.")
@@ -193,7 +193,9 @@ class AuditSpec(SpecModel):
 
     max_bars: int = Field(ge=1, description="How many bars ahead the audit looks for a leak.")
     implausible_ic: float = Field(gt=0.0, lt=1.0, description="A mean IC above this that one more bar ends is a leak.")
-    collapse_ratio: float = Field(gt=0.0, lt=1.0, description="Ended: the next IC is below this share of the one before.")
+    collapse_ratio: float = Field(
+        gt=0.0, lt=1.0, description="Ended: the next IC is below this share of the one before."
+    )
     seen_ratio: float = Field(
         gt=0.0, lt=1.0, description="A bar counts as seen with an IC of this share of the bar's before it."
     )
@@ -267,7 +269,9 @@ class Criterion(SpecModel):
     """One success criterion of an experiment."""
 
     metric: Literal["sharpe_net", "sharpe_gross", "ic_mean", "ann_return_net"] = Field(description="What is measured.")
-    above: float = Field(description="The experiment succeeds where the metric, times the expected sign, is above this.")
+    above: float = Field(
+        description="The experiment succeeds where the metric, times the expected sign, is above this."
+    )
 
 
 class ExperimentSpec(SpecModel):
@@ -279,7 +283,9 @@ class ExperimentSpec(SpecModel):
     registered_on: date = Field(description="Day of the registration.")
     hypothesis: str = Field(min_length=10, description="What is believed and why, in words.")
     expected_sign: Literal[-1, 1] = Field(description="Sign of the relation with later returns.")
-    variants: tuple[BacktestConfig, ...] = Field(min_length=1, description="What will be computed; nothing else counts.")
+    variants: tuple[BacktestConfig, ...] = Field(
+        min_length=1, description="What will be computed; nothing else counts."
+    )
     criteria: tuple[Criterion, ...] = Field(min_length=1, description="All must hold on the locked holdout.")
     holdout_share: Share = Field(description="Last part of the sample, locked until it is opened once.")
 

@@ -166,9 +166,7 @@ class PreparedSignal:
 
     def ranked(self, residualize: Residualize, from_open: bool = False) -> Ranked:
         """Ranks of a residual."""
-        return self._kept(
-            ("ranked", residualize, from_open), lambda: rank_panel(self.values(residualize, from_open))
-        )
+        return self._kept(("ranked", residualize, from_open), lambda: rank_panel(self.values(residualize, from_open)))
 
     def targets(self, config: BacktestConfig) -> Targets:
         """Target weights of a variant before its lag."""

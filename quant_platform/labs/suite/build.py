@@ -101,6 +101,9 @@ def build_panel(
     history = spec.history
     adv = _rolling(bars["dollar_volume"], history.adv, "mean")
     volatility = _rolling(returns, history.volatility, "std")
+    # A window that runs on after the last price would describe nobody.
+    alive = np.maximum.accumulate(priced, axis=0) & (np.arange(len(days))[:, np.newaxis] <= last + 1)
+    adv, volatility = np.where(alive, adv, np.nan), np.where(alive, volatility, np.nan)
     known = published(tables, exchange, history.fundamentals_max_age_days)
     missing: dict[str, str] = {}
     cap, bucket = _market_caps(known, grid, inside, spec, missing)
@@ -120,6 +123,8 @@ def build_panel(
             missing[f"exposure {name}"] = "its inputs are not among the data"
         else:
             exposures[name] = standardise(values, inside)
+    if not exposures:
+        missing["exposures"] = "no style exposure could be computed"
     if not np.isfinite(bars["open"]).any():
         missing["open"] = "the bars have no opens"
     if not np.isfinite(adv).any():
@@ -129,6 +134,7 @@ def build_panel(
         tickers=tickers,
         returns=returns,
         open_returns=None if "open" in missing else open_returns,
+        intraday=None if "open" in missing else np.where(open_priced, bars["close"] / bars["open"] - 1.0, np.nan),
         priced=priced,
         universe=inside,
         last=last,
@@ -161,7 +167,11 @@ def published(tables: MarketTables, exchange: str, max_age_days: int) -> pl.Data
         .with_columns(pl.col("known_at").dt.date().alias("day"))
         .sort("day")
         .join_asof(
-            factor.sort("session"), left_on="day", right_on="session", by="ticker", strategy="backward",
+            factor.sort("session"),
+            left_on="day",
+            right_on="session",
+            by="ticker",
+            strategy="backward",
             check_sortedness=False,
         )
         # Restated to the shares of the end of the data, and below to those of the day: only the ratio remains.
@@ -320,8 +330,10 @@ def _rolling(values: Floats, window: int, what: str) -> Floats:
     """Trailing mean or standard deviation per column over at least half of the window."""
     frame = pl.DataFrame(values).fill_nan(None)
     column, half = pl.all(), max(2, window // 2)
-    made = column.rolling_mean(window, min_samples=half) if what == "mean" else column.rolling_std(
-        window, min_samples=half
+    made = (
+        column.rolling_mean(window, min_samples=half)
+        if what == "mean"
+        else column.rolling_std(window, min_samples=half)
     )
     return np.ascontiguousarray(frame.select(made).fill_null(np.nan).to_numpy())
 

@@ -76,7 +76,7 @@ def capacity(prepared: PreparedSignal, config: BacktestConfig, spec: SuiteSpec, 
         ratio = sharpe_estimate(net).annual(per_year)[0]
         cost = float((book.gross[rows] - net).mean()) * per_year if net.size else math.nan
         lines.append((capital, ratio, float(net.mean()) * per_year if net.size else math.nan, cost))
-    schema = {name: pl.Float64 for name in ("capital", "sharpe_net", "ann_return_net", "ann_cost")}
+    schema = dict.fromkeys(("capital", "sharpe_net", "ann_return_net", "ann_cost"), pl.Float64)
     curve = pl.DataFrame(lines, schema=schema, orient="row")
     return Capacity(curve, _crossing(curve, floor), floor, _holdings(book, bench.panel, config.capital))
 

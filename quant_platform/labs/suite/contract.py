@@ -141,8 +141,7 @@ class Validated:
         dates = self.good["date_sig"].n_unique()
         lines = [
             f"{self.good.height:,} of {self.rows:,} rows were taken: {self.good['security_id'].n_unique():,} securities, "
-            f"{dates:,} dates"
-            + (f", {self.good['date_sig'].min()} to {self.good['date_sig'].max()}" if dates else "")
+            f"{dates:,} dates" + (f", {self.good['date_sig'].min()} to {self.good['date_sig'].max()}" if dates else "")
         ]
         for row in self.summary.iter_rows(named=True):
             lines.append(f"{row['code']}: {row['count']:,} of {row['of']:,} {row['unit']}")
@@ -268,9 +267,7 @@ def _columns(frame: pl.DataFrame, where: str) -> pl.DataFrame:
     # Readers mark a repeated column by a suffix of their own.
     twice += [name for name in lowered if name.removesuffix("_duplicated_0") != name and name[:-13] in REQUIRED]
     if twice:
-        raise SignalColumnsMissing(
-            f"the column {twice[0]!r} stands twice", where=where, action="keep one of them"
-        )
+        raise SignalColumnsMissing(f"the column {twice[0]!r} stands twice", where=where, action="keep one of them")
     renamed = frame.rename(dict(zip(frame.columns, lowered, strict=True)))
     missing = [name for name in REQUIRED if name not in renamed.columns]
     if missing:
@@ -288,7 +285,9 @@ def _columns(frame: pl.DataFrame, where: str) -> pl.DataFrame:
 
 def _typed(raw: pl.DataFrame) -> pl.DataFrame:
     """Columns with their types; ``bad_<name>`` where something stood there that could not be read."""
-    hour = raw["avail_hour"] if "avail_hour" in raw.columns else pl.Series("avail_hour", [None] * raw.height, pl.Float64)
+    hour = (
+        raw["avail_hour"] if "avail_hour" in raw.columns else pl.Series("avail_hour", [None] * raw.height, pl.Float64)
+    )
     dates = {name: _dates(raw[name]) for name in ("date_sig", "date_avail")}
     signal, bad_signal = _numbers(raw["signal"])
     hours, bad_hour = _numbers(hour)
@@ -348,9 +347,7 @@ def _numbers(series: pl.Series) -> tuple[pl.Series, pl.Series]:
     return found.set(absent, None), found.is_null() & ~absent
 
 
-def _codes(
-    typed: pl.DataFrame, clock: SessionClock, known: set[str], today: date
-) -> tuple[pl.Series, pl.Series]:
+def _codes(typed: pl.DataFrame, clock: SessionClock, known: set[str], today: date) -> tuple[pl.Series, pl.Series]:
     """The first rule that each row broke, and what it was about."""
     rows = clock.rows(typed["date_sig"].fill_null(date(1900, 1, 1)).to_numpy())
     future = np.searchsorted(clock.days, np.datetime64(today), side="right")
@@ -376,25 +373,39 @@ def _codes(
         for name in REQUIRED
     ).list.drop_nulls()
     frame = typed.with_columns(
-        duplicate.alias("duplicate"), pl.Series("session_row", rows), unknown.alias("unknown"), bad.alias("bad"),
+        duplicate.alias("duplicate"),
+        pl.Series("session_row", rows),
+        unknown.alias("unknown"),
+        bad.alias("bad"),
         missing.alias("missing"),
     )
     early = pl.col("date_avail") < pl.col("date_sig")
     ahead = (pl.col("date_sig") > today) | (pl.col("date_avail") > max(horizon, today))
     code = (
-        pl.when(pl.col("bad").list.len() > 0).then(pl.lit("signal_type_invalid"))
-        .when(pl.col("missing").list.len() > 0).then(pl.lit("signal_missing"))
-        .when(pl.col("signal").is_infinite()).then(pl.lit("signal_not_finite"))
-        .when(pl.col("duplicate")).then(pl.lit("signal_duplicate"))
-        .when(early).then(pl.lit("signal_available_early"))
-        .when(ahead).then(pl.lit("signal_future_dated"))
-        .when(pl.col("session_row") < 0).then(pl.lit("signal_no_session"))
-        .when(pl.col("unknown")).then(pl.lit("signal_security_unknown"))
+        pl.when(pl.col("bad").list.len() > 0)
+        .then(pl.lit("signal_type_invalid"))
+        .when(pl.col("missing").list.len() > 0)
+        .then(pl.lit("signal_missing"))
+        .when(pl.col("signal").is_infinite())
+        .then(pl.lit("signal_not_finite"))
+        .when(pl.col("duplicate"))
+        .then(pl.lit("signal_duplicate"))
+        .when(early)
+        .then(pl.lit("signal_available_early"))
+        .when(ahead)
+        .then(pl.lit("signal_future_dated"))
+        .when(pl.col("session_row") < 0)
+        .then(pl.lit("signal_no_session"))
+        .when(pl.col("unknown"))
+        .then(pl.lit("signal_security_unknown"))
     )
     detail = (
-        pl.when(code == "signal_type_invalid").then(pl.col("bad").list.join(", ") + pl.lit(" could not be read"))
-        .when(code == "signal_missing").then(pl.col("missing").list.join(", ") + pl.lit(" is missing"))
-        .when(code == "signal_no_session").then(pl.col("date_sig").dt.strftime("%A is no session"))
+        pl.when(code == "signal_type_invalid")
+        .then(pl.col("bad").list.join(", ") + pl.lit(" could not be read"))
+        .when(code == "signal_missing")
+        .then(pl.col("missing").list.join(", ") + pl.lit(" is missing"))
+        .when(code == "signal_no_session")
+        .then(pl.col("date_sig").dt.strftime("%A is no session"))
         .when(code == "signal_security_unknown")
         .then(pl.col("security_id").replace_strict(close, default=None, return_dtype=pl.String))
         .otherwise(pl.lit(""))
@@ -430,9 +441,11 @@ def _reject_lines(rejects: pl.DataFrame, rows: int, contract: ContractSpec) -> l
 def _note_lines(
     typed: pl.DataFrame, good: pl.DataFrame, ignored: list[str], contract: ContractSpec
 ) -> list[tuple[Any, ...]]:
-    by_date = good.group_by("date_sig").agg(
-        pl.len().alias("names"), (pl.col("signal").max() == pl.col("signal").min()).alias("constant")
-    ).sort("date_sig")
+    by_date = (
+        good.group_by("date_sig")
+        .agg(pl.len().alias("names"), (pl.col("signal").max() == pl.col("signal").min()).alias("constant"))
+        .sort("date_sig")
+    )
     missing = (
         typed.filter(pl.col("date_sig").is_not_null())
         .group_by("date_sig")
@@ -452,15 +465,29 @@ def _note_lines(
         if frame.height:
             examples = [say(row) for row in frame.head(contract.shown_rows).iter_rows(named=True)]
             lines.append(
-                (code, "note", frame.height, max(by_date.height, frame.height), "dates", _joined(examples),
-                 *_CAUSES[code])
+                (
+                    code,
+                    "note",
+                    frame.height,
+                    max(by_date.height, frame.height),
+                    "dates",
+                    _joined(examples),
+                    *_CAUSES[code],
+                )
             )
     if ignored:
         names = [name[:60] for name in ignored[: contract.shown_rows]]
         total = len(ignored) + len(REQUIRED)
         lines.append(
-            ("signal_columns_ignored", "note", len(ignored), total, "columns", _joined(names),
-             *_CAUSES["signal_columns_ignored"])
+            (
+                "signal_columns_ignored",
+                "note",
+                len(ignored),
+                total,
+                "columns",
+                _joined(names),
+                *_CAUSES["signal_columns_ignored"],
+            )
         )
     return lines
 

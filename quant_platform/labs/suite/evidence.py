@@ -65,9 +65,9 @@ class Fractiles:
     trend_p: float
 
 
-def ic_table(ranked: Ranked, panel: Panel, forwards: Mapping[int, Ranked], spec: SuiteSpec, *, lag: int) -> tuple[
-    pl.DataFrame, Floats
-]:
+def ic_table(
+    ranked: Ranked, panel: Panel, forwards: Mapping[int, Ranked], spec: SuiteSpec, *, lag: int
+) -> tuple[pl.DataFrame, Floats]:
     """ICs of a signal by horizon, and the daily series of the first horizon.
 
     Parameters
@@ -100,7 +100,18 @@ def ic_table(ranked: Ranked, panel: Panel, forwards: Mapping[int, Ranked], spec:
         sd = float(seen.std(ddof=1)) if seen.size > 1 else math.nan
         icir = thinned.mean / sd if sd > 0.0 else math.nan
         lines.append(
-            (horizon, thinned.n, thinned.n_independent, thinned.mean, sd, icir, thinned.t, thinned.p, cosine.t, cosine.p)
+            (
+                horizon,
+                thinned.n,
+                thinned.n_independent,
+                thinned.mean,
+                sd,
+                icir,
+                thinned.t,
+                thinned.p,
+                cosine.t,
+                cosine.p,
+            )
         )
     return pl.DataFrame(lines, schema=IC_SCHEMA, orient="row"), first
 
@@ -192,9 +203,7 @@ def fractile_table(
             "ann_return": tests.mean[own] * periods_per_year,
         }
     )
-    order = monotonicity_test(
-        means, rng=rng, draws=spec.bootstrap_draws, block_length=spec.bootstrap_block_sessions
-    )
+    order = monotonicity_test(means, rng=rng, draws=spec.bootstrap_draws, block_length=spec.bootstrap_block_sessions)
     return Fractiles(
         table=table,
         by_date=means,

@@ -18,8 +18,9 @@ from quant_platform.specification.ontology import spec_hash
 from quant_platform.specification.suite import ExperimentSpec
 from quant_platform.statistics.sharpe_interval import sharpe_estimate
 
-Registration = Literal["registered, met on the locked holdout", "registered, not met", "registered, still locked",
-                       "not registered"]
+Registration = Literal[
+    "registered, met on the locked holdout", "registered, not met", "registered, still locked", "not registered"
+]
 LOOK_SCHEMA = {
     "experiment": pl.String,
     "experiment_hash": pl.String,
@@ -105,6 +106,7 @@ def development_panel(panel: Panel, share: float) -> Panel:
         sessions=panel.sessions[:stop],
         returns=cut(panel.returns),
         open_returns=cut(panel.open_returns),
+        intraday=cut(panel.intraday),
         priced=cut(panel.priced),
         universe=cut(panel.universe),
         last=np.where(panel.last >= stop, stop, panel.last),
@@ -190,7 +192,9 @@ def judge_experiment(
         measured = _measure(result, first, panel.periods_per_year)
         for criterion in experiment.criteria:
             value = experiment.expected_sign * measured[criterion.metric]
-            lines.append((config.variant, place == 0, criterion.metric, value, criterion.above, value > criterion.above))
+            lines.append(
+                (config.variant, place == 0, criterion.metric, value, criterion.above, value > criterion.above)
+            )
     schema = {
         "variant": pl.String,
         "decides": pl.Boolean,

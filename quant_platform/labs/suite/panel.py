@@ -37,6 +37,8 @@ class Panel:
         of a delisted name stands the return of its delisting.
     open_returns
         From the open of the session before to this open; None where opens are not known.
+    intraday
+        From the open to the close of the session; None where opens are not known.
     priced
         The name has a price on that row, so that it can be traded.
     universe
@@ -85,6 +87,7 @@ class Panel:
     not_available: Mapping[str, str] = field(default_factory=dict)
     snapshot_id: str = ""
     simulated: bool = False
+    intraday: Floats | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

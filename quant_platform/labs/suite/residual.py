@@ -15,9 +15,9 @@ from quant_platform.statistics.cross_section import cross_sectional_residuals
 Floats = npt.NDArray[np.float64]
 
 
-def residualise(values: Floats, panel: Panel, wanted: Collection[Residualize], *, min_names: int) -> Mapping[
-    Residualize, Floats
-]:
+def residualise(
+    values: Floats, panel: Panel, wanted: Collection[Residualize], *, min_names: int
+) -> Mapping[Residualize, Floats]:
     """Compute every wanted residual of a signal.
 
     Parameters
@@ -62,9 +62,7 @@ def residualise(values: Floats, panel: Panel, wanted: Collection[Residualize], *
             # The means are taken over the names that enter the regression: those with everything.
             complete = np.isfinite(exposures).all(axis=0) & np.isfinite(values)
             inside = _demean(np.where(complete, np.concatenate([values[np.newaxis], exposures]), np.nan), panel)
-            found[name] = cross_sectional_residuals(
-                inside[:1], inside[1:], intercept=False, min_names=min_names
-            )[0]
+            found[name] = cross_sectional_residuals(inside[:1], inside[1:], intercept=False, min_names=min_names)[0]
     return found
 
 

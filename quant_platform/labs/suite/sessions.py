@@ -154,8 +154,9 @@ def entry_rows(signal: pl.DataFrame, clock: SessionClock) -> tuple[Longs, Longs]
         pl.Series("opened", np.searchsorted(clock.opens, known, side="right").astype(np.int64)),
         pl.Series("closed", np.searchsorted(clock.closes, known, side="right").astype(np.int64)),
     )
-    joined = keyed.join(aligned, on=["date_sig", "date_avail", "avail_hour"], how="left", nulls_equal=True,
-                        maintain_order="left")
+    joined = keyed.join(
+        aligned, on=["date_sig", "date_avail", "avail_hour"], how="left", nulls_equal=True, maintain_order="left"
+    )
     return joined["opened"].to_numpy(), joined["closed"].to_numpy()
 
 

@@ -146,9 +146,7 @@ def select(
         deflated, years = DeflatedSharpe(math.nan, math.nan, effective), math.inf
     else:
         moments = {"skewness": estimate.skewness, "kurtosis": max(estimate.kurtosis, 1.0 + estimate.skewness**2)}
-        deflated = deflated_sharpe(
-            estimate.ratio, estimate.n, n_trials=effective, trial_variance=variance, **moments
-        )
+        deflated = deflated_sharpe(estimate.ratio, estimate.n, n_trials=effective, trial_variance=variance, **moments)
         years = minimum_track_record(estimate.ratio, level=confidence, **moments) / periods_per_year
     enough = matrix.shape[0] >= 2 * blocks
     overfitting = (

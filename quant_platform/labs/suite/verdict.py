@@ -257,8 +257,10 @@ def _green(
     name, correlation = closest
     bound = rules.surviving_sharpe_above
     cause = next((text for text in not_available if "industry" in text), "not computed by this preset")
-    survives = f"net Sharpe ratio {industry:.2f} of industry residuals" if industry == industry else (
-        f"industry residuals are not available ({cause})"
+    survives = (
+        f"net Sharpe ratio {industry:.2f} of industry residuals"
+        if industry == industry
+        else (f"industry residuals are not available ({cause})")
     )
     return [
         Reason(

@@ -86,14 +86,13 @@ HONEST = {
     "reversal of a week": lambda p, s: -(price(p) / back(price(p), 5) - 1.0),
     "momentum": lambda p, s: back(price(p), 21) / back(price(p), 120) - 1.0,
     "price": lambda p, s: -price(p),
-    "low volatility": lambda p, s: -pl.DataFrame(p.returns)
-    .select(pl.all().rolling_std(60))
-    .fill_null(np.nan)
-    .to_numpy(),
-    "trailing z-score": trailing_z,
-    "cross-sectional z-score": lambda p, s: (lambda x: (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True))(
-        noise(p, s)
+    "low volatility": lambda p, s: (
+        -pl.DataFrame(p.returns).select(pl.all().rolling_std(60)).fill_null(np.nan).to_numpy()
     ),
+    "trailing z-score": trailing_z,
+    "cross-sectional z-score": lambda p, s: (
+        lambda x: (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+    )(noise(p, s)),
     "change of a score": lambda p, s: np.diff(noise(p, s), axis=0, prepend=np.nan),
 }
 
