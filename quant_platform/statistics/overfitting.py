@@ -57,7 +57,7 @@ def backtest_overfitting(
     Notes
     -----
     Variants that are nearly the same have ranks that are noise: read the probability beside the spread of the variants.
-    Ties out of sample share their average rank.
+    Of variants that tie out of sample the winner has the highest rank.
 
     References
     ----------
@@ -88,7 +88,7 @@ def backtest_overfitting(
     outside = _metric((1.0 - chosen) @ total, (1.0 - chosen) @ squares, periods, metric)
     best = inside.argmax(axis=1)
     mine = outside[np.arange(best.size), best][:, np.newaxis]
-    rank = (outside < mine).sum(axis=1) + 0.5 * ((outside == mine).sum(axis=1) + 1.0)
+    rank = (outside <= mine).sum(axis=1)
     relative = rank / (variants + 1.0)
     logits = np.log(relative / (1.0 - relative))
     return Overfitting(float((logits <= 1e-12).mean()), logits, variants, blocks)

@@ -98,8 +98,8 @@ def half_life(values: npt.ArrayLike, lags: npt.ArrayLike) -> float:
     """Half-life of an exponential decay through ``values`` at ``lags``, in units of the lags.
 
     The decay ``a 2^(-lag / h)`` with the smallest squared error over half-lives from a tenth of the first lag step to
-    ten times the longest lag. NaN where ``values`` has no sign at its start (the fitted start and the mean of all values
-    disagree) or fewer than three values; infinite where the slowest decay fits best.
+    ten times the longest lag. NaN where it explains less than half of the sum of squares, or for fewer than three
+    values; infinite where the slowest decay fits best.
     """
     y = as_vector(values, "values")
     x = as_vector(lags, "lags", length=y.size)
@@ -114,6 +114,6 @@ def half_life(values: npt.ArrayLike, lags: npt.ArrayLike) -> float:
     error = ((y - scale[:, np.newaxis] * basis) ** 2).sum(axis=1)
     best = int(error.argmin())
     total = float((y * y).sum())
-    if total == 0.0 or error[best] > 0.9 * total:
+    if total == 0.0 or error[best] > 0.5 * total:
         return math.nan
     return math.inf if best == grid.size - 1 else float(grid[best])

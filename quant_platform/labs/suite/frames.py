@@ -240,7 +240,8 @@ def _of_variant(result: BacktestResult) -> Iterable[tuple[str, float, float]]:
             ("fractile_spread_t", 0.0, found.spread_t),
             ("fractile_trend_t", 0.0, found.trend_t),
             ("fractile_trend_p", 0.0, found.trend_p),
-            ("monotonicity_p", 0.0, found.monotonicity.p),
+            ("monotonicity_p_broken", 0.0, found.monotonicity.p_broken),
+            ("monotonicity_p_flat", 0.0, found.monotonicity.p_flat),
             ("monotonicity_rising_steps", 0.0, found.monotonicity.rising_steps),
         )
 

@@ -81,20 +81,23 @@ def read_signal_file(path: Path, contract: ContractSpec) -> pl.DataFrame:
 
 
 def _read(path: Path, head: bytes, contract: ContractSpec, where: str) -> pl.DataFrame:
+    rows = 0
     try:
         if head.startswith(b"PAR1"):
+            # The number of rows stands in the footer: a file that unpacks to more is not unpacked.
             rows = int(pl.scan_parquet(path).select(pl.len()).collect().item())
-            if rows > contract.max_rows:
-                raise _too_many(rows, contract, where)
-            return pl.read_parquet(path)
+            if rows <= contract.max_rows:
+                return pl.read_parquet(path)
         if head.startswith(b"ARROW1"):
-            return pl.read_ipc(path, memory_map=False)
+            return pl.read_ipc(path)
         if head.startswith(b"\xff\xff\xff\xff"):
             return pl.read_ipc_stream(path)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise SignalUnreadable(
             f"the file is damaged: {_first_line(error)}", where=where, cause="a write that was cut off"
         ) from error
+    if rows:
+        raise _too_many(rows, contract, where)
     return _read_csv(path, head, where)
 
 
