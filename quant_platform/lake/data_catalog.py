@@ -96,8 +96,10 @@ class DataCatalog:
         return collect_files(scan_files(self._lake.table(table_name), files, self._types_of, columns), files)
 
     def get_manifest(self) -> dict[str, object]:
-        """What the snapshot says of itself: id, region, ``created_at``, source hash, and per table rows, securities, date
-        range, columns and SHA-256.
+        """Return what the snapshot says of itself.
+
+        Its id, region, ``created_at``, source hash and whether it is simulated; per table rows, securities, date range,
+        columns and SHA-256.
         """
         snapshot = self.snapshot
         return {

@@ -44,7 +44,7 @@ def cross_sectional_residuals(
     **Missing values.** A name counts on a date if *all* regressors are there and the signal is: every signal is
     regressed over its own complete names.
 
-    **Collinear regressors** cost nothing: the pseudo-inverse drops directions without variance, a constant one included.
+    **Collinear regressors** cost nothing: the pseudo-inverse drops directions without variance, a constant one too.
 
     **Timing.** A row uses that row only.
 

@@ -15,7 +15,9 @@ SMALL = [(1, 0, 2), (0, 1.3, 1), (2, 1, 0), (1, 1.7, 0.2), (0, 1, 3), (1, 0.1, 2
 def test_small_known_answer():
     found = backtest_overfitting(SMALL, blocks=4, metric="mean")
     assert found.probability == pytest.approx(5 / 6)
-    assert sorted(found.logits) == pytest.approx(sorted([0.0, -1.0986123, -1.0986123, -1.0986123, -1.0986123, 1.0986123]))
+    assert sorted(found.logits) == pytest.approx(
+        sorted([0.0, -1.0986123, -1.0986123, -1.0986123, -1.0986123, 1.0986123])
+    )
 
 
 @pytest.mark.parametrize(("mean", "expected"), [(0.0, 0.49), (0.05, 0.50), (0.10, 0.30), (0.20, 0.09)])

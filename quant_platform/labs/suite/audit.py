@@ -1,4 +1,4 @@
-"""Does a submitted signal know what nobody could know on its dates?
+"""The look-ahead audit: does a submitted signal know what nobody could know on its dates.
 
 A file cannot be proven innocent, but look-ahead leaves marks:
 
@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -188,8 +189,8 @@ def prove_by_perturbation(
                 found.append(
                     AuditFinding(
                         "look_ahead_proven",
-                        f"with everything after row {row} {how}, the value of row {first} went from {whole[first]:g} to "
-                        f"{again[first]:g}",
+                        f"with everything after row {row} {how}, the value of row {first} went from "
+                        f"{whole[first]:g} to {again[first]:g}",
                         row - first,
                     )
                 )
@@ -234,7 +235,7 @@ def _cliff(profile: pl.DataFrame, spec: AuditSpec) -> list[AuditFinding]:
         steps = [mean[k] for k in range(0, bar + 1)]
         like_seen = all(
             math.isfinite(one) and one * two > 0.0 and abs(two) >= spec.seen_ratio * abs(one)
-            for one, two in zip(steps[:-1], steps[1:], strict=True)
+            for one, two in pairwise(steps)
         )
         if abs(here) < spec.implausible_ic and not like_seen:
             continue

@@ -56,8 +56,8 @@ class BacktestResult:
     summary
         One row per slice, see `summary.summarise_book`.
     daily
-        One row per session from the first trade on: ``session, gross, net, linear_cost, impact_cost, cumret`` (compounded
-        net), ``drawdown, turnover, long, short, names_long, names_short, ic, regime``.
+        One row per session from the first trade on: ``session, gross, net, linear_cost, impact_cost, cumret``
+        (compounded net), ``drawdown, turnover, long, short, names_long, names_short, ic, regime``.
     fractiles
         Mean return per group, with the test of the order; None in brief results.
     ic

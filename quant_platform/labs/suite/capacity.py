@@ -32,8 +32,8 @@ class Capacity:
     floor
         That ratio.
     holdings
-        Means over sessions: ``names``, ``median_adv``, ``median_market_cap`` of what is held, and the largest share of a
-        name's ADV that a position is, ``largest_position_over_adv``, at the config's capital. NaN where unknown.
+        Means over sessions: ``names``, ``median_adv``, ``median_market_cap`` of what is held, and the largest share of
+        a name's ADV that a position is, ``largest_position_over_adv``, at the config's capital. NaN where unknown.
     """
 
     curve: pl.DataFrame

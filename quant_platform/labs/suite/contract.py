@@ -140,8 +140,9 @@ class Validated:
         """Everything that was found, as text, with examples per code."""
         dates = self.good["date_sig"].n_unique()
         lines = [
-            f"{self.good.height:,} of {self.rows:,} rows were taken: {self.good['security_id'].n_unique():,} securities, "
-            f"{dates:,} dates" + (f", {self.good['date_sig'].min()} to {self.good['date_sig'].max()}" if dates else "")
+            f"{self.good.height:,} of {self.rows:,} rows were taken: "
+            f"{self.good['security_id'].n_unique():,} securities, {dates:,} dates"
+            + (f", {self.good['date_sig'].min()} to {self.good['date_sig'].max()}" if dates else "")
         ]
         for row in self.summary.iter_rows(named=True):
             lines.append(f"{row['code']}: {row['count']:,} of {row['of']:,} {row['unit']}")

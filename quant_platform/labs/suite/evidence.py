@@ -117,7 +117,7 @@ def ic_table(
 
 
 def ic_decay(ranked: Ranked, next_return: Ranked, spec: SuiteSpec) -> pl.DataFrame:
-    """Mean IC with the single session's return 0, 1, 2, ... sessions beyond the first, and the mean's standard error."""
+    """Mean IC, and its standard error, with the return of the single session 0, 1, 2, ... beyond the first."""
     lines = []
     for lag in range(spec.ic_decay_lags + 1):
         ic = shifted_ic(ranked, next_return, lag, min_names=spec.min_names)

@@ -31,8 +31,8 @@ LOOK_SCHEMA = {
     "looked_by": pl.String,
 }
 MEANING = {
-    "registered, met on the locked holdout": "hypothesis, sign and criteria were stated before the data were looked at, "
-    "and held on data that nothing was chosen on",
+    "registered, met on the locked holdout": "hypothesis, sign and criteria were stated before the data were looked "
+    "at, and held on data that nothing was chosen on",
     "registered, not met": "the criteria that were stated beforehand do not hold on the locked holdout",
     "registered, still locked": "the holdout has not been opened",
     "not registered": "the hypothesis may have been found in the same data that it is judged on",

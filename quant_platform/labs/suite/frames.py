@@ -1,4 +1,4 @@
-"""Between arrays and tables: the panel as ``suite.returns``, ``suite.exposures`` and ``suite.dates`` and back, and rows."""
+"""Between arrays and tables: the panel as its three tables and back, and what a suite found as rows."""
 
 from __future__ import annotations
 

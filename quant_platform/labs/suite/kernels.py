@@ -193,10 +193,10 @@ def book_rows(
     The target is that of ``lag`` rows before if a portfolio was formed then; without one, positions are left to drift
     for ``max_age`` rows from the last one and are then closed.
 
-    ``totals[T, 6]``: gross, linear cost, unit impact cost, traded, long, short. ``by_first[T, B, 3]``, ``by_second[T, B, 3]``: gross, linear and unit impact cost by
-    bucket. ``counted[T, 4]``: names long, names short, held without a price, wanted but not tradable.
-    ``held[T, N]``: position after trading, if ``keep_held``. The first bucket of each kind is "unknown": code 0 of
-    ``first_bucket``, code -1 of ``second_bucket``.
+    ``totals[T, 6]``: gross, linear cost, unit impact cost, traded, long, short. ``by_first[T, B, 3]`` and
+    ``by_second[T, B, 3]``: gross, linear and unit impact cost by bucket. ``counted[T, 4]``: names long, names short,
+    held without a price, wanted but not tradable. ``held[T, N]``: position after trading, if ``keep_held``. The first
+    bucket of each kind is "unknown": code 0 of ``first_bucket``, code -1 of ``second_bucket``.
     """
     dates, names = targets.shape
     position = np.zeros(names)

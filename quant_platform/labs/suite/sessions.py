@@ -70,8 +70,8 @@ def align_dates(signal: pl.DataFrame, clock: SessionClock, *, lag: int = 0) -> p
     Parameters
     ----------
     signal
-        ``date_sig``, ``date_avail`` and, where it is known, ``avail_hour`` (hours after midnight in the time zone of the
-        clock, null where unknown).
+        ``date_sig``, ``date_avail`` and, where it is known, ``avail_hour`` (hours after midnight in the time zone of
+        the clock, null where unknown).
     clock
         The sessions.
     lag

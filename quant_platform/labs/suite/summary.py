@@ -67,10 +67,10 @@ def summarise_book(
             lines.append(_line(*everything, kind, "all", book.gross, book.net, book.traded, rows))
         elif kind == "year":
             years = panel.sessions.astype("datetime64[Y]").astype(np.int64) + 1970
-            for year in np.unique(years[rows]).tolist():
-                lines.append(
-                    _line(*everything, kind, str(year), book.gross, book.net, book.traded, rows & (years == year))
-                )
+            lines.extend(
+                _line(*everything, kind, str(year), book.gross, book.net, book.traded, rows & (years == year))
+                for year in np.unique(years[rows]).tolist()
+            )
         elif kind == "regime":
             for code, name in enumerate(REGIMES):
                 inside = rows & (regimes == code)

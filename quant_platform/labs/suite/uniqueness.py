@@ -106,7 +106,7 @@ def partial_ic(prepared: PreparedSignal, baselines: Mapping[str, PreparedSignal]
     others = np.stack([other.ranked("off").centred() for other in usable.values()])
     residual = cross_sectional_residuals(own[np.newaxis], others, min_names=bench.suite.min_names)[0]
     present = ~np.isnan(residual)
-    # Rounding leaves 1e-13 of a rank between -1/2 and 1/2; a real residual of a continuous signal is a thousand times it.
+    # Rounding leaves 1e-13 of a rank between -1/2 and 1/2; a real residual is a thousand times that and more.
     residual = np.where(np.abs(residual) < 1e-9, 0.0, residual)
     forward = bench.panel.next_ranked
     left = shifted_ic(rank_panel(residual), forward, 0, min_names=bench.suite.min_names)

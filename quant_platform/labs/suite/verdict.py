@@ -1,7 +1,7 @@
 """The traffic light: red is decided first, then what is short of green is yellow, then green.
 
-Every number stands in ``specs/suite/verdict.yaml``. A verdict lists each rule with what was measured, what is asked, and
-how far it is, so that nobody has to guess what would change it.
+Every number stands in ``specs/suite/verdict.yaml``. A verdict lists each rule with what was measured, what is asked,
+and how far it is, so that nobody has to guess what would change it.
 """
 
 from __future__ import annotations
@@ -373,7 +373,7 @@ def _what_would_change(
 
 
 def _cost_multiple(gross: Floats, cost: Floats, threshold: float, periods_per_year: int) -> float | None:
-    """Multiple of the costs at which the net Sharpe ratio is the threshold; None where even free trading is below it."""
+    """Multiple of the costs at which the net Sharpe ratio is the threshold; None where free trading is below it."""
 
     def ratio(multiple: float) -> float:
         return sharpe_estimate(gross - multiple * cost).annual(periods_per_year)[0]

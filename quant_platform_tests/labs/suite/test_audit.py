@@ -52,12 +52,12 @@ LEAKS = {
         1,
     ),
     "momentum with tomorrow's close": (
-        lambda p, s: ahead(price(p), 1) / back(price(p), 60) - 1.0,
+        lambda p, _: ahead(price(p), 1) / back(price(p), 60) - 1.0,
         "look_ahead_cliff",
         1,
     ),
     "reversal with tomorrow's close": (
-        lambda p, s: -(ahead(price(p), 1) / back(price(p), 5) - 1.0),
+        lambda p, _: -(ahead(price(p), 1) / back(price(p), 5) - 1.0),
         "look_ahead_cliff",
         1,
     ),
@@ -68,12 +68,12 @@ LEAKS = {
         5,
     ),
     "full-sample z-score": (
-        lambda p, s: (price(p) - price(p).mean(axis=0)) / price(p).std(axis=0),
+        lambda p, _: (price(p) - price(p).mean(axis=0)) / price(p).std(axis=0),
         "look_ahead_scale",
         0,
     ),
     "full-sample z-score in a file with four decimals": (
-        lambda p, s: np.round((np.log(price(p)) - np.log(price(p)).mean(axis=0)) / np.log(price(p)).std(axis=0), 4),
+        lambda p, _: np.round((np.log(price(p)) - np.log(price(p)).mean(axis=0)) / np.log(price(p)).std(axis=0), 4),
         "look_ahead_scale",
         0,
     ),
@@ -82,11 +82,11 @@ LEAKS = {
 # None does.
 HONEST = {
     "noise": noise,
-    "reversal of a day": lambda p, s: -p.returns,
-    "reversal of a week": lambda p, s: -(price(p) / back(price(p), 5) - 1.0),
-    "momentum": lambda p, s: back(price(p), 21) / back(price(p), 120) - 1.0,
-    "price": lambda p, s: -price(p),
-    "low volatility": lambda p, s: (
+    "reversal of a day": lambda p, _: -p.returns,
+    "reversal of a week": lambda p, _: -(price(p) / back(price(p), 5) - 1.0),
+    "momentum": lambda p, _: back(price(p), 21) / back(price(p), 120) - 1.0,
+    "price": lambda p, _: -price(p),
+    "low volatility": lambda p, _: (
         -pl.DataFrame(p.returns).select(pl.all().rolling_std(60)).fill_null(np.nan).to_numpy()
     ),
     "trailing z-score": trailing_z,

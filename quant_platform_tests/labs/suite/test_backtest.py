@@ -72,13 +72,17 @@ def test_targets_are_numpys_quantiles(fractile):
 def test_weights_inside_a_leg(weight):
     values, panel = ragged(6)
     rng = np.random.default_rng(6)
-    panel = replace(panel, volatility=np.where(rng.random(panel.shape) < 0.1, np.nan, rng.uniform(0.01, 0.05, panel.shape)))
+    panel = replace(
+        panel, volatility=np.where(rng.random(panel.shape) < 0.1, np.nan, rng.uniform(0.01, 0.05, panel.shape))
+    )
     inside = np.where(panel.universe, values, np.nan)
     with np.errstate(invalid="ignore"):
         base = {
             "value": panel.market_cap,
             "risk": 1.0 / panel.volatility,
-            "signal": np.abs(inside - np.array([[np.nanmedian(r) if np.isfinite(r).any() else np.nan] for r in inside])),
+            "signal": np.abs(
+                inside - np.array([[np.nanmedian(r) if np.isfinite(r).any() else np.nan] for r in inside])
+            ),
         }[weight]
     made = target_weights(rank_panel(inside), inside, panel, weight=weight, fractile=(20.0, 80.0), mincos=2)
     weights, formed = twins.targets(values, panel, (20.0, 80.0), 2, np.nan_to_num(base))
@@ -162,7 +166,9 @@ def test_overlapping_portfolios_are_means_of_formed_ones():
 def test_residuals_are_those_of_least_squares():
     values, panel = ragged(8)
     inside = np.where(panel.universe, values, np.nan)
-    styles = [np.where(np.random.default_rng(8).random(panel.shape) < 0.05, np.nan, x) for x in panel.exposures.values()]
+    styles = [
+        np.where(np.random.default_rng(8).random(panel.shape) < 0.05, np.nan, x) for x in panel.exposures.values()
+    ]
     panel = replace(panel, exposures=dict(zip(panel.exposures, styles, strict=True)))
     found = residualise(inside, panel, ["off", "industry", "factor", "all"], min_names=5)
     assert found["off"] is inside
@@ -216,7 +222,9 @@ def test_a_variant_end_to_end_against_plain_formulas(residualize):
 def test_slices_add_up_and_say_when():
     score = slow_signal(3, names=80, sessions=600)
     panel = make_panel(3, names=80, sessions=600, edge=planted_edge(score, 0.0008))
-    result = run_backtest(dense_signal("planted", score), BacktestConfig(mincos=3), Workbench(panel, LOOSE, SPECS.costs))
+    result = run_backtest(
+        dense_signal("planted", score), BacktestConfig(mincos=3), Workbench(panel, LOOSE, SPECS.costs)
+    )
     table, total = result.summary, result.overall("ann_return_net")
     for kind in ("cap", "industry"):
         parts = table.filter(pl.col("slice_kind") == kind)

@@ -82,7 +82,9 @@ DIALECTS = {
     "UTF-16": text(rows()).encode("utf-16"),
     "capitals and blanks in the header": text(rows()).replace("security_id", " Security_ID ").encode(),
     "compact dates": text(rows()).replace("2024-01-0", "2024010").encode(),
-    "German dates": text([{**r, **{k: ".".join(reversed(r[k].split("-"))) for k in ("date_sig", "date_avail")}} for r in rows()]).encode(),
+    "German dates": text(
+        [{**r, **{k: ".".join(reversed(r[k].split("-"))) for k in ("date_sig", "date_avail")}} for r in rows()]
+    ).encode(),
     "midnight stamps": text([{**r, "date_sig": r["date_sig"] + " 00:00:00"} for r in rows()]).encode(),
     "no last line end": text(rows()).rstrip("\n").encode(),
     "Parquet": parquet(pl.DataFrame(rows()).with_columns(pl.col("signal").cast(pl.Float64))),
@@ -125,7 +127,9 @@ def xlsx() -> bytes:
 
 
 CSV = text(rows())
-TYPED = pl.DataFrame(rows()).with_columns(pl.col("signal").cast(pl.Float64), pl.col("date_sig", "date_avail").str.to_date())
+TYPED = pl.DataFrame(rows()).with_columns(
+    pl.col("signal").cast(pl.Float64), pl.col("date_sig", "date_avail").str.to_date()
+)
 
 
 def written(**changes: str) -> bytes:
@@ -156,7 +160,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "torn Parquet": (parquet(TYPED)[:-40], "signal_unreadable"),
     "torn Arrow file": (arrow(TYPED)[:-200], "signal_unreadable"),
     "picture": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "signal_unreadable"),
-    "Windows-1252": ("security_id,date_sig,date_avail,signal\nM\xfcller,2024-01-02,2024-01-02,1\n".encode("cp1252"), "signal_unreadable"),
+    "Windows-1252": (
+        "security_id,date_sig,date_avail,signal\nM\xfcller,2024-01-02,2024-01-02,1\n".encode("cp1252"),
+        "signal_unreadable",
+    ),
     "zero bytes": (CSV.encode().replace(b"N05", b"N\x005"), "signal_unreadable"),
     "prose": (b"Dear all\nplease find the signal attached\n", "signal_unreadable"),
     "ragged row": ((CSV + "N00,2024-01-05,2024-01-05,1,2,3\n").encode(), "signal_unreadable"),
@@ -189,7 +196,11 @@ KEPT_OUT: dict[str, tuple[bytes, str, int]] = {
     "text as number": (written(signal="high"), "signal_type_invalid", 1),
     "thousands": (written(signal='"1,234.5"'), "signal_type_invalid", 1),
     "percent": (written(signal="12%"), "signal_type_invalid", 1),
-    "list as number": (parquet(TYPED.with_columns(pl.concat_list("signal", "signal").alias("signal"))), "signal_type_invalid", 90),
+    "list as number": (
+        parquet(TYPED.with_columns(pl.concat_list("signal", "signal").alias("signal"))),
+        "signal_type_invalid",
+        90,
+    ),
     "condition as number": (parquet(TYPED.with_columns(pl.col("signal") > 0)), "signal_type_invalid", 90),
     "floats as names": (parquet(TYPED.with_columns(pl.lit(1.5).alias("security_id"))), "signal_type_invalid", 90),
     "hour of 25": (with_column("avail_hour", 25.0), "signal_type_invalid", 90),
@@ -278,8 +289,16 @@ def test_markup_in_a_file_stays_text():
 def test_dates_are_reported_where_rows_are_fine():
     made = [row for row in rows() if row["date_sig"] != DAYS[1] or row["security_id"] < "N10"]
     made = [{**row, "signal": "7" if row["date_sig"] == DAYS[2] else row["signal"], "colour": "x"} for row in made]
-    made += [{**made[0], "security_id": name, "date_sig": "2024-01-05", "date_avail": "2024-01-05",
-              "signal": "" if name < "N10" else "1.5" + name[1:]} for name in NAMES]
+    made += [
+        {
+            **made[0],
+            "security_id": name,
+            "date_sig": "2024-01-05",
+            "date_avail": "2024-01-05",
+            "signal": "" if name < "N10" else "1.5" + name[1:],
+        }
+        for name in NAMES
+    ]
     found = check(pl.DataFrame(made))
     notes = dict(found.summary.filter(pl.col("kind") == "note").select("code", "examples").iter_rows())
     assert notes == {

@@ -115,7 +115,9 @@ def dummies_residual(values: np.ndarray, codes: np.ndarray, exposures: list[np.n
     keep = np.isfinite(values)
     for x in exposures:
         keep &= np.isfinite(x)
-    columns = [(codes[keep] == k).astype(float) for k in np.unique(codes[keep])] if codes.size else [np.ones(keep.sum())]
+    columns = (
+        [(codes[keep] == k).astype(float) for k in np.unique(codes[keep])] if codes.size else [np.ones(keep.sum())]
+    )
     columns += [x[keep] for x in exposures]
     design = np.column_stack(columns)
     slope, *_ = np.linalg.lstsq(design, values[keep], rcond=None)
