@@ -89,6 +89,20 @@ class Panel:
     simulated: bool = False
     intraday: Floats | None = None
 
+    def __post_init__(self) -> None:
+        """Make arrays contiguous and writable: numba would compile every kernel once more for others."""
+        kinds = {
+            np.float64: ("returns", "open_returns", "intraday", "adv", "volatility", "market_cap"),
+            np.bool_: ("priced", "universe"),
+            np.int64: ("last",),
+            np.int16: ("cap_bucket", "industry"),
+        }
+        for kind, names in kinds.items():
+            for name in names:
+                values = getattr(self, name)
+                if values is not None:
+                    object.__setattr__(self, name, np.require(values, kind, ["C", "W"]))
+
     @property
     def shape(self) -> tuple[int, int]:
         """``(sessions, names)``."""
