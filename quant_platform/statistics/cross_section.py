@@ -61,7 +61,7 @@ def cross_sectional_residuals(
             where="values, regressors",
             cause="both are [panel, date, name] over the same dates and names",
         )
-    complete: Bools = np.isfinite(known).all(axis=0)
+    complete: Bools = np.asarray(np.isfinite(known).all(axis=0))
     result = np.full(many.shape, np.nan)
     for panel in range(many.shape[0]):
         result[panel] = _residuals(many[panel], known, complete, intercept, min_names)

@@ -58,8 +58,9 @@ def session_clock(name: str) -> SessionClock:
     """
     if name == UTC_DAYS:
         days = np.arange(np.datetime64("2009-01-01"), np.datetime64("2050-01-01"))
-        opens = days.astype("datetime64[us]")
-        return SessionClock(name, days, opens, opens + np.timedelta64(1, "D"), "UTC")
+        opens: Days = days.astype("datetime64[us]")
+        closes: Days = (days + 1).astype("datetime64[us]")
+        return SessionClock(name, days.astype("datetime64[D]"), opens, closes, "UTC")
     found = calendar(name)
     return SessionClock(name, found.days, found.opens, found.closes, found.time_zone)
 
