@@ -8,7 +8,7 @@ PEERS := $(PEERS_ENV)/.installed
 PEERS_LIST := quant_platform_tests/benchmarks/requirements-peers.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench evidence up docs lock clean
+.PHONY: help demo test lint bench evidence mutants up docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ bench: $(STAMP) $(PEERS) ## time the kernels and the lake, beside a peer; writes
 evidence: $(STAMP) ## the slow simulations; writes docs/evidence/
 	$(BIN)/python -m quant_platform_tests.evidence
 	$(BIN)/python -m quant_platform_tests.evidence.discovery
+
+mutants: $(STAMP) ## single mutants of the rooms that compute, against their own tests; writes docs/evidence/mutants.md
+	$(BIN)/python -m quant_platform_tests.mutants
 
 up: $(STAMP) ## Dagster's web server and daemon on this home
 	$(BIN)/quant up

@@ -42,7 +42,8 @@ def sql(
 
 def doctor(home: HomeOption = None) -> None:
     """Check that this machine and home can do the work; exit code 3 when something is wrong."""
-    from quant_platform.defs.ticker_assets import can_fork, worker_count
+    from quant_platform.defs.workers import can_fork, worker_count
+    from quant_platform.pipeline.sources import perp_source_of, tickers_of
     from quant_platform.pipeline.spec_check import check_specs
 
     opened, console = open_home(home), Console()
@@ -60,10 +61,10 @@ def doctor(home: HomeOption = None) -> None:
         findings.append((True, f"specs {opened.specs}: {check_specs(opened)} files"))
         findings.append((True, opened.title))
         if opened.has_equities:
-            tickers = opened.tickers()
+            tickers = tickers_of(opened)
             findings.append((bool(tickers), f"source {opened.spec.source}: {len(tickers)} tickers"))
         if opened.has_perps:
-            symbols = opened.perp_source.symbols()
+            symbols = perp_source_of(opened).symbols()
             findings.append((bool(symbols), f"source {opened.perps.source}: {len(symbols)} perpetuals"))
     except PlatformError as error:
         findings.append((False, str(error)))

@@ -248,24 +248,23 @@ def run_everything(
     PlatformError or None
         What says which tickers were left out because they failed.
     """
-    from quant_platform.defs import jobs, runs
+    from quant_platform.defs import runs
+    from quant_platform.defs.jobs import job_named
 
     left_out = None
     with runs.instance_of(home) as instance:
-        tickers, _ = runs.register_tickers(home, instance)
-        for launch in runs.everything(home):
+        runs.register_tickers(home, instance)
+        for launch in runs.everything(home, instance):
             if only is not None and launch.job not in only:
                 continue
-            keys = tuple(tickers) if launch.job == "ticker_graph" else launch.keys
-            chosen = runs.Launch(launch.job, keys)
-            tables = jobs.SELECTIONS[launch.job]
+            tables = job_named(launch.job).tables
             with (
-                watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(keys) or 1),
+                watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(launch.keys) or 1),
                 worker_output_to(home.settings.home / "dagster" / "workers.log"),
             ):
                 try:
                     runs.execute(
-                        chosen,
+                        launch,
                         instance,
                         refresh=refresh,
                         in_process=in_process,

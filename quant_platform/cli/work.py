@@ -35,7 +35,8 @@ def run(
     """Run a job over a range of its partitions; what is current is skipped, so a stopped run goes on where it was."""
     import time
 
-    from quant_platform.defs import jobs, runs
+    from quant_platform.defs import runs
+    from quant_platform.defs.jobs import job_named
 
     opened, console = open_checked_home(home), Console()
     started = time.monotonic()
@@ -49,7 +50,7 @@ def run(
         runs.register_tickers(opened, instance)
         keys = runs.partition_range(opened, instance, job, first, last)
         with (
-            watching(console, f"{job:<22}", opened.settings.lake, jobs.SELECTIONS[job], len(keys) or 1),
+            watching(console, f"{job:<22}", opened.settings.lake, job_named(job).tables, len(keys) or 1),
             worker_output_to(opened.settings.home / "dagster" / "workers.log"),
         ):
             run_id = runs.execute(
@@ -72,7 +73,7 @@ def up(
 ) -> None:
     """Start Dagster's web server and daemon on this home, until interrupted."""
     from quant_platform.defs import runs
-    from quant_platform.defs.ticker_assets import can_fork
+    from quant_platform.defs.workers import can_fork
 
     opened = open_checked_home(home)
     _require_free(host, port)

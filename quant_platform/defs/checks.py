@@ -13,8 +13,8 @@ import dataframely as dy
 import polars as pl
 
 from quant_platform.contracts.tables import Table, table
-from quant_platform.defs.partitions import lake_key
 from quant_platform.defs.resources import HomeResource
+from quant_platform.defs.schemes import END, START, lake_key
 from quant_platform.lake import Key
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.checks import ChecksSpec
@@ -48,7 +48,7 @@ def run_keys(context: dg.AssetCheckExecutionContext, home: Home, name: str) -> l
     tags = context.run.tags
     if single is not None:
         return [key for key in present if key == single]
-    start, end = tags.get("dagster/asset_partition_range_start"), tags.get("dagster/asset_partition_range_end")
+    start, end = tags.get(START), tags.get(END)
     if start is None or end is None:
         return list(present)
     if definition.dimensions == ("ticker",):

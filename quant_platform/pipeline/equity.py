@@ -16,6 +16,7 @@ from quant_platform.labs.equity.replay.candidates import replay_ticker
 from quant_platform.market.calendar import session_array, week_last_sessions
 from quant_platform.market.cleaning import clean_bars
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sources import source_of
 from quant_platform.pipeline.stage import Frames, Stage
 from quant_platform.specification.cleaning import CleaningSpec
 from quant_platform.specification.features import FeatureSet, load_equity_features
@@ -44,10 +45,10 @@ def compiled_features(specs: Path, ontology_hash: str) -> CompiledFeatures:
 def fetch_market(home: Home, ticker: str, *, refresh: bool) -> Frames:
     """Bars and actions of one ticker: all of them, or for an open-ended market what has come since."""
     if home.spec.last_session is not None:
-        bars = home.source.bars(ticker)
+        bars = source_of(home).bars(ticker)
     else:
         bars = _fetch_since(home, ticker, refresh=refresh)
-    return {"raw.equity_bars": bars, "raw.corporate_actions": home.source.actions(ticker)}
+    return {"raw.equity_bars": bars, "raw.corporate_actions": source_of(home).actions(ticker)}
 
 
 def _fetch_since(home: Home, ticker: str, *, refresh: bool) -> pl.DataFrame:
@@ -57,10 +58,10 @@ def _fetch_since(home: Home, ticker: str, *, refresh: bool) -> pl.DataFrame:
         stored = home.lake.read("raw.equity_bars", [ticker])
     last = stored.get_column("session").max() if stored is not None else None
     if stored is None or not isinstance(last, date):
-        return home.source.bars(ticker, start=history)
+        return source_of(home).bars(ticker, start=history)
     start = last - timedelta(days=OVERLAP_DAYS)
     try:
-        fresh = home.source.bars(ticker, start=start)
+        fresh = source_of(home).bars(ticker, start=start)
     except SourceNotFound:
         return stored
     if fresh.is_empty():
@@ -73,7 +74,7 @@ def _fetch_since(home: Home, ticker: str, *, refresh: bool) -> pl.DataFrame:
 def fetch_fundamentals(home: Home, ticker: str, *, refresh: bool) -> Frames:
     """Every published version of a ticker's fundamentals."""
     del refresh
-    return {"raw.fundamentals": home.source.fundamentals(ticker)}
+    return {"raw.fundamentals": source_of(home).fundamentals(ticker)}
 
 
 def clean(home: Home, ticker: str, *, refresh: bool) -> Frames:
@@ -102,6 +103,11 @@ def features(home: Home, ticker: str, *, refresh: bool) -> Frames:
     return {"features.equity": compute_equity_features(bars, compiled.specs, compiled.plan)}
 
 
+def described_features(home: Home) -> dict[str, str]:
+    """Every feature column and what it is."""
+    return {name: feature.description for name, feature in load_equity_features(home.specs).features.items()}
+
+
 def candidates(home: Home, ticker: str, *, refresh: bool) -> Frames:
     """Setups of every finished week and what became of them."""
     del refresh
@@ -122,43 +128,43 @@ def candidates(home: Home, ticker: str, *, refresh: bool) -> Frames:
 
 
 RAW_MARKET = Stage(
-    name="raw_market",
     outputs=("raw.equity_bars", "raw.corporate_actions"),
     compute=fetch_market,
-    rooms=("sources",),
     specs=("sources/{source}.yaml",),
+    kinds=("{source}", "parquet"),
     always=True,
 )
 RAW_FUNDAMENTALS = Stage(
-    name="raw_fundamentals",
     outputs=("raw.fundamentals",),
     compute=fetch_fundamentals,
-    rooms=("sources",),
     specs=("sources/{source}.yaml",),
+    kinds=("{source}", "parquet"),
     always=True,
 )
 CLEAN = Stage(
-    name="clean",
     outputs=("clean.equity_bars", "clean.equity_quarantine"),
     inputs=("raw.equity_bars", "raw.corporate_actions"),
     compute=clean,
-    rooms=("market",),
     specs=("cleaning/equity.yaml",),
+    kinds=("numpy", "parquet"),
+    lineage={
+        name: [("raw.equity_bars", name), ("raw.corporate_actions", "value")]
+        for name in ("open", "high", "low", "close", "volume")
+    },
 )
 FEATURES = Stage(
-    name="features",
     outputs=("features.equity",),
     inputs=("clean.equity_bars",),
     compute=features,
-    rooms=("expressions", "labs/equity/features"),
     specs=("features/equity*.yaml",),
+    kinds=("numba", "parquet"),
+    columns={"features.equity": described_features},
 )
 CANDIDATES = Stage(
-    name="candidates",
     outputs=("replay.candidates",),
     inputs=("clean.equity_bars", "raw.corporate_actions"),
     compute=candidates,
-    rooms=("labs/equity/setups", "labs/equity/replay/candidates"),
     specs=("setups/equity.yaml", "replay/equity.yaml"),
+    kinds=("numba", "parquet"),
 )
 STAGES = (RAW_MARKET, RAW_FUNDAMENTALS, CLEAN, FEATURES, CANDIDATES)

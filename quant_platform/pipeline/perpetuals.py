@@ -11,27 +11,20 @@ from quant_platform.lake import Key
 from quant_platform.market.perp_cleaning import clean_perp_bars
 from quant_platform.market.perp_market import market_5m
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.months import SymbolMonth, month_before
+from quant_platform.pipeline.sources import perp_source_of
 from quant_platform.pipeline.stage import Frames, Stage
 from quant_platform.specification.perp_market import MarketSpec, PerpCleaningSpec
 
 # Funding and open interest are carried over a month's end; two months cover any age that specs/market allows.
 CARRIED = ("raw.funding", "raw.open_interest")
-MONTHS_BEFORE = 1
-
-SymbolMonth = tuple[str, str]
-
-
-def month_before(month: str) -> str:
-    """The calendar month before, ``YYYY-MM``."""
-    number = int(month[:4]) * 12 + int(month[5:]) - 2
-    return f"{number // 12:04d}-{number % 12 + 1:02d}"
 
 
 def fetch(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
     """Everything the source has of a symbol in a month; an empty table says that it lacks it."""
     del refresh
     symbol, month = key
-    source = home.perp_source
+    source = perp_source_of(home)
     if month not in source.months(symbol):
         return {name: table(name).schema.create_empty() for name in RAW}
     return {
@@ -49,7 +42,7 @@ def clean(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
     del refresh
     symbol, month = key
     spec = home.load("cleaning/perp.yaml", PerpCleaningSpec)
-    months = home.perp_source.months(symbol)
+    months = perp_source_of(home).months(symbol)
     if month not in months:
         return {name: table(name).schema.create_empty() for name in CLEAN_PERPS.outputs}
     bars, quarantine = {}, []
@@ -110,23 +103,21 @@ def market(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
 RAW = ("raw.perp_bars", "raw.spot_bars", "raw.funding", "raw.open_interest", "raw.liquidations", "raw.book")
 
 RAW_PERPS = Stage(
-    name="raw_perps", outputs=RAW, compute=fetch, rooms=("sources",), specs=("sources/{perps}.yaml",), always=True
+    outputs=RAW, compute=fetch, specs=("sources/{perps}.yaml",), kinds=("{perps}", "parquet"), always=True
 )
 CLEAN_PERPS = Stage(
-    name="clean_perps",
     outputs=("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.perp_quarantine"),
     inputs=("raw.perp_bars", "raw.spot_bars"),
     compute=clean,
-    rooms=("market",),
     specs=("cleaning/perp.yaml",),
+    kinds=("numpy", "parquet"),
 )
 MARKET = Stage(
-    name="market_5m",
     outputs=("clean.market_5m",),
     inputs=("clean.perp_bars_5m", "clean.spot_bars_5m", *RAW[2:]),
     neighbours_of=carried_from,
     compute=market,
-    rooms=("market",),
     specs=("market/perp.yaml",),
+    kinds=("polars", "parquet"),
 )
 STAGES = (RAW_PERPS, CLEAN_PERPS, MARKET)

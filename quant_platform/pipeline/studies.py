@@ -15,6 +15,7 @@ import polars as pl
 from quant_platform.labs.equity.factors.information_coefficient import study_universe
 from quant_platform.labs.equity.replay.sweep import activation_sweep
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.stage import FrameStage, Reads
 from quant_platform.specification.activation import ActivationSpec
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.specification.replay import ReplaySpec, load_sweeps
@@ -25,7 +26,7 @@ SWEPT = (*JUDGED, "sweeps/*.yaml")
 
 
 @dataclass(frozen=True)
-class Market:
+class StudyTables:
     """The tables that factors are judged on."""
 
     features: pl.LazyFrame
@@ -33,9 +34,9 @@ class Market:
     actions: pl.LazyFrame
     securities: pl.LazyFrame
 
-    def until(self, session: date) -> Market:
+    def until(self, session: date) -> StudyTables:
         """What was there at the close of a session; membership keeps its dates, which are read by session."""
-        return Market(
+        return StudyTables(
             self.features.filter(pl.col("session") <= session),
             self.bars.filter(pl.col("session") <= session),
             self.actions.filter(pl.col("ex_date") <= session),
@@ -43,7 +44,7 @@ class Market:
         )
 
 
-def study_factors(home: Home, names: Sequence[str], market: Market) -> pl.DataFrame:
+def study_factors(home: Home, names: Sequence[str], market: StudyTables) -> pl.DataFrame:
     """Judge some factors under the specs of a home: rows of ``factors.information_coefficient``."""
     return study_universe(
         names,
@@ -66,3 +67,45 @@ def sweep_gate(home: Home, names: Sequence[str], judged: pl.DataFrame, as_of_wee
     return pl.concat(
         activation_sweep(name, found[name], judged, gate, spec, seed, as_of_week=as_of_week) for name in names
     )
+
+
+def factor_study(
+    home: Home,
+    keys: Sequence[str],
+    *,
+    features: pl.LazyFrame,
+    bars: pl.LazyFrame,
+    actions: pl.LazyFrame,
+    securities: pl.LazyFrame,
+) -> pl.DataFrame:
+    """Information coefficients of some factors over all that is stored; the market is read once."""
+    return study_factors(home, keys, StudyTables(features, bars, actions, securities))
+
+
+def sweep_study(home: Home, keys: Sequence[str], *, judged: pl.LazyFrame) -> pl.DataFrame:
+    """Some sweeps over all that is stored."""
+    return sweep_gate(home, keys, judged.collect())
+
+
+FACTORS = FrameStage(
+    outputs=("factors.information_coefficient",),
+    compute=factor_study,
+    specs=FACTOR_SPECS,
+    kinds=("numba", "parquet"),
+    inputs={
+        "features": Reads("features.equity", "all"),
+        "bars": Reads("clean.equity_bars", "all"),
+        "actions": Reads("raw.corporate_actions", "all"),
+        "securities": Reads("raw.securities"),
+    },
+    together=True,
+)
+SWEEPS = FrameStage(
+    outputs=("replay.activation_sweep",),
+    compute=sweep_study,
+    specs=SWEPT,
+    kinds=("numpy", "parquet"),
+    inputs={"judged": Reads("replay.qualified", "all")},
+    together=True,
+)
+STAGES = (FACTORS, SWEEPS)

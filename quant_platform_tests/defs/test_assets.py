@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from quant_platform.contracts.tables import TABLES
-from quant_platform.defs import jobs
 from quant_platform.defs.definitions import build_definitions
+from quant_platform.defs.jobs import EQUITY_JOBS
 from quant_platform_tests.homes import edit, entered, write_specs
 
 PARTITIONS = {
@@ -72,7 +72,7 @@ def test_assets_are_the_tables_that_this_list_names(nodes: dict[str, Any]) -> No
 @pytest.mark.parametrize("name", PARTITIONS)
 def test_an_asset_says_what_it_is(name: str, nodes: dict[str, Any]) -> None:
     node = nodes[name]
-    assert node.group_name == name.split(".")[0]
+    assert node.group_name == "equity"
     assert node.kinds
     assert node.owners == ["team:quant-platform"]
     assert node.description is not None
@@ -118,12 +118,12 @@ def test_an_asset_has_the_partition_scheme_of_its_table(name: str, scheme: str |
 
 def test_jobs_together_make_every_table(definitions: dg.Definitions) -> None:
     covered: set[str] = set()
-    for name in jobs.EQUITY_JOBS:
+    for name in (job.name for job in EQUITY_JOBS):
         covered |= {name_of(key) for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys}
     assert covered == set(PARTITIONS)
 
 
-@pytest.mark.parametrize("job", jobs.EQUITY_JOBS)
+@pytest.mark.parametrize("job", [job.name for job in EQUITY_JOBS])
 def test_a_job_has_one_partition_scheme_and_a_description(job: str, definitions: dg.Definitions) -> None:
     resolved = definitions.resolve_job_def(job)
     assert len({PARTITIONS[name_of(key)] for key in resolved.asset_layer.executable_asset_keys}) == 1

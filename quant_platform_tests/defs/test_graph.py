@@ -20,6 +20,7 @@ import pytest
 from quant_platform.contracts.errors import PlatformError, SourceMalformed, SourceRateLimited, SourceUnavailable
 from quant_platform.defs import runs
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sources import tickers_of
 from quant_platform.sources import open_source
 from quant_platform_tests.homes import (
     NAMES,
@@ -66,7 +67,7 @@ def test_every_ticker_shows_as_materialised_with_the_rows_of_its_file(name: str,
     shown = {}
     for record in records:
         assert record.asset_materialization is not None
-        shown[record.partition_key] = record.asset_materialization.metadata["dagster/row_count"].value
+        shown[record.partition_key] = record.asset_materialization.metadata["dagster/partition_row_count"].value
     counted = {}
     for ticker in tickers:
         newest = max((market.home.settings.lake / name.replace(".", "/") / f"ticker={ticker}").glob("*.parquet"))
@@ -119,14 +120,14 @@ def test_no_file_of_a_home_is_a_pickle(market: Market) -> None:
 def test_a_second_run_leaves_every_version_alone(market: Market, tmp_path: Path) -> None:
     with working_copy(market, tmp_path / "home") as (home, instance):
         before = versions(home, *TICKER_TABLES)
-        run(home, instance, "ticker_graph", *home.tickers())
+        run(home, instance, "ticker_graph", *tickers_of(home))
         assert versions(home, *TICKER_TABLES) == before
         assert len(instance.get_materialized_partitions(key_of("replay.candidates"))) == NAMES
 
 
 def test_a_backfill_makes_every_version_again_with_the_same_content(market: Market, tmp_path: Path) -> None:
     with working_copy(market, tmp_path / "home") as (home, instance):
-        first, second = home.tickers()[:2]
+        first, second = tickers_of(home)[:2]
         before, content = versions(home, *TICKER_TABLES), hashes(home, *TICKER_TABLES)
         run(home, instance, "data_backfill", first, second)
         after = versions(home, *TICKER_TABLES)
@@ -138,7 +139,7 @@ def test_a_backfill_makes_every_version_again_with_the_same_content(market: Mark
 
 def test_one_ticker_is_redone_alone(market: Market, tmp_path: Path) -> None:
     with working_copy(market, tmp_path / "home") as (home, instance):
-        alone = home.tickers()[11]
+        alone = tickers_of(home)[11]
         before, content = versions(home, *TICKER_TABLES), hashes(home, *TICKER_TABLES)
         run(home, instance, "weekly_replay", alone, refresh=True)
         after = versions(home, *TICKER_TABLES)
@@ -149,7 +150,7 @@ def test_one_ticker_is_redone_alone(market: Market, tmp_path: Path) -> None:
 
 def test_a_resumed_backfill_keeps_what_the_interrupted_one_made(market: Market, tmp_path: Path) -> None:
     with working_copy(market, tmp_path / "home") as (home, instance):
-        first, second = home.tickers()[:2]
+        first, second = tickers_of(home)[:2]
         before = versions(home, "replay.candidates")
         earlier = run(home, instance, "weekly_replay", first, refresh=True)
         between = versions(home, "replay.candidates")
@@ -170,7 +171,7 @@ def test_two_worker_processes_give_the_bits_of_one(
     forkserver.ensure_running()
     with working_copy(market, tmp_path / "home") as (home, instance):
         expected, before = hashes(home, "replay.candidates"), versions(home, "replay.candidates")
-        run_id = run(home, instance, "weekly_replay", *home.tickers(), in_process=False, workers=2, refresh=True)
+        run_id = run(home, instance, "weekly_replay", *tickers_of(home), in_process=False, workers=2, refresh=True)
         messages = [entry.user_message for entry in instance.all_logs(run_id)]
         for chunk in ("chunk_000", "chunk_001"):
             step = f"replay__candidates.replay_candidates__work[{chunk}]"
@@ -334,7 +335,7 @@ def test_a_run_that_is_killed_leaves_whole_files_and_a_second_run_completes(mark
         assert wanted <= len(made) < len(TICKER_TABLES) * NAMES
         assert harm(home.lake) == []
         kept = versions(home, *TICKER_TABLES)
-        run(home, instance, "ticker_graph", *home.tickers())
+        run(home, instance, "ticker_graph", *tickers_of(home))
         assert hashes(home, *TICKER_TABLES) == hashes(market.home, *TICKER_TABLES)
         after = versions(home, *TICKER_TABLES)
         # A ticker with one of its two tables written when the process died is made again, both of them.

@@ -19,7 +19,7 @@ import typer
 import yaml
 
 from quant_platform.cli import app
-from quant_platform.defs.jobs import SELECTIONS
+from quant_platform.defs.jobs import JOBS
 from quant_platform.labs.equity.features.equity import feature_plan
 from quant_platform.labs.events.detection.plan import event_plan
 from quant_platform.lake import Lake, connect, snapshots
@@ -161,7 +161,7 @@ def test_every_quant_command_parses(page: str, line: str) -> None:
     # Parses options and arguments as a call would, without calling.
     given = command.make_context(str(command.name), words).params
     if command.name == "run":
-        assert given["job"] in {*SELECTIONS, "everything"}
+        assert given["job"] in {*JOBS, "everything"}
 
 
 @pytest.mark.parametrize(("page", "line"), MAKE, ids=ids(MAKE))
