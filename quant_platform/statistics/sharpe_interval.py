@@ -74,8 +74,10 @@ def sharpe_estimate(returns: npt.ArrayLike, *, level: float = 0.95) -> SharpeEst
     if not sd > 8.0 * np.finfo(np.float64).eps * abs(mean):
         return SharpeEstimate(math.nan, math.nan, math.nan, math.nan, math.nan, n)
     population = sd * math.sqrt((n - 1) / n)
-    skewness = float(np.mean(deviations**3)) / population**3
-    kurtosis = float(np.mean(deviations**4)) / population**4
+    # Products instead of powers: numpy's power of an array is ten times as slow.
+    squares = deviations * deviations
+    skewness = float(squares @ deviations) / n / population**3
+    kurtosis = float(squares @ squares) / n / population**4
     ratio = mean / sd
     variance = max(0.0, 1.0 - skewness * ratio + (kurtosis - 1.0) / 4.0 * ratio * ratio)
     half = float(ndtri(0.5 + level / 2.0)) * math.sqrt(variance / (n - 1))
@@ -87,8 +89,8 @@ def drawdowns(returns: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
     NaN counts as no return. A loss on the first day is a drawdown: the start is a peak.
     """
-    series = np.nan_to_num(np.asarray(returns, dtype=np.float64), nan=0.0)
-    value = np.cumprod(1.0 + series)
+    series = np.asarray(returns, dtype=np.float64)
+    value = np.cumprod(1.0 + np.where(np.isnan(series), 0.0, series))
     peak = np.maximum(np.maximum.accumulate(value), 1.0)
     result: npt.NDArray[np.float64] = value / peak - 1.0
     return result

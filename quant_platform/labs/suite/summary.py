@@ -125,8 +125,9 @@ def _line(
     earned, kept = gross[rows], net[rows]
     estimate = sharpe_estimate(kept, level=confidence)
     ratio, low, high = estimate.annual(per_year)
-    before = sharpe_estimate(earned, level=confidence).annual(per_year)[0]
     n = int(earned.size)
+    sd = float(earned.std(ddof=1)) if n > 1 else 0.0
+    before = float(earned.mean()) / sd * math.sqrt(per_year) if sd > 0.0 else math.nan
     return (
         variant,
         kind,
