@@ -130,7 +130,6 @@ class CostsSpec(SpecModel):
     min_half_spread_bps: float = Field(ge=0.0, description="Least half spread; also half a tick is one.")
     max_half_spread_bps: float = Field(ge=0.0, description="Largest half spread, and that of a name of unknown ADV.")
     impact_coefficient: float = Field(ge=0.0, description="Y in Y x daily volatility x root(order / ADV).")
-    max_participation: Share = Field(description="Share of ADV above which an order is counted as too large.")
 
 
 class HistorySpec(SpecModel):
@@ -183,7 +182,6 @@ class ContractSpec(SpecModel):
     max_bytes: int = Field(ge=1, description="Largest file.")
     max_rows: int = Field(ge=1, description="Most rows.")
     thin_names: int = Field(ge=1, description="A date with fewer names is thin: its rows stay, and it is reported.")
-    min_coverage: Share = Field(description="A date on which fewer of the listed names have a signal is reported.")
     missing_share: Share = Field(description="A date with a larger share of missing values is reported.")
     shown_rows: int = Field(ge=1, description="Rows per code in the message.")
 

@@ -71,9 +71,9 @@ def stopped_peeks(seed: int, size: Size) -> dict[str, bool]:
     tomorrow[60:-1] = price[61:] / price[:-61] - 1.0
     noise = np.random.default_rng([seed, 5]).standard_normal(panel.shape)
     earlier = noise.copy()
-    earlier[: size.sessions // 2] += 0.1 * np.random.default_rng([seed, 6]).standard_normal(panel.shape)[
-        : size.sessions // 2
-    ]
+    earlier[: size.sessions // 2] += (
+        0.1 * np.random.default_rng([seed, 6]).standard_normal(panel.shape)[: size.sessions // 2]
+    )
     controls = {
         "peeks one bar": (ahead / 0.02 + noise, None),
         "tomorrow's adjusted close": (tomorrow, None),

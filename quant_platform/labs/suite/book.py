@@ -91,7 +91,8 @@ class Book:
     @property
     def impact_cost(self) -> Floats:
         """Impact cost at the book's capital, ``[T]``."""
-        return np.sqrt(self.capital) * self.unit_impact_cost
+        result: Floats = np.sqrt(self.capital) * self.unit_impact_cost
+        return result
 
     @property
     def cost(self) -> Floats:

@@ -86,7 +86,8 @@ def build_panel(
     """
     if tables.bars.height == 0:
         raise SchemaViolation("there are no bars to make a panel of", where="clean.equity_bars")
-    days = session_array(exchange, tables.bars["session"].min(), tables.bars["session"].max())
+    span = tables.bars["session"].sort().gather([0, -1]).to_list()
+    days = session_array(exchange, span[0], span[1])
     tickers = tuple(tables.bars["ticker"].unique().sort().to_list())
     grid = _Grid(days, tickers)
     bars = {name: grid.spread(tables.bars, name) for name in ("open", "close", "dollar_volume")}
@@ -231,9 +232,9 @@ def baseline_signals(
     everything = pl.concat(frames)
     signals, missing = [], {}
     for name in file.baselines:
-        values = np.where(panel.universe, grid.spread(everything, name), np.nan)
-        if np.isfinite(values).any():
-            signals.append(dense_signal(name, values))
+        inside = np.where(panel.universe, grid.spread(everything, name), np.nan)
+        if np.isfinite(inside).any():
+            signals.append(dense_signal(name, inside))
         else:
             missing[name] = "its inputs are not among the data"
     return signals, missing
@@ -351,7 +352,8 @@ def _beta(returns: Floats, market: Floats, window: int) -> Floats:
     mean_r, mean_m = _rolling(returns, window, "mean"), _rolling(m, window, "mean")
     cross = _rolling(returns * m, window, "mean") - mean_r * mean_m
     variance = _rolling(m * m, window, "mean") - mean_m**2
-    return np.divide(cross, variance, out=np.full(cross.shape, np.nan), where=variance > 1e-12)
+    beta: Floats = np.divide(cross, variance, out=np.full(cross.shape, np.nan), where=variance > 1e-12)
+    return beta
 
 
 def _momentum(carried: Floats, priced: Bools, start: int, skip: int) -> Floats:

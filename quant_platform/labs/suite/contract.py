@@ -84,6 +84,8 @@ SUMMARY_SCHEMA = {
 # Numbers of the day, year first or with dots: month and day cannot be confused in these.
 _DATE_FORMATS = ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y")
 _MISSING_TEXTS = ("", "na", "nan", "n/a", "null", "none", "nil", "#n/a", "-")
+# Comparing a name with every known one takes a millisecond; more strangers than this are of another universe.
+_COMPARED_NAMES = 50
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{0,63}")
 _CAUSES = {
     "signal_type_invalid": (
@@ -142,7 +144,7 @@ class Validated:
         lines = [
             f"{self.good.height:,} of {self.rows:,} rows were taken: "
             f"{self.good['security_id'].n_unique():,} securities, {dates:,} dates"
-            + (f", {self.good['date_sig'].min()} to {self.good['date_sig'].max()}" if dates else "")
+            + (", {} to {}".format(*self.good["date_sig"].sort().gather([0, -1]).to_list()) if dates else "")
         ]
         for row in self.summary.iter_rows(named=True):
             lines.append(f"{row['code']}: {row['count']:,} of {row['of']:,} {row['unit']}")
@@ -363,8 +365,8 @@ def _codes(typed: pl.DataFrame, clock: SessionClock, known: set[str], today: dat
     sorted_known = sorted(known)
     close = {}
     for place, name in enumerate(sorted(strangers)):
-        found = get_close_matches(name.upper(), sorted_known, n=1) if place < 50 else []
-        close[name] = f"closest known is {found[0]}" if found else "nothing alike is known"
+        alike = get_close_matches(name.upper(), sorted_known, n=1) if place < _COMPARED_NAMES else []
+        close[name] = f"closest known is {alike[0]}" if alike else "nothing alike is known"
     unknown = typed["security_id"].is_in(strangers).fill_null(False)
     bad = pl.concat_list(
         pl.when(pl.col(f"bad_{name}")).then(pl.lit(name)) for name in (*REQUIRED, "avail_hour")
@@ -457,14 +459,14 @@ def _note_lines(
     thin = by_date.filter(pl.col("names") < contract.thin_names)
     constant = by_date.filter(pl.col("constant") & (pl.col("names") > 1))
     found = (
-        ("signal_thin_coverage", thin, lambda r: f"{r['date_sig']}: {r['names']} names"),
-        ("signal_missing_by_date", missing, lambda r: f"{r['date_sig']}: {r['share']:.0%} of {r['names']} rows"),
-        ("signal_constant_date", constant, lambda r: f"{r['date_sig']}: one value for {r['names']} names"),
+        ("signal_thin_coverage", thin, "{date_sig}: {names} names"),
+        ("signal_missing_by_date", missing, "{date_sig}: {share:.0%} of {names} rows"),
+        ("signal_constant_date", constant, "{date_sig}: one value for {names} names"),
     )
     lines: list[tuple[Any, ...]] = []
-    for code, frame, say in found:
+    for code, frame, sentence in found:
         if frame.height:
-            examples = [say(row) for row in frame.head(contract.shown_rows).iter_rows(named=True)]
+            examples = [sentence.format(**row) for row in frame.head(contract.shown_rows).iter_rows(named=True)]
             lines.append(
                 (
                     code,

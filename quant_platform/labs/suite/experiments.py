@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from quant_platform.contracts.errors import ExperimentChanged
@@ -18,10 +19,11 @@ from quant_platform.specification.ontology import spec_hash
 from quant_platform.specification.suite import ExperimentSpec
 from quant_platform.statistics.sharpe_interval import sharpe_estimate
 
+Array = TypeVar("Array", bound=npt.NDArray[Any])
 Registration = Literal[
     "registered, met on the locked holdout", "registered, not met", "registered, still locked", "not registered"
 ]
-LOOK_SCHEMA = {
+LOOK_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "experiment": pl.String,
     "experiment_hash": pl.String,
     "snapshot_id": pl.String,
@@ -98,21 +100,24 @@ def development_panel(panel: Panel, share: float) -> Panel:
     """
     stop = holdout_row(panel, share)
 
-    def cut(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else np.ascontiguousarray(values[:stop])
+    def cut(values: Array) -> Array:
+        return values[:stop].copy()
+
+    def cut_known(values: Array | None) -> Array | None:
+        return None if values is None else cut(values)
 
     return replace(
         panel,
         sessions=panel.sessions[:stop],
         returns=cut(panel.returns),
-        open_returns=cut(panel.open_returns),
-        intraday=cut(panel.intraday),
+        open_returns=cut_known(panel.open_returns),
+        intraday=cut_known(panel.intraday),
         priced=cut(panel.priced),
         universe=cut(panel.universe),
         last=np.where(panel.last >= stop, stop, panel.last),
         adv=cut(panel.adv),
         volatility=cut(panel.volatility),
-        market_cap=cut(panel.market_cap),
+        market_cap=cut_known(panel.market_cap),
         cap_bucket=cut(panel.cap_bucket),
         industry=cut(panel.industry),
         exposures={name: cut(values) for name, values in panel.exposures.items()},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 import polars as pl
@@ -159,8 +158,3 @@ def entry_rows(signal: pl.DataFrame, clock: SessionClock) -> tuple[Longs, Longs]
         aligned, on=["date_sig", "date_avail", "avail_hour"], how="left", nulls_equal=True, maintain_order="left"
     )
     return joined["opened"].to_numpy(), joined["closed"].to_numpy()
-
-
-def day_of(value: date) -> np.datetime64:
-    """Return a date as numpy has it."""
-    return np.datetime64(value, "D")

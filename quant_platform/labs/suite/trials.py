@@ -16,7 +16,7 @@ from quant_platform.statistics.overfitting import Overfitting, backtest_overfitt
 from quant_platform.statistics.sharpe import DeflatedSharpe, deflated_sharpe, minimum_track_record
 from quant_platform.statistics.sharpe_interval import SharpeEstimate, sharpe_estimate
 
-TRIAL_SCHEMA = {
+TRIAL_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "trial_id": pl.String,
     "signal": pl.String,
     "variant": pl.String,

@@ -28,8 +28,23 @@ def compile_kernels() -> int:
     kernels.leg_weight_rows(groups, 2, values, False, 1, weights, days)
     sums, counts = np.zeros((3, 2, 3)), np.zeros((3, 4), dtype=np.int64)
     kernels.book_rows(
-        weights, days, 0, 1, values, flags, last, values, values, codes, codes, np.zeros((3, 6)), sums, sums, counts,
-        np.zeros((3, 4)), False,
+        weights,
+        days,
+        0,
+        1,
+        values,
+        flags,
+        last,
+        values,
+        values,
+        codes,
+        codes,
+        np.zeros((3, 6)),
+        sums,
+        sums,
+        counts,
+        np.zeros((3, 4)),
+        False,
     )
     kernels.group_mean_rows(groups, values, 3, 1, np.zeros((3, 3)), np.zeros((3, 3), dtype=np.int64))
     kernels.forward_return_rows(values, flags, last, 1, np.zeros((3, 4)))

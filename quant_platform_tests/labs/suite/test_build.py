@@ -201,7 +201,9 @@ def test_nothing_after_a_session_changes_what_stands_on_it():
     rows = slice(0, cut + 1)
     for name in ("returns", "open_returns", "adv", "volatility", "market_cap"):
         before, after = getattr(panel, name)[rows][:, columns], getattr(made, name)
-        np.testing.assert_allclose(np.where(made.priced, after, 0), np.where(made.priced, before, 0), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            np.where(made.priced, after, 0), np.where(made.priced, before, 0), rtol=1e-9, atol=1e-12
+        )
     for name, values in made.exposures.items():
         np.testing.assert_allclose(values, panel.exposures[name][rows][:, columns], atol=1e-7)
     np.testing.assert_array_equal(made.cap_bucket, panel.cap_bucket[rows][:, columns])
@@ -212,7 +214,11 @@ def test_nothing_after_a_session_changes_what_stands_on_it():
 
 def test_the_panel_survives_its_tables():
     _, _, panel = market()
-    frames = {"suite.returns": returns_frame(panel), "suite.exposures": exposures_frame(panel), "suite.dates": dates_frame(panel)}
+    frames = {
+        "suite.returns": returns_frame(panel),
+        "suite.exposures": exposures_frame(panel),
+        "suite.dates": dates_frame(panel),
+    }
     for name, frame in frames.items():
         table(name).schema.validate(frame)
     again = panel_of_frames(*frames.values(), SUITE.suite, snapshot_id=panel.snapshot_id, simulated=True)
@@ -225,8 +231,12 @@ def test_the_panel_survives_its_tables():
         np.testing.assert_array_equal(again.exposures[name], panel.exposures[name])
     with pytest.raises(SchemaViolation, match="two snapshots were mixed"):
         panel_of_frames(
-            frames["suite.returns"], frames["suite.exposures"], frames["suite.dates"].head(100), SUITE.suite,
-            snapshot_id="", simulated=True,
+            frames["suite.returns"],
+            frames["suite.exposures"],
+            frames["suite.dates"].head(100),
+            SUITE.suite,
+            snapshot_id="",
+            simulated=True,
         )
 
 

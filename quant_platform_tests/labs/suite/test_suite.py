@@ -94,7 +94,9 @@ def test_what_a_suite_found_fits_its_tables():
     assert frames["suite.daily"]["variant"].n_unique() == 6
     assert frames["suite.trials"].height == 6
     assert set(frames["suite.verdict"]["verdict"]) == {found.verdict.colour}
-    decay = frames["suite.diagnostics"].filter((pl.col("measure") == "ic_decay") & (pl.col("variant") == found.reference))
+    decay = frames["suite.diagnostics"].filter(
+        (pl.col("measure") == "ic_decay") & (pl.col("variant") == found.reference)
+    )
     assert decay.height == SPECS.suite.ic_decay_lags + 1
     assert found.best in found.results
 
@@ -121,7 +123,9 @@ def test_few_names_are_refused_with_a_sentence():
 
 
 # The rules, one by one, on results that hold nothing but the numbers they read.
-def result(sharpe: float, *, lag: int = 0, residualize: str = "off", turnover: float = 0.3, small: float = 0.4) -> object:
+def result(
+    sharpe: float, *, lag: int = 0, residualize: str = "off", turnover: float = 0.3, small: float = 0.4
+) -> object:
     rng = np.random.default_rng(1)
     net = rng.normal(0.0, 0.01, 1000)
     net += sharpe / math.sqrt(252) * net.std(ddof=1) - net.mean()
@@ -217,7 +221,9 @@ def test_what_would_change_the_verdict():
         f"the net Sharpe ratio is 0.5 (red) at {multiples[1]:.2f} times these costs",
     ]
     # z of .95 over z of .9, squared, times as long.
-    assert any(f"{1 / 252 + 999 / 252 * (1.644854 / 1.281552) ** 2:.1f} years of data" in t for t in found.what_would_change)
+    assert any(
+        f"{1 / 252 + 999 / 252 * (1.644854 / 1.281552) ** 2:.1f} years of data" in t for t in found.what_would_change
+    )
 
 
 def variants(seed: int = 5) -> tuple[Workbench, dict, object]:
@@ -340,9 +346,7 @@ def test_the_development_panel_holds_nothing_of_the_locked_part():
         return run_variants(dense_signal("s", score[:stop]), configs, bench)
 
     plain, changed = books(panel), books(replace(panel, returns=garbage))
-    whole = run_variants(
-        dense_signal("s", score), configs, Workbench(panel, SPECS.suite, SPECS.costs)
-    )
+    whole = run_variants(dense_signal("s", score), configs, Workbench(panel, SPECS.suite, SPECS.costs))
     for name in plain:
         np.testing.assert_array_equal(plain[name].book.net, changed[name].book.net)
         np.testing.assert_allclose(plain[name].book.net, whole[name].book.net[:stop], atol=1e-15)
