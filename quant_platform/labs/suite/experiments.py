@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from quant_platform.specification.ontology import spec_hash
 from quant_platform.specification.suite import ExperimentSpec
 from quant_platform.statistics.sharpe_interval import sharpe_estimate
 
-Array = TypeVar("Array", bound=npt.NDArray[Any])
+Kind = TypeVar("Kind", bound=np.generic)
 Registration = Literal[
     "registered, met on the locked holdout", "registered, not met", "registered, still locked", "not registered"
 ]
@@ -100,10 +100,10 @@ def development_panel(panel: Panel, share: float) -> Panel:
     """
     stop = holdout_row(panel, share)
 
-    def cut(values: Array) -> Array:
+    def cut(values: npt.NDArray[Kind]) -> npt.NDArray[Kind]:
         return values[:stop].copy()
 
-    def cut_known(values: Array | None) -> Array | None:
+    def cut_known(values: npt.NDArray[Kind] | None) -> npt.NDArray[Kind] | None:
         return None if values is None else cut(values)
 
     return replace(

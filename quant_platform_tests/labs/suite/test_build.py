@@ -12,7 +12,7 @@ import pytest
 
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.contracts.tables import table
-from quant_platform.labs.suite.api import panel_of, run_backtest, suite_specs
+from quant_platform.labs.suite.api import run_backtest, suite_specs
 from quant_platform.labs.suite.build import (
     MarketTables,
     baseline_signals,
