@@ -27,6 +27,8 @@ from quant_platform_tests.labs.suite.worlds import make_panel
 
 ROOT = Path(__file__).resolve().parents[2]
 WORLDS = 20
+# Seeds below were used while the rules were made.
+FIRST_SEED = 1001
 KINDS: dict[str, Callable[[int, Size], SuiteResult]] = {
     "null, half-life 20 sessions": null_world,
     "null, half-life 250 sessions": lambda seed, size: null_world(seed, size, half_life=250.0),
@@ -36,11 +38,11 @@ KINDS: dict[str, Callable[[int, Size], SuiteResult]] = {
 
 
 def study(size: Size, worlds: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Judge every kind of world under seeds 1, 2, ..., and count the peeking signals that the audit stops."""
+    """Judge every kind of world under seeds 1001, 1002, ..., and count the peeking signals that the audit stops."""
     found: dict[str, Any] = {"size": vars(size), "worlds": worlds, "kinds": {}}
     for kind, make in KINDS.items():
         rows = []
-        for seed in range(1, worlds + 1):
+        for seed in range(FIRST_SEED, FIRST_SEED + worlds):
             result = make(seed, size)
             reference = result.results[result.reference]
             rows.append(
@@ -55,7 +57,7 @@ def study(size: Size, worlds: int, say: Callable[[str], None]) -> dict[str, Any]
             )
         found["kinds"][kind] = rows
         say(f"{kind}: {dict(Counter(row['colour'] for row in rows))}")
-    stopped = [stopped_peeks(seed, size) for seed in range(1, worlds + 1)]
+    stopped = [stopped_peeks(seed, size) for seed in range(FIRST_SEED, FIRST_SEED + worlds)]
     found["peeking signals stopped"] = {name: sum(one[name] for one in stopped) for name in stopped[0]}
     say(f"peeking signals stopped: {found['peeking signals stopped']}")
     return found
@@ -101,6 +103,8 @@ def page(found: dict[str, Any], command: str) -> str:
         f"Made by `{command}`. {found['worlds']} simulated worlds of each kind, {size['names']} names over "
         f"{size['sessions']} sessions, preset STANDARD, rules of `specs/suite/verdict.yaml`, which were fixed before. "
         f"The planted score earns {1e4 * size['strength']:g} bps per session and standard deviation.",
+        "Seeds 1001 and on were not used while the rules were made. A slow worthless score trades little, costs little, and "
+        "its Sharpe ratio of six years has a standard error of 0.41: some are above 0.5 by luck alone, which is yellow.",
         "",
         "| world | red | yellow | green | median net Sharpe ratio |",
         "|---|--:|--:|--:|--:|",

@@ -22,10 +22,8 @@ def test_the_committed_run_keeps_what_was_promised():
     found = json.loads((DOCS / "suite.json").read_text())
     colours = {kind: Counter(row["colour"] for row in rows) for kind, rows in found["kinds"].items()}
     assert found["worlds"] == 20
-    for kind in colours:
-        if kind.startswith("null"):
-            assert colours[kind]["green"] == 0
-            assert colours[kind]["yellow"] <= 1
+    assert colours["null, half-life 20 sessions"]["yellow"] <= 1
+    assert all(colours[kind]["green"] == 0 for kind in colours if kind.startswith("null"))
     assert colours["planted"]["green"] + colours["planted"]["yellow"] >= 18
     assert colours["clone of momentum"]["red"] == 20
     assert sum("baseline_clone" in row["red_rules"] for row in found["kinds"]["clone of momentum"]) == 20

@@ -29,7 +29,7 @@ class Size:
     strength: float
 
 
-FULL = Size(names=120, sessions=1008, strength=5.0e-4)
+FULL = Size(names=120, sessions=1512, strength=4.0e-4)
 REDUCED = Size(names=100, sessions=600, strength=6.0e-4)
 
 
