@@ -13,7 +13,6 @@ from quant_platform.labs.events.discovery.report import ReportContext, build_rep
 from quant_platform.pipeline.discovery import discovery_specs, months_until
 from quant_platform.pipeline.equity_page import swap
 from quant_platform.pipeline.home import Home
-from quant_platform.reports import render_discovery_report
 
 
 def write_discovery_report(
@@ -74,6 +73,9 @@ def write_discovery_report(
     folder.mkdir(parents=True, exist_ok=True)
     swap(folder / f"{cutoff}.json", json.dumps(report, indent=1, sort_keys=True))
     page = folder / f"{cutoff}.html"
+    # Drawing imports Altair; a process that only lists assets should not wait for it.
+    from quant_platform.reports.events.report import render_discovery_report
+
     swap(page, render_discovery_report(report))
     return report_row(report, page.relative_to(home.settings.home).as_posix()), page
 

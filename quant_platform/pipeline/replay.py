@@ -41,6 +41,7 @@ def report(
     hits: pl.LazyFrame,
     calibrated: pl.LazyFrame,
     judged: pl.LazyFrame,
+    candidates: pl.LazyFrame,
     swept: pl.LazyFrame,
     factors: pl.LazyFrame,
     securities: pl.LazyFrame,
@@ -72,6 +73,8 @@ def report(
             factors=studied,
             securities=members,
             last_bars=priced.group_by("ticker").agg(last_session=pl.col("session").max()).collect(),
+            judged=verdicts.filter(pl.col("week") == as_of),
+            candidates=candidates.filter(pl.col("date_sig").dt.truncate("1w") == as_of).collect(),
         )
         rows.append(row)
         pages[f"page of {as_of}" if len(keys) > 1 else "page"] = page
@@ -107,6 +110,7 @@ REPORT = FrameStage(
         "hits": Reads("replay.hit_rate"),
         "calibrated": Reads("replay.calibration"),
         "judged": Reads("replay.qualified", "all"),
+        "candidates": Reads("replay.candidates", "all"),
         "swept": Reads("replay.activation_sweep", "all"),
         "factors": Reads("factors.information_coefficient", "all"),
         "securities": Reads("raw.securities"),

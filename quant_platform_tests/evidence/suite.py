@@ -104,8 +104,8 @@ def page(found: dict[str, Any], command: str) -> str:
         f"{size['sessions']} sessions, preset STANDARD, rules of `specs/suite/verdict.yaml`, which were fixed before. "
         f"The planted score earns {1e4 * size['strength']:g} bps per session and standard deviation.",
         "Seeds 1001 and on were not used while the rules were made. A slow worthless score trades little, costs "
-        "little, and its Sharpe ratio of six years has a standard error of 0.41: some are above 0.5 by luck alone, which is "
-        "yellow.",
+        "little, and its Sharpe ratio of six years has a standard error of 0.41: some are above 0.5 by luck alone, "
+        "which is yellow.",
         "",
         "| world | red | yellow | green | median net Sharpe ratio |",
         "|---|--:|--:|--:|--:|",

@@ -135,7 +135,7 @@ def _sweep(parameter: str, thresholds: tuple[float, ...], current: float) -> dic
     return {"sweep": parameter.removeprefix("min_"), "parameter": parameter, "rows": cells}
 
 
-def sample_report(*, simulated: bool = True) -> dict[str, Any]:
+def sample_report(*, simulated: bool = True, weeks: int = 40) -> dict[str, Any]:
     start = datetime.date(2005, 7, 8)
     hit_rate = [
         hit_row("all", "all", 61234, 0.4021, -0.0123, 0.0214),
@@ -186,7 +186,7 @@ def sample_report(*, simulated: bool = True) -> dict[str, Any]:
                 "ic": factor[1] + factor[2] * 1.2 * _wave(week, 0.2 + position),
             }
             for position, factor in enumerate(FACTORS)
-            for week in range(520)
+            for week in range(weeks)
         ],
         "calibration": {"stated": _calibration(0.72, 58800), "recalibrated": _calibration(0.98, 49000)},
         "hit_rate": hit_rate,

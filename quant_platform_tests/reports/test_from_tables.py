@@ -13,11 +13,11 @@ from quant_platform.labs.equity.replay.calibration import calibration
 from quant_platform.labs.equity.replay.hit_rate import hit_rate
 from quant_platform.labs.equity.replay.report import ReportContext, build_report, universe_summary
 from quant_platform.labs.equity.replay.sweep import activation_sweep
-from quant_platform.reports import render_equity_report
+from quant_platform.reports.equity.report import render_equity_report
 from quant_platform.specification.replay import SweepSpec
 from quant_platform_tests.labs.equity.replay.factory import MONDAY, random_rows
 from quant_platform_tests.labs.equity.setups.twin import activation_spec, replay_spec
-from quant_platform_tests.reports.reading import body_rows, cells, read_html, section, shown, table_with
+from quant_platform_tests.reports.reading import body_rows, cells, drawn, read_html, section, shown, table_with
 
 WEEK = MONDAY + timedelta(weeks=100)
 
@@ -65,12 +65,13 @@ def test_every_part_of_a_built_report_is_on_the_page(report: dict[str, Any]) -> 
     edge = body_rows(table_with(root, "Information coefficient by factor, 30-session returns"))
     assert [shown(cells(row)[0]) for row in edge] == ["momentum_12_1"]
     assert "muted" in edge[0].classes
-    assert [len(section(root, anchor).all("svg")) for anchor in ("ic-decay", "ic-series", "sweeps")] == [1, 1, 1]
-    assert len(section(root, "ic-decay").all("circle")) == 2
-    assert "sum +0.130 over n = 3 weeks, 5 independent" in section(root, "ic-series").text
+    figures = {anchor: drawn(section(root, anchor)) for anchor in ("ic-decay", "ic-series", "sweeps", "calibration")}
+    assert [len(found) for found in figures.values()] == [1, 1, 1, 2]
+    assert [row["horizon_sessions"] for row in figures["ic-decay"][0].data] == [5, 30]
+    assert figures["ic-series"][0].note == "sum +0.130 over n = 3 weeks, 5 independent"
     bins = [len(report["calibration"][model]["bins"]) for model in ("stated", "recalibrated")]
     assert bins[0] > 0
-    assert [len(drawing.all("circle")) for drawing in section(root, "calibration").all("svg")] == bins
+    assert [len(figure.data) for figure in figures["calibration"]] == bins
 
 
 def test_its_hit_rates_and_sweeps_are_the_same_numbers(report: dict[str, Any]) -> None:
@@ -101,4 +102,4 @@ def test_a_week_without_any_outcome_is_a_page_without_numbers() -> None:
     assert "No qualified setup has a known outcome yet." in root.all("p", "headline")[0].text
     tiles = {node.all("dt")[0].text: node.all("dd")[0].text for node in root.all("div", "tile")}
     assert tiles["Hit rate, qualified"] == "n/a (no resolved trade in this group)"
-    assert "None" not in root.text
+    assert "None" not in root.said

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from quant_platform.reports.charts import formatting
 from quant_platform.reports.charts.fields import Fields, fields, rows, value_of
 from quant_platform.reports.charts.markup import Html
-from quant_platform.reports.charts.pages import (
+from quant_platform.reports.charts.pages import cards, section
+from quant_platform.reports.charts.tables import (
     Cell,
     Column,
     Row,
     Table,
-    cards,
     interval_text,
     number_cell,
     p_cell,
-    section,
     table,
     text_cell,
 )

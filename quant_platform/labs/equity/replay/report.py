@@ -98,6 +98,8 @@ def build_report(
     sweeps: pl.DataFrame,
     information_coefficients: pl.DataFrame,
     universe: UniverseSummary,
+    setups: Mapping[str, Any] | None = None,
+    expected_signs: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Put the tables of a week together.
 
@@ -113,6 +115,10 @@ def build_report(
         Rows of ``factors.information_coefficient`` of all factors.
     universe
         From :func:`universe_summary`.
+    setups
+        From :func:`~quant_platform.labs.equity.replay.week_setups.week_setups`; None where they are not known.
+    expected_signs
+        Factor to the sign that its spec states; None where they are not known.
 
     Returns
     -------
@@ -135,7 +141,11 @@ def build_report(
         "trial_count": summaries.height + n_cells,
         "horizon_sessions": context.horizon_sessions,
         "universe": asdict(universe),
-        "signal_edge": _signal_edge(summaries.filter(pl.col("horizon_sessions") == context.horizon_sessions)),
+        "setups": setups,
+        "signal_edge": [
+            {**row, "expected_sign": (expected_signs or {}).get(row["factor"])}
+            for row in _signal_edge(summaries.filter(pl.col("horizon_sessions") == context.horizon_sessions))
+        ],
         "ic_series": rebalances.select("factor", "date_sig", "ic").sort("factor", "date_sig").to_dicts(),
         "decay": summaries.select("factor", "horizon_sessions", "ic", "ic_sd", "n_independent", "reliable")
         .sort("factor", "horizon_sessions")
