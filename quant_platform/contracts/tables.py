@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import dataframely as dy
 
 from quant_platform.contracts.errors import UnknownTable
-from quant_platform.contracts.schemas import audit, clean, discovery, discovery_report, equity, events, perp, raw
+from quant_platform.contracts.schemas import audit, clean, discovery, discovery_report, equity, events, perp, raw, suite
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Table:
 
 
 _SYMBOL_MONTH = ("symbol", "month")
+_SIGNAL_SNAPSHOT = ("signal", "snapshot")
+_SNAPSHOT_ID = {"snapshot": "snapshot_id"}
 
 _ALL = (
     Table("raw.equity_bars", raw.RawEquityBars, ("ticker",)),
@@ -106,6 +108,18 @@ _ALL = (
     Table("discovery.blueprints", discovery.DiscoveryBlueprints, ("cutoff",)),
     Table("discovery.trials", discovery.DiscoveryTrials, ("cutoff",)),
     Table("discovery.report", discovery_report.DiscoveryReport, ("cutoff",)),
+    Table("suite.returns", suite.SuiteReturns, ("year",)),
+    Table("suite.exposures", suite.SuiteExposures, ("year",)),
+    Table("suite.dates", suite.SuiteDates, ()),
+    Table("suite.signals", suite.SuiteSignals, ("signal",)),
+    Table("suite.rejects", suite.SuiteRejects, ("signal",)),
+    Table("suite.results", suite.SuiteResults, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.daily", suite.SuiteDaily, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.fractiles", suite.SuiteFractiles, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.diagnostics", suite.SuiteDiagnostics, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.correlations", suite.SuiteCorrelations, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.trials", suite.SuiteTrials, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.verdict", suite.SuiteVerdict, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
 )
 
 TABLES: Mapping[str, Table] = {table.name: table for table in _ALL}

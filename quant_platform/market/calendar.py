@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -40,12 +40,14 @@ Days = NDArray[np.datetime64]
 class ExchangeCalendar:
     """All sessions of one exchange and their closing times.
 
-    ``days`` is sorted ``datetime64[D]``; ``closes`` is ``datetime64[us]`` in UTC, aligned to it; ``start`` and ``end``
-    are the first and the last day the calendar speaks about, whether they trade or not; ``time_zone`` is IANA's name.
+    ``days`` is sorted ``datetime64[D]``; ``opens`` and ``closes`` are ``datetime64[us]`` in UTC, aligned to it;
+    ``start`` and ``end`` are the first and the last day the calendar speaks about, whether they trade or not;
+    ``time_zone`` is IANA's name of where the exchange's clocks hang.
     """
 
     exchange: str
     days: Days
+    opens: Days
     closes: Days
     start: date
     end: date
@@ -86,14 +88,14 @@ def _calendar(exchange: str, path: str, stamp: int | None) -> ExchangeCalendar:
     start = wanted or DOCUMENTED_FROM.get(code, date(FIRST_YEAR, 1, 1))
     found, first, last = _build(exchange_calendars, exchange, start)
     days = found.sessions.to_numpy().astype("datetime64[D]")
+    opens = found.opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
     closes = found.closes.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
     kept = ~np.isin(days, _holidays_before_1970(found, first))
-    days, closes = days[kept], closes[kept]
-    built = ExchangeCalendar(exchange, days, closes, first, last, str(found.tz))
+    built = ExchangeCalendar(exchange, days[kept], opens[kept], closes[kept], first, last, str(found.tz))
     if changes is not None:
         built = _changed(built, changes, path)
-    built.days.setflags(write=False)
-    built.closes.setflags(write=False)
+    for array in (built.days, built.opens, built.closes):
+        array.setflags(write=False)
     return built
 
 
@@ -153,22 +155,34 @@ def _changed(built: ExchangeCalendar, changes: CalendarSpec, path: str) -> Excha
         )
     struck = np.array([one.session for one in changes.struck], dtype="datetime64[D]")
     kept = ~np.isin(built.days, struck)
-    days, closes = built.days[kept], built.closes[kept]
+    days, opens, closes = built.days[kept], built.opens[kept], built.closes[kept]
     if changes.added:
-        zone = ZoneInfo(built.time_zone)
         extra = np.array([one.session for one in changes.added], dtype="datetime64[D]")
         before = np.clip(np.searchsorted(days, extra) - 1, 0, len(days) - 1)
-        extra_closes = []
-        for one, position in zip(changes.added, before, strict=True):
-            usual = closes[position].item().replace(tzinfo=UTC).astimezone(zone).time()
-            local = datetime.combine(one.session, one.close or usual, tzinfo=zone)
-            extra_closes.append(np.datetime64(local.astimezone(UTC).replace(tzinfo=None), "us"))
+        zone = ZoneInfo(built.time_zone)
+        new_opens = [_at(one.session, opens[at], None, zone) for one, at in zip(changes.added, before, strict=True)]
+        new_closes = [
+            _at(one.session, closes[at], one.close, zone) for one, at in zip(changes.added, before, strict=True)
+        ]
         order = np.argsort(np.concatenate([days, extra]), kind="stable")
         days = np.concatenate([days, extra])[order]
-        closes = np.concatenate([closes, np.array(extra_closes, dtype="datetime64[us]")])[order]
+        opens = np.concatenate([opens, np.array(new_opens)])[order]
+        closes = np.concatenate([closes, np.array(new_closes)])[order]
     return replace(
-        built, days=days, closes=closes, start=min(built.start, days[0].item()), end=max(built.end, days[-1].item())
+        built,
+        days=days,
+        opens=opens,
+        closes=closes,
+        start=min(built.start, days[0].item()),
+        end=max(built.end, days[-1].item()),
     )
+
+
+def _at(session: date, usual: Any, stated: time | None, zone: ZoneInfo) -> np.datetime64:
+    """A time of day of a session in UTC: the one stated at the exchange, or that of the session before."""
+    local = stated or usual.item().replace(tzinfo=UTC).astimezone(zone).time()
+    moment = datetime.combine(session, local, tzinfo=zone)
+    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")
 
 
 def session_array(exchange: str, start: date, end: date) -> Days:

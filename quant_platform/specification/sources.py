@@ -317,6 +317,16 @@ class SimulatedSpec(SpecModel):
     dollar_volume: float = Field(gt=0.0, description="Median traded value, in the listing currency per session.")
     dollar_volume_log_sd: float = Field(ge=0.0, description="Spread of log traded value over names.")
     vendor_errors: tuple[VendorErrors, ...] = Field(default=(), description="Errors planted into the delivered bars.")
+    industries: tuple[str, ...] = Field(
+        default=(), description="Names of the industries; a name belongs to one by chance. Empty for none."
+    )
+    industry_volatility_daily: float = Field(
+        default=0.0, ge=0.0, description="Volatility of each industry's return factor, return per session."
+    )
+    market_cap: float | None = Field(
+        default=None, gt=0.0, description="Median market cap at the first session of a name; null for no share counts."
+    )
+    market_cap_log_sd: float = Field(default=0.0, ge=0.0, description="Spread of the log of that cap over names.")
 
     @property
     def truth(self) -> WorldSpec:

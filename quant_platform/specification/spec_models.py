@@ -27,6 +27,16 @@ from quant_platform.specification.replay import ReplaySpec, SweepSpec
 from quant_platform.specification.setups import SetupSpec
 from quant_platform.specification.sources import SourceSpec
 from quant_platform.specification.states import StatesSpec
+from quant_platform.specification.suite import (
+    AuditSpec,
+    BaselinesFile,
+    ContractSpec,
+    CostsSpec,
+    ExperimentSpec,
+    PresetSpec,
+    SuiteSpec,
+    VerdictSpec,
+)
 
 SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "home.yaml": HomeSpec,
@@ -58,6 +68,14 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "templates.yaml": TemplatesFile,
     "discovery.yaml": DiscoverySpec,
     "gates.yaml": GatesSpec,
+    "suite/suite.yaml": SuiteSpec,
+    "suite/costs.yaml": CostsSpec,
+    "suite/contract.yaml": ContractSpec,
+    "suite/audit.yaml": AuditSpec,
+    "suite/verdict.yaml": VerdictSpec,
+    "suite/baselines.yaml": BaselinesFile,
+    "suite/presets/*.yaml": PresetSpec,
+    "experiments/*.yaml": ExperimentSpec,
 }
 
 # A source file of a person's own is read by the model of the market that names it.
