@@ -17,7 +17,19 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from quant_platform.contracts.errors import PlatformError
 from quant_platform.defs.schemes import Scheme, scheme_of
 from quant_platform.defs.tags import REFRESH_TAG
-from quant_platform.pipeline import audit, cross_section, discovery, equity, live, perpetuals, replay, studies, verdicts
+from quant_platform.pipeline import (
+    audit,
+    cross_section,
+    discovery,
+    equity,
+    live,
+    perpetuals,
+    replay,
+    studies,
+    suite,
+    suite_panel,
+    verdicts,
+)
 from quant_platform.pipeline.events import EVENT_TABLES
 from quant_platform.pipeline.stage import StageBase
 
@@ -203,7 +215,13 @@ EVENT_JOBS = (
         whole=1,
     ),
 )
-JOBS: Mapping[str, Job] = {job.name: job for job in (*EQUITY_JOBS, *EVENT_JOBS)}
+SUITE_JOBS = (
+    Job("suite_dates", (suite_panel.DATES,), "Sessions of the research suite, with their hours."),
+    Job("suite_panel", (suite_panel.PANEL,), "Returns, liquidity and exposures of every name by year."),
+    Job("suite_signals", (suite.SIGNALS,), "Registered signals and the rows of them that were left out."),
+    Job("suite", (suite.SUITE,), "A signal judged on a snapshot: variants, baselines, trials, verdict, tear sheet."),
+)
+JOBS: Mapping[str, Job] = {job.name: job for job in (*EQUITY_JOBS, *EVENT_JOBS, *SUITE_JOBS)}
 
 
 def job_named(name: str) -> Job:

@@ -10,7 +10,7 @@ import dagster as dg
 from quant_platform.defs.batch_assets import batch_asset
 from quant_platform.defs.chunked_assets import chunked_asset
 from quant_platform.defs.frame_assets import frame_asset
-from quant_platform.defs.jobs import EQUITY_JOBS, EVENT_JOBS, Job, stages_of
+from quant_platform.defs.jobs import EQUITY_JOBS, EVENT_JOBS, SUITE_JOBS, Job, stages_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import BatchStage, FrameStage, Stage, StageBase
 
@@ -41,6 +41,7 @@ class Lab:
 LABS = (
     Lab("equity", EQUITY_JOBS, lambda home: home.has_equities),
     Lab("events", EVENT_JOBS, lambda home: home.has_perps),
+    Lab("suite", SUITE_JOBS, lambda home: home.has_equities),
 )
 
 

@@ -25,7 +25,18 @@ from quant_platform.defs.event_storage import batch_events, event_log_in
 from quant_platform.defs.jobs import ALL, Job, job_named
 from quant_platform.defs.labs import labs_of
 from quant_platform.defs.remainder import failed_partitions, pieces
-from quant_platform.defs.schemes import DAYS, EVENT_CUTOFFS, TICKER, TICKERS, WEEKS, last_session, range_tags
+from quant_platform.defs.schemes import (
+    DAYS,
+    EVENT_CUTOFFS,
+    SIGNAL,
+    SUITE,
+    TICKER,
+    TICKERS,
+    WEEKS,
+    last_session,
+    partition_key,
+    range_tags,
+)
 from quant_platform.defs.tags import FIRST_RUN_TAG, GOES_ON_TAG, REFRESH_TAG
 from quant_platform.defs.workers import can_fork, chunks, worker_count
 from quant_platform.pipeline.home import Home
@@ -127,6 +138,21 @@ def register_tickers(home: Home, instance: dg.DagsterInstance) -> tuple[list[str
     if new:
         instance.add_dynamic_partitions(TICKER, new)
     return list(instance.get_dynamic_partitions(TICKER)), new
+
+
+def register_suite(instance: dg.DagsterInstance, signal: str, snapshot: str) -> str:
+    """Add the partitions of a signal and of the pair of signal and snapshot, where there are none.
+
+    Returns
+    -------
+    str
+        Partition key of the pair.
+    """
+    key = partition_key("suite.verdict", (signal, snapshot))
+    for name, wanted in ((SIGNAL, signal), (SUITE, key)):
+        if not instance.has_dynamic_partition(name, wanted):
+            instance.add_dynamic_partitions(name, [wanted])
+    return key
 
 
 def resolved_job(name: str, home: str, specs: str) -> dg.JobDefinition:

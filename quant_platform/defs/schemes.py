@@ -20,9 +20,13 @@ from quant_platform.specification.features import load_equity_features
 from quant_platform.specification.home import HomeSpec, PerpMarketSpec
 
 TICKER = "ticker"
+SIGNAL, SUITE = "signal", "suite"
 START, END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 tickers = dg.DynamicPartitionsDefinition(name=TICKER)
+signals = dg.DynamicPartitionsDefinition(name=SIGNAL)
+# Pairs that were asked for, not every signal by every snapshot: most of those nobody wants.
+suites = dg.DynamicPartitionsDefinition(name=SUITE)
 
 
 def lake_key(name: str, partition_key: str) -> Key:
@@ -72,6 +76,12 @@ def days(spec: HomeSpec, exchange: str) -> dg.TimeWindowPartitionsDefinition:
         cron_schedule="0 0 * * 1-5",
         exclusions=holidays,
     )
+
+
+def years(spec: HomeSpec) -> dg.StaticPartitionsDefinition:
+    """Calendar years of the market."""
+    last = (spec.last_session or date.today()).year
+    return dg.StaticPartitionsDefinition([str(year) for year in range(spec.first_session.year, last + 1)])
 
 
 def symbol_months(spec: PerpMarketSpec) -> dg.MultiPartitionsDefinition:
@@ -168,6 +178,9 @@ SWEEPS = Scheme(
     lambda home: dg.StaticPartitionsDefinition(sorted(path.stem for path in (home.specs / "sweeps").glob("*.yaml"))),
     _everything,
 )
+YEARS = Scheme("year", lambda home: years(home.spec), _everything)
+SIGNALS = Scheme("signal", lambda _: signals, _everything)
+SUITES = Scheme("signal x snapshot", lambda _: suites, _everything)
 SYMBOL_MONTHS = Scheme("symbol x month", lambda home: symbol_months(home.perps), _everything)
 CUTOFFS = Scheme("cutoff", lambda home: cutoffs(home.perps), _newest)
 EVENT_CUTOFFS = Scheme(
@@ -184,6 +197,9 @@ _BY_DIMENSIONS: Mapping[tuple[str, ...], Scheme] = {
     ("day",): DAYS,
     ("factor",): FACTORS,
     ("sweep",): SWEEPS,
+    ("year",): YEARS,
+    ("signal",): SIGNALS,
+    ("signal", "snapshot"): SUITES,
     ("symbol", "month"): SYMBOL_MONTHS,
     ("cutoff",): CUTOFFS,
     ("event", "cutoff"): EVENT_CUTOFFS,
