@@ -29,7 +29,9 @@ from quant_platform.defs.schemes import (
     DAYS,
     EVENT_CUTOFFS,
     SIGNAL,
+    SIGNALS,
     SUITE,
+    SUITES,
     TICKER,
     TICKERS,
     WEEKS,
@@ -325,7 +327,13 @@ def partition_range(
     PartitionMissing
         When a key is none of the job's, with the closest one.
     """
-    keys = job_named(job).scheme.keys(home, instance)
+    scheme = job_named(job).scheme
+    keys = scheme.keys(home, instance)
+    if not keys and scheme in (SIGNALS, SUITES):
+        raise PartitionMissing(
+            f"the job {job} has no partitions yet: no signal was judged",
+            action="register one and judge it: quant signal submit FILE --name NAME, then quant suite NAME",
+        )
     for key in (first, last):
         if key is not None and key not in keys:
             close = get_close_matches(key, keys, n=1)
