@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -13,6 +15,31 @@ F = TypeVar("F", bound=Callable[..., object])
 def compiled(function: F) -> F:
     """Compile a kernel to machine code, cached on disk, with the GIL released while it runs.
 
-    Fast-math stays off: kernels must treat NaN as missing and give the same bits everywhere.
+    Fast-math stays off: kernels must treat NaN as missing and give the same bits everywhere. A kernel that calls
+    kernels of another module is made with :func:`compiled_with`.
     """
     return cast(F, numba.njit(cache=True, nogil=True)(function))
+
+
+def compiled_with(*modules: ModuleType) -> Callable[[F], F]:
+    """Compile a kernel that calls kernels of other modules; a change of theirs compiles it anew.
+
+    Notes
+    -----
+    The disk cache of numba compares the file a kernel stands in, and not the files of what it calls, whose machine code
+    it holds as well. The stamp it compares is therefore widened by the stamps of those files. This reads two private
+    attributes of numba; a test changes a called file and expects the new answer.
+    """
+
+    def decorate(function: F) -> F:
+        kernel: Any = numba.njit(cache=True, nogil=True)(function)
+        index = kernel._cache._cache_file
+        index._source_stamp = (*index._source_stamp, *(_stamp(module) for module in modules))
+        return cast(F, kernel)
+
+    return decorate
+
+
+def _stamp(module: ModuleType) -> tuple[int, int]:
+    state = Path(cast(str, module.__file__)).stat()
+    return state.st_mtime_ns, state.st_size

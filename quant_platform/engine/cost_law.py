@@ -1,0 +1,109 @@
+"""What one fill costs: the one law. Shares of the price are fractions, not bps.
+
+A market order pays half the spread, a share of the volatility and the square-root impact of its size; an order that
+rested at its price pays none of them. Commission is counted per order, whatever number of fills it takes: the rate, the
+amount per unit and the amount per order are summed over its fills, and the minimum is charged once.
+
+References
+----------
+Almgren, Thum, Hauptmann and Li (2005), Risk 18(7):58-62; Toth et al. (2011), Phys. Rev. X 1:021006.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from quant_platform.contracts.compiled import compiled, compiled_with
+from quant_platform.engine import layout
+from quant_platform.engine.layout import (
+    COMMISSION_ROUNDS, UNKNOWN_IMPACT, UNKNOWN_SPREAD, Integers, Market, Rules,
+)  # fmt: skip
+
+
+def square_root_impact(coefficient: float, volatility: Any, quantity: Any, volume: Any) -> Any:
+    """Impact of an order as a fraction of the price, ``Y sigma sqrt(Q / V)``; numbers, or arrays of them.
+
+    Volatility and volume are of one window of any length: under diffusive scaling the result is the same.
+    """
+    return coefficient * volatility * np.sqrt(quantity / volume)
+
+
+_impact = compiled(square_root_impact)
+
+
+@compiled_with(layout)
+def half_spread(t: int, a: int, market: Market, rules: Rules, counts: Integers) -> float:
+    """Half the spread of an asset at a bar, the stated pessimistic one where it is not known."""
+    if not rules.has_spread:
+        return rules.half_spread
+    known = market.half_spread[t, a]
+    if math.isnan(known):
+        counts[UNKNOWN_SPREAD] += 1
+        return rules.unknown_half_spread
+    return known
+
+
+@compiled_with(layout)
+def impact(t: int, a: int, units: float, market: Market, rules: Rules, counts: Integers) -> float:
+    """Volatility and participation part, the stated pessimistic one where volatility or volume is not known."""
+    if not rules.has_impact:
+        return 0.0
+    volatility, volume = market.volatility[t, a], market.mean_volume[t, a]
+    if math.isnan(volatility) or not volume > 0.0:
+        counts[UNKNOWN_IMPACT] += 1
+        return rules.unknown_impact
+    return rules.volatility_share * volatility + _impact(rules.impact_coefficient, volatility, units, volume)
+
+
+@compiled
+def executed_price(side: float, reference: float, share: float, fixed: float) -> float:
+    """Price of a market order; never below zero."""
+    return max(0.0, reference * (1.0 + side * share) + side * fixed)
+
+
+@compiled_with(layout)
+def commission(raw_before: float, units: float, price: float, rate: float, rules: Rules) -> float:
+    """Raw commission of an order after a further fill of ``units``."""
+    raw = raw_before + rate * units * price + rules.per_unit * units
+    return raw + rules.per_order if raw_before == 0.0 else raw
+
+
+@compiled_with(layout)
+def affordable(
+    cash: float, reference: float, t: int, a: int, raw_before: float, charged: float, market: Market, rules: Rules,
+    counts: Integers,
+) -> float:  # fmt: skip
+    """Most units that cash buys, costs included; zero where it buys none."""
+    spread = half_spread(t, a, market, rules, counts)
+    before = counts[UNKNOWN_IMPACT]
+    units = max(0.0, cash / reference)
+    per_order = rules.per_order if raw_before == 0.0 else 0.0
+    for _ in range(COMMISSION_ROUNDS):
+        price = executed_price(
+            1.0, reference, spread + impact(t, a, units, market, rules, counts), rules.slippage_fixed
+        )
+        last = units
+        units = (cash - raw_before - per_order + charged) / (price * (1.0 + rules.taker_rate) + rules.per_unit)
+        if commission(raw_before, units, price, rules.taker_rate, rules) < rules.minimum_commission:
+            units = (cash - rules.minimum_commission + charged) / price
+        units = max(0.0, units)
+        if abs(units - last) <= 1e-15 * units:
+            break
+    while units > 0.0 and _bill(units, reference, spread, t, a, raw_before, charged, market, rules, counts) > cash:
+        units *= 1.0 - 2.3e-16
+    counts[UNKNOWN_IMPACT] = before
+    return units
+
+
+@compiled_with(layout)
+def _bill(
+    units: float, reference: float, spread: float, t: int, a: int, raw_before: float, charged: float, market: Market,
+    rules: Rules, counts: Integers,
+) -> float:  # fmt: skip
+    share = spread + impact(t, a, units, market, rules, counts)
+    price = executed_price(1.0, reference, share, rules.slippage_fixed)
+    raw = commission(raw_before, units, price, rules.taker_rate, rules)
+    return units * price + max(raw, rules.minimum_commission) - charged

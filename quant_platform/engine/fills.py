@@ -1,0 +1,182 @@
+"""What one fill does to the account, to the position and to its trade.
+
+A **trade** lasts from flat to flat: its entry and exit prices are averages over its fills. The **average price** of a
+position, from which its stop and target are measured, changes when it grows and not when it shrinks.
+"""
+
+from __future__ import annotations
+
+import math
+
+from quant_platform.contracts.compiled import compiled_with
+from quant_platform.engine import barriers, cost_law, layout
+from quant_platform.engine.barriers import trailing_stop
+from quant_platform.engine.cost_law import commission, executed_price, half_spread, impact
+from quant_platform.engine.layout import (
+    ROUNDING,
+    ACTIVE, AVERAGE, BEST, BORROW, CASH, COMMISSION, DIVIDENDS, ENTRY_BAR, ENTRY_MONEY, ENTRY_UNITS, EQUITY, EXIT_MONEY,
+    EXIT_UNITS, EXTREME, FEE_CHARGED, FEE_RAW, FILL_AFTER, FILL_ASSET, FILL_BAR, FILL_COMMISSION, FILL_IMPACT,
+    FILL_LOTS, FILL_ORDER, FILL_PRICE, FILL_REASON, FILL_REFERENCE, FILL_SPREAD, FILLS, FLAGS, FLOW, FUNDING_PAID, GROSS,
+    IMPACT, LEAVING, LISTED, MARK, OVERFLOW, POSITION, REASON_DELISTED, SPREAD, STOP_DISTANCE, STOP_LEVEL, TARGET_DISTANCE, TARGET_LEVEL,
+    STOP_FIXED, TARGET_FIXED, TIME_BARS, TOTAL_COMMISSION, TOTAL_IMPACT, TOTAL_SPREAD, TRADE_ASSET, TRADE_BORROW, TRADE_COMMISSION,
+    TRADE_DIVIDENDS, TRADE_ENTRY_BAR, TRADE_ENTRY_PRICE, TRADE_EXIT_BAR, TRADE_EXIT_PRICE, TRADE_FUNDING, TRADE_IMPACT,
+    TRADE_MAE, TRADE_MFE, TRADE_PRICE_PNL, TRADE_REASON, TRADE_SIDE, TRADE_SPREAD, TRADE_UNITS, TRADES, TRAIL_DISTANCE,
+    USED_VOLUME, VOLUME_BAR, WORST, Book, Market, Rules,
+)  # fmt: skip
+
+
+@compiled_with(layout)
+def units_of(lots: float, a: int, market: Market) -> float:
+    """Units that a number of lots is."""
+    return lots * market.lot_numerator[a] / market.lot_denominator[a]
+
+
+@compiled_with(layout)
+def lots_of(units: float, a: int, market: Market) -> float:
+    """Lots that a number of units holds; whole ones are rounded down, but for the rounding error of a division."""
+    lots = units * market.lot_denominator[a] / market.lot_numerator[a]
+    return math.floor(lots + ROUNDING) if market.whole[a] else lots
+
+
+@compiled_with(layout)
+def list_active(a: int, book: Book) -> None:
+    """Put an asset on the list of those that a bar looks at."""
+    if book.places[a, LISTED] == 0:
+        book.places[a, LISTED] = 1
+        book.active[book.sizes[ACTIVE]] = a
+        book.sizes[ACTIVE] += 1
+
+
+@compiled_with(layout, barriers)
+def refresh_levels(a: int, market: Market, book: Book) -> None:
+    """Mirrored stop and target of a position: the nearer of each kind given, on a tick, away from the entry."""
+    state = book.state[a]
+    side = 1.0 if state[POSITION] > 0.0 else -1.0
+    stop, target = math.nan, math.nan
+    if not math.isnan(state[STOP_DISTANCE]):
+        stop = side * state[AVERAGE] * (1.0 - side * state[STOP_DISTANCE])
+    if not math.isnan(state[STOP_FIXED]):
+        fixed = side * state[STOP_FIXED]
+        stop = fixed if math.isnan(stop) else max(stop, fixed)
+    if not math.isnan(state[TRAIL_DISTANCE]):
+        trail = trailing_stop(state[EXTREME], side, state[TRAIL_DISTANCE])
+        stop = trail if math.isnan(stop) else max(stop, trail)
+    if not math.isnan(state[TARGET_DISTANCE]):
+        target = side * state[AVERAGE] * (1.0 + side * state[TARGET_DISTANCE])
+    if not math.isnan(state[TARGET_FIXED]):
+        fixed = side * state[TARGET_FIXED]
+        target = fixed if math.isnan(target) else min(target, fixed)
+    tick = market.tick[a]
+    if tick > 0.0:
+        stop = math.floor(stop / tick + ROUNDING) * tick if not math.isnan(stop) else stop
+        target = math.ceil(target / tick - ROUNDING) * tick if not math.isnan(target) else target
+    state[STOP_LEVEL], state[TARGET_LEVEL] = stop, target
+
+
+@compiled_with(layout, cost_law, barriers)
+def fill(
+    t: int,
+    a: int,
+    lots: float,
+    reference: float,
+    reason: int,
+    order: int,
+    rests: bool,
+    raw: float,
+    charged: float,
+    market: Market,
+    rules: Rules,
+    book: Book,
+) -> tuple[float, float]:
+    """Trade ``lots`` (signed, never through zero) at a reference price; the order's raw and charged commission come back.
+
+    ``rests`` marks an order that waited at its price: it pays the maker rate, and no spread or impact unless the rules
+    say that targets slip.
+    """
+    state, places, account, sizes = book.state[a], book.places[a], book.account, book.sizes
+    before = state[POSITION]
+    after = before + lots
+    side = 1.0 if lots > 0.0 else -1.0
+    units = units_of(abs(lots), a, market)
+    spread_share, impact_share, fixed = 0.0, 0.0, 0.0
+    free = reason == REASON_DELISTED
+    if not free and (not rests or rules.slip_targets):
+        spread_share = half_spread(t, a, market, rules, book.counts)
+        impact_share = impact(t, a, units, market, rules, book.counts)
+        fixed = rules.slippage_fixed
+    price = executed_price(side, reference, spread_share + impact_share, fixed)
+    impact_cost = units * reference * impact_share
+    spread_cost = side * units * (price - reference) - impact_cost
+    fee = 0.0
+    if not free:
+        raw = commission(raw, units, price, rules.maker_rate if rests else rules.taker_rate, rules)
+        fee = max(raw, rules.minimum_commission) - charged
+    account[CASH] -= side * units * price + fee
+    account[EQUITY] -= fee + spread_cost + impact_cost
+    account[TOTAL_COMMISSION] += fee
+    account[TOTAL_SPREAD] += spread_cost
+    account[TOTAL_IMPACT] += impact_cost
+    grows = before == 0.0 or (before > 0.0) == (lots > 0.0)
+    account[GROSS] += units * reference if grows else -units * reference
+    state[COMMISSION] += fee
+    state[SPREAD] += spread_cost
+    state[IMPACT] += impact_cost
+    state[FLOW] -= side * units * reference
+    state[POSITION] = after
+    state[MARK] = reference
+    if grows:
+        if before == 0.0:
+            places[ENTRY_BAR] = t
+            state[AVERAGE] = price
+            state[WORST], state[BEST], state[EXTREME] = side * reference, side * reference, side * reference
+            list_active(a, book)
+        else:
+            held = units_of(abs(before), a, market)
+            state[AVERAGE] = (state[AVERAGE] * held + price * units) / (held + units)
+        state[ENTRY_MONEY] += units * price
+        state[ENTRY_UNITS] += units
+    else:
+        state[EXIT_MONEY] += units * price
+        state[EXIT_UNITS] += units
+    row = sizes[FILLS]
+    if row >= book.fills.shape[0]:
+        sizes[OVERFLOW] = 1
+    else:
+        numbers, names = book.fills[row], book.fill_places[row]
+        numbers[FILL_LOTS], numbers[FILL_PRICE], numbers[FILL_REFERENCE] = lots, price, reference
+        numbers[FILL_COMMISSION], numbers[FILL_SPREAD], numbers[FILL_IMPACT] = fee, spread_cost, impact_cost
+        numbers[FILL_AFTER] = after
+        names[FILL_BAR], names[FILL_ASSET], names[FILL_REASON], names[FILL_ORDER] = t, a, reason, order
+        sizes[FILLS] = row + 1
+    if after == 0.0:
+        close_trade(t, a, -side, reason, market, book)
+    return raw, charged + fee
+
+
+@compiled_with(layout)
+def close_trade(t: int, a: int, side: float, reason: int, market: Market, book: Book) -> None:
+    """Write the trade of a position, open ones with exit bar -1, and forget the position."""
+    state, places, sizes = book.state[a], book.places[a], book.sizes
+    row = sizes[TRADES]
+    if row >= book.trades.shape[0]:
+        sizes[OVERFLOW] = 1
+    else:
+        numbers, names = book.trades[row], book.trade_places[row]
+        entry = state[ENTRY_MONEY] / state[ENTRY_UNITS]
+        numbers[TRADE_UNITS], numbers[TRADE_ENTRY_PRICE] = state[ENTRY_UNITS], entry
+        numbers[TRADE_EXIT_PRICE] = state[EXIT_MONEY] / state[EXIT_UNITS] if state[EXIT_UNITS] > 0.0 else math.nan
+        numbers[TRADE_PRICE_PNL] = state[FLOW] + units_of(state[POSITION], a, market) * state[MARK]
+        numbers[TRADE_COMMISSION], numbers[TRADE_SPREAD] = state[COMMISSION], state[SPREAD]
+        numbers[TRADE_IMPACT], numbers[TRADE_FUNDING] = state[IMPACT], state[FUNDING_PAID]
+        numbers[TRADE_BORROW], numbers[TRADE_DIVIDENDS] = state[BORROW], state[DIVIDENDS]
+        numbers[TRADE_MAE] = (state[WORST] - side * entry) / entry
+        numbers[TRADE_MFE] = (state[BEST] - side * entry) / entry
+        names[TRADE_ENTRY_BAR], names[TRADE_EXIT_BAR] = places[ENTRY_BAR], t
+        names[TRADE_ASSET], names[TRADE_SIDE], names[TRADE_REASON] = a, int(side), reason
+        sizes[TRADES] = row + 1
+    used = state[USED_VOLUME]
+    state[:] = 0.0
+    state[USED_VOLUME] = used
+    for column in (STOP_DISTANCE, TARGET_DISTANCE, TRAIL_DISTANCE, STOP_FIXED, TARGET_FIXED, STOP_LEVEL, TARGET_LEVEL):
+        state[column] = math.nan
+    places[ENTRY_BAR], places[LEAVING], places[TIME_BARS], places[FLAGS] = -1, 0, 0, 0
