@@ -21,6 +21,18 @@ def compiled(function: F) -> F:
     return cast(F, numba.njit(cache=True, nogil=True)(function))
 
 
+def compiled_part(function: F) -> F:
+    """Compile a function that only kernels call: without the doors that Python would need, which cost most of the time.
+
+    It is not cached by itself, for it is part of the machine code of the kernels that call it. A division by zero is
+    infinite or NaN, as in numpy.
+    """
+    return cast(
+        F,
+        numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function),
+    )
+
+
 def compiled_with(*modules: ModuleType) -> Callable[[F], F]:
     """Compile a kernel that calls kernels of other modules; a change of theirs compiles it anew.
 
@@ -32,7 +44,7 @@ def compiled_with(*modules: ModuleType) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
-        kernel: Any = numba.njit(cache=True, nogil=True)(function)
+        kernel: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
         index = kernel._cache._cache_file
         index._source_stamp = (*index._source_stamp, *(_stamp(module) for module in modules))
         return cast(F, kernel)

@@ -57,9 +57,7 @@ def judge_extremes(adverse: float, favourable: float, stop: float, target: float
 
 
 @compiled
-def judge_bar(
-    at_open: float, adverse: float, favourable: float, stop: float, target: float
-) -> tuple[int, float]:
+def judge_bar(at_open: float, adverse: float, favourable: float, stop: float, target: float) -> tuple[int, float]:
     """What a whole bar does, and the mirrored price at which the position leaves: rules 1 to 3."""
     found = judge(at_open, stop, target)
     if found != NOTHING:

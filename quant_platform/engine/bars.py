@@ -15,6 +15,7 @@ from quant_platform.engine.config import BacktestInvalid
 from quant_platform.engine.layout import DELISTING, DIVIDEND, FUNDING, SPLIT, Bools, Floats, Integers
 
 PRICES = ("open", "high", "low", "close")
+_LAYERS = (*PRICES, "volume", "half_spread")
 NANOSECONDS_PER_YEAR = 365.25 * 86_400e9
 
 
@@ -60,6 +61,9 @@ class Bars:
         Events. A delisting stands on the first session without the asset. Funding settled at a moment stands on the
         first bar whose stamp is not before it.
 
+    panel
+        Shape (6, t, n), made of the above: what the kernels read; open, high, low, close, volume and half spread.
+
     Raises
     ------
     BacktestInvalid
@@ -87,15 +91,19 @@ class Bars:
     dividends: tuple[Event, ...] = field(default=())
     funding: tuple[Event, ...] = field(default=())
     delistings: tuple[Event, ...] = field(default=())
+    panel: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         _set(self, "assets", tuple(self.assets))
         _set(self, "stamps", np.require(np.asarray(self.stamps), np.int64, ["C", "W"]))
         shape = (len(self.stamps), len(self.assets))
-        for name in (*PRICES, "volume", "half_spread"):
+        panel = np.full((len(_LAYERS), *shape), np.nan)
+        for layer, name in enumerate(_LAYERS):
             given = getattr(self, name)
             if given is not None:
-                _set(self, name, _array(given, name, shape))
+                panel[layer] = _array(given, name, shape)
+                _set(self, name, panel[layer])
+        _set(self, "panel", panel)
         for name in ("lot", "tick", "minimum_notional"):
             given = getattr(self, name)
             values = np.zeros(shape[1]) if given is None else _array(given, name, (shape[1],))
@@ -114,9 +122,7 @@ class Bars:
         return len(self.stamps), len(self.assets)
 
     @classmethod
-    def from_frame(
-        cls, frame: pl.DataFrame, *, asset: str = "ticker", stamp: str = "session", **more: Any
-    ) -> Bars:
+    def from_frame(cls, frame: pl.DataFrame, *, asset: str = "ticker", stamp: str = "session", **more: Any) -> Bars:
         """Take a long table, one row per asset and bar; a session in which an asset has no row is missing to it.
 
         Parameters
@@ -145,7 +151,9 @@ class Bars:
                 rows=double.select(asset, stamp, *PRICES),
                 action="keep one row of each",
             )
-        complete = frame.filter(pl.all_horizontal(pl.col(name).is_not_null() & ~pl.col(name).is_nan() for name in PRICES))
+        complete = frame.filter(
+            pl.all_horizontal(pl.col(name).is_not_null() & ~pl.col(name).is_nan() for name in PRICES)
+        )
         names = sorted(frame[asset].unique().to_list())
         times = frame[stamp].unique().sort()
         rows = times.search_sorted(complete[stamp]).to_numpy()
@@ -189,7 +197,9 @@ class Bars:
                 "stamps do not ascend",
                 where="Bars.stamps",
                 how_many=f"{wrong.size} of {len(self.stamps)} bars",
-                rows=[{"bar": int(i) + 1, "stamp": str(np.datetime64(int(self.stamps[i + 1]), "ns"))} for i in wrong[:5]],
+                rows=[
+                    {"bar": int(i) + 1, "stamp": str(np.datetime64(int(self.stamps[i + 1]), "ns"))} for i in wrong[:5]
+                ],
                 action="sort the bars by time and keep one of each",
             )
 
@@ -234,7 +244,9 @@ class Bars:
             if name in ("funding", "delistings"):
                 known = known or math.isnan(event.value)
             if not (inside and known):
-                raise BacktestInvalid(f"{event} lies outside the bars or has no value it can have", where=f"Bars.{name}")
+                raise BacktestInvalid(
+                    f"{event} lies outside the bars or has no value it can have", where=f"Bars.{name}"
+                )
 
 
 def _set(target: object, name: str, value: object) -> None:

@@ -16,10 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from quant_platform.contracts.compiled import compiled, compiled_with
-from quant_platform.engine import layout
+from quant_platform.contracts.compiled import compiled_part
 from quant_platform.engine.layout import (
-    COMMISSION_ROUNDS, UNKNOWN_IMPACT, UNKNOWN_SPREAD, Integers, Market, Rules,
+    COMMISSION_ROUNDS,
+    HALF_SPREAD,
+    MEAN_VOLUME,
+    UNKNOWN_IMPACT,
+    UNKNOWN_SPREAD,
+    VOLATILITY,
+    Integers,
+    Market,
+    Rules,
 )  # fmt: skip
 
 
@@ -31,47 +38,47 @@ def square_root_impact(coefficient: float, volatility: Any, quantity: Any, volum
     return coefficient * volatility * np.sqrt(quantity / volume)
 
 
-_impact = compiled(square_root_impact)
+_impact = compiled_part(square_root_impact)
 
 
-@compiled_with(layout)
+@compiled_part
 def half_spread(t: int, a: int, market: Market, rules: Rules, counts: Integers) -> float:
     """Half the spread of an asset at a bar, the stated pessimistic one where it is not known."""
     if not rules.has_spread:
         return rules.half_spread
-    known = market.half_spread[t, a]
+    known = market.bars[HALF_SPREAD, t, a]
     if math.isnan(known):
         counts[UNKNOWN_SPREAD] += 1
         return rules.unknown_half_spread
     return known
 
 
-@compiled_with(layout)
+@compiled_part
 def impact(t: int, a: int, units: float, market: Market, rules: Rules, counts: Integers) -> float:
     """Volatility and participation part, the stated pessimistic one where volatility or volume is not known."""
     if not rules.has_impact:
         return 0.0
-    volatility, volume = market.volatility[t, a], market.mean_volume[t, a]
+    volatility, volume = market.costs[VOLATILITY, t, a], market.costs[MEAN_VOLUME, t, a]
     if math.isnan(volatility) or not volume > 0.0:
         counts[UNKNOWN_IMPACT] += 1
         return rules.unknown_impact
     return rules.volatility_share * volatility + _impact(rules.impact_coefficient, volatility, units, volume)
 
 
-@compiled
+@compiled_part
 def executed_price(side: float, reference: float, share: float, fixed: float) -> float:
     """Price of a market order; never below zero."""
     return max(0.0, reference * (1.0 + side * share) + side * fixed)
 
 
-@compiled_with(layout)
+@compiled_part
 def commission(raw_before: float, units: float, price: float, rate: float, rules: Rules) -> float:
     """Raw commission of an order after a further fill of ``units``."""
     raw = raw_before + rate * units * price + rules.per_unit * units
     return raw + rules.per_order if raw_before == 0.0 else raw
 
 
-@compiled_with(layout)
+@compiled_part
 def affordable(
     cash: float, reference: float, t: int, a: int, raw_before: float, charged: float, market: Market, rules: Rules,
     counts: Integers,
@@ -98,7 +105,7 @@ def affordable(
     return units
 
 
-@compiled_with(layout)
+@compiled_part
 def _bill(
     units: float, reference: float, spread: float, t: int, a: int, raw_before: float, charged: float, market: Market,
     rules: Rules, counts: Integers,

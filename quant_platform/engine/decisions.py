@@ -14,9 +14,29 @@ import numpy.typing as npt
 
 from quant_platform.engine.config import BacktestInvalid
 from quant_platform.engine.layout import (
-    DROP_PASSED_TARGET, LONG_ENTRY, LONG_EXIT, ORDER_ASSET, ORDER_BAR, ORDER_FLAGS, ORDER_FLOATS, ORDER_INTEGERS,
-    ORDER_SIGNAL, ORDER_TIME, QUANTITY, SHORT_ENTRY, SHORT_EXIT, STOP, STOP_PRICE, TARGET, TARGET_PRICE, TIME_AT_CLOSE,
-    TRAIL, TRIGGER_AT_CLOSE, Bools, Floats, Integers,
+    DROP_PASSED_TARGET,
+    LONG_ENTRY,
+    LONG_EXIT,
+    ORDER_ASSET,
+    ORDER_BAR,
+    ORDER_FLAGS,
+    ORDER_FLOATS,
+    ORDER_INTEGERS,
+    ORDER_SIGNAL,
+    ORDER_TIME,
+    QUANTITY,
+    SHORT_ENTRY,
+    SHORT_EXIT,
+    STOP,
+    STOP_PRICE,
+    TARGET,
+    TARGET_PRICE,
+    TIME_AT_CLOSE,
+    TRAIL,
+    TRIGGER_AT_CLOSE,
+    Bools,
+    Floats,
+    Integers,
 )  # fmt: skip
 
 ACTIONS = ("long_entry", "long_exit", "short_entry", "short_exit", "trade")
@@ -223,7 +243,9 @@ class Orders:
         words = np.atleast_1d(np.asarray(action))
         unknown = sorted(set(words.tolist()) - set(ACTIONS))
         if unknown:
-            raise BacktestInvalid(f"there is no action {unknown[0]!r}", where="action", action=f"one of {', '.join(ACTIONS)}")
+            raise BacktestInvalid(
+                f"there is no action {unknown[0]!r}", where="action", action=f"one of {', '.join(ACTIONS)}"
+            )
         m = max(words.size, np.atleast_1d(np.asarray(bar)).size, np.atleast_1d(np.asarray(asset)).size)
         numbers = np.full((m, ORDER_FLOATS), np.nan)
         for column, given in (

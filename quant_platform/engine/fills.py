@@ -8,46 +8,114 @@ from __future__ import annotations
 
 import math
 
-from quant_platform.contracts.compiled import compiled_with
-from quant_platform.engine import barriers, cost_law, layout
+from quant_platform.contracts.compiled import compiled_part
 from quant_platform.engine.barriers import trailing_stop
 from quant_platform.engine.cost_law import commission, executed_price, half_spread, impact
 from quant_platform.engine.layout import (
+    ACTIVE,
+    AVERAGE,
+    BEST,
+    BORROW,
+    CASH,
+    COMMISSION,
+    DIVIDENDS,
+    ENTRY_BAR,
+    ENTRY_MONEY,
+    ENTRY_UNITS,
+    EQUITY,
+    EXIT_MONEY,
+    EXIT_UNITS,
+    EXTREME,
+    FILL_AFTER,
+    FILL_ASSET,
+    FILL_BAR,
+    FILL_COMMISSION,
+    FILL_IMPACT,
+    FILL_LOTS,
+    FILL_ORDER,
+    FILL_PRICE,
+    FILL_REASON,
+    FILL_REFERENCE,
+    FILL_SPREAD,
+    FILLS,
+    FLAGS,
+    FLOW,
+    FUNDING_PAID,
+    GROSS,
+    IMPACT,
+    LEAVING,
+    LIST,
+    LISTED,
+    LOT_DENOMINATOR,
+    LOT_NUMERATOR,
+    MARK,
+    OVERFLOW,
+    POSITION,
+    REASON_DELISTED,
     ROUNDING,
-    ACTIVE, AVERAGE, BEST, BORROW, CASH, COMMISSION, DIVIDENDS, ENTRY_BAR, ENTRY_MONEY, ENTRY_UNITS, EQUITY, EXIT_MONEY,
-    EXIT_UNITS, EXTREME, FEE_CHARGED, FEE_RAW, FILL_AFTER, FILL_ASSET, FILL_BAR, FILL_COMMISSION, FILL_IMPACT,
-    FILL_LOTS, FILL_ORDER, FILL_PRICE, FILL_REASON, FILL_REFERENCE, FILL_SPREAD, FILLS, FLAGS, FLOW, FUNDING_PAID, GROSS,
-    IMPACT, LEAVING, LISTED, MARK, OVERFLOW, POSITION, REASON_DELISTED, SPREAD, STOP_DISTANCE, STOP_LEVEL, TARGET_DISTANCE, TARGET_LEVEL,
-    STOP_FIXED, TARGET_FIXED, TIME_BARS, TOTAL_COMMISSION, TOTAL_IMPACT, TOTAL_SPREAD, TRADE_ASSET, TRADE_BORROW, TRADE_COMMISSION,
-    TRADE_DIVIDENDS, TRADE_ENTRY_BAR, TRADE_ENTRY_PRICE, TRADE_EXIT_BAR, TRADE_EXIT_PRICE, TRADE_FUNDING, TRADE_IMPACT,
-    TRADE_MAE, TRADE_MFE, TRADE_PRICE_PNL, TRADE_REASON, TRADE_SIDE, TRADE_SPREAD, TRADE_UNITS, TRADES, TRAIL_DISTANCE,
-    USED_VOLUME, VOLUME_BAR, WORST, Book, Market, Rules,
+    SPREAD,
+    STOP_DISTANCE,
+    STOP_FIXED,
+    STOP_LEVEL,
+    TARGET_DISTANCE,
+    TARGET_FIXED,
+    TARGET_LEVEL,
+    TICK,
+    TIME_BARS,
+    TOTAL_COMMISSION,
+    TOTAL_IMPACT,
+    TOTAL_SPREAD,
+    TRADE_ASSET,
+    TRADE_BORROW,
+    TRADE_COMMISSION,
+    TRADE_DIVIDENDS,
+    TRADE_ENTRY_BAR,
+    TRADE_ENTRY_PRICE,
+    TRADE_EXIT_BAR,
+    TRADE_EXIT_PRICE,
+    TRADE_FUNDING,
+    TRADE_IMPACT,
+    TRADE_MAE,
+    TRADE_MFE,
+    TRADE_PRICE_PNL,
+    TRADE_REASON,
+    TRADE_SIDE,
+    TRADE_SPREAD,
+    TRADE_UNITS,
+    TRADES,
+    TRAIL_DISTANCE,
+    USED_VOLUME,
+    WHOLE,
+    WORST,
+    Book,
+    Market,
+    Rules,
 )  # fmt: skip
 
 
-@compiled_with(layout)
+@compiled_part
 def units_of(lots: float, a: int, market: Market) -> float:
     """Units that a number of lots is."""
-    return lots * market.lot_numerator[a] / market.lot_denominator[a]
+    return lots * market.traits[a, LOT_NUMERATOR] / market.traits[a, LOT_DENOMINATOR]
 
 
-@compiled_with(layout)
+@compiled_part
 def lots_of(units: float, a: int, market: Market) -> float:
     """Lots that a number of units holds; whole ones are rounded down, but for the rounding error of a division."""
-    lots = units * market.lot_denominator[a] / market.lot_numerator[a]
-    return math.floor(lots + ROUNDING) if market.whole[a] else lots
+    lots = units * market.traits[a, LOT_DENOMINATOR] / market.traits[a, LOT_NUMERATOR]
+    return math.floor(lots + ROUNDING) if market.traits[a, WHOLE] > 0.0 else lots
 
 
-@compiled_with(layout)
+@compiled_part
 def list_active(a: int, book: Book) -> None:
     """Put an asset on the list of those that a bar looks at."""
     if book.places[a, LISTED] == 0:
         book.places[a, LISTED] = 1
-        book.active[book.sizes[ACTIVE]] = a
+        book.places[book.sizes[ACTIVE], LIST] = a
         book.sizes[ACTIVE] += 1
 
 
-@compiled_with(layout, barriers)
+@compiled_part
 def refresh_levels(a: int, market: Market, book: Book) -> None:
     """Mirrored stop and target of a position: the nearer of each kind given, on a tick, away from the entry."""
     state = book.state[a]
@@ -66,14 +134,14 @@ def refresh_levels(a: int, market: Market, book: Book) -> None:
     if not math.isnan(state[TARGET_FIXED]):
         fixed = side * state[TARGET_FIXED]
         target = fixed if math.isnan(target) else min(target, fixed)
-    tick = market.tick[a]
+    tick = market.traits[a, TICK]
     if tick > 0.0:
         stop = math.floor(stop / tick + ROUNDING) * tick if not math.isnan(stop) else stop
         target = math.ceil(target / tick - ROUNDING) * tick if not math.isnan(target) else target
     state[STOP_LEVEL], state[TARGET_LEVEL] = stop, target
 
 
-@compiled_with(layout, cost_law, barriers)
+@compiled_part
 def fill(
     t: int,
     a: int,
@@ -101,8 +169,8 @@ def fill(
     spread_share, impact_share, fixed = 0.0, 0.0, 0.0
     free = reason == REASON_DELISTED
     if not free and (not rests or rules.slip_targets):
-        spread_share = half_spread(t, a, market, rules, book.counts)
-        impact_share = impact(t, a, units, market, rules, book.counts)
+        spread_share = half_spread(t, a, market, rules, book.sizes)
+        impact_share = impact(t, a, units, market, rules, book.sizes)
         fixed = rules.slippage_fixed
     price = executed_price(side, reference, spread_share + impact_share, fixed)
     impact_cost = units * reference * impact_share
@@ -142,18 +210,18 @@ def fill(
     if row >= book.fills.shape[0]:
         sizes[OVERFLOW] = 1
     else:
-        numbers, names = book.fills[row], book.fill_places[row]
+        numbers = book.fills[row]
         numbers[FILL_LOTS], numbers[FILL_PRICE], numbers[FILL_REFERENCE] = lots, price, reference
         numbers[FILL_COMMISSION], numbers[FILL_SPREAD], numbers[FILL_IMPACT] = fee, spread_cost, impact_cost
         numbers[FILL_AFTER] = after
-        names[FILL_BAR], names[FILL_ASSET], names[FILL_REASON], names[FILL_ORDER] = t, a, reason, order
+        numbers[FILL_BAR], numbers[FILL_ASSET], numbers[FILL_REASON], numbers[FILL_ORDER] = t, a, reason, order
         sizes[FILLS] = row + 1
     if after == 0.0:
         close_trade(t, a, -side, reason, market, book)
     return raw, charged + fee
 
 
-@compiled_with(layout)
+@compiled_part
 def close_trade(t: int, a: int, side: float, reason: int, market: Market, book: Book) -> None:
     """Write the trade of a position, open ones with exit bar -1, and forget the position."""
     state, places, sizes = book.state[a], book.places[a], book.sizes
@@ -161,7 +229,7 @@ def close_trade(t: int, a: int, side: float, reason: int, market: Market, book: 
     if row >= book.trades.shape[0]:
         sizes[OVERFLOW] = 1
     else:
-        numbers, names = book.trades[row], book.trade_places[row]
+        numbers = book.trades[row]
         entry = state[ENTRY_MONEY] / state[ENTRY_UNITS]
         numbers[TRADE_UNITS], numbers[TRADE_ENTRY_PRICE] = state[ENTRY_UNITS], entry
         numbers[TRADE_EXIT_PRICE] = state[EXIT_MONEY] / state[EXIT_UNITS] if state[EXIT_UNITS] > 0.0 else math.nan
@@ -171,8 +239,8 @@ def close_trade(t: int, a: int, side: float, reason: int, market: Market, book: 
         numbers[TRADE_BORROW], numbers[TRADE_DIVIDENDS] = state[BORROW], state[DIVIDENDS]
         numbers[TRADE_MAE] = (state[WORST] - side * entry) / entry
         numbers[TRADE_MFE] = (state[BEST] - side * entry) / entry
-        names[TRADE_ENTRY_BAR], names[TRADE_EXIT_BAR] = places[ENTRY_BAR], t
-        names[TRADE_ASSET], names[TRADE_SIDE], names[TRADE_REASON] = a, int(side), reason
+        numbers[TRADE_ENTRY_BAR], numbers[TRADE_EXIT_BAR] = places[ENTRY_BAR], t
+        numbers[TRADE_ASSET], numbers[TRADE_SIDE], numbers[TRADE_REASON] = a, side, reason
         sizes[TRADES] = row + 1
     used = state[USED_VOLUME]
     state[:] = 0.0

@@ -23,43 +23,163 @@ marked again. Nothing in steps 1 to 7 reads a decision of t or later.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from quant_platform.contracts.compiled import compiled_with
+from quant_platform.contracts.compiled import compiled_part, compiled_with
 from quant_platform.engine import barriers, cost_law, fills, layout
 from quant_platform.engine.barriers import (
-    NOTHING, REACHED, STOPPED, excursions_at_exit, first_bar_after, judge, judge_extremes, last_bar_inside,
+    NOTHING,
+    REACHED,
+    STOPPED,
+    excursions_at_exit,
+    judge,
+    judge_extremes,
+    last_bar_inside,
 )  # fmt: skip
 from quant_platform.engine.cost_law import affordable
 from quant_platform.engine.fills import close_trade, fill, lots_of, refresh_levels, units_of
 from quant_platform.engine.layout import (
-    ACTIVE, ADDITION, AVERAGE, BELOW_MINIMUM, BEST, BORROW, CANCELLED, CASH, CASH_AMOUNT, CASH_FRACTION, CONFLICTING,
-    CURVE_CASH, CURVE_EQUITY, CURVE_HELD, CURVE_LONG, CURVE_SHORT, CUT_TO_CASH, CUT_TO_EXPOSURE, DELISTING, DIVIDEND,
-    DIVIDENDS, DROP_PASSED_TARGET, ENTRY, ENTRY_BAR, ENTRY_UNITS, EQUITY, EQUITY_FRACTION, EXIT, EXIT_UNITS, EXTREME,
-    FEE_CHARGED, FEE_RAW, FLAGS, FLOW, FROM_SIGNAL, FROM_TRADE, FROM_WEIGHTS, FUNDING_PAID, GROSS, IGNORED, INTEREST,
-    LEAVING, LISTED, LONG_ENTRY, LONG_EXIT, MARK, ORDER_ASSET, ORDER_BAR, ORDER_FLAGS, ORDER_FLOATS, ORDER_SIGNAL,
-    ORDER_TIME, OVERFLOW, PARTLY_FILLED, POSITION, QUANTITY, QUEUED, REASON_DELISTED, REASON_RUIN, REASON_STOP,
-    REASON_TARGET, REASON_TIME, REDUCE_ONLY, REDUCTION, REFUSED, REVERSAL, RISK_FRACTION, ROUNDING, RUINED, SHORT_ENTRY, SHORT_EXIT,
-    SHORT_REFUSED, SPLIT, STOP, STOP_DISTANCE, STOP_FIXED, STOP_LEVEL, STOP_PRICE, TARGET, TARGET_DISTANCE,
-    TARGET_FIXED, TARGET_LEVEL, TARGET_PRICE, TIME_AT_CLOSE, TIME_BARS, TOTAL_BORROW, TOTAL_DIVIDENDS, TOTAL_FUNDING,
-    TRAIL, TRAIL_DISTANCE, TRIGGER_AT_CLOSE, UNFILLED_AT_END, UNITS, UNKNOWN_FUNDING, UNKNOWN_RECOVERY, UNKNOWN_VOLUME,
-    USED_VOLUME, VOID, VOLUME_BAR, WAIT_ASSET, WAIT_DONE, WAIT_FEE_CHARGED, WAIT_FEE_RAW, WAIT_FLAGS, WAIT_KIND,
-    WAIT_LOTS, WAIT_ORDER, WAIT_SIDE, WAIT_TIME, WAITED_FOR_A_HALT, WAITING, WITHIN_TOLERANCE, WORST, Book, Floats,
-    Integers, Market, Rules,
+    ACTIVE,
+    ADDITION,
+    AVERAGE,
+    BELOW_MINIMUM,
+    BEST,
+    BORROW,
+    CANCELLED,
+    CASH,
+    CASH_AMOUNT,
+    CASH_FRACTION,
+    CLOSE,
+    CONFLICTING,
+    CURVE_CASH,
+    CURVE_EQUITY,
+    CURVE_HELD,
+    CURVE_LONG,
+    CURVE_SHORT,
+    CUT_TO_CASH,
+    CUT_TO_EXPOSURE,
+    DELISTING,
+    DIVIDEND,
+    DIVIDENDS,
+    DROP_PASSED_TARGET,
+    ENTRY,
+    ENTRY_BAR,
+    ENTRY_UNITS,
+    EQUITY,
+    EQUITY_FRACTION,
+    EXIT,
+    EXIT_UNITS,
+    EXTREME,
+    FEE_CHARGED,
+    FEE_RAW,
+    FLAGS,
+    FLOW,
+    FROM_SIGNAL,
+    FROM_TRADE,
+    FROM_WEIGHTS,
+    FUNDING_PAID,
+    GROSS,
+    HIGH,
+    IGNORED,
+    INTEREST,
+    LEAVING,
+    LIST,
+    LISTED,
+    LONG_ENTRY,
+    LONG_EXIT,
+    LOW,
+    MARK,
+    MINIMUM_NOTIONAL,
+    OPEN,
+    ORDER_ASSET,
+    ORDER_BAR,
+    ORDER_FLAGS,
+    ORDER_FLOATS,
+    ORDER_SIGNAL,
+    ORDER_TIME,
+    OVERFLOW,
+    PARTLY_FILLED,
+    POSITION,
+    QUANTITY,
+    QUEUED,
+    REASON_DELISTED,
+    REASON_RUIN,
+    REASON_STOP,
+    REASON_TARGET,
+    REASON_TIME,
+    REDUCE_ONLY,
+    REDUCTION,
+    REFUSED,
+    REVERSAL,
+    ROUNDING,
+    RUINED,
+    SHORT_ENTRY,
+    SHORT_EXIT,
+    SHORT_REFUSED,
+    SPLIT,
+    STOP,
+    STOP_DISTANCE,
+    STOP_FIXED,
+    STOP_LEVEL,
+    STOP_PRICE,
+    TARGET,
+    TARGET_DISTANCE,
+    TARGET_FIXED,
+    TARGET_LEVEL,
+    TARGET_PRICE,
+    TIME_AT_CLOSE,
+    TIME_BARS,
+    TOTAL_BORROW,
+    TOTAL_DIVIDENDS,
+    TOTAL_FUNDING,
+    TRAIL,
+    TRAIL_DISTANCE,
+    TRIGGER_AT_CLOSE,
+    UNFILLED_AT_END,
+    UNITS,
+    UNKNOWN_FUNDING,
+    UNKNOWN_RECOVERY,
+    UNKNOWN_VOLUME,
+    USED_VOLUME,
+    VOID,
+    VOLUME,
+    VOLUME_BAR,
+    WAIT_ASSET,
+    WAIT_DONE,
+    WAIT_FEE_CHARGED,
+    WAIT_FEE_RAW,
+    WAIT_FLAGS,
+    WAIT_KIND,
+    WAIT_LOTS,
+    WAIT_ORDER,
+    WAIT_SIDE,
+    WAIT_TIME,
+    WAITED_FOR_A_HALT,
+    WAITING,
+    WHOLE,
+    WITHIN_TOLERANCE,
+    WORST,
+    Book,
+    Events,
+    Floats,
+    Integers,
+    Market,
+    Rules,
 )  # fmt: skip
 
 _USES = (layout, barriers, cost_law, fills)
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _tradable(t: int, a: int, price: float, market: Market, rules: Rules) -> bool:
     if math.isnan(price):
         return False
-    return not (rules.has_volume and rules.zero_volume_halts and market.volume[t, a] == 0.0)
+    return not (rules.has_volume and rules.zero_volume_halts and market.bars[VOLUME, t, a] == 0.0)
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _within_volume(t: int, a: int, lots: float, market: Market, rules: Rules, book: Book) -> float:
     """Take what the bar's volume allows out of it."""
     if rules.participation == math.inf:
@@ -68,20 +188,20 @@ def _within_volume(t: int, a: int, lots: float, market: Market, rules: Rules, bo
     if places[VOLUME_BAR] != t:
         places[VOLUME_BAR] = t
         state[USED_VOLUME] = 0.0
-    volume = market.volume[t, a] if rules.has_volume else math.nan
+    volume = market.bars[VOLUME, t, a] if rules.has_volume else math.nan
     if math.isnan(volume):
-        book.counts[UNKNOWN_VOLUME] += 1
+        book.sizes[UNKNOWN_VOLUME] += 1
         return 0.0
     left = max(0.0, rules.participation * volume - state[USED_VOLUME])
     allowed = lots_of(left, a, market)
     if allowed < lots:
-        book.counts[PARTLY_FILLED] += 1
+        book.sizes[PARTLY_FILLED] += 1
         lots = allowed
     state[USED_VOLUME] += units_of(lots, a, market)
     return lots
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _exit(
     t: int, a: int, price: float, reason: int, rests: bool, adverse: float, market: Market, rules: Rules, book: Book
 ) -> None:
@@ -107,26 +227,26 @@ def _exit(
         state[FEE_RAW], state[FEE_CHARGED] = raw, charged
 
 
-@compiled_with(*_USES)
-def _leave(t: int, prices: Floats, market: Market, rules: Rules, book: Book) -> None:
+@compiled_part
+def _leave(t: int, layer: int, market: Market, rules: Rules, book: Book) -> None:
     for j in range(book.sizes[ACTIVE]):
-        a = book.active[j]
+        a = book.places[j, LIST]
         if book.state[a, POSITION] == 0.0 or book.places[a, LEAVING] == 0:
             continue
-        if _tradable(t, a, prices[t, a], market, rules):
-            _exit(t, a, prices[t, a], book.places[a, LEAVING], False, math.nan, market, rules, book)
+        if _tradable(t, a, market.bars[layer, t, a], market, rules):
+            _exit(t, a, market.bars[layer, t, a], book.places[a, LEAVING], False, math.nan, market, rules, book)
         else:
-            book.counts[WAITED_FOR_A_HALT] += 1
+            book.sizes[WAITED_FOR_A_HALT] += 1
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _gaps(t: int, market: Market, rules: Rules, book: Book) -> None:
     for j in range(book.sizes[ACTIVE]):
-        a = book.active[j]
+        a = book.places[j, LIST]
         state, places = book.state[a], book.places[a]
         if state[POSITION] == 0.0 or places[LEAVING] != 0 or places[FLAGS] & TRIGGER_AT_CLOSE:
             continue
-        price = market.open[t, a]
+        price = market.bars[OPEN, t, a]
         side = 1.0 if state[POSITION] > 0.0 else -1.0
         found = judge(side * price, state[STOP_LEVEL], state[TARGET_LEVEL])
         if found != NOTHING and _tradable(t, a, price, market, rules):
@@ -134,20 +254,20 @@ def _gaps(t: int, market: Market, rules: Rules, book: Book) -> None:
             _exit(t, a, price, reason, found == REACHED, math.nan, market, rules, book)
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _inside(t: int, market: Market, rules: Rules, book: Book) -> None:
     for j in range(book.sizes[ACTIVE]):
-        a = book.active[j]
+        a = book.places[j, LIST]
         state, places = book.state[a], book.places[a]
         if state[POSITION] == 0.0 or places[LEAVING] != 0 or places[FLAGS] & TRIGGER_AT_CLOSE:
             continue
         if places[ENTRY_BAR] == t and not rules.exits_from_entry_bar:
             continue
         side = 1.0 if state[POSITION] > 0.0 else -1.0
-        adverse = side * (market.low[t, a] if side > 0.0 else market.high[t, a])
-        favourable = side * (market.high[t, a] if side > 0.0 else market.low[t, a])
+        adverse = side * market.bars[LOW if side > 0.0 else HIGH, t, a]
+        favourable = side * market.bars[HIGH if side > 0.0 else LOW, t, a]
         found = judge_extremes(adverse, favourable, state[STOP_LEVEL], state[TARGET_LEVEL])
-        if found == NOTHING or not _tradable(t, a, market.open[t, a], market, rules):
+        if found == NOTHING or not _tradable(t, a, market.bars[OPEN, t, a], market, rules):
             continue
         if found == STOPPED:
             _exit(t, a, side * state[STOP_LEVEL], REASON_STOP, False, math.nan, market, rules, book)
@@ -155,25 +275,25 @@ def _inside(t: int, market: Market, rules: Rules, book: Book) -> None:
             _exit(t, a, side * state[TARGET_LEVEL], REASON_TARGET, True, adverse, market, rules, book)
 
 
-@compiled_with(*_USES)
-def _carry(t: int, market: Market, rules: Rules, book: Book) -> None:
+@compiled_part
+def _carry(years: float, market: Market, rules: Rules, book: Book) -> None:
     account = book.account
     if account[CASH] < 0.0 and rules.margin_rate > 0.0:
-        interest = -account[CASH] * rules.margin_rate * market.years[t]
+        interest = -account[CASH] * rules.margin_rate * years
         account[CASH] -= interest
         account[INTEREST] += interest
     if rules.borrow_rate > 0.0:
         for j in range(book.sizes[ACTIVE]):
-            a = book.active[j]
+            a = book.places[j, LIST]
             state = book.state[a]
             if state[POSITION] < 0.0:
-                paid = -units_of(state[POSITION], a, market) * state[MARK] * rules.borrow_rate * market.years[t]
+                paid = -units_of(state[POSITION], a, market) * state[MARK] * rules.borrow_rate * years
                 account[CASH] -= paid
                 account[TOTAL_BORROW] += paid
                 state[BORROW] += paid
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _event(t: int, a: int, kind: int, value: float, market: Market, rules: Rules, book: Book) -> None:
     state, account = book.state[a], book.account
     if kind == DELISTING or kind == SPLIT:
@@ -189,7 +309,7 @@ def _event(t: int, a: int, kind: int, value: float, market: Market, rules: Rules
     if kind == DELISTING:
         recovery = value
         if math.isnan(recovery):
-            book.counts[UNKNOWN_RECOVERY] += 1
+            book.sizes[UNKNOWN_RECOVERY] += 1
             recovery = rules.unknown_recovery if long else 1.0
         side = 1.0 if long else -1.0
         price = state[MARK] * recovery
@@ -205,7 +325,7 @@ def _event(t: int, a: int, kind: int, value: float, market: Market, rules: Rules
     else:
         notional = units_of(state[POSITION], a, market) * state[MARK]
         if math.isnan(value):
-            book.counts[UNKNOWN_FUNDING] += 1
+            book.sizes[UNKNOWN_FUNDING] += 1
             paid = abs(notional) * rules.unknown_funding
         else:
             paid = notional * value
@@ -214,30 +334,30 @@ def _event(t: int, a: int, kind: int, value: float, market: Market, rules: Rules
         state[FUNDING_PAID] += paid
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _cancel(j: int, book: Book) -> None:
     if book.wait_places[j, WAIT_DONE] == 0:
         _finish(j, CANCELLED, book)
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _split_order(j: int, a: int, ratio: float, market: Market, book: Book) -> None:
     wait = book.wait[j]
     wait[QUANTITY] *= ratio
     lots = wait[WAIT_LOTS] * ratio
-    wait[WAIT_LOTS] = math.floor(lots + ROUNDING) if market.whole[a] else lots
+    wait[WAIT_LOTS] = math.floor(lots + ROUNDING) if market.traits[a, WHOLE] > 0.0 else lots
     wait[STOP_PRICE] /= ratio
     wait[TARGET_PRICE] /= ratio
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _split(a: int, ratio: float, market: Market, book: Book) -> None:
     """Change a position's units; a part of a lot is paid out at the last mark, split as well."""
     state = book.state[a]
     state[MARK] /= ratio
     lots = state[POSITION] * ratio
     whole = lots
-    if market.whole[a]:
+    if market.traits[a, WHOLE] > 0.0:
         whole = math.copysign(math.floor(abs(lots) + ROUNDING), lots)
         paid = units_of(lots - whole, a, market) * state[MARK]
         book.account[CASH] += paid
@@ -253,21 +373,25 @@ def _split(a: int, ratio: float, market: Market, book: Book) -> None:
         refresh_levels(a, market, book)
 
 
-@compiled_with(*_USES)
-def _value(t: int, prices: Floats, market: Market, rules: Rules, book: Book) -> None:
+@compiled_part
+def _value(t: int, layer: int, market: Market, rules: Rules, book: Book) -> None:
     """Equity and gross exposure at the prices at which orders are about to be filled."""
     equity, gross = book.account[CASH], 0.0
     for j in range(book.sizes[ACTIVE]):
-        a = book.active[j]
+        a = book.places[j, LIST]
         if book.state[a, POSITION] != 0.0:
-            price = prices[t, a] if _tradable(t, a, prices[t, a], market, rules) else book.state[a, MARK]
+            price = (
+                market.bars[layer, t, a]
+                if _tradable(t, a, market.bars[layer, t, a], market, rules)
+                else book.state[a, MARK]
+            )
             worth = units_of(book.state[a, POSITION], a, market) * price
             equity += worth
             gross += abs(worth)
     book.account[EQUITY], book.account[GROSS] = equity, gross
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _sized(t: int, a: int, side: float, price: float, wait: Floats, market: Market, rules: Rules, book: Book) -> float:
     """Lots of an entry by the sizing rule, or NaN where no price is known yet."""
     if not math.isnan(wait[QUANTITY]):
@@ -282,7 +406,7 @@ def _sized(t: int, a: int, side: float, price: float, wait: Floats, market: Mark
     if rules.sizing == CASH_FRACTION:
         money = max(0.0, cash * rules.size)
         if side > 0.0:
-            return lots_of(affordable(money, price, t, a, 0.0, 0.0, market, rules, book.counts), a, market)
+            return lots_of(affordable(money, price, t, a, 0.0, 0.0, market, rules, book.sizes), a, market)
         return lots_of(money / price, a, market)
     money = max(0.0, equity * rules.size)
     if rules.sizing == EQUITY_FRACTION:
@@ -297,7 +421,7 @@ def _sized(t: int, a: int, side: float, price: float, wait: Floats, market: Mark
     return lots_of(money / risk, a, market) if risk > 0.0 else 0.0
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _queue(
     t: int, a: int, side: float, kind: int, lots: float, order: int, orders: Floats, places: Integers, book: Book
 ) -> int:
@@ -319,13 +443,11 @@ def _queue(
     return j
 
 
-@compiled_with(*_USES)
-def _decide(
-    t: int, order: int, orders: Floats, places: Integers, market: Market, rules: Rules, book: Book
-) -> None:
+@compiled_part
+def _decide(t: int, order: int, orders: Floats, places: Integers, market: Market, rules: Rules, book: Book) -> None:
     """Read one order with the position of this close (step 8)."""
     a, bits = places[order, ORDER_ASSET], places[order, ORDER_SIGNAL]
-    state, counts = book.state[a], book.counts
+    state, counts = book.state[a], book.sizes
     position = state[POSITION]
     if book.sizes[RUINED]:
         counts[CANCELLED] += 1
@@ -370,7 +492,7 @@ def _decide(
         if position != 0.0 and book.places[a, LEAVING] == 0:
             book.places[a, LEAVING] = REVERSAL if reverses else EXIT
     if side != 0.0:
-        price = market.close[t, a]
+        price = market.bars[CLOSE, t, a]
         if math.isnan(price) and position != 0.0:
             price = state[MARK]
         j = _queue(t, a, side, FROM_SIGNAL, math.nan, order, orders, places, book)
@@ -380,7 +502,7 @@ def _decide(
                 book.wait[j, WAIT_LOTS] = _sized(t, a, side, price, book.wait[j], market, rules, book)
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _drop_entries(a: int, book: Book) -> None:
     if book.places[a, WAITING] == 0:
         return
@@ -389,9 +511,9 @@ def _drop_entries(a: int, book: Book) -> None:
             _cancel(j, book)
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _rebalance(
-    t: int, prices: Floats, row: int, weights: Floats, orders: Floats, places: Integers, market: Market, rules: Rules,
+    t: int, layer: int, row: int, weights: Floats, orders: Floats, places: Integers, market: Market, rules: Rules,
     book: Book,
 ) -> None:  # fmt: skip
     """Turn target weights into orders; what is left of an older rebalance is cancelled."""
@@ -405,21 +527,21 @@ def _rebalance(
         if math.isnan(weight) or (weight == 0.0 and position == 0.0):
             continue
         if book.places[a, LEAVING] != 0 or book.sizes[RUINED]:
-            book.counts[IGNORED] += 1
+            book.sizes[IGNORED] += 1
             continue
         if weight < 0.0 and not rules.allow_short:
-            book.counts[SHORT_REFUSED] += 1
+            book.sizes[SHORT_REFUSED] += 1
             weight = 0.0
-        price = prices[t, a]
+        price = market.bars[layer, t, a]
         if math.isnan(price):
             if position == 0.0:
-                book.counts[WAITED_FOR_A_HALT] += 1
+                book.sizes[WAITED_FOR_A_HALT] += 1
                 continue
             price = book.state[a, MARK]
         wanted = weight * (1.0 - rules.cash_buffer) * equity
         now = units_of(position, a, market) * price
         if weight != 0.0 and abs(wanted - now) < rules.tolerance * equity:
-            book.counts[WITHIN_TOLERANCE] += 1
+            book.sizes[WITHIN_TOLERANCE] += 1
             continue
         target = math.copysign(lots_of(abs(wanted) / price, a, market), wanted)
         change = target - position
@@ -427,23 +549,23 @@ def _rebalance(
             _queue(t, a, math.copysign(1.0, change), FROM_WEIGHTS, abs(change), row, orders, places, book)
 
 
-@compiled_with(*_USES)
-def _execute(t: int, prices: Floats, market: Market, rules: Rules, book: Book) -> None:
+@compiled_part
+def _execute(t: int, layer: int, market: Market, rules: Rules, book: Book) -> None:
     """Fill the waiting orders, reductions first (step 4), and keep what is left."""
     if book.sizes[QUEUED] == 0:
         return
-    _value(t, prices, market, rules, book)
+    _value(t, layer, market, rules, book)
     for j in range(book.sizes[QUEUED]):
         names = book.wait_places[j]
         if names[WAIT_DONE] == 0 and names[WAIT_KIND] != FROM_SIGNAL:
-            _reduce(t, j, prices[t, names[WAIT_ASSET]], market, rules, book)
+            _reduce(t, j, market.bars[layer, t, names[WAIT_ASSET]], market, rules, book)
     for j in range(book.sizes[QUEUED]):
         names = book.wait_places[j]
         if names[WAIT_DONE] == 0:
-            if _tradable(t, names[WAIT_ASSET], prices[t, names[WAIT_ASSET]], market, rules):
-                _enlarge(t, j, prices[t, names[WAIT_ASSET]], market, rules, book)
+            if _tradable(t, names[WAIT_ASSET], market.bars[layer, t, names[WAIT_ASSET]], market, rules):
+                _enlarge(t, j, market.bars[layer, t, names[WAIT_ASSET]], market, rules, book)
             else:
-                book.counts[WAITED_FOR_A_HALT] += 1
+                book.sizes[WAITED_FOR_A_HALT] += 1
     kept = 0
     for j in range(book.sizes[QUEUED]):
         if book.wait_places[j, WAIT_DONE] == 0:
@@ -453,7 +575,7 @@ def _execute(t: int, prices: Floats, market: Market, rules: Rules, book: Book) -
     book.sizes[QUEUED] = kept
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _reduce(t: int, j: int, price: float, market: Market, rules: Rules, book: Book) -> None:
     wait, names = book.wait[j], book.wait_places[j]
     a = names[WAIT_ASSET]
@@ -474,11 +596,11 @@ def _reduce(t: int, j: int, price: float, market: Market, rules: Rules, book: Bo
         _done(j, book)
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _enlarge(t: int, j: int, price: float, market: Market, rules: Rules, book: Book) -> None:
     wait, names = book.wait[j], book.wait_places[j]
     a, side = names[WAIT_ASSET], float(names[WAIT_SIDE])
-    state, counts = book.state[a], book.counts
+    state, counts = book.state[a], book.sizes
     if side * state[POSITION] < 0.0:
         return
     if names[WAIT_FLAGS] & REDUCE_ONLY:
@@ -490,7 +612,7 @@ def _enlarge(t: int, j: int, price: float, market: Market, rules: Rules, book: B
     if math.isnan(wait[WAIT_LOTS]):
         wait[WAIT_LOTS] = _sized(t, a, side, price, wait, market, rules, book)
     wanted = wait[WAIT_LOTS]
-    if wanted <= 0.0 or units_of(wanted, a, market) * price < market.minimum_notional[a]:
+    if wanted <= 0.0 or units_of(wanted, a, market) * price < market.traits[a, MINIMUM_NOTIONAL]:
         _finish(j, BELOW_MINIMUM, book)
         return
     lots = _affordable_lots(t, j, wanted, price, market, rules, book)
@@ -498,7 +620,7 @@ def _enlarge(t: int, j: int, price: float, market: Market, rules: Rules, book: B
     if short_of and (lots <= 0.0 or rules.refuse_when_short_of_cash):
         _finish(j, REFUSED, book)
         return
-    if units_of(lots, a, market) * price < market.minimum_notional[a]:
+    if units_of(lots, a, market) * price < market.traits[a, MINIMUM_NOTIONAL]:
         _finish(j, BELOW_MINIMUM, book)
         return
     taken = _within_volume(t, a, lots, market, rules, book)
@@ -519,13 +641,13 @@ def _enlarge(t: int, j: int, price: float, market: Market, rules: Rules, book: B
         _done(j, book)
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _finish(j: int, count: int, book: Book) -> None:
-    book.counts[count] += 1
+    book.sizes[count] += 1
     _done(j, book)
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _done(j: int, book: Book) -> None:
     names = book.wait_places[j]
     names[WAIT_DONE] = 1
@@ -533,7 +655,7 @@ def _done(j: int, book: Book) -> None:
         book.places[names[WAIT_ASSET], WAITING] -= names[WAIT_SIDE]
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _is_void(side: float, price: float, wait: Floats, names: Integers) -> bool:
     """Whether the levels that were stated as prices no longer stand on both sides of the entry."""
     if barriers.is_stopped(side * price, side * wait[STOP_PRICE]):
@@ -545,10 +667,10 @@ def _is_void(side: float, price: float, wait: Floats, names: Integers) -> bool:
     return False
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _affordable_lots(t: int, j: int, lots: float, price: float, market: Market, rules: Rules, book: Book) -> float:
     wait, a = book.wait[j], book.wait_places[j, WAIT_ASSET]
-    account, counts = book.account, book.counts
+    account, counts = book.account, book.sizes
     if rules.leverage < math.inf:
         room = max(0.0, rules.leverage * account[EQUITY] - account[GROSS]) / price * (1.0 + 1e-12)
         allowed = lots_of(room, a, market)
@@ -561,7 +683,7 @@ def _affordable_lots(t: int, j: int, lots: float, price: float, market: Market, 
         )
         if units < units_of(lots, a, market):
             allowed = lots_of(units, a, market)
-            if market.whole[a] and units_of(allowed, a, market) > units:
+            if market.traits[a, WHOLE] > 0.0 and units_of(allowed, a, market) > units:
                 allowed -= 1.0
             if allowed < lots:
                 counts[CUT_TO_CASH] += 1
@@ -569,7 +691,7 @@ def _affordable_lots(t: int, j: int, lots: float, price: float, market: Market, 
     return lots
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _take_levels(a: int, wait: Floats, names: Integers, book: Book) -> None:
     """Give a position the levels of an order; what an order that adds to it does not state stays as it was."""
     state, places = book.state[a], book.places[a]
@@ -583,21 +705,21 @@ def _take_levels(a: int, wait: Floats, names: Integers, book: Book) -> None:
         places[TIME_BARS], places[FLAGS] = names[WAIT_TIME], names[WAIT_FLAGS]
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _close(t: int, market: Market, rules: Rules, book: Book) -> None:
     """Let the bar into excursions and trailing levels, and decide who leaves next (step 6)."""
     for j in range(book.sizes[ACTIVE]):
-        a = book.active[j]
+        a = book.places[j, LIST]
         state, places = book.state[a], book.places[a]
         if state[POSITION] == 0.0:
             continue
         side = 1.0 if state[POSITION] > 0.0 else -1.0
-        price = market.close[t, a]
+        price = market.bars[CLOSE, t, a]
         trades = _tradable(t, a, price, market, rules)
         if trades:
             state[MARK] = price
-            adverse = side * (market.low[t, a] if side > 0.0 else market.high[t, a])
-            favourable = side * (market.high[t, a] if side > 0.0 else market.low[t, a])
+            adverse = side * market.bars[LOW if side > 0.0 else HIGH, t, a]
+            favourable = side * market.bars[HIGH if side > 0.0 else LOW, t, a]
             state[WORST], state[BEST] = min(state[WORST], adverse), max(state[BEST], favourable)
             if places[LEAVING] == 0 and places[FLAGS] & TRIGGER_AT_CLOSE:
                 found = judge(side * price, state[STOP_LEVEL], state[TARGET_LEVEL])
@@ -615,21 +737,21 @@ def _close(t: int, market: Market, rules: Rules, book: Book) -> None:
                     places[LEAVING] = REASON_TIME
 
 
-@compiled_with(*_USES)
+@compiled_part
 def _mark(t: int, market: Market, rules: Rules, book: Book, curve: Floats) -> None:
     account = book.account
     long, short = 0.0, 0.0
     held, j = 0, 0
     while j < book.sizes[ACTIVE]:
-        a = book.active[j]
+        a = book.places[j, LIST]
         position = book.state[a, POSITION]
         if position == 0.0:
             book.places[a, LISTED] = 0
             book.sizes[ACTIVE] -= 1
-            book.active[j] = book.active[book.sizes[ACTIVE]]
+            book.places[j, LIST] = book.places[book.sizes[ACTIVE], LIST]
             continue
-        if rules.same_close and _tradable(t, a, market.close[t, a], market, rules):
-            book.state[a, MARK] = market.close[t, a]
+        if rules.same_close and _tradable(t, a, market.bars[CLOSE, t, a], market, rules):
+            book.state[a, MARK] = market.bars[CLOSE, t, a]
         worth = units_of(position, a, market) * book.state[a, MARK]
         if worth >= 0.0:
             long += worth
@@ -645,16 +767,16 @@ def _mark(t: int, market: Market, rules: Rules, book: Book, curve: Floats) -> No
     if account[EQUITY] <= 0.0 and book.sizes[RUINED] == 0:
         book.sizes[RUINED] = 1
         for j in range(book.sizes[ACTIVE]):
-            if book.places[book.active[j], LEAVING] == 0:
-                book.places[book.active[j], LEAVING] = REASON_RUIN
+            if book.places[book.places[j, LIST], LEAVING] == 0:
+                book.places[book.places[j, LIST], LEAVING] = REASON_RUIN
         for j in range(book.sizes[QUEUED]):
             _cancel(j, book)
 
 
 @compiled_with(*_USES)
 def simulate(
-    orders: Floats, places: Integers, rebalances: Integers, weights: Floats, market: Market, rules: Rules, book: Book,
-    curve: Floats,
+    orders: Floats, places: Integers, rebalances: Integers, weights: Floats, market: Market, events: Events,
+    rule: Any, book: Book, curve: Floats,
 ) -> None:  # fmt: skip
     """Walk over all bars; the book and the curve are written.
 
@@ -664,14 +786,15 @@ def simulate(
         Shape (m, ``ORDER_FLOATS``) and (m, ``ORDER_INTEGERS``), sorted by bar and asset.
     rebalances, weights
         Bars of the rebalances, ascending, shape (r,), and target weights, shape (r, assets).
-    market, rules
-        What happened, and the configuration.
+    market, events, rule
+        What happened, and the configuration as an array of one record.
     book
         Empty tables; ``sizes[OVERFLOW]`` is 1 where one was too small, and then nothing in them counts.
     curve
-        Shape (sessions, ``CURVE_FLOATS``).
+        Shape (sessions, ``CURVE_WIDTH``).
     """
-    sessions = market.open.shape[0]
+    rules = rule[0]
+    sessions = market.bars.shape[1]
     sizes, account = book.sizes, book.account
     order, row, event = 0, 0, 0
     due = -1
@@ -689,25 +812,23 @@ def simulate(
                 curve[t, CURVE_CASH], curve[t, CURVE_EQUITY] = account[CASH], account[CASH]
                 curve[t, CURVE_LONG], curve[t, CURVE_SHORT], curve[t, CURVE_HELD] = 0.0, 0.0, 0.0
                 t += 1
-            while event < market.event_bar.shape[0] and market.event_bar[event] < t:
+            while event < events.bar.shape[0] and events.bar[event] < t:
                 event += 1
             if t == sessions:
                 break
-        _carry(t, market, rules, book)
-        while event < market.event_bar.shape[0] and market.event_bar[event] == t:
-            _event(
-                t, market.event_asset[event], market.event_kind[event], market.event_value[event], market, rules, book
-            )
+        _carry(events.years[t], market, rules, book)
+        while event < events.bar.shape[0] and events.bar[event] == t:
+            _event(t, events.asset[event], events.kind[event], events.value[event], market, rules, book)
             event += 1
         if not rules.same_close:
-            _leave(t, market.open, market, rules, book)
+            _leave(t, OPEN, market, rules, book)
         _gaps(t, market, rules, book)
         if not rules.same_close:
             if due >= 0:
-                _value(t, market.open, market, rules, book)
-                _rebalance(t, market.open, due, weights, orders, places, market, rules, book)
+                _value(t, OPEN, market, rules, book)
+                _rebalance(t, OPEN, due, weights, orders, places, market, rules, book)
                 due = -1
-            _execute(t, market.open, market, rules, book)
+            _execute(t, OPEN, market, rules, book)
         _inside(t, market, rules, book)
         _close(t, market, rules, book)
         _mark(t, market, rules, book, curve)
@@ -718,16 +839,16 @@ def simulate(
             if rules.size_at_fill and not rules.same_close:
                 due = row
             else:
-                _rebalance(t, market.close, row, weights, orders, places, market, rules, book)
+                _rebalance(t, CLOSE, row, weights, orders, places, market, rules, book)
             row += 1
         if rules.same_close:
-            _leave(t, market.close, market, rules, book)
-            _execute(t, market.close, market, rules, book)
+            _leave(t, CLOSE, market, rules, book)
+            _execute(t, CLOSE, market, rules, book)
             _mark(t, market, rules, book, curve)
         t += 1
-    book.counts[UNFILLED_AT_END] += sizes[QUEUED]
+    book.sizes[UNFILLED_AT_END] += sizes[QUEUED]
     for j in range(sizes[ACTIVE]):
-        a = book.active[j]
+        a = book.places[j, LIST]
         if book.state[a, POSITION] != 0.0:
             close_trade(-1, a, math.copysign(1.0, book.state[a, POSITION]), 0, market, book)
 
@@ -745,14 +866,10 @@ def empty_book(assets: int, fills_: int, waiting: int, trades: int, initial_cash
     return Book(
         state=state,
         places=places,
-        active=np.zeros(assets, dtype=np.int64),
         wait=np.empty((waiting, layout.WAIT_FLOATS)),
         wait_places=np.empty((waiting, layout.WAIT_INTEGERS), dtype=np.int64),
         account=account,
-        sizes=np.zeros(layout.ACCOUNT_INTEGERS, dtype=np.int64),
-        counts=np.zeros(len(layout.COUNTS), dtype=np.int64),
-        fills=np.empty((fills_, layout.FILL_FLOATS)),
-        fill_places=np.empty((fills_, layout.FILL_INTEGERS), dtype=np.int64),
-        trades=np.empty((trades, layout.TRADE_FLOATS)),
-        trade_places=np.empty((trades, layout.TRADE_INTEGERS), dtype=np.int64),
+        sizes=np.zeros(layout.SIZES, dtype=np.int64),
+        fills=np.empty((fills_, layout.FILL_WIDTH)),
+        trades=np.empty((trades, layout.TRADE_WIDTH)),
     )

@@ -7,7 +7,7 @@ a lot, so that they add up exactly; ``units = lots * lot_numerator / lot_denomin
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +50,9 @@ UNITS, CASH_AMOUNT, CASH_FRACTION, EQUITY_FRACTION, RISK_FRACTION = 0, 1, 2, 3, 
     TRAIL_DISTANCE, STOP_FIXED, TARGET_FIXED, FEE_RAW, FEE_CHARGED, USED_VOLUME,
 ) = range(27)  # fmt: skip
 STATE_FLOATS = 27
-# State of an asset, integers.
-ENTRY_BAR, LEAVING, TIME_BARS, FLAGS, LISTED, WAITING, VOLUME_BAR = range(7)
-STATE_INTEGERS = 7
+# State of an asset, integers; row k of LIST holds the k-th asset that a bar looks at.
+ENTRY_BAR, LEAVING, TIME_BARS, FLAGS, LISTED, WAITING, VOLUME_BAR, LIST = range(8)
+STATE_INTEGERS = 8
 
 # Columns of a waiting order, floats: those of an order, then these.
 WAIT_LOTS, WAIT_FEE_RAW, WAIT_FEE_CHARGED = ORDER_FLOATS, ORDER_FLOATS + 1, ORDER_FLOATS + 2
@@ -69,10 +69,10 @@ CASH, EQUITY, GROSS, INTEREST, TOTAL_COMMISSION, TOTAL_SPREAD, TOTAL_IMPACT, TOT
 TOTAL_DIVIDENDS = 9
 TOTALS = ("interest", "commission", "spread", "impact", "funding", "borrow", "dividends")  # from INTEREST on
 ACCOUNT_FLOATS = 10
-ACTIVE, QUEUED, FILLS, TRADES, OVERFLOW, RUINED = range(6)
-ACCOUNT_INTEGERS = 6
 
-# What was counted.
+# Sizes of the tables, and after them what was counted.
+ACTIVE, QUEUED, FILLS, TRADES, OVERFLOW, RUINED = range(6)
+FIRST_COUNT = 6
 COUNTS = (
     "ignored",
     "conflicting",
@@ -97,84 +97,50 @@ COUNTS = (
     IGNORED, CONFLICTING, SHORT_REFUSED, CUT_TO_CASH, CUT_TO_EXPOSURE, REFUSED, BELOW_MINIMUM, VOID, CANCELLED,
     UNFILLED_AT_END, PARTLY_FILLED, WAITED_FOR_A_HALT, UNKNOWN_SPREAD, UNKNOWN_IMPACT, UNKNOWN_VOLUME, UNKNOWN_FUNDING,
     UNKNOWN_RECOVERY, WITHIN_TOLERANCE,
-) = range(18)  # fmt: skip
+) = range(FIRST_COUNT, FIRST_COUNT + 18)  # fmt: skip
+SIZES = FIRST_COUNT + 18
 
-# Tables of the result.
-FILL_LOTS, FILL_PRICE, FILL_REFERENCE, FILL_COMMISSION, FILL_SPREAD, FILL_IMPACT, FILL_AFTER = range(7)
-FILL_FLOATS = 7
-FILL_BAR, FILL_ASSET, FILL_REASON, FILL_ORDER = range(4)
-FILL_INTEGERS = 4
+# Tables of the result; whole numbers are held as floats.
+(
+    FILL_LOTS, FILL_PRICE, FILL_REFERENCE, FILL_COMMISSION, FILL_SPREAD, FILL_IMPACT, FILL_AFTER, FILL_BAR, FILL_ASSET,
+    FILL_REASON, FILL_ORDER,
+) = range(11)  # fmt: skip
+FILL_WIDTH = 11
 (
     TRADE_UNITS, TRADE_ENTRY_PRICE, TRADE_EXIT_PRICE, TRADE_PRICE_PNL, TRADE_COMMISSION, TRADE_SPREAD, TRADE_IMPACT,
-    TRADE_FUNDING, TRADE_BORROW, TRADE_DIVIDENDS, TRADE_MAE, TRADE_MFE,
-) = range(12)  # fmt: skip
-TRADE_FLOATS = 12
-TRADE_ENTRY_BAR, TRADE_EXIT_BAR, TRADE_ASSET, TRADE_SIDE, TRADE_REASON = range(5)
-TRADE_INTEGERS = 5
+    TRADE_FUNDING, TRADE_BORROW, TRADE_DIVIDENDS, TRADE_MAE, TRADE_MFE, TRADE_ENTRY_BAR, TRADE_EXIT_BAR, TRADE_ASSET,
+    TRADE_SIDE, TRADE_REASON,
+) = range(17)  # fmt: skip
+TRADE_WIDTH = 17
 CURVE_CASH, CURVE_EQUITY, CURVE_LONG, CURVE_SHORT, CURVE_HELD = range(5)
-CURVE_FLOATS = 5
+CURVE_WIDTH = 5
+
+# Layers of the panel of bars, of the panel of costs, and columns of what an asset trades in.
+OPEN, HIGH, LOW, CLOSE, VOLUME, HALF_SPREAD = range(6)
+VOLATILITY, MEAN_VOLUME = range(2)
+WHOLE, LOT_NUMERATOR, LOT_DENOMINATOR, TICK, MINIMUM_NOTIONAL = range(5)
 
 
 class Market(NamedTuple):
-    """What happened, ``[session, asset]``; an array that is not known has shape (1, 1) and a rule that says so."""
+    """What happened.
 
-    open: Floats
-    high: Floats
-    low: Floats
-    close: Floats
-    volume: Floats
-    half_spread: Floats
-    volatility: Floats
-    mean_volume: Floats
-    whole: Bools
-    lot_numerator: Floats
-    lot_denominator: Floats
-    tick: Floats
-    minimum_notional: Floats
+    ``bars`` has shape (6, session, asset); ``costs`` (2, session, asset), or (2, 1, 1) where size costs nothing;
+    ``traits`` (asset, 5).
+    """
+
+    bars: Floats
+    costs: Floats
+    traits: Floats
+
+
+class Events(NamedTuple):
+    """What happens before the opens, in order: shape (e,) each; ``years`` since the bar before, shape (session,)."""
+
+    bar: Integers
+    asset: Integers
+    kind: Integers
+    value: Floats
     years: Floats
-    event_bar: Integers
-    event_asset: Integers
-    event_kind: Integers
-    event_value: Floats
-
-
-class Rules(NamedTuple):
-    """An :class:`~quant_platform.engine.config.EngineConfig` as the numbers a kernel needs."""
-
-    same_close: bool
-    exits_from_entry_bar: bool
-    trail_counts_entry_bar: bool
-    accumulate: bool
-    allow_short: bool
-    refuse_when_short_of_cash: bool
-    size_at_fill: bool
-    zero_volume_halts: bool
-    sizing: int
-    size: float
-    initial_cash: float
-    leverage: float
-    participation: float
-    has_volume: bool
-    taker_rate: float
-    maker_rate: float
-    per_unit: float
-    per_order: float
-    minimum_commission: float
-    has_spread: bool
-    half_spread: float
-    unknown_half_spread: float
-    slippage_fixed: float
-    slip_targets: bool
-    has_impact: bool
-    volatility_share: float
-    impact_coefficient: float
-    unknown_impact: float
-    borrow_rate: float
-    margin_rate: float
-    unknown_funding: float
-    unknown_recovery: float
-    tolerance: float
-    cash_buffer: float
 
 
 class Book(NamedTuple):
@@ -182,13 +148,28 @@ class Book(NamedTuple):
 
     state: Floats
     places: Integers
-    active: Integers
     wait: Floats
     wait_places: Integers
     account: Floats
     sizes: Integers
-    counts: Integers
     fills: Floats
-    fill_places: Integers
     trades: Floats
-    trade_places: Integers
+
+
+RULES = np.dtype(
+    [
+        *((name, np.int64) for name in (
+            "same_close", "exits_from_entry_bar", "trail_counts_entry_bar", "accumulate", "allow_short",
+            "refuse_when_short_of_cash", "size_at_fill", "zero_volume_halts", "sizing", "has_volume", "has_spread",
+            "slip_targets", "has_impact",
+        )),
+        *((name, np.float64) for name in (
+            "size", "leverage", "participation", "taker_rate", "maker_rate", "per_unit", "per_order",
+            "minimum_commission", "half_spread", "unknown_half_spread", "slippage_fixed", "volatility_share",
+            "impact_coefficient", "unknown_impact", "borrow_rate", "margin_rate", "unknown_funding", "unknown_recovery",
+            "tolerance", "cash_buffer",
+        )),
+    ]
+)  # fmt: skip
+"""An :class:`~quant_platform.engine.config.EngineConfig` as one record."""
+Rules = Any

@@ -117,7 +117,9 @@ def measure(result: BacktestResult) -> Metrics:
         periods_per_year=config.periods_per_year,
         total_return=growth - 1.0,
         annual_return=growth ** (1.0 / years) - 1.0 if growth > 0.0 else -1.0,
-        annual_volatility=float(np.std(seen, ddof=1)) * math.sqrt(config.periods_per_year) if seen.size > 1 else math.nan,
+        annual_volatility=float(np.std(seen, ddof=1)) * math.sqrt(config.periods_per_year)
+        if seen.size > 1
+        else math.nan,
         sharpe=sharpe,
         sharpe_error=error,
         max_drawdown=float(frame["drawdown"].to_numpy().max()),

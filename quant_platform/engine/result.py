@@ -36,9 +36,7 @@ class BacktestResult:
     totals: Mapping[str, float]
     lot_units: Floats
     _fills: Floats
-    _fill_places: Integers
     _trades: Floats
-    _trade_places: Integers
     _curve: Floats
 
     @cached_property
@@ -48,7 +46,8 @@ class BacktestResult:
         ``quantity`` is signed; ``price`` is paid, ``reference_price`` what the market showed; ``position`` is held after
         it; ``order`` is the row of the decision, -1 where the engine itself decided.
         """
-        numbers, places = self._fills, self._fill_places
+        numbers = self._fills
+        places = numbers.astype(np.int64)
         asset = places[:, layout.FILL_ASSET]
         return pl.DataFrame(
             {
@@ -75,7 +74,8 @@ class BacktestResult:
         the worst and best price while held against the average entry, as signed fractions of it; ``break_even_bps`` is
         the cost per side and traded value at which the trade would have earned nothing.
         """
-        numbers, places = self._trades, self._trade_places
+        numbers = self._trades
+        places = np.nan_to_num(numbers).astype(np.int64)
         closed = places[:, layout.TRADE_EXIT_BAR] >= 0
         exit_bar = places[:, layout.TRADE_EXIT_BAR]
         side = places[:, layout.TRADE_SIDE]
@@ -83,7 +83,9 @@ class BacktestResult:
         frame = pl.DataFrame(
             {
                 "asset": self._names(places[:, layout.TRADE_ASSET]),
-                "side": pl.Series(["long", "short"], dtype=pl.Enum(["long", "short"])).gather((side < 0).astype(np.uint32)),
+                "side": pl.Series(["long", "short"], dtype=pl.Enum(["long", "short"])).gather(
+                    (side < 0).astype(np.uint32)
+                ),
                 "entry_bar": places[:, layout.TRADE_ENTRY_BAR],
                 "entry_stamp": self._stamps(places[:, layout.TRADE_ENTRY_BAR]),
                 "exit_bar": pl.Series(exit_bar).set(pl.Series(~closed), None),

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quant_platform.engine import kernel, layout
 from quant_platform.engine.bars import NANOSECONDS_PER_YEAR, Bars
 from quant_platform.engine.config import BacktestInvalid, EngineConfig
-from quant_platform.engine.decisions import Decisions, Orders, Signals, Weights
-from quant_platform.engine.layout import Floats, Integers, Market, Rules
+from quant_platform.engine.decisions import Decisions, Signals, Weights
+from quant_platform.engine.layout import Events, Floats, Integers, Market
 from quant_platform.engine.result import BacktestResult
 from quant_platform.engine.trailing import trailing_mean, trailing_volatility
 
 _NO_ORDERS = (np.empty((0, layout.ORDER_FLOATS)), np.empty((0, layout.ORDER_INTEGERS), dtype=np.int64))
-_UNKNOWN = np.full((1, 1), np.nan)
 _SIZINGS = ("units", "cash_amount", "cash_fraction", "equity_fraction", "risk_fraction")
 
 
@@ -43,14 +43,14 @@ def run(bars: Bars, decisions: Decisions, config: EngineConfig) -> BacktestResul
     ``same_close``. **Missing values.** A missing bar fills nothing and is marked at the last close.
     """
     orders, rebalances, weights = _lists(bars, decisions, config)
-    market, rules = market_of(bars, config), rules_of(bars, config)
+    market, events, rules = market_of(bars, config), events_of(bars), rules_of(bars, config)
     sessions, assets = bars.shape
-    curve = np.empty((sessions, layout.CURVE_FLOATS))
+    curve = np.empty((sessions, layout.CURVE_WIDTH))
     waiting = assets + 1024
     rows = 4 * orders[0].shape[0] + 2 * weights.size + 2 * assets + 16
     while True:
         book = kernel.empty_book(assets, rows, waiting, rows, config.initial_cash)
-        kernel.simulate(orders[0], orders[1], rebalances, weights, market, rules, book, curve)
+        kernel.simulate(orders[0], orders[1], rebalances, weights, market, events, rules, book, curve)
         if not book.sizes[layout.OVERFLOW]:
             break
         rows, waiting = 2 * rows, 2 * waiting
@@ -58,101 +58,64 @@ def run(bars: Bars, decisions: Decisions, config: EngineConfig) -> BacktestResul
     return BacktestResult(
         bars=bars,
         config=config,
-        counts={name: int(count) for name, count in zip(layout.COUNTS, book.counts, strict=True)},
-        totals={
-            name: float(book.account[layout.INTEREST + offset]) for offset, name in enumerate(layout.TOTALS)
-        },
-        lot_units=np.vstack([market.lot_numerator, market.lot_denominator]),
+        counts={name: int(count) for name, count in zip(layout.COUNTS, book.sizes[layout.FIRST_COUNT :], strict=True)},
+        totals={name: float(book.account[layout.INTEREST + offset]) for offset, name in enumerate(layout.TOTALS)},
+        lot_units=np.ascontiguousarray(market.traits[:, [layout.LOT_NUMERATOR, layout.LOT_DENOMINATOR]].T),
         _fills=book.fills[:fills].copy(),
-        _fill_places=book.fill_places[:fills].copy(),
         _trades=book.trades[:trades].copy(),
-        _trade_places=book.trade_places[:trades].copy(),
         _curve=curve,
     )
 
 
 def market_of(bars: Bars, config: EngineConfig) -> Market:
     """The bars as the arrays a kernel takes."""
-    assets = len(bars.assets)
-    volatility = mean_volume = _UNKNOWN
+    costs = np.full((2, 1, 1), np.nan)
     if config.costs.has_impact:
         window = config.costs.impact_window_bars
-        volatility = trailing_volatility(bars.close, window)
-        volume = np.full(bars.shape, np.nan) if bars.volume is None else bars.volume
-        mean_volume = trailing_mean(volume, window)
-    lots = bars.lot if config.units == "lot" and bars.lot is not None else np.zeros(assets)
+        costs = np.stack([trailing_volatility(bars.close, window), trailing_mean(bars.panel[layout.VOLUME], window)])
+    lots = bars.lot if config.units == "lot" and bars.lot is not None else np.zeros(len(bars.assets))
     if config.units == "whole":
-        lots = np.ones(assets)
-    numerator, denominator = _ratio(lots)
-    elapsed = np.diff(bars.stamps, prepend=bars.stamps[0]) / NANOSECONDS_PER_YEAR
+        lots = np.ones(len(bars.assets))
+    traits = np.zeros((len(bars.assets), 5))
+    traits[:, layout.WHOLE] = lots > 0.0
+    traits[:, layout.LOT_NUMERATOR], traits[:, layout.LOT_DENOMINATOR] = _ratio(lots)
+    traits[:, layout.TICK], traits[:, layout.MINIMUM_NOTIONAL] = bars.tick, bars.minimum_notional
+    return Market(bars=bars.panel, costs=costs, traits=traits)
+
+
+def events_of(bars: Bars) -> Events:
+    """What happens to the assets, and the years between the bars."""
     bar, asset, kind, value = bars.events()
-    zeros = np.zeros(assets)
-    return Market(
-        open=bars.open,
-        high=bars.high,
-        low=bars.low,
-        close=bars.close,
-        volume=_UNKNOWN if bars.volume is None else bars.volume,
-        half_spread=_UNKNOWN if bars.half_spread is None else bars.half_spread,
-        volatility=volatility,
-        mean_volume=mean_volume,
-        whole=lots > 0.0,
-        lot_numerator=numerator,
-        lot_denominator=denominator,
-        tick=zeros if bars.tick is None else bars.tick,
-        minimum_notional=zeros if bars.minimum_notional is None else bars.minimum_notional,
-        years=elapsed,
-        event_bar=bar,
-        event_asset=asset,
-        event_kind=kind,
-        event_value=value,
-    )
+    elapsed = np.diff(bars.stamps, prepend=bars.stamps[0]) / NANOSECONDS_PER_YEAR
+    return Events(bar=bar, asset=asset, kind=kind, value=value, years=elapsed)
 
 
-def rules_of(bars: Bars, config: EngineConfig) -> Rules:
-    """The configuration as the numbers a kernel takes."""
-    costs = config.costs
-    return Rules(
-        same_close=config.fill == "same_close",
-        exits_from_entry_bar=config.exits_from == "entry_bar",
-        trail_counts_entry_bar=config.trail_counts_entry_bar,
-        accumulate=config.accumulate,
-        allow_short=config.allow_short,
-        refuse_when_short_of_cash=config.short_of_cash == "refuse",
-        size_at_fill=config.sizing.at == "fill",
-        zero_volume_halts=config.zero_volume_halts,
-        sizing=_SIZINGS.index(config.sizing.kind),
-        size=float(config.sizing.value),
-        initial_cash=float(config.initial_cash),
-        leverage=float(config.leverage),
-        participation=math.inf if config.participation is None else float(config.participation),
-        has_volume=bars.volume is not None,
-        taker_rate=float(costs.commission_rate),
-        maker_rate=float(costs.commission_rate if costs.maker_rate is None else costs.maker_rate),
-        per_unit=float(costs.per_unit),
-        per_order=float(costs.per_order),
-        minimum_commission=float(costs.minimum),
-        has_spread=bars.half_spread is not None,
-        half_spread=float(costs.half_spread),
-        unknown_half_spread=float(costs.unknown_half_spread),
-        slippage_fixed=float(costs.slippage_fixed),
-        slip_targets=costs.slip_targets,
-        has_impact=costs.has_impact,
-        volatility_share=float(costs.volatility_share),
-        impact_coefficient=float(costs.impact_coefficient),
-        unknown_impact=float(costs.unknown_impact),
-        borrow_rate=float(costs.borrow_rate),
-        margin_rate=float(costs.margin_rate),
-        unknown_funding=float(costs.unknown_funding),
-        unknown_recovery=float(costs.unknown_recovery),
-        tolerance=float(config.tolerance),
-        cash_buffer=float(config.cash_buffer),
-    )
+def rules_of(bars: Bars, config: EngineConfig) -> NDArray[np.void]:
+    """The configuration as an array of one record, which a kernel takes."""
+    costs, rules = config.costs, np.zeros(1, dtype=layout.RULES)
+    values = {
+        "same_close": config.fill == "same_close",
+        "exits_from_entry_bar": config.exits_from == "entry_bar",
+        "refuse_when_short_of_cash": config.short_of_cash == "refuse",
+        "size_at_fill": config.sizing.at == "fill",
+        "sizing": _SIZINGS.index(config.sizing.kind),
+        "size": config.sizing.value,
+        "participation": math.inf if config.participation is None else config.participation,
+        "has_volume": bars.volume is not None,
+        "has_spread": bars.half_spread is not None,
+        "has_impact": costs.has_impact,
+        "taker_rate": costs.commission_rate,
+        "maker_rate": costs.commission_rate if costs.maker_rate is None else costs.maker_rate,
+        "minimum_commission": costs.minimum,
+    }
+    for name in layout.RULES.names or ():
+        if name not in values:
+            values[name] = getattr(config, name) if hasattr(config, name) else getattr(costs, name)
+        rules[name] = values[name]
+    return rules
 
 
-def _lists(
-    bars: Bars, decisions: Decisions, config: EngineConfig
-) -> tuple[tuple[Floats, Integers], Integers, Floats]:
+def _lists(bars: Bars, decisions: Decisions, config: EngineConfig) -> tuple[tuple[Floats, Integers], Integers, Floats]:
     sessions, assets = bars.shape
     none = np.empty(0, dtype=np.int64), np.empty((0, assets))
     if isinstance(decisions, Weights):
