@@ -83,12 +83,13 @@ def first_bar_after(entry_bar: int, horizon: int) -> int:
 
 
 @compiled
-def excursions_at_exit(
-    worst: float, best: float, price: float, adverse: float, to_target_inside: bool
-) -> tuple[float, float]:
-    """Worst and best mirrored price after leaving at ``price``: rule 6."""
-    if to_target_inside:
-        worst = min(worst, adverse)
+def excursions_at_exit(worst: float, best: float, price: float, adverse: float) -> tuple[float, float]:
+    """Worst and best mirrored price after leaving at ``price``: rule 6.
+
+    ``adverse`` is the adverse extreme of a bar that was left at its target inside, NaN for any other exit.
+    """
+    if adverse < worst:
+        worst = adverse
     return min(worst, price), max(best, price)
 
 

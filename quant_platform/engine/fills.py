@@ -49,11 +49,13 @@ from quant_platform.engine.layout import (
     LOT_DENOMINATOR,
     LOT_NUMERATOR,
     MARK,
+    NO,
     OVERFLOW,
     POSITION,
     REASON_DELISTED,
     ROUNDING,
     SPREAD,
+    STATE_FLOATS,
     STOP_DISTANCE,
     STOP_FIXED,
     STOP_LEVEL,
@@ -149,7 +151,7 @@ def fill(
     reference: float,
     reason: int,
     order: int,
-    rests: bool,
+    rests: int,
     raw: float,
     charged: float,
     market: Market,
@@ -168,7 +170,7 @@ def fill(
     units = units_of(abs(lots), a, market)
     spread_share, impact_share, fixed = 0.0, 0.0, 0.0
     free = reason == REASON_DELISTED
-    if not free and (not rests or rules.slip_targets):
+    if not free and (rests == NO or rules.slip_targets):
         spread_share = half_spread(t, a, market, rules, book.sizes)
         impact_share = impact(t, a, units, market, rules, book.sizes)
         fixed = rules.slippage_fixed
@@ -177,7 +179,7 @@ def fill(
     spread_cost = side * units * (price - reference) - impact_cost
     fee = 0.0
     if not free:
-        raw = commission(raw, units, price, rules.maker_rate if rests else rules.taker_rate, rules)
+        raw = commission(raw, units, price, rules.taker_rate if rests == NO else rules.maker_rate, rules)
         fee = max(raw, rules.minimum_commission) - charged
     account[CASH] -= side * units * price + fee
     account[EQUITY] -= fee + spread_cost + impact_cost
@@ -243,7 +245,8 @@ def close_trade(t: int, a: int, side: float, reason: int, market: Market, book: 
         numbers[TRADE_ASSET], numbers[TRADE_SIDE], numbers[TRADE_REASON] = a, side, reason
         sizes[TRADES] = row + 1
     used = state[USED_VOLUME]
-    state[:] = 0.0
+    for column in range(STATE_FLOATS):
+        state[column] = 0.0
     state[USED_VOLUME] = used
     for column in (STOP_DISTANCE, TARGET_DISTANCE, TRAIL_DISTANCE, STOP_FIXED, TARGET_FIXED, STOP_LEVEL, TARGET_LEVEL):
         state[column] = math.nan

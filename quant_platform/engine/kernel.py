@@ -92,6 +92,9 @@ from quant_platform.engine.layout import (
     LOW,
     MARK,
     MINIMUM_NOTIONAL,
+    NO,
+    NO_REASON,
+    NONE,
     OPEN,
     ORDER_ASSET,
     ORDER_BAR,
@@ -151,6 +154,8 @@ from quant_platform.engine.layout import (
     WAIT_FEE_CHARGED,
     WAIT_FEE_RAW,
     WAIT_FLAGS,
+    WAIT_FLOATS,
+    WAIT_INTEGERS,
     WAIT_KIND,
     WAIT_LOTS,
     WAIT_ORDER,
@@ -161,6 +166,8 @@ from quant_platform.engine.layout import (
     WHOLE,
     WITHIN_TOLERANCE,
     WORST,
+    YES,
+    ZERO,
     Book,
     Events,
     Floats,
@@ -203,7 +210,7 @@ def _within_volume(t: int, a: int, lots: float, market: Market, rules: Rules, bo
 
 @compiled_part
 def _exit(
-    t: int, a: int, price: float, reason: int, rests: bool, adverse: float, market: Market, rules: Rules, book: Book
+    t: int, a: int, price: float, reason: int, rests: int, adverse: float, market: Market, rules: Rules, book: Book
 ) -> None:
     """Close a position, or as much of it as the bar's volume allows; the rest of a market order goes on leaving.
 
@@ -213,15 +220,13 @@ def _exit(
     held = abs(state[POSITION])
     side = 1.0 if state[POSITION] > 0.0 else -1.0
     lots = _within_volume(t, a, held, market, rules, book)
-    if not rests:
+    if rests == NO:
         places[LEAVING] = reason
     if lots <= 0.0:
         return
-    state[WORST], state[BEST] = excursions_at_exit(
-        state[WORST], state[BEST], side * price, adverse, not math.isnan(adverse)
-    )
+    state[WORST], state[BEST] = excursions_at_exit(state[WORST], state[BEST], side * price, adverse)
     raw, charged = fill(
-        t, a, -side * lots, price, reason, -1, rests, state[FEE_RAW], state[FEE_CHARGED], market, rules, book
+        t, a, -side * lots, price, reason, NONE, rests, state[FEE_RAW], state[FEE_CHARGED], market, rules, book
     )
     if state[POSITION] != 0.0:
         state[FEE_RAW], state[FEE_CHARGED] = raw, charged
@@ -234,7 +239,7 @@ def _leave(t: int, layer: int, market: Market, rules: Rules, book: Book) -> None
         if book.state[a, POSITION] == 0.0 or book.places[a, LEAVING] == 0:
             continue
         if _tradable(t, a, market.bars[layer, t, a], market, rules):
-            _exit(t, a, market.bars[layer, t, a], book.places[a, LEAVING], False, math.nan, market, rules, book)
+            _exit(t, a, market.bars[layer, t, a], book.places[a, LEAVING], NO, math.nan, market, rules, book)
         else:
             book.sizes[WAITED_FOR_A_HALT] += 1
 
@@ -251,7 +256,7 @@ def _gaps(t: int, market: Market, rules: Rules, book: Book) -> None:
         found = judge(side * price, state[STOP_LEVEL], state[TARGET_LEVEL])
         if found != NOTHING and _tradable(t, a, price, market, rules):
             reason = REASON_STOP if found == STOPPED else REASON_TARGET
-            _exit(t, a, price, reason, found == REACHED, math.nan, market, rules, book)
+            _exit(t, a, price, reason, YES if found == REACHED else NO, math.nan, market, rules, book)
 
 
 @compiled_part
@@ -270,9 +275,9 @@ def _inside(t: int, market: Market, rules: Rules, book: Book) -> None:
         if found == NOTHING or not _tradable(t, a, market.bars[OPEN, t, a], market, rules):
             continue
         if found == STOPPED:
-            _exit(t, a, side * state[STOP_LEVEL], REASON_STOP, False, math.nan, market, rules, book)
+            _exit(t, a, side * state[STOP_LEVEL], REASON_STOP, NO, math.nan, market, rules, book)
         else:
-            _exit(t, a, side * state[TARGET_LEVEL], REASON_TARGET, True, adverse, market, rules, book)
+            _exit(t, a, side * state[TARGET_LEVEL], REASON_TARGET, YES, adverse, market, rules, book)
 
 
 @compiled_part
@@ -296,7 +301,7 @@ def _carry(years: float, market: Market, rules: Rules, book: Book) -> None:
 @compiled_part
 def _event(t: int, a: int, kind: int, value: float, market: Market, rules: Rules, book: Book) -> None:
     state, account = book.state[a], book.account
-    if kind == DELISTING or kind == SPLIT:
+    if kind in (DELISTING, SPLIT):
         for j in range(book.sizes[QUEUED]):
             if book.wait_places[j, WAIT_ASSET] == a and book.wait_places[j, WAIT_DONE] == 0:
                 if kind == DELISTING:
@@ -313,8 +318,8 @@ def _event(t: int, a: int, kind: int, value: float, market: Market, rules: Rules
             recovery = rules.unknown_recovery if long else 1.0
         side = 1.0 if long else -1.0
         price = state[MARK] * recovery
-        state[WORST], state[BEST] = excursions_at_exit(state[WORST], state[BEST], side * price, side * price, False)
-        fill(t, a, -state[POSITION], price, REASON_DELISTED, -1, False, 0.0, 0.0, market, rules, book)
+        state[WORST], state[BEST] = excursions_at_exit(state[WORST], state[BEST], side * price, math.nan)
+        fill(t, a, -state[POSITION], price, REASON_DELISTED, NONE, NO, 0.0, 0.0, market, rules, book)
     elif kind == SPLIT:
         _split(a, value, market, book)
     elif kind == DIVIDEND:
@@ -368,7 +373,7 @@ def _split(a: int, ratio: float, market: Market, book: Book) -> None:
     for column in (AVERAGE, WORST, BEST, EXTREME, STOP_FIXED, TARGET_FIXED):
         state[column] /= ratio
     if whole == 0.0:
-        close_trade(-1, a, math.copysign(1.0, lots), REDUCTION, market, book)
+        close_trade(NONE, a, math.copysign(1.0, lots), REDUCTION, market, book)
     else:
         refresh_levels(a, market, book)
 
@@ -423,7 +428,7 @@ def _sized(t: int, a: int, side: float, price: float, wait: Floats, market: Mark
 
 @compiled_part
 def _queue(
-    t: int, a: int, side: float, kind: int, lots: float, order: int, orders: Floats, places: Integers, book: Book
+    a: int, side: float, kind: int, lots: float, order: int, orders: Floats, places: Integers, book: Book
 ) -> int:
     """Put an order at the end of those that wait."""
     j = book.sizes[QUEUED]
@@ -432,10 +437,11 @@ def _queue(
         return -1
     book.sizes[QUEUED] = j + 1
     wait, names = book.wait[j], book.wait_places[j]
-    wait[:] = math.nan
     names[WAIT_TIME], names[WAIT_FLAGS] = 0, 0
-    if order >= 0 and kind != FROM_WEIGHTS:
-        wait[:ORDER_FLOATS] = orders[order]
+    stated = kind != FROM_WEIGHTS
+    for column in range(ORDER_FLOATS):
+        wait[column] = orders[order, column] if stated else math.nan
+    if stated:
         names[WAIT_TIME], names[WAIT_FLAGS] = places[order, ORDER_TIME], places[order, ORDER_FLAGS]
     wait[WAIT_LOTS], wait[WAIT_FEE_RAW], wait[WAIT_FEE_CHARGED] = lots, 0.0, 0.0
     names[WAIT_ASSET], names[WAIT_SIDE], names[WAIT_KIND], names[WAIT_ORDER] = a, int(side), kind, order
@@ -458,7 +464,7 @@ def _decide(t: int, order: int, orders: Floats, places: Integers, market: Market
         if lots == 0.0:
             counts[BELOW_MINIMUM] += 1
         else:
-            j = _queue(t, a, math.copysign(1.0, quantity), FROM_TRADE, lots, order, orders, places, book)
+            j = _queue(a, math.copysign(1.0, quantity), FROM_TRADE, lots, order, orders, places, book)
             shrinks = quantity * position < 0.0 and lots <= abs(position)
             if j >= 0 and (shrinks or (quantity < 0.0 and not rules.allow_short)):
                 book.wait_places[j, WAIT_FLAGS] |= REDUCE_ONLY
@@ -495,7 +501,7 @@ def _decide(t: int, order: int, orders: Floats, places: Integers, market: Market
         price = market.bars[CLOSE, t, a]
         if math.isnan(price) and position != 0.0:
             price = state[MARK]
-        j = _queue(t, a, side, FROM_SIGNAL, math.nan, order, orders, places, book)
+        j = _queue(a, side, FROM_SIGNAL, math.nan, order, orders, places, book)
         if j >= 0:
             book.places[a, WAITING] += int(side)
             if not rules.size_at_fill:
@@ -546,7 +552,7 @@ def _rebalance(
         target = math.copysign(lots_of(abs(wanted) / price, a, market), wanted)
         change = target - position
         if change != 0.0:
-            _queue(t, a, math.copysign(1.0, change), FROM_WEIGHTS, abs(change), row, orders, places, book)
+            _queue(a, math.copysign(1.0, change), FROM_WEIGHTS, abs(change), row, orders, places, book)
 
 
 @compiled_part
@@ -570,7 +576,10 @@ def _execute(t: int, layer: int, market: Market, rules: Rules, book: Book) -> No
     for j in range(book.sizes[QUEUED]):
         if book.wait_places[j, WAIT_DONE] == 0:
             if kept != j:
-                book.wait[kept], book.wait_places[kept] = book.wait[j], book.wait_places[j]
+                for column in range(WAIT_FLOATS):
+                    book.wait[kept, column] = book.wait[j, column]
+                for column in range(WAIT_INTEGERS):
+                    book.wait_places[kept, column] = book.wait_places[j, column]
             kept += 1
     book.sizes[QUEUED] = kept
 
@@ -586,7 +595,7 @@ def _reduce(t: int, j: int, price: float, market: Market, rules: Rules, book: Bo
     lots = _within_volume(t, a, min(wait[WAIT_LOTS], abs(state[POSITION])), market, rules, book)
     if lots > 0.0:
         mirrored = price if state[POSITION] > 0.0 else -price
-        state[WORST], state[BEST] = excursions_at_exit(state[WORST], state[BEST], mirrored, mirrored, False)
+        state[WORST], state[BEST] = excursions_at_exit(state[WORST], state[BEST], mirrored, math.nan)
         wait[WAIT_FEE_RAW], wait[WAIT_FEE_CHARGED] = fill(
             t, a, side * lots, price, REDUCTION, names[WAIT_ORDER], False, wait[WAIT_FEE_RAW], wait[WAIT_FEE_CHARGED],
             market, rules, book,
@@ -600,7 +609,7 @@ def _reduce(t: int, j: int, price: float, market: Market, rules: Rules, book: Bo
 def _enlarge(t: int, j: int, price: float, market: Market, rules: Rules, book: Book) -> None:
     wait, names = book.wait[j], book.wait_places[j]
     a, side = names[WAIT_ASSET], float(names[WAIT_SIDE])
-    state, counts = book.state[a], book.sizes
+    state = book.state[a]
     if side * state[POSITION] < 0.0:
         return
     if names[WAIT_FLAGS] & REDUCE_ONLY:
@@ -732,7 +741,7 @@ def _close(t: int, market: Market, rules: Rules, book: Book) -> None:
             first = places[ENTRY_BAR] + 1 if rules.same_close else places[ENTRY_BAR]
             if t >= last_bar_inside(first, places[TIME_BARS]):
                 if places[FLAGS] & TIME_AT_CLOSE and trades:
-                    _exit(t, a, price, REASON_TIME, False, math.nan, market, rules, book)
+                    _exit(t, a, price, REASON_TIME, NO, math.nan, market, rules, book)
                 else:
                     places[LEAVING] = REASON_TIME
 
@@ -796,8 +805,7 @@ def simulate(
     rules = rule[0]
     sessions = market.bars.shape[1]
     sizes, account = book.sizes, book.account
-    order, row, event = 0, 0, 0
-    due = -1
+    order, row, event, due = ZERO, ZERO, ZERO, NONE
     t = 0
     while t < sessions:
         if sizes[OVERFLOW]:
@@ -827,7 +835,7 @@ def simulate(
             if due >= 0:
                 _value(t, OPEN, market, rules, book)
                 _rebalance(t, OPEN, due, weights, orders, places, market, rules, book)
-                due = -1
+                due = NONE
             _execute(t, OPEN, market, rules, book)
         _inside(t, market, rules, book)
         _close(t, market, rules, book)
@@ -850,7 +858,7 @@ def simulate(
     for j in range(sizes[ACTIVE]):
         a = book.places[j, LIST]
         if book.state[a, POSITION] != 0.0:
-            close_trade(-1, a, math.copysign(1.0, book.state[a, POSITION]), 0, market, book)
+            close_trade(NONE, a, math.copysign(1.0, book.state[a, POSITION]), NO_REASON, market, book)
 
 
 def empty_book(assets: int, fills_: int, waiting: int, trades: int, initial_cash: float) -> Book:

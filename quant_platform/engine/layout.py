@@ -16,6 +16,16 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+
+def _codes(first: int, end: int) -> list[np.int64]:
+    """Numbers that kernels hand to each other: as plain integers each would be compiled for by itself."""
+    return [np.int64(code) for code in range(first, end)]
+
+
+NO, YES = np.int64(0), np.int64(1)
+NONE, ZERO = np.int64(-1), np.int64(0)
+NO_REASON = ZERO
+
 # Bits of a signal.
 LONG_ENTRY, LONG_EXIT, SHORT_ENTRY, SHORT_EXIT = 1, 2, 4, 8
 
@@ -30,9 +40,9 @@ TRIGGER_AT_CLOSE, TIME_AT_CLOSE, DROP_PASSED_TARGET = 1, 2, 4
 REDUCE_ONLY = 8  # set by the engine: what was decided as a reduction opens nothing
 
 # Why a fill happened.
-ENTRY, ADDITION, REDUCTION, EXIT, REVERSAL, REASON_STOP, REASON_TARGET, REASON_TIME, REASON_DELISTED, REASON_RUIN = (
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
-)  # fmt: skip
+(
+    ENTRY, ADDITION, REDUCTION, EXIT, REVERSAL, REASON_STOP, REASON_TARGET, REASON_TIME, REASON_DELISTED, REASON_RUIN,
+) = _codes(1, 11)  # fmt: skip
 REASONS = (
     "none", "entry", "addition", "reduction", "exit", "reversal", "stop", "target", "time", "delisted", "ruin",
 )  # fmt: skip
@@ -59,7 +69,7 @@ WAIT_LOTS, WAIT_FEE_RAW, WAIT_FEE_CHARGED = ORDER_FLOATS, ORDER_FLOATS + 1, ORDE
 WAIT_FLOATS = ORDER_FLOATS + 3
 WAIT_ASSET, WAIT_SIDE, WAIT_KIND, WAIT_TIME, WAIT_FLAGS, WAIT_ORDER, WAIT_DONE = range(7)
 WAIT_INTEGERS = 7
-FROM_SIGNAL, FROM_TRADE, FROM_WEIGHTS = 0, 1, 2
+FROM_SIGNAL, FROM_TRADE, FROM_WEIGHTS = _codes(0, 3)
 
 COMMISSION_ROUNDS = 60
 ROUNDING = 1e-9  # of a count of lots or ticks, so that 0.3 / 0.1 is three
@@ -97,7 +107,7 @@ COUNTS = (
     IGNORED, CONFLICTING, SHORT_REFUSED, CUT_TO_CASH, CUT_TO_EXPOSURE, REFUSED, BELOW_MINIMUM, VOID, CANCELLED,
     UNFILLED_AT_END, PARTLY_FILLED, WAITED_FOR_A_HALT, UNKNOWN_SPREAD, UNKNOWN_IMPACT, UNKNOWN_VOLUME, UNKNOWN_FUNDING,
     UNKNOWN_RECOVERY, WITHIN_TOLERANCE,
-) = range(FIRST_COUNT, FIRST_COUNT + 18)  # fmt: skip
+) = _codes(FIRST_COUNT, FIRST_COUNT + 18)  # fmt: skip
 SIZES = FIRST_COUNT + 18
 
 # Tables of the result; whole numbers are held as floats.
@@ -116,7 +126,7 @@ CURVE_CASH, CURVE_EQUITY, CURVE_LONG, CURVE_SHORT, CURVE_HELD = range(5)
 CURVE_WIDTH = 5
 
 # Layers of the panel of bars, of the panel of costs, and columns of what an asset trades in.
-OPEN, HIGH, LOW, CLOSE, VOLUME, HALF_SPREAD = range(6)
+OPEN, HIGH, LOW, CLOSE, VOLUME, HALF_SPREAD = _codes(0, 6)
 VOLATILITY, MEAN_VOLUME = range(2)
 WHOLE, LOT_NUMERATOR, LOT_DENOMINATOR, TICK, MINIMUM_NOTIONAL = range(5)
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from quant_platform.engine import layout
 from quant_platform.engine.bars import Bars
@@ -163,6 +164,20 @@ class BacktestResult:
     def metrics(self) -> Metrics:
         """Return, risk and cost figures; annualised with ``periods_per_year`` of the configuration."""
         return measure(self)
+
+    @property
+    def raw_fills(self) -> Floats:
+        """The fills as the kernel wrote them, columns ``FILL_*`` of the layout: quantities in lots."""
+        return self._fills
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Which assets trade in whole lots, shape (assets,)."""
+        if self.config.units == "fractional":
+            return np.zeros(len(self.bars.assets), dtype=np.bool_)
+        if self.config.units == "whole" or self.bars.lot is None:
+            return np.full(len(self.bars.assets), self.config.units == "whole")
+        return np.asarray(self.bars.lot > 0.0)
 
     @property
     def curve(self) -> Floats:
