@@ -9,6 +9,14 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+_PART: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "_nrt": False,
+}
+
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -24,13 +32,15 @@ def compiled(function: F) -> F:
 def compiled_part(function: F) -> F:
     """Compile a function that only kernels call: without the doors that Python would need, which cost most of the time.
 
-    It is not cached by itself, for it is part of the machine code of the kernels that call it. A division by zero is
-    infinite or NaN, as in numpy.
+    It is not cached by itself, for it is part of the machine code of the kernels that call it. It must not make arrays:
+    nothing in it counts references. A division by zero is infinite or NaN, as in numpy.
     """
-    return cast(
-        F,
-        numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function),
-    )
+    return cast(F, numba.njit(**_PART)(function))
+
+
+def inlined(function: F) -> F:
+    """Compile a part, as :func:`compiled_part`, that is put in the place of each of its calls."""
+    return cast(F, numba.njit(forceinline=True, **_PART)(function))
 
 
 def compiled_with(*modules: ModuleType) -> Callable[[F], F]:
@@ -42,14 +52,20 @@ def compiled_with(*modules: ModuleType) -> Callable[[F], F]:
     it holds as well. The stamp it compares is therefore widened by the stamps of those files. This reads two private
     attributes of numba; a test changes a called file and expects the new answer.
     """
+    return lambda function: _widened(numba.njit(cache=True, nogil=True)(function), modules)
 
-    def decorate(function: F) -> F:
-        kernel: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-        index = kernel._cache._cache_file
-        index._source_stamp = (*index._source_stamp, *(_stamp(module) for module in modules))
-        return cast(F, kernel)
 
-    return decorate
+def compiled_walk(*modules: ModuleType) -> Callable[[F], F]:
+    """Compile the kernel that a set of parts of other modules makes up, as :func:`compiled_with`; it makes no arrays."""
+    return lambda function: _widened(
+        numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function), modules
+    )
+
+
+def _widened(kernel: Any, modules: tuple[ModuleType, ...]) -> Any:
+    index = kernel._cache._cache_file
+    index._source_stamp = (*index._source_stamp, *(_stamp(module) for module in modules))
+    return kernel
 
 
 def _stamp(module: ModuleType) -> tuple[int, int]:

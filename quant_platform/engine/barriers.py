@@ -17,8 +17,6 @@ when its mirrored price falls. A level that is NaN does not exist, and a missing
 
 from __future__ import annotations
 
-import math
-
 from quant_platform.contracts.compiled import compiled
 
 NOTHING, STOPPED, REACHED = 0, 1, 2
@@ -54,20 +52,6 @@ def judge_extremes(adverse: float, favourable: float, stop: float, target: float
     if has_reached(favourable, target):
         return REACHED
     return NOTHING
-
-
-@compiled
-def judge_bar(at_open: float, adverse: float, favourable: float, stop: float, target: float) -> tuple[int, float]:
-    """What a whole bar does, and the mirrored price at which the position leaves: rules 1 to 3."""
-    found = judge(at_open, stop, target)
-    if found != NOTHING:
-        return found, at_open
-    found = judge_extremes(adverse, favourable, stop, target)
-    if found == STOPPED:
-        return found, stop
-    if found == REACHED:
-        return found, target
-    return found, math.nan
 
 
 @compiled

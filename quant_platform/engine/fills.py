@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from quant_platform.contracts.compiled import compiled_part
+from quant_platform.contracts.compiled import compiled_part, inlined
 from quant_platform.engine.barriers import trailing_stop
 from quant_platform.engine.cost_law import commission, executed_price, half_spread, impact
 from quant_platform.engine.layout import (
@@ -95,20 +95,20 @@ from quant_platform.engine.layout import (
 )  # fmt: skip
 
 
-@compiled_part
+@inlined
 def units_of(lots: float, a: int, market: Market) -> float:
     """Units that a number of lots is."""
     return lots * market.traits[a, LOT_NUMERATOR] / market.traits[a, LOT_DENOMINATOR]
 
 
-@compiled_part
+@inlined
 def lots_of(units: float, a: int, market: Market) -> float:
     """Lots that a number of units holds; whole ones are rounded down, but for the rounding error of a division."""
     lots = units * market.traits[a, LOT_DENOMINATOR] / market.traits[a, LOT_NUMERATOR]
     return math.floor(lots + ROUNDING) if market.traits[a, WHOLE] > 0.0 else lots
 
 
-@compiled_part
+@inlined
 def list_active(a: int, book: Book) -> None:
     """Put an asset on the list of those that a bar looks at."""
     if book.places[a, LISTED] == 0:

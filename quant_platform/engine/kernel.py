@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from quant_platform.contracts.compiled import compiled_part, compiled_with
+from quant_platform.contracts.compiled import compiled_part, compiled_walk, inlined
 from quant_platform.engine import barriers, cost_law, fills, layout
 from quant_platform.engine.barriers import (
     NOTHING,
@@ -179,7 +179,7 @@ from quant_platform.engine.layout import (
 _USES = (layout, barriers, cost_law, fills)
 
 
-@compiled_part
+@inlined
 def _tradable(t: int, a: int, price: float, market: Market, rules: Rules) -> bool:
     if math.isnan(price):
         return False
@@ -232,7 +232,7 @@ def _exit(
         state[FEE_RAW], state[FEE_CHARGED] = raw, charged
 
 
-@compiled_part
+@inlined
 def _leave(t: int, layer: int, market: Market, rules: Rules, book: Book) -> None:
     for j in range(book.sizes[ACTIVE]):
         a = book.places[j, LIST]
@@ -244,7 +244,7 @@ def _leave(t: int, layer: int, market: Market, rules: Rules, book: Book) -> None
             book.sizes[WAITED_FOR_A_HALT] += 1
 
 
-@compiled_part
+@inlined
 def _gaps(t: int, market: Market, rules: Rules, book: Book) -> None:
     for j in range(book.sizes[ACTIVE]):
         a = book.places[j, LIST]
@@ -259,7 +259,7 @@ def _gaps(t: int, market: Market, rules: Rules, book: Book) -> None:
             _exit(t, a, price, reason, YES if found == REACHED else NO, math.nan, market, rules, book)
 
 
-@compiled_part
+@inlined
 def _inside(t: int, market: Market, rules: Rules, book: Book) -> None:
     for j in range(book.sizes[ACTIVE]):
         a = book.places[j, LIST]
@@ -280,7 +280,7 @@ def _inside(t: int, market: Market, rules: Rules, book: Book) -> None:
             _exit(t, a, side * state[TARGET_LEVEL], REASON_TARGET, YES, adverse, market, rules, book)
 
 
-@compiled_part
+@inlined
 def _carry(years: float, market: Market, rules: Rules, book: Book) -> None:
     account = book.account
     if account[CASH] < 0.0 and rules.margin_rate > 0.0:
@@ -378,7 +378,7 @@ def _split(a: int, ratio: float, market: Market, book: Book) -> None:
         refresh_levels(a, market, book)
 
 
-@compiled_part
+@inlined
 def _value(t: int, layer: int, market: Market, rules: Rules, book: Book) -> None:
     """Equity and gross exposure at the prices at which orders are about to be filled."""
     equity, gross = book.account[CASH], 0.0
@@ -555,7 +555,7 @@ def _rebalance(
             _queue(a, math.copysign(1.0, change), FROM_WEIGHTS, abs(change), row, orders, places, book)
 
 
-@compiled_part
+@inlined
 def _execute(t: int, layer: int, market: Market, rules: Rules, book: Book) -> None:
     """Fill the waiting orders, reductions first (step 4), and keep what is left."""
     if book.sizes[QUEUED] == 0:
@@ -584,7 +584,7 @@ def _execute(t: int, layer: int, market: Market, rules: Rules, book: Book) -> No
     book.sizes[QUEUED] = kept
 
 
-@compiled_part
+@inlined
 def _reduce(t: int, j: int, price: float, market: Market, rules: Rules, book: Book) -> None:
     wait, names = book.wait[j], book.wait_places[j]
     a = names[WAIT_ASSET]
@@ -605,7 +605,7 @@ def _reduce(t: int, j: int, price: float, market: Market, rules: Rules, book: Bo
         _done(j, book)
 
 
-@compiled_part
+@inlined
 def _enlarge(t: int, j: int, price: float, market: Market, rules: Rules, book: Book) -> None:
     wait, names = book.wait[j], book.wait_places[j]
     a, side = names[WAIT_ASSET], float(names[WAIT_SIDE])
@@ -635,8 +635,7 @@ def _enlarge(t: int, j: int, price: float, market: Market, rules: Rules, book: B
     taken = _within_volume(t, a, lots, market, rules, book)
     if taken <= 0.0:
         return
-    if state[POSITION] == 0.0 or names[WAIT_KIND] == FROM_SIGNAL or not math.isnan(wait[STOP]):
-        _take_levels(a, wait, names, book)
+    _take_levels(a, wait, names, book)
     reason = ENTRY if state[POSITION] == 0.0 else ADDITION
     wait[WAIT_FEE_RAW], wait[WAIT_FEE_CHARGED] = fill(
         t, a, side * taken, price, reason, names[WAIT_ORDER], False, wait[WAIT_FEE_RAW], wait[WAIT_FEE_CHARGED],
@@ -656,7 +655,7 @@ def _finish(j: int, count: int, book: Book) -> None:
     _done(j, book)
 
 
-@compiled_part
+@inlined
 def _done(j: int, book: Book) -> None:
     names = book.wait_places[j]
     names[WAIT_DONE] = 1
@@ -664,7 +663,7 @@ def _done(j: int, book: Book) -> None:
         book.places[names[WAIT_ASSET], WAITING] -= names[WAIT_SIDE]
 
 
-@compiled_part
+@inlined
 def _is_void(side: float, price: float, wait: Floats, names: Integers) -> bool:
     """Whether the levels that were stated as prices no longer stand on both sides of the entry."""
     if barriers.is_stopped(side * price, side * wait[STOP_PRICE]):
@@ -681,9 +680,9 @@ def _affordable_lots(t: int, j: int, lots: float, price: float, market: Market, 
     wait, a = book.wait[j], book.wait_places[j, WAIT_ASSET]
     account, counts = book.account, book.sizes
     if rules.leverage < math.inf:
-        room = max(0.0, rules.leverage * account[EQUITY] - account[GROSS]) / price * (1.0 + 1e-12)
+        room = max(0.0, rules.leverage * account[EQUITY] - account[GROSS]) / price
         allowed = lots_of(room, a, market)
-        if allowed < lots:
+        if allowed < lots * (1.0 - ROUNDING):
             counts[CUT_TO_EXPOSURE] += 1
             lots = allowed
     if rules.leverage <= 1.0 and book.wait_places[j, WAIT_SIDE] > 0 and lots > 0.0:
@@ -714,7 +713,7 @@ def _take_levels(a: int, wait: Floats, names: Integers, book: Book) -> None:
         places[TIME_BARS], places[FLAGS] = names[WAIT_TIME], names[WAIT_FLAGS]
 
 
-@compiled_part
+@inlined
 def _close(t: int, market: Market, rules: Rules, book: Book) -> None:
     """Let the bar into excursions and trailing levels, and decide who leaves next (step 6)."""
     for j in range(book.sizes[ACTIVE]):
@@ -746,7 +745,7 @@ def _close(t: int, market: Market, rules: Rules, book: Book) -> None:
                     places[LEAVING] = REASON_TIME
 
 
-@compiled_part
+@inlined
 def _mark(t: int, market: Market, rules: Rules, book: Book, curve: Floats) -> None:
     account = book.account
     long, short = 0.0, 0.0
@@ -774,15 +773,69 @@ def _mark(t: int, market: Market, rules: Rules, book: Book, curve: Floats) -> No
     row[CURVE_CASH], row[CURVE_EQUITY], row[CURVE_LONG], row[CURVE_SHORT] = account[CASH], account[EQUITY], long, short
     row[CURVE_HELD] = held
     if account[EQUITY] <= 0.0 and book.sizes[RUINED] == 0:
-        book.sizes[RUINED] = 1
-        for j in range(book.sizes[ACTIVE]):
-            if book.places[book.places[j, LIST], LEAVING] == 0:
-                book.places[book.places[j, LIST], LEAVING] = REASON_RUIN
-        for j in range(book.sizes[QUEUED]):
-            _cancel(j, book)
+        _ruin(book)
 
 
-@compiled_with(*_USES)
+@inlined
+def _is_quiet(t: int, market: Market, rules: Rules, book: Book) -> bool:
+    """Whether steps 1 to 7 do nothing to anything held but mark it, so that their walks can be left out."""
+    if rules.borrow_rate > 0.0 or book.account[CASH] < 0.0:
+        return False
+    for j in range(book.sizes[ACTIVE]):
+        a = book.places[j, LIST]
+        position = book.state[a, POSITION]
+        if position == 0.0 or book.places[a, LEAVING] != 0 or math.isnan(market.bars[OPEN, t, a]):
+            return False
+        if book.places[a, FLAGS] & TRIGGER_AT_CLOSE or (rules.has_volume and market.bars[VOLUME, t, a] == 0.0):
+            return False
+        if book.places[a, TIME_BARS] > 0 and t >= last_bar_inside(book.places[a, ENTRY_BAR], book.places[a, TIME_BARS]):
+            return False
+        low, high = market.bars[LOW, t, a], market.bars[HIGH, t, a]
+        adverse, favourable = (low, high) if position > 0.0 else (-high, -low)
+        if judge_extremes(adverse, favourable, book.state[a, STOP_LEVEL], book.state[a, TARGET_LEVEL]) != NOTHING:
+            return False
+        if not math.isnan(book.state[a, TRAIL_DISTANCE]) and favourable > book.state[a, EXTREME]:
+            return False
+    return True
+
+
+@inlined
+def _mark_quiet(t: int, market: Market, book: Book, curve: Floats) -> None:
+    """Excursions and marks of a bar on which nothing else happens; the sums are those of ``_mark``."""
+    long, short = 0.0, 0.0
+    for j in range(book.sizes[ACTIVE]):
+        a = book.places[j, LIST]
+        position, price = book.state[a, POSITION], market.bars[CLOSE, t, a]
+        low, high = market.bars[LOW, t, a], market.bars[HIGH, t, a]
+        adverse, favourable = (low, high) if position > 0.0 else (-high, -low)
+        book.state[a, MARK] = price
+        book.state[a, WORST] = min(book.state[a, WORST], adverse)
+        book.state[a, BEST] = max(book.state[a, BEST], favourable)
+        worth = units_of(position, a, market) * price
+        if worth >= 0.0:
+            long += worth
+        else:
+            short -= worth
+    equity = book.account[CASH] + long - short
+    book.account[EQUITY], book.account[GROSS] = equity, long + short
+    curve[t, CURVE_CASH], curve[t, CURVE_EQUITY] = book.account[CASH], equity
+    curve[t, CURVE_LONG], curve[t, CURVE_SHORT], curve[t, CURVE_HELD] = long, short, book.sizes[ACTIVE]
+    if equity <= 0.0 and book.sizes[RUINED] == 0:
+        _ruin(book)
+
+
+@compiled_part
+def _ruin(book: Book) -> None:
+    """Let everything leave and call every order back (step 7)."""
+    book.sizes[RUINED] = 1
+    for j in range(book.sizes[ACTIVE]):
+        if book.places[book.places[j, LIST], LEAVING] == 0:
+            book.places[book.places[j, LIST], LEAVING] = REASON_RUIN
+    for j in range(book.sizes[QUEUED]):
+        _cancel(j, book)
+
+
+@compiled_walk(*_USES)
 def simulate(
     orders: Floats, places: Integers, rebalances: Integers, weights: Floats, market: Market, events: Events,
     rule: Any, book: Book, curve: Floats,
@@ -824,22 +877,28 @@ def simulate(
                 event += 1
             if t == sessions:
                 break
-        _carry(events.years[t], market, rules, book)
-        while event < events.bar.shape[0] and events.bar[event] == t:
-            _event(t, events.asset[event], events.kind[event], events.value[event], market, rules, book)
-            event += 1
-        if not rules.same_close:
-            _leave(t, OPEN, market, rules, book)
-        _gaps(t, market, rules, book)
-        if not rules.same_close:
-            if due >= 0:
-                _value(t, OPEN, market, rules, book)
-                _rebalance(t, OPEN, due, weights, orders, places, market, rules, book)
-                due = NONE
-            _execute(t, OPEN, market, rules, book)
-        _inside(t, market, rules, book)
-        _close(t, market, rules, book)
-        _mark(t, market, rules, book, curve)
+        happens = event < events.bar.shape[0] and events.bar[event] == t
+        quiet = sizes[QUEUED] == 0 and due < 0 and not happens and _is_quiet(t, market, rules, book)
+        if quiet:
+            _mark_quiet(t, market, book, curve)
+        else:
+            _carry(events.years[t], market, rules, book)
+            while event < events.bar.shape[0] and events.bar[event] == t:
+                _event(t, events.asset[event], events.kind[event], events.value[event], market, rules, book)
+                event += 1
+            if not rules.same_close:
+                _leave(t, OPEN, market, rules, book)
+            _gaps(t, market, rules, book)
+            if not rules.same_close:
+                if due >= 0:
+                    _value(t, OPEN, market, rules, book)
+                    _rebalance(t, OPEN, due, weights, orders, places, market, rules, book)
+                    due = NONE
+                _execute(t, OPEN, market, rules, book)
+            _inside(t, market, rules, book)
+            _close(t, market, rules, book)
+            _mark(t, market, rules, book, curve)
+        first, first_row = order, row
         while order < places.shape[0] and places[order, ORDER_BAR] == t:
             _decide(t, order, orders, places, market, rules, book)
             order += 1
@@ -849,7 +908,7 @@ def simulate(
             else:
                 _rebalance(t, CLOSE, row, weights, orders, places, market, rules, book)
             row += 1
-        if rules.same_close:
+        if rules.same_close and not (quiet and order == first and row == first_row):
             _leave(t, CLOSE, market, rules, book)
             _execute(t, CLOSE, market, rules, book)
             _mark(t, market, rules, book, curve)

@@ -1,8 +1,8 @@
-"""Every run of any test has its books checked."""
+"""Every run of any test of this room has its books checked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,6 +11,12 @@ from quant_platform.engine.result import BacktestResult
 
 
 @pytest.fixture(autouse=True)
-def books_add_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(BacktestResult, "__post_init__", verify, raising=False)
-    yield
+def books_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work out the identities of every result as soon as it is made."""
+    original = BacktestResult.__init__
+
+    def checked(self: BacktestResult, *given: Any, **named: Any) -> None:
+        original(self, *given, **named)
+        verify(self)
+
+    monkeypatch.setattr(BacktestResult, "__init__", checked)

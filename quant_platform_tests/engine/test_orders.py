@@ -78,10 +78,10 @@ def test_levels_stand_from_the_bar_after_the_entry_unless_said(settings: Any, le
     [
         ({}, {3: (101, 110, 100.5, 108), 4: (107, 108, 105, 106)}, [(4, -100, 105.6)]),
         # A bar's own high moves the level for the next bar only.
-        ({}, {3: (100, 110, 100, 104), 4: (106, 107, 105.7, 106)}, []),
+        ({}, {3: (100, 110, 100, 104), 4: (106, 107, 105.7, 106)}, [(5, -100, 100.0)]),
         ({}, {2: (100, 108, 100, 104), 3: (105, 106, 103, 104)}, [(3, -100, 103.68)]),
-        ({"trail_counts_entry_bar": False}, {2: (100, 108, 100, 104), 3: (104, 105, 100.5, 101), 4: (100, 101, 100, 100)},
-         [(4, -100, 100.0)]),
+        ({"trail_counts_entry_bar": False},
+         {2: (100, 108, 100, 104), 3: (104, 105, 100.5, 101), 4: (100, 101, 100, 100)}, [(4, -100, 100.0)]),
         ({}, {3: (101, 110, 100.5, 108), 4: (104, 106, 104, 105)}, [(4, -100, 104.0)]),
     ],
 )  # fmt: skip
@@ -474,7 +474,8 @@ def test_exit_rules_of_signals() -> None:
     enters[1] = True
     bars = flat_bars({3: (100, 101, 96, 98), 5: (102, 103, 101, 102)})
     for rule, left in (
-        (ExitRule(stop=0.03), (3, -1, 97)), (ExitRule(target=0.02), (5, -1, 102)), (ExitRule(trail=0.04), (3, -1, 96.96)),
+        (ExitRule(stop=0.03), (3, -1, 97)), (ExitRule(target=0.02), (5, -1, 102)),
+        (ExitRule(trail=0.04), (3, -1, 96.96)),
         (ExitRule(time_bars=2), (4, -1, 100)), (ExitRule(time_bars=2, time_at="close"), (3, -1, 98)),
         (ExitRule(stop=0.02, trigger="close"), (4, -1, 100)),
     ):  # fmt: skip

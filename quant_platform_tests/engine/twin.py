@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 
 from quant_platform.engine.bars import Bars
 from quant_platform.engine.config import EngineConfig
@@ -94,7 +95,7 @@ class Twin:
     def sigma(self, t: int, a: int) -> float | None:
         window = self.config.costs.impact_window_bars
         closes = [float(x) for x in self.bars.close[max(0, t - window - 1) : t, a] if not math.isnan(x)]
-        steps = [math.log(b / a_) ** 2 for a_, b in zip(closes, closes[1:], strict=False)]
+        steps = [math.log(b / a_) ** 2 for a_, b in pairwise(closes)]
         return math.sqrt(sum(steps) / len(steps)) if 2 * len(steps) >= window else None
 
     def volume(self, t: int, a: int) -> float | None:
@@ -357,7 +358,8 @@ class Twin:
         size = order.size
         if math.isfinite(self.config.leverage):
             room = max(0.0, self.config.leverage * equity - gross) / price
-            size = min(size, self.rounded(a, room * (1.0 + 1e-12)))
+            allowed = self.rounded(a, room)
+            size = allowed if allowed < size * (1.0 - 1e-9) else size
         if self.config.leverage <= 1.0 and order.side > 0 and self.buying(t, a, size, price, order) > self.cash:
             size = min(size, self.rounded(a, self.buys(t, a, self.cash, price, order)))
         if size < order.size and (size <= 0.0 or self.config.short_of_cash == "refuse"):
