@@ -87,9 +87,12 @@ def _positions(
         splits = sorted((event.bar, event.value) for event in result.bars.splits if event.asset == a)
         whole = result.config.units != "fractional" and result.whole[a]
         position, largest = 0.0, 0.0
+        reasons = result.raw_fills[:, layout.FILL_REASON]
         done = 0
         for row in rows:
-            while done < len(splits) and splits[done][0] <= bar[row]:
+            # A delisting comes before a split of its bar.
+            until = bar[row] - (reasons[row] == layout.REASON_DELISTED)
+            while done < len(splits) and splits[done][0] <= until:
                 held[splits[done][0] :, a] = position = _after_split(position, splits[done][1], whole)
                 done += 1
             before, position = position, position + lots[row]

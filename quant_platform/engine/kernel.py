@@ -733,9 +733,10 @@ def _close(t: int, market: Market, rules: Rules, book: Book) -> None:
                 found = judge(side * price, state[STOP_LEVEL], state[TARGET_LEVEL])
                 if found != NOTHING:
                     places[LEAVING] = REASON_STOP if found == STOPPED else REASON_TARGET
-            if not math.isnan(state[TRAIL_DISTANCE]) and (rules.trail_counts_entry_bar or places[ENTRY_BAR] < t):
+            if rules.trail_counts_entry_bar or places[ENTRY_BAR] < t:
                 state[EXTREME] = max(state[EXTREME], favourable)
-                refresh_levels(a, market, book)
+                if not math.isnan(state[TRAIL_DISTANCE]):
+                    refresh_levels(a, market, book)
         if places[TIME_BARS] > 0 and places[LEAVING] == 0:
             first = places[ENTRY_BAR] + 1 if rules.same_close else places[ENTRY_BAR]
             if t >= last_bar_inside(first, places[TIME_BARS]):
@@ -811,6 +812,7 @@ def _mark_quiet(t: int, market: Market, book: Book, curve: Floats) -> None:
         book.state[a, MARK] = price
         book.state[a, WORST] = min(book.state[a, WORST], adverse)
         book.state[a, BEST] = max(book.state[a, BEST], favourable)
+        book.state[a, EXTREME] = max(book.state[a, EXTREME], favourable)
         worth = units_of(position, a, market) * price
         if worth >= 0.0:
             long += worth

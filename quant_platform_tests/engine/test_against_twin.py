@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quant_platform.engine.run import run
+from quant_platform.engine.backtest import run
 from quant_platform_tests.engine import cases
 from quant_platform_tests.engine.twin import Twin, run_twin
 

@@ -15,6 +15,11 @@ from quant_platform.engine.layout import Events, Floats, Integers, Market
 from quant_platform.engine.result import BacktestResult
 from quant_platform.engine.trailing import trailing_mean, trailing_volatility
 
+__all__ = [
+    "BacktestInvalid", "BacktestResult", "Bars", "Costs", "Decisions", "EngineConfig", "Event", "ExitRule", "Orders",
+    "Signals", "Sizing", "Weights", "run",
+]  # fmt: skip
+
 _NO_ORDERS = (np.empty((0, layout.ORDER_FLOATS)), np.empty((0, layout.ORDER_INTEGERS), dtype=np.int64))
 _SIZINGS = ("units", "cash_amount", "cash_fraction", "equity_fraction", "risk_fraction")
 
