@@ -56,7 +56,7 @@ def compiled_with(*modules: ModuleType) -> Callable[[F], F]:
 
 
 def compiled_walk(*modules: ModuleType) -> Callable[[F], F]:
-    """Compile the kernel that a set of parts of other modules makes up, as :func:`compiled_with`; it makes no arrays."""
+    """Compile the kernel that parts of other modules make up, as :func:`compiled_with`; it makes no arrays."""
     return lambda function: _widened(
         numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function), modules
     )

@@ -3,8 +3,8 @@
 1. **Strategy**: the gross weight of each strategy stays within its limit.
 2. **Symbol**: the gross weight of each symbol over all strategies stays within its limit.
 3. **Portfolio**: the gross weight of everything stays within one limit.
-4. **New exposure**: what a bar adds to positions that exist, or opens, stays within one limit. Only the adding parts are
-   scaled; what a target takes off a position passes in full.
+4. **New exposure**: what a bar adds to positions that exist, or opens, stays within one limit. Only the adding parts
+   are scaled; what a target takes off a position passes in full.
 
 Layers 1 to 3 scale the group that offends in proportion. After layer 4 nothing is larger than after layer 3, so the
 limits before it still hold. Volatility targets, drawdown rules and other overlays multiply targets before layer 1, with

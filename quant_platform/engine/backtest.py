@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.engine import kernel, layout
-from quant_platform.engine.bars import NANOSECONDS_PER_YEAR, Bars
-from quant_platform.engine.config import BacktestInvalid, EngineConfig
-from quant_platform.engine.decisions import Decisions, Signals, Weights
+from quant_platform.engine.bars import NANOSECONDS_PER_YEAR, Bars, Event
+from quant_platform.engine.config import BacktestInvalid, Costs, EngineConfig, Sizing
+from quant_platform.engine.decisions import Decisions, ExitRule, Orders, Signals, Weights
 from quant_platform.engine.layout import Events, Floats, Integers, Market
 from quant_platform.engine.result import BacktestResult
 from quant_platform.engine.trailing import trailing_mean, trailing_volatility

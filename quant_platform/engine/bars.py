@@ -49,8 +49,8 @@ class Bars:
     stamps
         Shape (t,), time of each bar in nanoseconds since 1970, ascending; UTC.
     open, high, low, close
-        Shape (t, n); NaN in all four where an asset has no bar, positive elsewhere. As traded where splits and dividends
-        are stated, adjusted where they are not: never both.
+        Shape (t, n); NaN in all four where an asset has no bar, positive elsewhere. As traded where splits and
+        dividends are stated, adjusted where they are not: never both.
     volume
         Shape (t, n) in units, NaN where not known; None where none is known.
     half_spread

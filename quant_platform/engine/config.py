@@ -187,10 +187,10 @@ class EngineConfig:
         checks = (
             ("initial_cash", math.isfinite(self.initial_cash) and self.initial_cash > 0.0, "a positive number"),
             ("leverage", self.leverage > 0.0, "a positive number"),
-            ("participation", self.participation is None or 0.0 < self.participation <= 1.0, "a share up to 1, or none"),
+            ("participation", self.participation is None or 0.0 < self.participation <= 1.0, "a share up to 1"),
             ("tolerance", 0.0 <= self.tolerance < 1.0, "a fraction below 1"),
             ("cash_buffer", 0.0 <= self.cash_buffer < 1.0, "a fraction below 1"),
-            ("periods_per_year", math.isfinite(self.periods_per_year) and self.periods_per_year > 0.0, "a positive number"),
+            ("periods_per_year", 0.0 < self.periods_per_year < math.inf, "a positive number"),
         )  # fmt: skip
         for name, holds, needed in checks:
             if not holds:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from quant_platform.contracts.compiled import compiled_part, inlined
 from quant_platform.engine.barriers import trailing_stop
 from quant_platform.engine.cost_law import commission, executed_price, half_spread, impact
@@ -105,7 +107,7 @@ def units_of(lots: float, a: int, market: Market) -> float:
 def lots_of(units: float, a: int, market: Market) -> float:
     """Lots that a number of units holds; whole ones are rounded down, but for the rounding error of a division."""
     lots = units * market.traits[a, LOT_DENOMINATOR] / market.traits[a, LOT_NUMERATOR]
-    return math.floor(lots + ROUNDING) if market.traits[a, WHOLE] > 0.0 else lots
+    return np.floor(lots + ROUNDING) if market.traits[a, WHOLE] > 0.0 else lots
 
 
 @inlined
@@ -138,8 +140,8 @@ def refresh_levels(a: int, market: Market, book: Book) -> None:
         target = fixed if math.isnan(target) else min(target, fixed)
     tick = market.traits[a, TICK]
     if tick > 0.0:
-        stop = math.floor(stop / tick + ROUNDING) * tick if not math.isnan(stop) else stop
-        target = math.ceil(target / tick - ROUNDING) * tick if not math.isnan(target) else target
+        stop = np.floor(stop / tick + ROUNDING) * tick if not math.isnan(stop) else stop
+        target = np.ceil(target / tick - ROUNDING) * tick if not math.isnan(target) else target
     state[STOP_LEVEL], state[TARGET_LEVEL] = stop, target
 
 
@@ -158,7 +160,7 @@ def fill(
     rules: Rules,
     book: Book,
 ) -> tuple[float, float]:
-    """Trade ``lots`` (signed, never through zero) at a reference price; the order's raw and charged commission come back.
+    """Trade ``lots`` (signed, never through zero) at a reference price; gives the order's raw and charged commission.
 
     ``rests`` marks an order that waited at its price: it pays the maker rate, and no spread or impact unless the rules
     say that targets slip.

@@ -1,8 +1,8 @@
 """The accounting identities of a run, worked out again from its fills, apart from the kernel.
 
 1. Positions are the sums of their fills, exactly, and no crumb of one is left behind.
-2. Cash is the initial cash less what was bought, plus what was sold, less commission, funding, borrow and interest, plus
-   dividends; on every bar where nothing but fills moved it.
+2. Cash is the initial cash less what was bought, plus what was sold, less commission, funding, borrow and interest,
+   plus dividends; on every bar where nothing but fills moved it.
 3. Equity is cash plus positions at the last price.
 4. Commission, spread and impact of fills, trades and totals are the same sums.
 5. What trades earned after costs is what the account earned.

@@ -350,7 +350,7 @@ def _split_order(j: int, a: int, ratio: float, market: Market, book: Book) -> No
     wait = book.wait[j]
     wait[QUANTITY] *= ratio
     lots = wait[WAIT_LOTS] * ratio
-    wait[WAIT_LOTS] = math.floor(lots + ROUNDING) if market.traits[a, WHOLE] > 0.0 else lots
+    wait[WAIT_LOTS] = np.floor(lots + ROUNDING) if market.traits[a, WHOLE] > 0.0 else lots
     wait[STOP_PRICE] /= ratio
     wait[TARGET_PRICE] /= ratio
 
@@ -363,7 +363,7 @@ def _split(a: int, ratio: float, market: Market, book: Book) -> None:
     lots = state[POSITION] * ratio
     whole = lots
     if market.traits[a, WHOLE] > 0.0:
-        whole = math.copysign(math.floor(abs(lots) + ROUNDING), lots)
+        whole = math.copysign(np.floor(abs(lots) + ROUNDING), lots)
         paid = units_of(lots - whole, a, market) * state[MARK]
         book.account[CASH] += paid
         state[FLOW] += paid

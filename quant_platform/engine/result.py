@@ -44,8 +44,8 @@ class BacktestResult:
     def fills(self) -> pl.DataFrame:
         """One row per fill, in the order in which they happened.
 
-        ``quantity`` is signed; ``price`` is paid, ``reference_price`` what the market showed; ``position`` is held after
-        it; ``order`` is the row of the decision, -1 where the engine itself decided.
+        ``quantity`` is signed; ``price`` is paid, ``reference_price`` what the market showed; ``position`` is held
+        after it; ``order`` is the row of the decision, -1 where the engine itself decided.
         """
         numbers = self._fills
         places = numbers.astype(np.int64)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from quant_platform.engine.backtest import run
+from quant_platform.engine.config import BacktestInvalid, Costs
 from quant_platform.engine.cost_law import square_root_impact
 from quant_platform.engine.decisions import Orders
 from quant_platform.engine.metrics import sharpe_with_error
 from quant_platform.engine.trailing import trailing_mean, trailing_volatility
 from quant_platform_tests.engine.cases import CASH, config, flat_bars, shown
-from quant_platform.engine.config import BacktestInvalid, Costs
 
 LONG, SHORT = "long_entry", "short_entry"
 
@@ -233,7 +233,7 @@ def test_costs_must_be_stated_and_make_sense() -> None:
             continue
         with pytest.raises(BacktestInvalid, match=f"{field.name} was -1"):
             costs(**{field.name: -1})
-    with pytest.raises(BacktestInvalid, match="10 bps are 0.001"):
+    with pytest.raises(BacktestInvalid, match=r"10 bps are 0\.001"):
         costs(commission_rate=10.0)
     with pytest.raises(BacktestInvalid, match="at least 2"):
         costs(impact_window_bars=1)

@@ -1,7 +1,7 @@
 """The replay of setups and the labels of events give, to the bit, what they gave before they called the one law.
 
-The digests were made by the code of the two labs as it stood before (commit 7f4f9f5), on bars of whole quarters, so that
-no rounding of a library enters.
+The digests were made by the code of the two labs as it stood before (commit 7f4f9f5), on bars of whole quarters, so
+that no rounding of a library enters.
 """
 
 from __future__ import annotations

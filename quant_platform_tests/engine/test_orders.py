@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quant_platform.engine.backtest import run
 from quant_platform.engine.bars import Event
 from quant_platform.engine.config import Costs, Sizing
 from quant_platform.engine.decisions import ExitRule, Orders, Signals, Weights
-from quant_platform.engine.backtest import run
 from quant_platform_tests.engine.cases import CASH, MISSING, config, flat_bars, shown
 
 LONG, SHORT = "long_entry", "short_entry"
