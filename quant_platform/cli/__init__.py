@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from quant_platform import __version__
-from quant_platform.cli import inspect, lake, market, work
+from quant_platform.cli import backtest, inspect, lake, market, work
 from quant_platform.contracts.errors import PlatformError, StorageFailed
 
 INTERRUPTED = 130
@@ -33,6 +33,7 @@ app.command("import")(market.import_market)
 app.command("import-perps")(market.import_perps)
 app.command("run")(work.run)
 app.command("up")(work.up)
+app.command("backtest")(backtest.backtest)
 app.command("sql")(inspect.sql)
 app.command("doctor")(inspect.doctor)
 app.command("docs")(inspect.docs)

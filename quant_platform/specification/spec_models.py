@@ -21,6 +21,7 @@ from quant_platform.specification.replay import ReplaySpec, SweepSpec
 from quant_platform.specification.setups import SetupSpec
 from quant_platform.specification.sources import SourceSpec
 from quant_platform.specification.states import StatesSpec
+from quant_platform.specification.strategies import StrategySpec
 
 SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "home.yaml": HomeSpec,
@@ -44,6 +45,7 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "factors/equity.yaml": FactorSpec,
     "features/market_5m*.yaml": FeatureFile,
     "states.yaml": StatesSpec,
+    "strategies/*.yaml": StrategySpec,
     "families.yaml": FamiliesFile,
     "context.yaml": ContextSpec,
     "events/*.yaml": EventSpec,
