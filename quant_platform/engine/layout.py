@@ -7,7 +7,7 @@ a lot, so that they add up exactly; ``units = lots * lot_numerator / lot_denomin
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,13 @@ Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-def _codes(first: int, end: int) -> list[np.int64]:
+def _codes(first: int, end: int) -> list[int]:
     """Numbers that kernels hand to each other: as plain integers each would be compiled for by itself."""
-    return [np.int64(code) for code in range(first, end)]
+    return [cast(int, np.int64(code)) for code in range(first, end)]
 
 
-NO, YES = np.int64(0), np.int64(1)
-NONE, ZERO = np.int64(-1), np.int64(0)
+NO, YES = _codes(0, 2)
+NONE, ZERO = _codes(-1, 1)
 NO_REASON = ZERO
 
 # Bits of a signal.
