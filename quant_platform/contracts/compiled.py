@@ -17,6 +17,8 @@ _PART: dict[str, Any] = {
     "_nrt": False,
 }
 
+_WALK: dict[str, Any] = {"nogil": True, "error_model": "numpy", "cache": True, "_nrt": False}
+
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -58,7 +60,7 @@ def compiled_with(*modules: ModuleType) -> Callable[[F], F]:
 def compiled_walk(*modules: ModuleType) -> Callable[[F], F]:
     """Compile the kernel that parts of other modules make up, as :func:`compiled_with`; it makes no arrays."""
     return lambda function: _widened(
-        numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function), modules
+        numba.njit(**_WALK)(function), modules
     )
 
 

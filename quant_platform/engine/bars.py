@@ -96,6 +96,8 @@ class Bars:
     def __post_init__(self) -> None:
         _set(self, "assets", tuple(self.assets))
         _set(self, "stamps", np.require(np.asarray(self.stamps), np.int64, ["C", "W"]))
+        if not self.assets or len(set(self.assets)) != len(self.assets):
+            raise BacktestInvalid("assets must be named, each once", where="Bars.assets")
         shape = (len(self.stamps), len(self.assets))
         panel = np.full((len(_LAYERS), *shape), np.nan)
         for layer, name in enumerate(_LAYERS):
@@ -187,8 +189,6 @@ class Bars:
         return bar, asset, kind, values
 
     def _check_stamps(self) -> None:
-        if not self.assets or len(set(self.assets)) != len(self.assets):
-            raise BacktestInvalid("assets must be named, each once", where="Bars.assets")
         if len(self.stamps) == 0:
             raise BacktestInvalid("there is no bar", where="Bars.stamps")
         wrong = np.flatnonzero(np.diff(self.stamps) <= 0)

@@ -52,7 +52,7 @@ def half_spread(t: int, a: int, market: Market, rules: Rules, counts: Integers) 
     if math.isnan(known):
         counts[UNKNOWN_SPREAD] += 1
         return rules.unknown_half_spread
-    return known
+    return float(known)
 
 
 @inlined
@@ -64,7 +64,8 @@ def impact(t: int, a: int, units: float, market: Market, rules: Rules, counts: I
     if math.isnan(volatility) or not volume > 0.0:
         counts[UNKNOWN_IMPACT] += 1
         return rules.unknown_impact
-    return rules.volatility_share * volatility + _impact(rules.impact_coefficient, volatility, units, volume)
+    size = float(_impact(rules.impact_coefficient, volatility, units, volume))
+    return float(rules.volatility_share * volatility) + size
 
 
 @inlined

@@ -100,14 +100,14 @@ from quant_platform.engine.layout import (
 @inlined
 def units_of(lots: float, a: int, market: Market) -> float:
     """Units that a number of lots is."""
-    return lots * market.traits[a, LOT_NUMERATOR] / market.traits[a, LOT_DENOMINATOR]
+    return float(lots * market.traits[a, LOT_NUMERATOR] / market.traits[a, LOT_DENOMINATOR])
 
 
 @inlined
 def lots_of(units: float, a: int, market: Market) -> float:
     """Lots that a number of units holds; whole ones are rounded down, but for the rounding error of a division."""
     lots = units * market.traits[a, LOT_DENOMINATOR] / market.traits[a, LOT_NUMERATOR]
-    return np.floor(lots + ROUNDING) if market.traits[a, WHOLE] > 0.0 else lots
+    return float(np.floor(lots + ROUNDING) if market.traits[a, WHOLE] > 0.0 else lots)
 
 
 @inlined

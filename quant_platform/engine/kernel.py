@@ -446,7 +446,7 @@ def _queue(
     wait[WAIT_LOTS], wait[WAIT_FEE_RAW], wait[WAIT_FEE_CHARGED] = lots, 0.0, 0.0
     names[WAIT_ASSET], names[WAIT_SIDE], names[WAIT_KIND], names[WAIT_ORDER] = a, int(side), kind, order
     names[WAIT_DONE] = 0
-    return j
+    return int(j)
 
 
 @compiled_part

@@ -7,7 +7,7 @@ a lot, so that they add up exactly; ``units = lots * lot_numerator / lot_denomin
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,20 +166,45 @@ class Book(NamedTuple):
     trades: Floats
 
 
+class Rules:
+    """An :class:`~quant_platform.engine.config.EngineConfig` as one record of numbers."""
+
+    same_close: int
+    exits_from_entry_bar: int
+    trail_counts_entry_bar: int
+    accumulate: int
+    allow_short: int
+    refuse_when_short_of_cash: int
+    size_at_fill: int
+    zero_volume_halts: int
+    sizing: int
+    has_volume: int
+    has_spread: int
+    slip_targets: int
+    has_impact: int
+    size: float
+    leverage: float
+    participation: float
+    taker_rate: float
+    maker_rate: float
+    per_unit: float
+    per_order: float
+    minimum_commission: float
+    half_spread: float
+    unknown_half_spread: float
+    slippage_fixed: float
+    volatility_share: float
+    impact_coefficient: float
+    unknown_impact: float
+    borrow_rate: float
+    margin_rate: float
+    unknown_funding: float
+    unknown_recovery: float
+    tolerance: float
+    cash_buffer: float
+
+
 RULES = np.dtype(
-    [
-        *((name, np.int64) for name in (
-            "same_close", "exits_from_entry_bar", "trail_counts_entry_bar", "accumulate", "allow_short",
-            "refuse_when_short_of_cash", "size_at_fill", "zero_volume_halts", "sizing", "has_volume", "has_spread",
-            "slip_targets", "has_impact",
-        )),
-        *((name, np.float64) for name in (
-            "size", "leverage", "participation", "taker_rate", "maker_rate", "per_unit", "per_order",
-            "minimum_commission", "half_spread", "unknown_half_spread", "slippage_fixed", "volatility_share",
-            "impact_coefficient", "unknown_impact", "borrow_rate", "margin_rate", "unknown_funding", "unknown_recovery",
-            "tolerance", "cash_buffer",
-        )),
-    ]
-)  # fmt: skip
-"""An :class:`~quant_platform.engine.config.EngineConfig` as one record."""
-Rules = Any
+    [(name, np.int64 if kind == "int" else np.float64) for name, kind in Rules.__annotations__.items()]
+)
+"""The record as an array holds it."""
