@@ -59,9 +59,7 @@ def compiled_with(*modules: ModuleType) -> Callable[[F], F]:
 
 def compiled_walk(*modules: ModuleType) -> Callable[[F], F]:
     """Compile the kernel that parts of other modules make up, as :func:`compiled_with`; it makes no arrays."""
-    return lambda function: _widened(
-        numba.njit(**_WALK)(function), modules
-    )
+    return lambda function: _widened(numba.njit(**_WALK)(function), modules)
 
 
 def _widened(kernel: Any, modules: tuple[ModuleType, ...]) -> Any:

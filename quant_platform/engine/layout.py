@@ -204,7 +204,5 @@ class Rules:
     cash_buffer: float
 
 
-RULES = np.dtype(
-    [(name, np.int64 if kind == "int" else np.float64) for name, kind in Rules.__annotations__.items()]
-)
+RULES = np.dtype([(name, np.int64 if kind == "int" else np.float64) for name, kind in Rules.__annotations__.items()])
 """The record as an array holds it."""
