@@ -473,8 +473,7 @@ def _decide(t: int, order: int, orders: Floats, places: Integers, market: Market
     if enters_short and not rules.allow_short:
         counts[SHORT_REFUSED] += 1
         enters_short = False
-    waiting = book.places[a, WAITING]
-    held = position if position != 0.0 else float(waiting)
+    held = position if position != 0.0 else _waiting_side(a, book)
     leaves = (held > 0.0 and bits & LONG_EXIT != 0) or (held < 0.0 and bits & SHORT_EXIT != 0)
     reverses = (held > 0.0 and enters_short) or (held < 0.0 and enters_long)
     side = 0.0
@@ -503,9 +502,21 @@ def _decide(t: int, order: int, orders: Floats, places: Integers, market: Market
             price = state[MARK]
         j = _queue(a, side, FROM_SIGNAL, math.nan, order, orders, places, book)
         if j >= 0:
-            book.places[a, WAITING] += int(side)
+            book.places[a, WAITING] += 1
             if not rules.size_at_fill:
                 book.wait[j, WAIT_LOTS] = _sized(t, a, side, price, book.wait[j], market, rules, book)
+
+
+@compiled_part
+def _waiting_side(a: int, book: Book) -> float:
+    """Side of the latest entry that waits, zero for none; trades may have left entries of both sides waiting."""
+    side = 0.0
+    if book.places[a, WAITING] > 0:
+        for j in range(book.sizes[QUEUED]):
+            names = book.wait_places[j]
+            if names[WAIT_ASSET] == a and names[WAIT_KIND] == FROM_SIGNAL and names[WAIT_DONE] == 0:
+                side = float(names[WAIT_SIDE])
+    return side
 
 
 @compiled_part
@@ -626,7 +637,8 @@ def _enlarge(t: int, j: int, price: float, market: Market, rules: Rules, book: B
         return
     lots = _affordable_lots(t, j, wanted, price, market, rules, book)
     short_of = lots < wanted
-    if short_of and (lots <= 0.0 or rules.refuse_when_short_of_cash):
+    # What rounding leaves of a limit that is used up is no order.
+    if short_of and (lots <= ROUNDING * wanted or rules.refuse_when_short_of_cash):
         _finish(j, REFUSED, book)
         return
     if units_of(lots, a, market) * price < market.traits[a, MINIMUM_NOTIONAL]:
@@ -660,7 +672,7 @@ def _done(j: int, book: Book) -> None:
     names = book.wait_places[j]
     names[WAIT_DONE] = 1
     if names[WAIT_KIND] == FROM_SIGNAL:
-        book.places[names[WAIT_ASSET], WAITING] -= names[WAIT_SIDE]
+        book.places[names[WAIT_ASSET], WAITING] -= 1
 
 
 @inlined

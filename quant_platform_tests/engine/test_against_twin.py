@@ -10,9 +10,6 @@ from quant_platform_tests.engine import cases
 from quant_platform_tests.engine.twin import Twin, run_twin
 
 CASES = 250
-# Cases that accumulate, in which kernel and twin still disagree about an addition that waits while its position leaves.
-# Which of the two is wrong is not settled; the last test fails as soon as one of them agrees.
-OPEN_CASES = ((11, 0, 232), (11, 4, 28), (11, 6, 69), (11, 7, 175))
 
 
 def assert_same(seed: object, result: cases.BacktestResult, twin: Twin) -> None:
@@ -45,8 +42,6 @@ def assert_same(seed: object, result: cases.BacktestResult, twin: Twin) -> None:
 def test_orders_of_every_kind(block: int) -> None:
     traded = 0
     for case in range(CASES):
-        if (11, block, case) in OPEN_CASES:
-            continue
         rng = np.random.default_rng([11, block, case])
         bars, config = cases.random_bars(rng), cases.random_config(rng)
         orders = cases.random_orders(rng, bars, stops=config.sizing.kind == "risk_fraction")
@@ -67,13 +62,3 @@ def test_target_weights(block: int) -> None:
         assert_same((12, block, case), result, run_twin(bars, weights, config))
         traded += result.fills.height
     assert traded > 5 * CASES
-
-
-@pytest.mark.parametrize("seed", OPEN_CASES)
-@pytest.mark.xfail(reason="an addition that waits while its position leaves is not settled", raises=AssertionError)
-def test_open_cases(seed: tuple[int, int, int]) -> None:
-    rng = np.random.default_rng(seed)
-    bars, config = cases.random_bars(rng), cases.random_config(rng)
-    assert config.accumulate
-    orders = cases.random_orders(rng, bars, stops=config.sizing.kind == "risk_fraction")
-    assert_same(seed, run(bars, orders, config), run_twin(bars, orders, config))

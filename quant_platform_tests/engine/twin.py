@@ -362,7 +362,7 @@ class Twin:
             size = allowed if allowed < size * (1.0 - 1e-9) else size
         if self.config.leverage <= 1.0 and order.side > 0 and self.buying(t, a, size, price, order) > self.cash:
             size = min(size, self.rounded(a, self.buys(t, a, self.cash, price, order)))
-        if size < order.size and (size <= 0.0 or self.config.short_of_cash == "refuse"):
+        if size < order.size and (size <= 1e-9 * order.size or self.config.short_of_cash == "refuse"):
             return
         if size * price < minimum:
             return
