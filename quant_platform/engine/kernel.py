@@ -53,6 +53,7 @@ from quant_platform.engine.layout import (
     CASH_FRACTION,
     CLOSE,
     CONFLICTING,
+    CRUMB,
     CURVE_CASH,
     CURVE_EQUITY,
     CURVE_HELD,
@@ -632,7 +633,8 @@ def _enlarge(t: int, j: int, price: float, market: Market, rules: Rules, book: B
     if math.isnan(wait[WAIT_LOTS]):
         wait[WAIT_LOTS] = _sized(t, a, side, price, wait, market, rules, book)
     wanted = wait[WAIT_LOTS]
-    if wanted <= 0.0 or units_of(wanted, a, market) * price < market.traits[a, MINIMUM_NOTIONAL]:
+    smallest = max(market.traits[a, MINIMUM_NOTIONAL], CRUMB * book.account[EQUITY])
+    if wanted <= 0.0 or units_of(wanted, a, market) * price < smallest:
         _finish(j, BELOW_MINIMUM, book)
         return
     lots = _affordable_lots(t, j, wanted, price, market, rules, book)

@@ -72,6 +72,7 @@ WAIT_INTEGERS = 7
 FROM_SIGNAL, FROM_TRADE, FROM_WEIGHTS = _codes(0, 3)
 
 COMMISSION_ROUNDS = 60
+CRUMB = 1e-12  # an order worth less than this share of equity is none
 ROUNDING = 1e-9  # of a count of lots or ticks, so that 0.3 / 0.1 is three
 
 # The account.

@@ -353,7 +353,7 @@ class Twin:
         if order.size is None:
             order.size = self.sized(t, order, price, equity)
         minimum = 0.0 if self.bars.minimum_notional is None else float(self.bars.minimum_notional[a])
-        if order.size <= 0.0 or order.size * price < minimum:
+        if order.size <= 0.0 or order.size * price < max(minimum, 1e-12 * equity):
             return
         size = order.size
         if math.isfinite(self.config.leverage):
