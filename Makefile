@@ -8,7 +8,7 @@ PEERS := $(PEERS_ENV)/.installed
 PEERS_LIST := quant_platform_tests/benchmarks/requirements-peers.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench evidence up docs lock clean
+.PHONY: help demo test lint bench evidence mutants doors up docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -44,7 +44,16 @@ bench: $(STAMP) $(PEERS) ## time the kernels and the lake, beside a peer; writes
 
 evidence: $(STAMP) ## the slow simulations; writes docs/evidence/
 	$(BIN)/python -m quant_platform_tests.evidence
+	$(BIN)/python -m quant_platform_tests.evidence.persistence
+	$(BIN)/python -m quant_platform_tests.evidence.replay
 	$(BIN)/python -m quant_platform_tests.evidence.discovery
+	$(BIN)/python -m quant_platform_tests.evidence.survivors
+
+doors: $(STAMP) ## try every broken input at every door and count the clear answers
+	$(BIN)/python -W ignore -m quant_platform_tests.doors
+
+mutants: $(STAMP) ## single mutants of the rooms that compute, against their own tests; writes docs/evidence/mutants.md
+	$(BIN)/python -m quant_platform_tests.mutants
 
 up: $(STAMP) ## Dagster's web server and daemon on this home
 	$(BIN)/quant up

@@ -148,7 +148,7 @@ def materialised(folder: Path) -> Market:
     with entered(folder / "home", specs) as home, runs.instance_of(home) as instance:
         runs.register_tickers(home, instance)
         launches, run_ids = {}, {}
-        for launch in runs.everything(home):
+        for launch in runs.everything(home, instance):
             keys = launch.keys[-12:] if launch.job == "weekly_cross_section" else launch.keys
             launches[launch.job] = runs.Launch(launch.job, keys)
             run_ids[launch.job] = run(home, instance, launch.job, *keys)

@@ -2,42 +2,128 @@
 
 Exit codes: 0 done, 1 an error with one paragraph on standard error, 2 wrong usage, 3 a check found something,
 130 interrupted. ``--debug`` before the command shows the traceback.
+
+A command's module is imported when the command is called: the libraries behind all of them take seconds to load, and
+``quant --help`` needs none.
 """
 
 from __future__ import annotations
 
 import errno
+import shlex
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
 
 from quant_platform import __version__
-from quant_platform.cli import backtest, inspect, lake, market, work
-from quant_platform.contracts.errors import PlatformError, StorageFailed
+
+if TYPE_CHECKING:
+    from quant_platform.contracts.errors import PlatformError
 
 INTERRUPTED = 130
+SHOWN_CHARACTERS = 600
+"""Of one line of an error; what a person typed or a file holds may be longer than a screen."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command: the module below this one, the function or group in it, and what ``quant --help`` says of it."""
+
+    module: str
+    attribute: str
+    help: str
+
+    def load(self, name: str) -> Any:
+        """Import the module and build the command."""
+        found = getattr(import_module(f"{__name__}.{self.module}"), self.attribute)
+        application = found
+        if not isinstance(found, typer.Typer):
+            application = typer.Typer(add_completion=False)
+            application.command(name)(found)
+        command = typer.main.get_command(application)
+        command.name = name
+        return command
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "demo": Entry(
+        "market", "demo", "Materialise the whole graph on the built-in simulated market and say where to look."
+    ),
+    "init": Entry(
+        "init", "init", "Look at a folder of bars, guess how it is written, and write specs/sources and specs/universe."
+    ),
+    "import": Entry(
+        "market",
+        "import_market",
+        "Fill a home from a folder of real data and materialise the whole graph on it.",
+    ),
+    "import-perps": Entry(
+        "market", "import_perps", "Fill a home with perpetuals and materialise everything that is built on them."
+    ),
+    "run": Entry(
+        "work",
+        "run",
+        "Run a job over a range of its partitions; what is current is skipped, so a stopped run goes on where it was.",
+    ),
+    "runs": Entry(
+        "runs", "list_runs", "List the last runs of a home: id, job, state, when it began, how long it took."
+    ),
+    "up": Entry("serving", "up", "Start Dagster's code server, daemon and web server on this home, until interrupted."),
+    "backtest": Entry(
+        "backtest", "backtest", "Trade decisions on bars, with costs, and write trades, fills, equity and figures."
+    ),
+    "sql": Entry("inspect", "sql", "Query the catalogue read-only."),
+    "compare": Entry(
+        "compare",
+        "compare",
+        "Compare two weeks (or other partitions), or two snapshots: rows that came and went, cells that changed.",
+    ),
+    "doctor": Entry(
+        "inspect", "doctor", "Check that this machine and home can do the work; exit code 3 when something is wrong."
+    ),
+    "docs": Entry(
+        "inspect",
+        "docs",
+        "Write the reference pages that are generated: tables from the schemas, specs from the models.",
+    ),
+    "results": Entry(
+        "inspect",
+        "results",
+        "Write a page with the numbers of a home: its bars, what was kept out of them, and what the evidence says.",
+    ),
+    "lake": Entry("lake", "lake_app", "Look after the partition files."),
+    "snapshot": Entry("lake", "snapshot_app", "Immutable, named sets of partition versions."),
+}
+
+
+class Commands(TyperGroup):
+    """The group of all commands; each is a name and a sentence until it is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, entry in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=entry.help))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the command of the first argument and load it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, COMMANDS[name].load(name) if name is not None else command, rest
+
 
 app = typer.Typer(
+    cls=Commands,
     name="quant",
     help="Quantitative research on a Dagster asset graph over a DuckDB-queryable Parquet lake.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(lake.lake_app, name="lake", help="Look after the partition files.")
-app.add_typer(lake.snapshot_app, name="snapshot", help="Immutable, named sets of partition versions.")
-app.command("demo")(market.demo)
-app.command("import")(market.import_market)
-app.command("import-perps")(market.import_perps)
-app.command("run")(work.run)
-app.command("up")(work.up)
-app.command("backtest")(backtest.backtest)
-app.command("sql")(inspect.sql)
-app.command("doctor")(inspect.doctor)
-app.command("docs")(inspect.docs)
-app.command("results")(inspect.results)
 
 
 def _version(wanted: bool) -> None:
@@ -59,37 +145,50 @@ def options(
 
 def main() -> None:
     """Run the command and turn an error into one readable paragraph."""
-    debug = "--debug" in sys.argv
     try:
-        app()
+        app(prog_name="quant")
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             _say("interrupted: what was written is whole; start the same command again to go on")
         raise
-    except PlatformError as error:
-        if debug:
-            raise
-        _say(str(error))
-        raise SystemExit(1) from None
-    except OSError as error:
-        if debug:
-            raise
-        _say(str(_storage_failure(error)))
-        raise SystemExit(1) from None
     except Exception as error:
-        if debug:
+        if "--debug" in sys.argv:
             raise
-        text = " ".join(str(error).split())
-        _say(f"unexpected: {type(error).__name__}: {text[:300]}; `quant --debug ...` shows where it comes from")
+        _say(paragraph(error))
         raise SystemExit(1) from None
 
 
-def _storage_failure(error: OSError) -> StorageFailed:
-    return StorageFailed(
-        error.strerror or str(error),
-        where=str(error.filename or ""),
-        cause="the disk is full" if error.errno == errno.ENOSPC else "",
-        action="make room or choose another folder with --home; `quant doctor` looks at both",
+def paragraph(error: Exception) -> str:
+    """What a person reads of an error: what, where, how many, likely cause, next action."""
+    from quant_platform.contracts.errors import PlatformError, StorageFailed
+
+    if isinstance(error, OSError) and not isinstance(error, PlatformError):
+        error = StorageFailed(
+            error.strerror or str(error),
+            where=str(error.filename or ""),
+            cause="the disk is full" if error.errno == errno.ENOSPC else "",
+            action="make room or choose another folder with --home; `quant doctor` looks at both",
+        )
+    if isinstance(error, PlatformError):
+        lines = str(_complete(error)).split("\n")
+        return "\n".join(line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}..." for line in lines)
+    text = " ".join(str(error).split())
+    return f"unexpected: {type(error).__name__}: {text[:300]}; `quant --debug ...` shows where it comes from"
+
+
+def _complete(error: PlatformError) -> PlatformError:
+    """The error with the command as its place and its help as the next action, where it names none itself."""
+    if error.where and error.action:
+        return error
+    typed = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    command = " ".join(["quant", *[word for word in typed[:2] if word in COMMANDS]])
+    return type(error)(
+        error.what,
+        where=error.where or f"the command: {shlex.join(['quant', *typed])[:200]}",
+        how_many=error.how_many,
+        rows=error.rows,
+        cause=error.cause,
+        action=error.action or f"correct what is named above; `{command} --help` explains the command",
     )
 
 

@@ -12,9 +12,10 @@ import polars as pl
 import typer
 from rich.console import Console
 
-from quant_platform.cli.market import HomeOption, open_home
+from quant_platform.cli.homes import HomeOption, open_home
 from quant_platform.contracts.errors import SourceNotFound
 from quant_platform.specification.loading import load_spec
+from quant_platform.specification.settings import settings
 from quant_platform.specification.strategies import StrategySpec
 
 
@@ -38,12 +39,11 @@ def backtest(
     from quant_platform.engine.decision_table import read_decisions
     from quant_platform.engine.identities import verify
 
-    opened = open_home(home)
-    spec = load_spec(config or opened.specs / "strategies" / "default.yaml", StrategySpec)
-    settings = spec.model_dump(exclude={"description", "costs", "sizing"})
-    engine = EngineConfig(costs=Costs(**spec.costs.model_dump()), sizing=Sizing(**spec.sizing.model_dump()), **settings)
+    spec = load_spec(config or settings().specs / "strategies" / "default.yaml", StrategySpec)
+    options = spec.model_dump(exclude={"description", "costs", "sizing"})
+    engine = EngineConfig(costs=Costs(**spec.costs.model_dump()), sizing=Sizing(**spec.sizing.model_dump()), **options)
     place = Path(bars)
-    frame = _files(place) if place.exists() else opened.lake.read(bars)
+    frame = _files(place) if place.exists() else open_home(home).lake.read(bars)
     if frame.is_empty():
         raise SourceNotFound("there is no bar", where=bars, action="name a file, or a table that holds bars")
     result = run(traded := Bars.from_frame(frame), read_decisions(decisions, traded), engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -10,28 +11,30 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from quant_platform.cli.market import HomeOption, open_home
+from quant_platform.cli.homes import HomeOption, home_settings, open_home
 from quant_platform.contracts.errors import PlatformError, SettingsError
+from quant_platform.lake.atomic import atomic_text
 
 
 def sql(
     query: Annotated[str, typer.Argument(help="A query on the catalogue; - reads it from standard input.")],
     home: HomeOption = None,
     output: Annotated[Literal["table", "csv", "json"], typer.Option(help="How rows are printed.")] = "table",
-    limit: Annotated[int, typer.Option(help="Rows printed of a table.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Rows printed of a table.")] = 50,
 ) -> None:
     """Query the catalogue read-only."""
     from quant_platform.cli.query import ask, csv, show
 
-    opened = open_home(home)
-    if not opened.settings.catalogue.is_file():
+    catalogue = home_settings(home).catalogue
+    if not catalogue.is_file():
         raise SettingsError(
             "there is no catalogue yet",
-            where=str(opened.settings.catalogue),
+            where=str(catalogue),
             action="make the tables first: quant demo, or quant import",
         )
-    rows = ask(opened.settings.catalogue, sys.stdin.read() if query == "-" else query)
+    rows = ask(catalogue, sys.stdin.read() if query == "-" else query)
     if output == "csv":
         print(csv(rows), end="")
     elif output == "json":
@@ -40,12 +43,17 @@ def sql(
         show(rows, Console(), limit)
 
 
-def doctor(home: HomeOption = None) -> None:
+def doctor(
+    home: HomeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of text.")] = False,
+) -> None:
     """Check that this machine and home can do the work; exit code 3 when something is wrong."""
-    from quant_platform.defs.ticker_assets import can_fork, worker_count
+    from quant_platform.cli import paragraph
+    from quant_platform.defs.workers import can_fork, worker_count
+    from quant_platform.pipeline.sources import perp_source_of, tickers_of
     from quant_platform.pipeline.spec_check import check_specs
 
-    opened, console = open_home(home), Console()
+    opened, console = open_home(home, may_be_new=True), Console()
     findings: list[tuple[bool, str]] = [
         (sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"),
         ((os.cpu_count() or 1) >= 1, f"{os.cpu_count()} cores, worker processes at a time: {worker_count()}"),
@@ -60,19 +68,22 @@ def doctor(home: HomeOption = None) -> None:
         findings.append((True, f"specs {opened.specs}: {check_specs(opened)} files"))
         findings.append((True, opened.title))
         if opened.has_equities:
-            tickers = opened.tickers()
+            tickers = tickers_of(opened)
             findings.append((bool(tickers), f"source {opened.spec.source}: {len(tickers)} tickers"))
         if opened.has_perps:
-            symbols = opened.perp_source.symbols()
+            symbols = perp_source_of(opened).symbols()
             findings.append((bool(symbols), f"source {opened.perps.source}: {len(symbols)} perpetuals"))
     except PlatformError as error:
-        findings.append((False, str(error)))
+        findings.append((False, paragraph(error)))
     catalogue = opened.settings.catalogue
     findings.append(
         (catalogue.is_file(), f"catalogue {catalogue}" + ("" if catalogue.is_file() else " does not exist yet"))
     )
-    for good, text in findings:
-        console.print(("[green]ok  [/green]" if good else "[red]look[/red]"), text, highlight=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps([{"good": good, "finding": text} for good, text in findings], indent=1, ensure_ascii=False))
+    for good, text in () if as_json else findings:
+        state = Text("ok  ", style="green") if good else Text("look", style="red")
+        console.print(state, Text(text), highlight=False, soft_wrap=True)
     if not all(good for good, _ in findings):
         raise typer.Exit(3)
 
@@ -89,13 +100,14 @@ def docs(
 
 
 def _writable(folder: Path) -> tuple[bool, str]:
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        return False, f"home {folder} does not exist yet: quant demo or quant import make one"
     good = os.access(folder, os.W_OK)
     return good, f"home {folder}" + ("" if good else " is not writable")
 
 
 def _free_space(folder: Path) -> tuple[bool, str]:
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.is_dir())).free
     return free > 2**31, f"{free / 2**30:.1f} GiB free"
 
 
@@ -145,7 +157,6 @@ def results(
         about["symbols"] = ", ".join(opened.perps.symbols)
     if command:
         about["command"] = f"`{command}`"
-    output.parent.mkdir(parents=True, exist_ok=True)
     with connect(opened.settings.home) as connection:
-        output.write_text(page(connection, title, about), encoding="utf-8")
+        atomic_text(output, page(connection, title, about))
     print(output)

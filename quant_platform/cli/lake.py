@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 from rich.console import Console
-from rich.table import Table as Grid
 
-from quant_platform.cli.market import HomeOption, open_home
+from quant_platform.cli.homes import HomeOption, open_home
+from quant_platform.cli.query import show
 from quant_platform.contracts.errors import SettingsError
 from quant_platform.lake import Finding, check, snapshots, vacuum
 from quant_platform.pipeline.home import Home
@@ -18,8 +21,12 @@ from quant_platform.specification.lake import lake_spec
 
 FOUND_SOMETHING = 3
 
-lake_app = typer.Typer(no_args_is_help=True, add_completion=False)
-snapshot_app = typer.Typer(no_args_is_help=True, add_completion=False)
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of text.")]
+
+lake_app = typer.Typer(help="Look after the partition files.", no_args_is_help=True, add_completion=False)
+snapshot_app = typer.Typer(
+    help="Immutable, named sets of partition versions.", no_args_is_help=True, add_completion=False
+)
 
 
 def snapshot_folder(home: Home) -> Path:
@@ -28,7 +35,7 @@ def snapshot_folder(home: Home) -> Path:
 
 
 @lake_app.command("check")
-def lake_check(home: HomeOption = None) -> None:
+def lake_check(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Read every file and say what should not be there; exit code 3 when something is found. Nothing is deleted."""
     opened, console = open_home(home), Console()
     if not opened.settings.lake.is_dir():
@@ -37,13 +44,14 @@ def lake_check(home: HomeOption = None) -> None:
             where=str(opened.settings.lake),
             action="name the home with --home or QUANT_HOME; quant demo and quant import make one",
         )
-    _report(check(opened.lake), console, f"every file under {opened.settings.lake} is whole and in its place")
+    _report(check(opened.lake), console, f"every file under {opened.settings.lake} is whole and in its place", as_json)
 
 
 @lake_app.command("vacuum")
 def lake_vacuum(
     home: HomeOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Remove superseded versions older than specs/lake.yaml keeps them, unless a snapshot names them."""
     opened = open_home(home)
@@ -56,6 +64,10 @@ def lake_vacuum(
         temporary_age=spec.temporary_age,
         catalogue=opened.settings.catalogue,
     )
+    if as_json:
+        said = {"versions": found.versions, "temporary": found.temporary, "bytes": found.bytes}
+        print(to_json({**said, "named_by_snapshots": found.named_by_snapshots, "dry_run": found.dry_run}))
+        return
     verb = "would remove" if found.dry_run else "removed"
     print(
         f"{verb} {len(found.versions)} superseded versions and {len(found.temporary)} temporary files, "
@@ -85,25 +97,44 @@ def snapshot_create(
 
 
 @snapshot_app.command("list")
-def snapshot_list(home: HomeOption = None) -> None:
+def snapshot_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List the snapshots of a home."""
-    grid = Grid()
-    for heading in ("snapshot", "created", "tables", "rows"):
-        grid.add_column(heading, justify="right" if heading in ("tables", "rows") else "left")
-    for found in snapshots.list_snapshots(snapshot_folder(open_home(home))):
-        rows = sum(table.rows for table in found.tables)
-        grid.add_row(found.snapshot_id, str(found.created_at), str(len(found.tables)), f"{rows:,}")
-    Console().print(grid)
+    found = snapshots.list_snapshots(snapshot_folder(open_home(home)))
+    if as_json:
+        print(
+            to_json(
+                [
+                    {
+                        "snapshot_id": one.snapshot_id,
+                        "region": one.region,
+                        "created_at": one.created_at,
+                        "simulated": one.simulated,
+                        "source_hash": one.source_hash,
+                        "sha256": one.sha256,
+                        "tables": {table.name: table.rows for table in one.tables},
+                    }
+                    for one in found
+                ]
+            )
+        )
+        return
+    rows = [
+        (one.snapshot_id, str(one.created_at), len(one.tables), sum(table.rows for table in one.tables))
+        for one in found
+    ]
+    show(pl.DataFrame(rows, schema=["snapshot", "created", "tables", "rows"], orient="row"), Console(), len(rows))
 
 
 @snapshot_app.command("verify")
 def snapshot_verify(
-    name: Annotated[str, typer.Argument(help="Name of the snapshot.")], home: HomeOption = None
+    name: Annotated[str, typer.Argument(help="Name of the snapshot.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Hash every file of a snapshot again; exit code 3 when one is not what it was."""
     opened = open_home(home)
     findings = snapshots.verify(opened.lake, snapshot_folder(opened), name)
-    _report(findings, Console(), f"{name}: every file is what it was")
+    _report(findings, Console(), f"{name}: every file is what it was", as_json)
 
 
 @snapshot_app.command("export")
@@ -117,15 +148,23 @@ def snapshot_export(
     print(snapshots.export(opened.lake, snapshot_folder(opened), name, target))
 
 
-def _report(findings: Sequence[Finding], console: Console, nothing: str) -> None:
-    if not findings:
+def to_json(content: object) -> str:
+    """JSON of what a command has found, one key a line; paths and dates as text."""
+    return json.dumps(content, indent=1, default=str, ensure_ascii=False)
+
+
+def _report(findings: Sequence[Finding], console: Console, nothing: str, as_json: bool) -> None:
+    if as_json:
+        print(to_json([asdict(found) for found in findings]))
+    elif not findings:
         console.print(f"[green]ok[/green] {nothing}", highlight=False, soft_wrap=True)
-        return
-    for found in findings:
-        console.print(
-            f"{found.kind}: {found.path}\n  {found.message}\n  next: {found.action}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    raise typer.Exit(FOUND_SOMETHING)
+    else:
+        for found in findings:
+            console.print(
+                f"{found.kind}: {found.path}\n  {found.message}\n  next: {found.action}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+    if findings:
+        raise typer.Exit(FOUND_SOMETHING)

@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table as Grid
 
+from quant_platform.cli.declare import declared_home, declared_perps, say
+from quant_platform.cli.homes import HomeOption, open_checked_home
 from quant_platform.cli.progress import watching, worker_output_to
-from quant_platform.contracts.errors import HomeMixed, PlatformError, SettingsError, SourceNotFound
+from quant_platform.contracts.errors import HomeMixed, PlatformError, SettingsError
 from quant_platform.pipeline.home import Home
-from quant_platform.sources import Source
-from quant_platform.specification.home import HomeSpec, UniverseSpec
+from quant_platform.pipeline.sources import perp_source_of
+from quant_platform.sources.protocol import reading_report
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.settings import settings
 from quant_platform.specification.sources import SourceSpec
 
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", help="Folder of the market; QUANT_HOME or ./data when not given.", file_okay=False),
+LiveOption = Annotated[
+    bool,
+    typer.Option("--live", help="The market goes on: the home has no last date, and later runs read what has come."),
 ]
 
 
-def open_home(home: Path | None) -> Home:
-    """Open the home a command names, or the one of the environment."""
-    if home is not None:
-        os.environ["QUANT_HOME"] = str(home.resolve())
-    return Home(settings())
-
-
-def open_checked_home(home: Path | None) -> Home:
-    """Open a home that work is about to be done in: its specs are read first."""
-    from quant_platform.pipeline.spec_check import check_specs
-
-    opened = open_home(home)
-    check_specs(opened)
-    return opened
+def announce(home: Home, console: Console) -> None:
+    """Say before a run that its numbers are made up, where they are."""
+    if home.simulated:
+        console.print(home.title, style="bold magenta", markup=False, highlight=False, soft_wrap=True)
 
 
 def demo(home: HomeOption = None) -> None:
     """Materialise the whole graph on the built-in simulated market and say where to look."""
-    opened = open_checked_home(home)
+    opened = open_checked_home(home, may_be_new=True)
     if not opened.simulated:
         raise HomeMixed(
             "this home holds a real market, the demo would mix it with a simulated one",
@@ -74,6 +64,7 @@ def import_market(
         bool,
         typer.Option("--only-raw", help="Stop after the tables by ticker: no ranks, no gate, no studies, no report."),
     ] = False,
+    live: LiveOption = False,
 ) -> None:
     """Fill a home from a folder of real data and materialise the whole graph on it."""
     where = settings() if home is None else settings().model_copy(update={"home": home.resolve()})
@@ -84,12 +75,14 @@ def import_market(
                 f"the folder of the location {name!r} does not exist", where=str(folder), action="check the path"
             )
     chosen = universe or load_spec(where.specs / "sources" / f"{source}.yaml", SourceSpec).universe
-    load_spec(where.specs / "universe" / f"{chosen}.yaml", UniverseSpec)
-    declare_home(where.home, source, chosen, locations, where.specs)
-    opened = open_checked_home(where.home)
     console = Console()
     started = time.monotonic()
-    left_out = run_everything(opened, console, only=("securities", "ticker_graph") if only_raw else None)
+    declaration = declared_home(where.home, source, chosen, locations, where.specs, live=live)
+    say(console, declaration)
+    with declaration.in_force():
+        opened = open_checked_home(where.home)
+        only = ("securities", "ticker_graph", "equity_audit") if only_raw else None
+        left_out = run_everything(opened, console, only=only)
     finish(opened, console, started, left_out)
 
 
@@ -97,139 +90,23 @@ def import_perps(
     source: Annotated[str, typer.Argument(help="Name of a file in specs/sources, without the suffix.")],
     data: Annotated[Path | None, typer.Argument(help="Folder of the data; none for a source that fetches.")] = None,
     home: HomeOption = None,
+    live: LiveOption = False,
 ) -> None:
     """Fill a home with perpetuals and materialise everything that is built on them."""
     where = settings() if home is None else settings().model_copy(update={"home": home.resolve()})
     if data is not None and not data.exists():
         raise SettingsError("the folder of the data does not exist", where=str(data), action="check the path")
-    declare_perps(where.home, source, data, where.specs)
-    opened = open_checked_home(where.home)
     console = Console()
     started = time.monotonic()
-    finish(opened, console, started, run_everything(opened, console))
-
-
-def declare_perps(folder: Path, source: str, location: Path | None, specs: Path) -> None:
-    """Write ``perps.yaml``, or make sure that the one which is there says the same.
-
-    Raises
-    ------
-    HomeMixed
-        When the folder already holds other perpetuals, or the simulated market.
-    """
-    from quant_platform.sources.open_perp import open_perp_source
-    from quant_platform.specification.home import PerpMarketSpec
-    from quant_platform.specification.loading import load_spec
-    from quant_platform.specification.perp_sources import PerpSourceSpec
-
-    resolved = None if location is None else location.resolve()
-    path = folder / "perps.yaml"
-    if path.is_file():
-        present = load_spec(path, PerpMarketSpec)
-        if (present.source, present.location) == (source, resolved):
-            return
-        raise HomeMixed(
-            f"this home holds the source {present.source!r} from {present.location}, "
-            f"{source!r} from {resolved} was about to be imported into it",
-            where=str(path),
-            cause="a home holds one market of perpetuals, so that no number can mix two",
-            action="choose another folder with --home, or remove this one",
-        )
-    if (folder / "lake").is_dir() and not (folder / "home.yaml").is_file():
-        raise HomeMixed(
-            "this home holds the simulated market",
-            where=str(folder),
-            action="choose another folder: quant import-perps ... --home data-real",
-        )
-    spec = load_spec(specs / "sources" / f"{source}.yaml", PerpSourceSpec)
-    opened = open_perp_source(spec, resolved, cache=folder / "downloads")
-    months = sorted({month for symbol in opened.symbols() for month in opened.months(symbol)})
-    if not months:
-        raise SourceNotFound(
-            "the source has no month",
-            where=f"source {source!r}, folder {resolved or folder / 'downloads'}",
-            cause="no file there has a name that the source spec asks for, under the symbols it lists",
-            action=f"check the folder and {specs / 'sources' / source}.yaml",
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        "source": source,
-        "location": None if resolved is None else str(resolved),
-        "symbols": opened.symbols(),
-        "first_month": months[0],
-        "last_month": months[-1],
-    }
-    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-
-
-def declare_home(folder: Path, source: str, universe: str, locations: dict[str, Path], specs: Path) -> None:
-    """Write ``home.yaml``, or make sure that the one which is there says the same.
-
-    Raises
-    ------
-    HomeMixed
-        When the folder already holds another market.
-    """
-    from quant_platform.sources import open_source
-
-    resolved = {name: path.resolve() for name, path in locations.items()}
-    path = folder / "home.yaml"
-    if path.is_file():
-        present = load_spec(path, HomeSpec)
-        if (present.source, present.universe, dict(present.locations)) == (source, universe, resolved):
-            return
-        raise HomeMixed(
-            f"this home holds {_market(present.source, present.universe, present.locations)}; "
-            f"{_market(source, universe, resolved)} was about to be imported into it",
-            where=str(path),
-            cause="a home holds one market, so that no number can mix two",
-            action="choose another folder with --home, or remove this one",
-        )
-    if (folder / "lake").is_dir() and not (folder / "perps.yaml").is_file():
-        raise HomeMixed(
-            "this home holds the simulated market",
-            where=str(folder),
-            action="choose another folder: quant import ... --home data-real",
-        )
-    spec = load_spec(specs / "sources" / f"{source}.yaml", SourceSpec)
-    opened = open_source(spec, resolved)
-    first, last = market_span(opened)
-    if spec.kind == "files":
-        read_shared_files(opened)
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        "source": source,
-        "universe": universe,
-        "locations": {name: str(location) for name, location in resolved.items()},
-        "first_session": first,
-        "last_session": last,
-    }
-    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-
-
-def market_span(source: Source) -> tuple[date, date]:
-    """First and last session of everything a source has; reads all of it, so a malformed file shows up here.
-
-    Raises
-    ------
-    SourceNotFound
-        When the source has no bar at all.
-    """
-    sessions = source.bars_many(source.tickers()).get_column("session")
-    first, last = sessions.min(), sessions.max()
-    if not isinstance(first, date) or not isinstance(last, date):
-        raise SourceNotFound(
-            "the source has no bar", where=f"source {source.name!r}", action="check the folder and the source spec"
-        )
-    return first, last
-
-
-def read_shared_files(source: Source) -> None:
-    """Read what all tickers share (actions, fundamentals, membership), so that a malformed file is one error, here."""
-    ticker = source.tickers()[0]
-    source.actions(ticker)
-    source.fundamentals(ticker)
-    source.securities()
+    declaration = declared_perps(where.home, source, data, where.specs, live=live)
+    say(console, declaration)
+    with declaration.in_force():
+        opened = open_checked_home(where.home)
+        left_out = run_everything(opened, console)
+    if data is None:
+        for finding in reading_report(perp_source_of(opened)):
+            console.print(finding.sentence(), style="yellow", markup=False, highlight=False, soft_wrap=True)
+    finish(opened, console, started, left_out)
 
 
 def run_everything(
@@ -248,24 +125,24 @@ def run_everything(
     PlatformError or None
         What says which tickers were left out because they failed.
     """
-    from quant_platform.defs import jobs, runs
+    from quant_platform.defs import runs
+    from quant_platform.defs.jobs import job_named
 
     left_out = None
+    announce(home, console)
     with runs.instance_of(home) as instance:
-        tickers, _ = runs.register_tickers(home, instance)
-        for launch in runs.everything(home):
+        runs.register_tickers(home, instance)
+        for launch in runs.everything(home, instance):
             if only is not None and launch.job not in only:
                 continue
-            keys = tuple(tickers) if launch.job == "ticker_graph" else launch.keys
-            chosen = runs.Launch(launch.job, keys)
-            tables = jobs.SELECTIONS[launch.job]
+            tables = job_named(launch.job).tables
             with (
-                watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(keys) or 1),
+                watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(launch.keys) or 1),
                 worker_output_to(home.settings.home / "dagster" / "workers.log"),
             ):
                 try:
                     runs.execute(
-                        chosen,
+                        launch,
                         instance,
                         refresh=refresh,
                         in_process=in_process,
@@ -279,16 +156,31 @@ def run_everything(
 
 
 def finish(home: Home, console: Console, started: float, left_out: PlatformError | None) -> None:
-    """Say where to look; then, with the exit code of a failure, which tickers are not in it.
+    """Say where to look and what the audit found; then, with the exit code of a failure, what is not in it.
 
     Raises
     ------
     PlatformError
-        The one given.
+        The one given, or the one of data past a limit.
     """
     where_to_look(home, console, time.monotonic() - started)
+    conclude(home, console)
     if left_out is not None:
         raise left_out
+
+
+def conclude(home: Home, console: Console) -> None:
+    """Say what the audit of the home found.
+
+    Raises
+    ------
+    AuditFailed
+        When the data are past a limit of ``specs/checks.yaml``.
+    """
+    from quant_platform.pipeline.audit import audit_lines, require_within_limits
+
+    console.print("\n".join(audit_lines(home)), highlight=False, soft_wrap=True, markup=False)
+    require_within_limits(home)
 
 
 def where_to_look(home: Home, console: Console, seconds: float) -> None:
@@ -321,11 +213,6 @@ def _shown(path: Path) -> str:
         return path.resolve().relative_to(Path.cwd()).as_posix()
     except ValueError:
         return str(path)
-
-
-def _market(source: str, universe: str, locations: Mapping[str, Path]) -> str:
-    folders = ", ".join(f"{name}={folder}" for name, folder in sorted(locations.items()))
-    return f"{source!r} with the universe {universe!r} from {folders or 'no folder'}"
 
 
 def _locations(pairs: Sequence[str]) -> dict[str, Path]:

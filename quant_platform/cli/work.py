@@ -1,19 +1,26 @@
-"""``quant run`` and ``quant up``: jobs from the shell, and Dagster's web server and daemon."""
+"""``quant run``: jobs from the shell."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from quant_platform.cli.market import HomeOption, finish, open_checked_home, run_everything
+from quant_platform.cli.homes import HomeOption, open_checked_home
+from quant_platform.cli.market import announce, conclude, finish, run_everything
 from quant_platform.cli.progress import watching, worker_output_to
-from quant_platform.contracts.errors import SettingsError
+from quant_platform.pipeline.home import Home
+
+# Runs that bring or judge data end with the audit of their lab.
+AUDIT_AFTER = {
+    "daily_pipeline": "equity_audit",
+    "intraday_pipeline": "equity_audit",
+    "weekly_fundamentals": "equity_audit",
+    "ticker_graph": "equity_audit",
+    "data_backfill": "equity_audit",
+    "perp_graph": "perp_audit",
+}
 
 
 def run(
@@ -35,7 +42,8 @@ def run(
     """Run a job over a range of its partitions; what is current is skipped, so a stopped run goes on where it was."""
     import time
 
-    from quant_platform.defs import jobs, runs
+    from quant_platform.defs import runs
+    from quant_platform.defs.jobs import job_named
 
     opened, console = open_checked_home(home), Console()
     started = time.monotonic()
@@ -45,11 +53,13 @@ def run(
         options: dict[str, Any] = {"refresh": refresh, "in_process": in_process or None, "workers": workers}
         finish(opened, console, started, run_everything(opened, console, **options))
         return
+    announce(opened, console)
+    _require_held(opened, job)
     with runs.instance_of(opened) as instance:
         runs.register_tickers(opened, instance)
         keys = runs.partition_range(opened, instance, job, first, last)
         with (
-            watching(console, f"{job:<22}", opened.settings.lake, jobs.SELECTIONS[job], len(keys) or 1),
+            watching(console, f"{job:<22}", opened.settings.lake, job_named(job).tables, len(keys) or 1),
             worker_output_to(opened.settings.home / "dagster" / "workers.log"),
         ):
             run_id = runs.execute(
@@ -61,41 +71,26 @@ def run(
                 resume=resume,
                 may_leave_out=opened.schedules.left_out_max,
             )
+            audit = AUDIT_AFTER.get(job)
+            if audit is not None:
+                runs.execute(runs.Launch(audit, ()), instance, in_process=True)
     opened.refresh_catalogue()
     console.print(f"{job}: {len(keys) or 1} partitions in {time.monotonic() - started:.0f} s, run {run_id}")
+    if audit is not None:
+        conclude(opened, console)
 
 
-def up(
-    home: HomeOption = None,
-    port: Annotated[int, typer.Option(help="Port of the web server.")] = 3000,
-    host: Annotated[str, typer.Option(help="Address the web server listens on.")] = "127.0.0.1",
-) -> None:
-    """Start Dagster's web server and daemon on this home, until interrupted."""
-    from quant_platform.defs import runs
-    from quant_platform.defs.ticker_assets import can_fork
+def _require_held(home: Home, job: str) -> None:
+    """Refuse a job of a market that this home does not hold; one that is no job at all is refused where it is run."""
+    from quant_platform.defs.definitions import definitions_of
+    from quant_platform.defs.jobs import JOBS
+    from quant_platform.defs.runs import RunFailed
 
-    opened = open_checked_home(home)
-    _require_free(host, port)
-    with runs.instance_of(opened) as instance:
-        runs.register_tickers(opened, instance)
-    # By the workspace file, so that schedules switched on here and under a deployment are those of one code location.
-    workspace = str(runs.deployment_file("workspace.yaml"))
-    command = [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-h", host, "-p", str(port)]
-    if can_fork():
-        # In place of this process, so that whoever stops it stops Dagster.
-        os.execv(sys.executable, command)
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
-
-
-def _require_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise SettingsError(
-                "the web server cannot listen here",
-                where=f"{host}, port {port}",
-                cause=f"{error.strerror}; another `quant up` may be running",
-                action="stop it, or choose another with --port",
-            ) from error
+    held = {found.name for found in definitions_of(home.settings).resolve_all_job_defs()}
+    if job in JOBS and job not in held:
+        raise RunFailed(
+            f"this home has no job {job!r}",
+            where=str(home.settings.home),
+            cause=f"it holds {home.title}, and the job is of another market",
+            action=f"import that market, or choose one of: {', '.join(name for name in JOBS if name in held)}",
+        )

@@ -158,6 +158,18 @@ class CorruptFile(PlatformError, RuntimeError):
     code = "file_corrupt"
 
 
+class CatalogueUnavailable(PlatformError, OSError):
+    """The catalogue is there and cannot be opened: somebody holds it, or it is no DuckDB database."""
+
+    code = "catalogue_unavailable"
+
+
+class FileTooLarge(PlatformError, ValueError):
+    """A file would not fit into the memory once it is unpacked, or is no file at all."""
+
+    code = "file_too_large"
+
+
 class SnapshotInvalid(PlatformError, ValueError):
     """A snapshot does not exist, already exists, or no longer matches its manifest."""
 
@@ -204,3 +216,57 @@ class StatisticError(PlatformError, ValueError):
     """Arguments of a statistic have the wrong shape or lie outside the range it is defined on."""
 
     code = "statistic_invalid"
+
+
+class SignalInvalid(PlatformError, ValueError):
+    """A submitted signal cannot be read, or no row of it satisfies the contract."""
+
+    code = "signal_invalid"
+
+
+class LookAheadFound(PlatformError, ValueError):
+    """The audit of a submitted signal found that it knows what nobody could know on its dates."""
+
+    code = "look_ahead_found"
+
+
+class NotAvailable(PlatformError, LookupError):
+    """The data of a panel cannot carry what was asked for: no industries, no market caps, too few names."""
+
+    code = "not_available"
+
+
+class ExperimentChanged(PlatformError, ValueError):
+    """A pre-registered experiment was changed, or its locked holdout was opened a second time."""
+
+    code = "experiment_changed"
+
+
+class SignalUnreadable(SignalInvalid):
+    """The file is not CSV, Parquet or Arrow, or is damaged."""
+
+    code = "signal_unreadable"
+
+
+class SignalTooLarge(SignalInvalid):
+    """The file is larger, or holds more rows, than the contract allows."""
+
+    code = "signal_too_large"
+
+
+class SignalColumnsMissing(SignalInvalid):
+    """A required column of the contract is absent, or a column stands twice."""
+
+    code = "signal_columns_missing"
+
+
+class SignalEmpty(SignalInvalid):
+    """The file has no row, or none that satisfies the contract."""
+
+    code = "signal_empty"
+
+
+class SignalNameInvalid(SignalInvalid):
+    """A name cannot be that of a signal, or a file speaks of several signals."""
+
+    code = "signal_name_invalid"

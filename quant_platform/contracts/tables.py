@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import dataframely as dy
 
 from quant_platform.contracts.errors import UnknownTable
-from quant_platform.contracts.schemas import clean, discovery, discovery_report, equity, events, perp, raw
+from quant_platform.contracts.schemas import audit, clean, discovery, discovery_report, equity, events, perp, raw, suite
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Table:
 
 
 _SYMBOL_MONTH = ("symbol", "month")
+_SIGNAL_SNAPSHOT = ("signal", "snapshot")
+_SNAPSHOT_ID = {"snapshot": "snapshot_id"}
 
 _ALL = (
     Table("raw.equity_bars", raw.RawEquityBars, ("ticker",)),
@@ -61,6 +63,10 @@ _ALL = (
     Table("raw.securities", raw.RawSecurities, ()),
     Table("clean.equity_bars", clean.CleanEquityBars, ("ticker",)),
     Table("clean.equity_quarantine", clean.CleanEquityQuarantine, ("ticker",)),
+    Table("clean.corporate_actions", clean.CleanCorporateActions, ("ticker",)),
+    Table("clean.equity_suspects", clean.CleanEquitySuspects, ("ticker",)),
+    Table("clean.fundamentals", clean.CleanFundamentals, ("ticker",)),
+    Table("clean.fundamentals_quarantine", clean.CleanFundamentalsQuarantine, ("ticker",)),
     Table("clean.equity_accounting", clean.CleanEquityAccounting, ()),
     Table("features.equity", equity.FeaturesEquity, ("ticker",), open_columns=True),
     Table("replay.candidates", equity.ReplayCandidates, ("ticker",)),
@@ -69,10 +75,13 @@ _ALL = (
     Table("replay.hit_rate", equity.ReplayHitRate, ("as_of_week",)),
     Table("replay.calibration", equity.ReplayCalibration, ("as_of_week",)),
     Table("replay.activation_sweep", equity.ReplayActivationSweep, ("sweep",)),
+    Table("replay.trials", equity.ReplayTrials, ()),
     Table("factors.information_coefficient", equity.FactorsInformationCoefficient, ("factor",)),
     Table("replay.report", equity.ReplayReport, ("as_of_week",)),
     Table("live.scan", equity.LiveScan, ("day",)),
     Table("live.outcomes", equity.LiveOutcomes, ("day",)),
+    Table("audit.findings", audit.AuditFindings, ()),
+    Table("audit.perp_findings", audit.AuditPerpFindings, ()),
     Table("raw.perp_bars", perp.RawPerpBars, _SYMBOL_MONTH),
     Table("raw.spot_bars", perp.RawSpotBars, _SYMBOL_MONTH),
     Table("raw.funding", perp.RawFunding, _SYMBOL_MONTH),
@@ -82,6 +91,11 @@ _ALL = (
     Table("clean.perp_bars_5m", perp.CleanPerpBars5m, _SYMBOL_MONTH),
     Table("clean.spot_bars_5m", perp.CleanSpotBars5m, _SYMBOL_MONTH),
     Table("clean.perp_quarantine", perp.CleanPerpQuarantine, _SYMBOL_MONTH),
+    Table("clean.funding", perp.CleanFunding, _SYMBOL_MONTH),
+    Table("clean.open_interest", perp.CleanOpenInterest, _SYMBOL_MONTH),
+    Table("clean.liquidations", perp.CleanLiquidations, _SYMBOL_MONTH),
+    Table("clean.book", perp.CleanBook, _SYMBOL_MONTH),
+    Table("clean.perp_fact_quarantine", perp.CleanPerpFactQuarantine, _SYMBOL_MONTH),
     Table("clean.market_5m", perp.CleanMarket5m, _SYMBOL_MONTH, open_columns=True),
     Table("features.market_5m", events.FeaturesMarket5m, _SYMBOL_MONTH, open_columns=True),
     Table("features.context_5m", events.FeaturesContext5m, _SYMBOL_MONTH),
@@ -94,6 +108,18 @@ _ALL = (
     Table("discovery.blueprints", discovery.DiscoveryBlueprints, ("cutoff",)),
     Table("discovery.trials", discovery.DiscoveryTrials, ("cutoff",)),
     Table("discovery.report", discovery_report.DiscoveryReport, ("cutoff",)),
+    Table("suite.returns", suite.SuiteReturns, ("year",)),
+    Table("suite.exposures", suite.SuiteExposures, ("year",)),
+    Table("suite.dates", suite.SuiteDates, ()),
+    Table("suite.signals", suite.SuiteSignals, ("signal",)),
+    Table("suite.rejects", suite.SuiteRejects, ("signal",)),
+    Table("suite.results", suite.SuiteResults, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.daily", suite.SuiteDaily, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.fractiles", suite.SuiteFractiles, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.diagnostics", suite.SuiteDiagnostics, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.correlations", suite.SuiteCorrelations, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.trials", suite.SuiteTrials, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.verdict", suite.SuiteVerdict, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
 )
 
 TABLES: Mapping[str, Table] = {table.name: table for table in _ALL}

@@ -1,50 +1,29 @@
 """Schedules and sensors: what runs when nobody clicks."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import dagster as dg
 
-from quant_platform.defs import jobs as catalogue
-from quant_platform.defs import partitions
-from quant_platform.defs.jobs import AssetJob
-from quant_platform.defs.remainder import FIRST_RUN_TAG, GOES_ON_TAG, LEFT_OUT_TAG, failed_partitions, pieces
+from quant_platform.defs.jobs import AssetJob, Job
+from quant_platform.defs.remainder import failed_partitions, pieces
 from quant_platform.defs.resources import HomeResource
-from quant_platform.defs.ticker_assets import REFRESH_TAG
-from quant_platform.market.calendar import sessions
+from quant_platform.defs.schemes import END, START, TICKER, TICKERS, UNPARTITIONED, range_tags, tickers
+from quant_platform.defs.tags import FIRST_RUN_TAG, GOES_ON_TAG, LEFT_OUT_TAG, REFRESH_TAG
 from quant_platform.pipeline.home import Home
-
-START, END = partitions.CHUNK_RANGE_START, partitions.CHUNK_RANGE_END
-SCHEDULED = ("daily_pipeline", "intraday_pipeline", "weekly_fundamentals", "weekly_replay")
-
-
-def range_tags(keys: Sequence[str]) -> dict[str, str]:
-    """Tags that make one run cover all of the keys, which must be consecutive partitions."""
-    return {START: keys[0], END: keys[-1]}
+from quant_platform.pipeline.sources import tickers_of
+from quant_platform.specification.home import ScheduleSpec
 
 
-def last_session(home: Home, today: date) -> date:
-    """Last session of the market at a date."""
-    limit = min(today, home.spec.last_session or today)
-    return sessions(home.universe.exchange, limit - timedelta(days=14), limit)[-1]
-
-
-def follow_up(
-    job: str, home: Home, today: date, factor_keys: Sequence[str], sweep_keys: Sequence[str]
-) -> dict[str, str]:
+def follow_up(home: Home, job: Job, today: date, keys: Sequence[str]) -> dict[str, str]:
     """Tags of a follower's run: the partitions it must cover, none for an unpartitioned asset."""
-    if job in catalogue.UNPARTITIONED_JOBS:
+    if job.scheme is UNPARTITIONED:
         return {}
-    day = last_session(home, today)
-    if job in catalogue.WEEK_JOBS:
-        return range_tags([partitions.monday(day).isoformat()])
-    if job in catalogue.DAY_JOBS:
-        return range_tags([day.isoformat()])
-    return range_tags(factor_keys if job in catalogue.FACTOR_JOBS else sweep_keys)
+    return range_tags(list(job.scheme.at(home, today, keys)))
 
 
 def build_schedules(home: Home, jobs: dict[str, AssetJob]) -> list[dg.ScheduleDefinition]:
-    """The four schedules, cron and time zone from ``specs/schedules.yaml``."""
+    """A schedule per entry of ``specs/schedules.yaml`` that names one of the jobs; cron and time zone from there."""
     spec = home.schedules
 
     def make(name: str) -> dg.ScheduleDefinition:
@@ -58,7 +37,7 @@ def build_schedules(home: Home, jobs: dict[str, AssetJob]) -> list[dg.ScheduleDe
             description=entry.description,
         )
         def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-            keys = context.instance.get_dynamic_partitions(partitions.TICKER)
+            keys = context.instance.get_dynamic_partitions(TICKER)
             if not keys:
                 yield dg.SkipReason(
                     "the universe has no ticker partition yet; turn on universe_sensor or run `quant run`"
@@ -69,15 +48,10 @@ def build_schedules(home: Home, jobs: dict[str, AssetJob]) -> list[dg.ScheduleDe
 
         return tick
 
-    return [make(name) for name in SCHEDULED]
+    return [make(name) for name, entry in spec if isinstance(entry, ScheduleSpec) and name in jobs]
 
 
-def build_sensors(
-    home: Home,
-    jobs: dict[str, AssetJob],
-    factor_keys: Sequence[str],
-    sweep_keys: Sequence[str],
-) -> list[dg.SensorDefinition]:
+def build_sensors(home: Home, declared: Sequence[Job], jobs: dict[str, AssetJob]) -> list[dg.SensorDefinition]:
     """The universe sensor and the chain of jobs."""
 
     @dg.sensor(
@@ -87,30 +61,31 @@ def build_sensors(
         description="Adds a ticker partition when a name enters the universe, and fetches its history.",
     )
     def universe_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
-        known = set(context.instance.get_dynamic_partitions(partitions.TICKER))
-        new = [ticker for ticker in home.open().tickers() if ticker not in known]
+        known = set(context.instance.get_dynamic_partitions(TICKER))
+        new = [ticker for ticker in tickers_of(home.open()) if ticker not in known]
         if not new:
             return dg.SkipReason(f"all {len(known)} names of the universe have a partition")
         return dg.SensorResult(
-            dynamic_partitions_requests=[partitions.tickers.build_add_request(new)],
+            dynamic_partitions_requests=[tickers.build_add_request(new)],
             run_requests=[dg.RunRequest(run_key=f"new/{new[0]}/{new[-1]}/{len(new)}", tags=range_tags(new))],
         )
 
-    def chain(before: str, after: str) -> dg.SensorDefinition:
+    def chain(before: str, after: Job) -> dg.SensorDefinition:
         @dg.run_status_sensor(
-            name=f"{after}_after_{before}",
+            name=f"{after.name}_after_{before}",
             run_status=dg.DagsterRunStatus.SUCCESS,
             monitored_jobs=[jobs[before]],
-            request_job=jobs[after],
-            description=f"Starts {after} when {before} has succeeded.",
+            request_job=jobs[after.name],
+            description=f"Starts {after.name} when {before} has succeeded.",
         )
         def follow(context: dg.RunStatusSensorContext) -> dg.RunRequest:
-            tags = follow_up(after, home, date.today(), factor_keys, sweep_keys)
-            return dg.RunRequest(run_key=f"{after}/{context.dagster_run.run_id}", tags=tags)
+            keys = after.scheme.keys(home, context.instance)
+            tags = follow_up(home, after, date.today(), keys)
+            return dg.RunRequest(run_key=f"{after.name}/{context.dagster_run.run_id}", tags=tags)
 
         return follow
 
-    by_ticker = [jobs[name] for name in catalogue.TICKER_JOBS]
+    by_ticker = [jobs[job.name] for job in declared if job.scheme is TICKERS]
 
     @dg.run_status_sensor(
         name="go_on_without_failed",
@@ -122,7 +97,7 @@ def build_sensors(
     def go_on_without_failed(context: dg.RunStatusSensorContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
         return follow_up_of_failure(context.dagster_run, context.instance, home.open().schedules.left_out_max)
 
-    chained = [chain(before, after) for before, followers in catalogue.FOLLOWERS.items() for after in followers]
+    chained = [chain(before, after) for after in declared for before in after.follows]
     return [universe_sensor, go_on_without_failed, *chained]
 
 
@@ -149,7 +124,7 @@ def follow_up_of_failure(
     left_out = sorted({*filter(None, run.tags.get(LEFT_OUT_TAG, "").split(",")), *failed})
     if len(left_out) > left_out_max:
         return dg.SkipReason(f"{len(left_out)} tickers failed, more than a run may leave out: {', '.join(left_out)}")
-    known = list(instance.get_dynamic_partitions(partitions.TICKER))
+    known = list(instance.get_dynamic_partitions(TICKER))
     first, last = run.tags.get(START), run.tags.get(END)
     keys = known[known.index(first) : known.index(last) + 1] if first in known and last in known else []
     carried = {name: value for name, value in run.tags.items() if name == REFRESH_TAG}

@@ -13,8 +13,8 @@ import dataframely as dy
 import polars as pl
 
 from quant_platform.contracts.tables import Table, table
-from quant_platform.defs.partitions import lake_key
 from quant_platform.defs.resources import HomeResource
+from quant_platform.defs.schemes import END, START, lake_key
 from quant_platform.lake import Key
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.checks import ChecksSpec
@@ -48,7 +48,7 @@ def run_keys(context: dg.AssetCheckExecutionContext, home: Home, name: str) -> l
     tags = context.run.tags
     if single is not None:
         return [key for key in present if key == single]
-    start, end = tags.get("dagster/asset_partition_range_start"), tags.get("dagster/asset_partition_range_end")
+    start, end = tags.get(START), tags.get(END)
     if start is None or end is None:
         return list(present)
     if definition.dimensions == ("ticker",):
@@ -120,7 +120,9 @@ def _prices() -> dg.AssetChecksDefinition:
         frame = opened.lake.read("clean.equity_bars", run_keys(context, opened, "clean.equity_bars"))
         slack = 1.0 + rules.ohlc_tolerance
         low, high = pl.col("low"), pl.col("high")
-        broken = frame.filter(pl.col("close").is_not_nan() & pl.col("close").is_not_null()).filter(
+        # A suspect field is NaN; null makes a comparison with it say nothing.
+        priced = frame.filter(pl.col("close").is_not_nan() & pl.col("close").is_not_null())
+        broken = priced.with_columns(pl.col("open", "high", "low").fill_nan(None)).filter(
             (low <= 0)
             | (high * slack < pl.max_horizontal("open", "close"))
             | (low > pl.min_horizontal("open", "close") * slack)

@@ -8,27 +8,30 @@ from typing import Any
 import dagster as dg
 
 from quant_platform.contracts.tables import TABLES
-from quant_platform.defs.automation import build_failure_log
+from quant_platform.defs.automation import build_failure_log, build_schedules, build_sensors
 from quant_platform.defs.checks import build_checks
-from quant_platform.defs.equity_lab import equity_lab
-from quant_platform.defs.event_lab import event_lab
+from quant_platform.defs.event_storage import batch_events
+from quant_platform.defs.labs import labs_of
 from quant_platform.defs.resources import HomeResource, LakeIOManager
-from quant_platform.defs.ticker_assets import can_fork, worker_count
+from quant_platform.defs.workers import can_fork, worker_count
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 
 
 def build_definitions(home: Home) -> dg.Definitions:
     """Make the definitions of one home: the labs whose markets it holds."""
-    labs = [lab(home) for lab, held in ((equity_lab, home.has_equities), (event_lab, home.has_perps)) if held]
-    assets = [asset for lab in labs for asset in lab.assets]
+    labs = labs_of(home)
+    assets = [asset for lab in labs for asset in lab.assets(home)]
+    declared = [job for lab in labs for job in lab.jobs]
+    jobs = {job.name: job.asset_job() for job in declared}
     made = {".".join(key.path) for asset in assets for key in asset.keys}
+    by_ticker = home.has_equities
     return dg.Definitions(
         assets=assets,
         asset_checks=build_checks([name for name in TABLES if name in made]),
-        jobs=[job for lab in labs for job in lab.jobs],
-        schedules=[schedule for lab in labs for schedule in lab.schedules],
-        sensors=[*(sensor for lab in labs for sensor in lab.sensors), build_failure_log()],
+        jobs=list(jobs.values()),
+        schedules=build_schedules(home, jobs) if by_ticker else [],
+        sensors=[*(build_sensors(home, declared, jobs) if by_ticker else []), build_failure_log()],
         resources=build_resources(home),
         executor=build_executor(),
     )
@@ -72,5 +75,7 @@ def definitions_of(where: Settings) -> dg.Definitions:
     return defs if where == _HOME.settings else build_definitions(Home(where))
 
 
+# The processes of `quant up` and of a deployment load this module, whoever started them.
+batch_events()
 _HOME = Home.from_environment()
 defs = build_definitions(_HOME)

@@ -1,82 +1,86 @@
-"""What the assets over many tickers share: how they describe themselves, what they read, which sessions they see."""
+"""Assets of stages over whole tables: their body reads the inputs, calls one function and returns the frame."""
 
-from __future__ import annotations
-
-import hashlib
-from collections.abc import Callable, Sequence
-from datetime import date
-from typing import Any
+import inspect
+from collections.abc import Callable
 
 import dagster as dg
-import numpy as np
 import polars as pl
 
-from quant_platform.contracts.tables import table
-from quant_platform.defs.metadata import column_schema
-from quant_platform.defs.resources import SOURCES_TAG
-from quant_platform.defs.ticker_assets import OWNERS
-from quant_platform.market.calendar import Days, iso_week, session_array, week_last_sessions
+from quant_platform.defs.described import described, key_of
+from quant_platform.defs.resources import HomeResource
+from quant_platform.defs.retries import ask_again
+from quant_platform.defs.schemes import scheme_of
 from quant_platform.pipeline.home import Home
-from quant_platform.pipeline.stage import code_hash
+from quant_platform.pipeline.stage import PASSING, FrameStage, Made, Reads
 
 
-def table_asset(
-    home: Home, name: str, *, rooms: Sequence[str], specs: Sequence[str], kinds: set[str], **options: Any
-) -> Callable[[Callable[..., pl.DataFrame]], dg.AssetsDefinition]:
-    """Declare the asset of a table: everything it says about itself comes from the registry, its code and its specs.
+def frame_asset(stage: FrameStage, home: Home, lab: str) -> dg.AssetsDefinition:
+    """Make the asset of a stage over whole tables.
 
     Parameters
     ----------
+    stage
+        The computation.
     home
         The market.
-    name
-        Name of the table.
-    rooms, specs
-        What decides its result: code below ``quant_platform/`` and files below ``specs/``.
-    kinds
-        As the UI shows them.
-    options
-        Anything else that ``dagster.asset`` takes.
+    lab
+        The group under which the UI shows it.
     """
-    definition = table(name)
-    content = code_hash(tuple(rooms)) + (home.ontology(specs).hash if specs else "")
+    (name,) = stage.outputs
+    definition = stage.table
+    partitions_def = scheme_of(stage.outputs).definition(home)
+
+    def body(context: dg.AssetExecutionContext, home: HomeResource, **frames: pl.LazyFrame) -> pl.DataFrame:
+        opened = home.open()
+        keys = list(context.partition_keys) if partitions_def is not None else []
+        try:
+            found = stage.compute(opened, keys, **frames)
+        except PASSING:
+            if stage.from_source:
+                ask_again(context, opened.schedules)
+            raise
+        made = found if isinstance(found, Made) else Made(found)
+        context.add_output_metadata(
+            {key: dg.MetadataValue.path(str(path)) for key, path in made.files.items()} | dict(made.notes)
+        )
+        if stage.together and partitions_def is not None:
+            _note_rows(context, made.frame, definition.key_column(definition.dimensions[0]))
+        return made.frame
+
     declare: Callable[[Callable[..., pl.DataFrame]], dg.AssetsDefinition] = dg.asset(
-        key=dg.AssetKey(name.split(".")),
-        group_name=definition.database_schema,
-        kinds=kinds,
-        owners=OWNERS,
-        description=definition.schema.__doc__,
-        code_version=hashlib.sha256(content.encode()).hexdigest()[:16],
-        metadata={"dagster/column_schema": column_schema(definition), SOURCES_TAG: list(specs)},
-        **options,
+        **described(stage, name, home, lab),
+        partitions_def=partitions_def,
+        backfill_policy=dg.BackfillPolicy.single_run() if stage.together else None,
+        ins={parameter: _input(reads, definition.dimensions) for parameter, reads in stage.inputs.items()},
+        deps=[key_of(dep) for dep in stage.deps],
     )
-    return declare
+    return declare(_with_parameters(body, list(stage.inputs)))
 
 
-def reads(name: str) -> dg.AssetIn:
-    """An input by the name of its table: the partitions that the partition schemes pair up."""
-    return dg.AssetIn(key=dg.AssetKey(name.split(".")))
+def _input(reads: Reads, dimensions: tuple[str, ...]) -> dg.AssetIn:
+    mappings: dict[str, dg.PartitionMapping | None] = {
+        "same": None,
+        "all": dg.AllPartitionMapping(),
+        "dimension": dg.MultiToSingleDimensionPartitionMapping(dimensions[0]) if dimensions else None,
+    }
+    return dg.AssetIn(key=key_of(reads.table), partition_mapping=mappings[reads.partitions])
 
 
-def reads_all(name: str) -> dg.AssetIn:
-    """An input by the name of its table: all of its partitions."""
-    return dg.AssetIn(key=dg.AssetKey(name.split(".")), partition_mapping=dg.AllPartitionMapping())
+def _with_parameters(body: Callable[..., pl.DataFrame], names: list[str]) -> Callable[..., pl.DataFrame]:
+    """Give an asset body the named parameters Dagster looks for; their number differs from stage to stage."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [
+        inspect.Parameter("context", kind, annotation=dg.AssetExecutionContext),
+        inspect.Parameter("home", kind, annotation=HomeResource),
+        *(inspect.Parameter(name, kind, annotation=pl.LazyFrame) for name in names),
+    ]
+    vars(body)["__signature__"] = inspect.Signature(parameters, return_annotation=pl.DataFrame)
+    body.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return body
 
 
-def market_sessions(home: Home) -> Days:
-    """Sessions of the market up to the last one that has happened."""
-    return session_array(home.universe.exchange, home.spec.first_session, home.spec.last_session or date.today())
-
-
-def signal_sessions(home: Home, mondays: Sequence[str]) -> Days:
-    """The last session of each finished week among some weeks, which are named by their Monday."""
-    last = home.spec.last_session or date.today()
-    ends = week_last_sessions(home.universe.exchange, home.spec.first_session, last)
-    return ends[np.isin(iso_week(ends), np.array(mondays, dtype="datetime64[D]"))]
-
-
-def note_rows(context: dg.AssetExecutionContext, frame: pl.DataFrame, column: str) -> None:
+def _note_rows(context: dg.AssetExecutionContext, frame: pl.DataFrame, column: str) -> None:
     """Report the row count of each partition of a run over many."""
     counts = dict(frame.group_by(pl.col(column).cast(pl.String)).len().iter_rows())
     for key in context.partition_keys:
-        context.add_asset_metadata({"rows": counts.get(key, 0)}, partition_key=key)
+        context.add_asset_metadata({"dagster/partition_row_count": counts.get(key, 0)}, partition_key=key)

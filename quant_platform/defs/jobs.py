@@ -1,121 +1,231 @@
-"""The jobs, and which one follows which.
+"""The jobs, each declared once: its tables, whose dimensions are its partition scheme, and what it follows.
 
 A Dagster run covers one partition scheme, so a pipeline over several schemes is a chain of jobs: a success sensor
-starts the next one (:data:`FOLLOWERS`). Each job also runs alone, from the UI or with ``quant run``.
+starts those that follow. Each job also runs alone, from the UI or with ``quant run``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TypeAlias
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from quant_platform.defs.ticker_assets import REFRESH_TAG
+from quant_platform.contracts.errors import PlatformError
+from quant_platform.defs.schemes import Scheme, scheme_of
+from quant_platform.defs.tags import REFRESH_TAG
+from quant_platform.pipeline import audit, cross_section, discovery, equity, live, perpetuals, replay, studies, verdicts
+from quant_platform.pipeline.events import EVENT_TABLES
+from quant_platform.pipeline.stage import StageBase
 
 # What define_asset_job returns; Dagster exports the function and not the type.
 AssetJob: TypeAlias = UnresolvedAssetJobDefinition
 
-RAW_MARKET = ("raw.equity_bars", "raw.corporate_actions")
-CLEAN = ("clean.equity_bars", "clean.equity_quarantine")
+ALL = -1
 
-RAW_PERPS = ("raw.perp_bars", "raw.spot_bars", "raw.funding", "raw.open_interest", "raw.liquidations", "raw.book")
-CLEAN_PERPS = ("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.perp_quarantine")
 
-SELECTIONS: Mapping[str, tuple[str, ...]] = {
-    "securities": ("raw.securities",),
-    "row_accounting": ("clean.equity_accounting",),
-    "daily_pipeline": (*RAW_MARKET, *CLEAN, "features.equity"),
-    "intraday_pipeline": (*RAW_MARKET, *CLEAN),
-    "weekly_fundamentals": ("raw.fundamentals",),
-    "weekly_replay": ("replay.candidates",),
-    "ticker_graph": (*RAW_MARKET, "raw.fundamentals", *CLEAN, "features.equity", "replay.candidates"),
-    "data_backfill": (*RAW_MARKET, "raw.fundamentals", *CLEAN, "features.equity", "replay.candidates"),
-    "weekly_cross_section": ("signals.momentum_rank", "replay.qualified"),
-    "factor_study": ("factors.information_coefficient",),
-    "sweep_study": ("replay.activation_sweep",),
-    "weekly_report": ("replay.hit_rate", "replay.calibration", "replay.report"),
-    "live_scan": ("live.scan", "live.outcomes"),
-    "live_outcomes": ("live.outcomes",),
-    "perp_graph": (*RAW_PERPS, *CLEAN_PERPS, "clean.market_5m"),
-    "event_graph": ("features.market_5m", "features.context_5m", "features.states_5m", "events.event_flags"),
-    "event_study": ("events.events", "discovery.candidates"),
-    "discovery": (
-        "discovery.hypotheses",
-        "discovery.trials",
-        "discovery.bridge",
-        "discovery.blueprints",
-        "discovery.report",
+class UnknownJob(PlatformError, LookupError):
+    """A job of this name does not exist."""
+
+    code = "unknown_job"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Some tables that are made in one run.
+
+    Attributes
+    ----------
+    name
+        What ``quant run`` and the UI call it.
+    stages
+        What it runs; their outputs are its tables.
+    description
+        One sentence.
+    follows
+        Jobs whose success starts this one.
+    whole
+        How many of its last partitions belong to the whole graph of a market: :data:`ALL`, or 0 for a job that repeats
+        what others make.
+    refresh
+        Whether it makes again what is current.
+    """
+
+    name: str
+    stages: tuple[StageBase, ...]
+    description: str
+    follows: tuple[str, ...] = ()
+    whole: int = 0
+    refresh: bool = False
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables it makes."""
+        return tuple(output for stage in self.stages for output in stage.outputs)
+
+    @property
+    def scheme(self) -> Scheme:
+        """How its tables are partitioned."""
+        return scheme_of(self.tables)
+
+    def asset_job(self) -> AssetJob:
+        """Define it for Dagster."""
+        keys = (dg.AssetKey(name.split(".")) for name in self.tables)
+        return dg.define_asset_job(
+            self.name,
+            selection=dg.AssetSelection.assets(*keys),
+            description=self.description,
+            tags={REFRESH_TAG: "true"} if self.refresh else None,
+        )
+
+
+EQUITY_JOBS = (
+    Job("securities", (cross_section.SECURITIES,), "Membership intervals of the universe.", whole=ALL),
+    Job(
+        "daily_pipeline",
+        (equity.RAW_MARKET, equity.CLEAN, equity.FEATURES),
+        "New bars and actions, clean bars and features of every ticker; the scan of the session follows.",
     ),
-}
-
-DESCRIPTIONS: Mapping[str, str] = {
-    "securities": "Membership intervals of the universe.",
-    "row_accounting": "Where every raw row went, counted in SQL over the catalogue.",
-    "daily_pipeline": "New bars and actions, clean bars and features of every ticker; the scan of the session follows.",
-    "intraday_pipeline": "Bars of the running session; the outcome of open setups follows.",
-    "weekly_fundamentals": "Published fundamentals of every ticker.",
-    "weekly_replay": "Candidates of every ticker; ranks, gate, factors, sweeps and the report of the week follow.",
-    "ticker_graph": "Every ticker table, from the source to the candidates; what is current is skipped.",
-    "data_backfill": "Fetch the full window of every ticker again and rebuild what depends on it, whatever is current. "
-    "Idempotent: a re-run after an interruption completes it.",
-    "weekly_cross_section": "Momentum ranks and the gate's verdicts of some weeks.",
-    "factor_study": "Information coefficients of the factors.",
-    "sweep_study": "Activation sweeps over the stored candidates.",
-    "weekly_report": "Hit rate, calibration and the report as of a week.",
-    "live_scan": "Setups of a session and the outcome of open ones.",
-    "live_outcomes": "The outcome of open setups.",
-    "perp_graph": "Perpetuals and spot from the source to one joined row per bar; what is current is skipped.",
-    "event_graph": "Features, context, states and event flags of every symbol and month.",
-    "event_study": "Accepted onsets of every event up to a cutoff, and the cells evaluated on them.",
-    "discovery": "Hypotheses, the out-of-sample bridge, blueprints, the trial ledger and the report of a cutoff.",
-}
-
-FOLLOWERS: Mapping[str, tuple[str, ...]] = {
-    "daily_pipeline": ("live_scan", "row_accounting"),
-    "intraday_pipeline": ("live_outcomes",),
-    "weekly_replay": ("weekly_cross_section",),
-    "weekly_cross_section": ("factor_study",),
-    "factor_study": ("sweep_study",),
-    "sweep_study": ("weekly_report",),
-}
-
-TICKER_JOBS = (
-    "daily_pipeline",
-    "intraday_pipeline",
-    "weekly_fundamentals",
-    "weekly_replay",
-    "ticker_graph",
-    "data_backfill",
+    Job(
+        "intraday_pipeline",
+        (equity.RAW_MARKET, equity.CLEAN),
+        "Bars of the running session; the outcome of open setups follows.",
+    ),
+    Job(
+        "weekly_fundamentals",
+        (equity.RAW_FUNDAMENTALS, equity.CLEAN_FUNDAMENTALS),
+        "Published fundamentals of every ticker.",
+    ),
+    Job("weekly_replay", (equity.CANDIDATES,), "Candidates of the finished week; the weekly evidence follows."),
+    Job(
+        "ticker_graph",
+        equity.STAGES,
+        "Every ticker table, from the source to the candidates; what is current is skipped.",
+        whole=ALL,
+    ),
+    Job(
+        "data_backfill",
+        equity.STAGES,
+        "Fetch the full window of every ticker again and rebuild what depends on it, whatever is current. "
+        "Idempotent: a re-run after an interruption completes it.",
+        refresh=True,
+    ),
+    Job(
+        "row_accounting",
+        (cross_section.ACCOUNTING,),
+        "Where every raw row went, counted in SQL over the catalogue.",
+        follows=("daily_pipeline",),
+        whole=ALL,
+    ),
+    Job(
+        "equity_audit",
+        (audit.EQUITY_AUDIT,),
+        "What was kept out, contradicted, unmatched or left empty, in words.",
+        follows=("row_accounting",),
+        whole=ALL,
+    ),
+    Job(
+        "weekly_cross_section",
+        (cross_section.MOMENTUM_RANK, cross_section.QUALIFIED),
+        "Momentum ranks and the gate's verdicts of some weeks.",
+        follows=("weekly_replay",),
+        whole=ALL,
+    ),
+    Job(
+        "factor_study",
+        (studies.FACTORS,),
+        "Information coefficients of the factors.",
+        follows=("weekly_cross_section",),
+        whole=ALL,
+    ),
+    Job(
+        "sweep_study",
+        (studies.SWEEPS,),
+        "Activation sweeps over the stored candidates.",
+        follows=("factor_study",),
+        whole=ALL,
+    ),
+    Job(
+        "trial_ledger",
+        (studies.TRIALS,),
+        "Every factor and gate that was tried, beside those of before.",
+        follows=("sweep_study",),
+        whole=ALL,
+    ),
+    Job(
+        "weekly_report",
+        replay.STAGES,
+        "Hit rate, calibration and the report as of a week.",
+        follows=("sweep_study",),
+        whole=1,
+    ),
+    Job(
+        "live_scan",
+        live.STAGES,
+        "Setups of a session and the outcome of open ones.",
+        follows=("daily_pipeline",),
+        whole=3,
+    ),
+    Job("live_outcomes", (live.OUTCOMES,), "The outcome of open setups.", follows=("intraday_pipeline",)),
 )
-SYMBOL_MONTH_JOBS = ("perp_graph", "event_graph")
-EVENT_JOBS = ("event_study",)
-CUTOFF_JOBS = ("discovery",)
-UNPARTITIONED_JOBS = ("securities", "row_accounting")
-WEEK_JOBS = ("weekly_cross_section", "weekly_report")
-DAY_JOBS = ("live_scan", "live_outcomes")
-FACTOR_JOBS = ("factor_study",)
-SWEEP_JOBS = ("sweep_study",)
+EVENT_JOBS = (
+    Job(
+        "perp_graph",
+        perpetuals.STAGES,
+        "Perpetuals and spot from the source to one joined row per bar; what is current is skipped.",
+        whole=ALL,
+    ),
+    Job(
+        "perp_audit",
+        (audit.PERP_AUDIT,),
+        "What was kept out of the perpetuals, what is missing and what is not known, in words.",
+        whole=ALL,
+    ),
+    Job(
+        "event_graph",
+        (EVENT_TABLES,),
+        "Features, context, states and event flags of every symbol and month.",
+        whole=ALL,
+    ),
+    Job(
+        "event_study",
+        discovery.STAGES,
+        "Accepted onsets of every event up to a cutoff, and the cells evaluated on them.",
+        whole=ALL,
+    ),
+    Job(
+        "discovery",
+        verdicts.STAGES,
+        "Hypotheses, the out-of-sample bridge, blueprints, the trial ledger and the report of a cutoff.",
+        whole=1,
+    ),
+)
+JOBS: Mapping[str, Job] = {job.name: job for job in (*EQUITY_JOBS, *EVENT_JOBS)}
 
 
-PERP_JOBS = (*SYMBOL_MONTH_JOBS, *EVENT_JOBS, *CUTOFF_JOBS)
-EQUITY_JOBS = tuple(name for name in SELECTIONS if name not in PERP_JOBS)
+def job_named(name: str) -> Job:
+    """Look a job up.
+
+    Raises
+    ------
+    UnknownJob
+        With the closest name.
+    """
+    if name not in JOBS:
+        close = get_close_matches(name, JOBS, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise UnknownJob(f"there is no job {name!r}", action=f"{hint}choose one of: {', '.join(JOBS)}")
+    return JOBS[name]
 
 
 def job_making(table_name: str) -> str:
     """The job to name to a person who lacks a table: the first of those that make it."""
-    return next(job for job, tables in SELECTIONS.items() if table_name in tables)
+    return next(job.name for job in JOBS.values() if table_name in job.tables)
 
 
-def build_jobs(names: Sequence[str]) -> dict[str, AssetJob]:
-    """One asset job per name; the backfill ignores what is current."""
-    return {
-        name: dg.define_asset_job(
-            name,
-            selection=dg.AssetSelection.assets(*(dg.AssetKey(table.split(".")) for table in tables)),
-            description=DESCRIPTIONS[name],
-            tags={REFRESH_TAG: "true"} if name == "data_backfill" else None,
-        )
-        for name, tables in ((name, SELECTIONS[name]) for name in names)
-    }
+def stages_of(jobs: Iterable[Job]) -> list[StageBase]:
+    """Every stage of some jobs, each once."""
+    return list({id(stage): stage for job in jobs for stage in job.stages}.values())

@@ -10,6 +10,7 @@ import dagster as dg
 import polars as pl
 
 from quant_platform.contracts.tables import Table
+from quant_platform.reports.charts import thumbnail
 
 _DATES = ("session", "date_sig", "week", "day", "as_of_week", "ex_date", "known_at")
 
@@ -46,19 +47,4 @@ def table_metadata(definition: Table, frame: pl.DataFrame) -> dict[str, Any]:
 
 def bar_picture(labels: Sequence[object], values: Sequence[float], title: str) -> dg.MarkdownMetadataValue:
     """A bar chart as inline SVG, so that the UI shows it without a network."""
-    width, height, top = 22, 90, max([*values, 1])
-    bars = []
-    for position, (label, value) in enumerate(zip(labels, values, strict=True)):
-        tall = round(height * value / top)
-        x = position * (width + 4)
-        bars.append(f'<rect x="{x}" y="{height - tall}" width="{width}" height="{tall}" fill="#3b6ea5"/>')
-        bars.append(f'<text x="{x + width / 2}" y="{height + 11}" font-size="8" text-anchor="middle">{label}</text>')
-    size = f'width="{max(len(values), 1) * (width + 4)}" height="{height + 16}"'
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size}><title>{title}</title>{"".join(bars)}</svg>'
-    return dg.MetadataValue.md(f"![{title}]({_data_uri(svg)})")
-
-
-def _data_uri(svg: str) -> str:
-    import base64
-
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+    return dg.MetadataValue.md(f"![{title}]({thumbnail.bars(labels, values, title)})")

@@ -13,10 +13,6 @@ from typing import Any
 import dagster as dg
 
 FAILED = "failed_partitions"
-FIRST_RUN_TAG = "quant/first_run"
-# On the runs that `quant run` starts, and follows up itself.
-GOES_ON_TAG = "quant/goes_on"
-LEFT_OUT_TAG = "quant/left_out"
 
 
 def failure_metadata(errors: Mapping[str, str]) -> dict[str, Any]:

@@ -11,13 +11,13 @@ import polars as pl
 
 from quant_platform.contracts.errors import PartitionMissing
 from quant_platform.contracts.tables import Table, table
+from quant_platform.defs.jobs import job_making
 from quant_platform.defs.metadata import table_metadata
-from quant_platform.defs.partitions import lake_key
+from quant_platform.defs.schemes import lake_key
+from quant_platform.defs.tags import SOURCES_TAG
 from quant_platform.lake import Key, Provenance
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
-
-SOURCES_TAG = "quant/specs"
 
 
 class HomeResource(dg.ConfigurableResource[Any]):
@@ -64,12 +64,18 @@ class LakeIOManager(dg.ConfigurableIOManager):
             inputs={},
             simulated=opened.simulated,
         )
+        keys: list[Key] = []
         if context.has_asset_partitions:
             keys = [lake_key(name, key) for key in context.asset_partition_keys]
             opened.lake.write_many(name, split_by_partition(definition, obj, keys), provenance)
         else:
             opened.lake.write(name, None, obj, provenance)
-        context.add_output_metadata(table_metadata(definition, obj))
+        shown = table_metadata(definition, obj)
+        if context.has_asset_partitions and len(keys) > 1:
+            # Metadata of a materialisation is stored with every partition; this is about the run.
+            context.log_event(dg.AssetObservation(context.asset_key, metadata=shown))
+        else:
+            context.add_output_metadata(shown)
         self.home.refresh_catalogue()
 
     def load_input(self, context: dg.InputContext) -> Any:
@@ -97,8 +103,6 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
 
 def _nothing_to_read(name: str, partition_keys: Sequence[str]) -> PartitionMissing:
-    from quant_platform.defs.jobs import job_making  # the jobs know the assets, which know this module
-
     return PartitionMissing(
         f"none of the partitions of {name} that this step reads has been made",
         how_many=f"{len(partition_keys)} asked for",

@@ -21,14 +21,16 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
-from quant_platform.defs import jobs as catalogue
-from quant_platform.defs import partitions
-from quant_platform.defs.automation import last_session, range_tags
-from quant_platform.defs.event_storage import event_log_in
-from quant_platform.defs.remainder import FIRST_RUN_TAG, GOES_ON_TAG, failed_partitions, pieces
-from quant_platform.defs.ticker_assets import REFRESH_TAG, can_fork, chunks, worker_count
+from quant_platform.defs.event_storage import batch_events, event_log_in
+from quant_platform.defs.jobs import ALL, Job, job_named
+from quant_platform.defs.labs import labs_of
+from quant_platform.defs.remainder import failed_partitions, pieces
+from quant_platform.defs.schemes import DAYS, EVENT_CUTOFFS, TICKER, TICKERS, WEEKS, last_session, range_tags
+from quant_platform.defs.tags import FIRST_RUN_TAG, GOES_ON_TAG, REFRESH_TAG
+from quant_platform.defs.workers import can_fork, chunks, worker_count
 from quant_platform.pipeline.home import Home
-from quant_platform.specification.event_lab import load_event_lab
+from quant_platform.pipeline.sources import tickers_of
+from quant_platform.pipeline.stage import Stage
 from quant_platform.specification.settings import Settings
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -55,54 +57,31 @@ class Launch:
     keys: tuple[str, ...] = ()
 
 
-def everything(home: Home, *, live_sessions: int = 3) -> list[Launch]:
+def everything(home: Home, instance: dg.DagsterInstance, *, live_sessions: int | None = None) -> list[Launch]:
     """Every job of the graph in the order the data needs, over the whole history of the market.
 
     Parameters
     ----------
     home
-        The market.
+        The market; its tickers have partitions already (:func:`register_tickers`).
+    instance
+        Which ticker partitions there are.
     live_sessions
-        Number of last sessions that are scanned.
+        Number of last sessions that are scanned; the job's own number when not given.
     """
-    return [
-        *(equity_graph(home, live_sessions) if home.has_equities else []),
-        *(event_graph(home) if home.has_perps else []),
-    ]
+    jobs = [job for lab in labs_of(home) for job in lab.jobs if job.whole]
+    return [_whole(job, home, instance, live_sessions) for job in jobs]
 
 
-def event_graph(home: Home) -> list[Launch]:
-    """The jobs of the event lab in the order the data needs."""
-    symbol_months = tuple(partitions.symbol_months(home.perps).get_partition_keys())
-    cutoff = home.perps.last_month
-    events = partitions.event_cutoffs(list(load_event_lab(home.specs).active), home.perps).get_partition_keys()
-    return [
-        Launch("perp_graph", symbol_months),
-        Launch("event_graph", symbol_months),
-        Launch("event_study", tuple(key for key in events if key.startswith(f"{cutoff}|"))),
-        Launch("discovery", (cutoff,)),
-    ]
-
-
-def equity_graph(home: Home, live_sessions: int) -> list[Launch]:
-    """The jobs of the equity lab in the order the data needs."""
-    last = last_session(home, date.today())
-    weeks = [key for key in partitions.weeks(home.spec).get_partition_keys() if key <= last.isoformat()]
-    days = [
-        key
-        for key in partitions.days(home.spec, home.universe.exchange).get_partition_keys()
-        if key <= last.isoformat()
-    ]
-    return [
-        Launch("securities"),
-        Launch("ticker_graph", tuple(home.tickers())),
-        Launch("row_accounting"),
-        Launch("weekly_cross_section", tuple(weeks)),
-        Launch("factor_study", tuple(partitions.factors(home).get_partition_keys())),
-        Launch("sweep_study", tuple(partitions.sweeps(home).get_partition_keys())),
-        Launch("weekly_report", (weeks[-1],)),
-        Launch("live_scan", tuple(days[-live_sessions:])),
-    ]
+def _whole(job: Job, home: Home, instance: dg.DagsterInstance, live_sessions: int | None) -> Launch:
+    keys = job.scheme.keys(home, instance)
+    if job.scheme in (WEEKS, DAYS):
+        last = last_session(home, date.today()).isoformat()
+        keys = [key for key in keys if key <= last]
+    if job.scheme is EVENT_CUTOFFS:
+        keys = [key for key in keys if key.startswith(f"{home.perps.months[-1]}|")]
+    count = live_sessions if job.scheme is DAYS and live_sessions is not None else job.whole
+    return Launch(job.name, tuple(keys if count == ALL else keys[-count:]))
 
 
 def deployment_file(name: str) -> Path:
@@ -128,6 +107,7 @@ def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ["QUANT_HOME"] = str(home.settings.home)
     os.environ["QUANT_SPECS"] = str(home.settings.specs)
+    batch_events()
     # A worker process may have been forked by a server that was started under another home and still has its
     # environment: the folder of the event log goes with the instance, as Dagster's own storages have it.
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=event_log_in(folder))) as instance:
@@ -142,11 +122,11 @@ def register_tickers(home: Home, instance: dg.DagsterInstance) -> tuple[list[str
     (all, new)
         All ticker partitions in the order Dagster keeps them, and the ones just added.
     """
-    known = set(instance.get_dynamic_partitions(partitions.TICKER))
-    new = [ticker for ticker in home.tickers() if ticker not in known]
+    known = set(instance.get_dynamic_partitions(TICKER))
+    new = [ticker for ticker in tickers_of(home) if ticker not in known]
     if new:
-        instance.add_dynamic_partitions(partitions.TICKER, new)
-    return list(instance.get_dynamic_partitions(partitions.TICKER)), new
+        instance.add_dynamic_partitions(TICKER, new)
+    return list(instance.get_dynamic_partitions(TICKER)), new
 
 
 def resolved_job(name: str, home: str, specs: str) -> dg.JobDefinition:
@@ -211,7 +191,7 @@ def execute(
     left_out = dict(first.failed)
     if first.error is None:
         return first.run_id
-    waiting = pieces(launch.keys, left_out) if launch.job in catalogue.TICKER_JOBS else []
+    waiting = pieces(launch.keys, left_out) if job_named(launch.job).scheme is TICKERS else []
     if not waiting or not 0 < len(left_out) <= may_leave_out:
         raise first.error
     while waiting:
@@ -271,11 +251,8 @@ def _attempt(
 
 def worth_processes(launch: Launch, workers: int) -> bool:
     """Whether worker processes pay: only for many tickers, and only where more than one may run at a time."""
-    return (
-        launch.job in (*catalogue.TICKER_JOBS, "perp_graph", *catalogue.EVENT_JOBS)
-        and can_fork()
-        and len(chunks(launch.keys, workers)) > 1
-    )
+    chunked = all(isinstance(stage, Stage) for stage in job_named(launch.job).stages)
+    return chunked and can_fork() and len(chunks(launch.keys, workers)) > 1
 
 
 def _was_interrupted(result: dg.JobExecutionResult) -> bool:
@@ -317,14 +294,12 @@ def partition_range(
 
     Raises
     ------
-    RunFailed
-        When the job is unknown.
+    UnknownJob
+        With the closest one.
     PartitionMissing
         When a key is none of the job's, with the closest one.
     """
-    if job not in catalogue.SELECTIONS:
-        raise RunFailed(f"there is no job {job!r}", action=f"choose one of: {', '.join(catalogue.SELECTIONS)}")
-    keys = _keys_of(home, instance, job)
+    keys = job_named(job).scheme.keys(home, instance)
     for key in (first, last):
         if key is not None and key not in keys:
             close = get_close_matches(key, keys, n=1)
@@ -342,24 +317,3 @@ def partition_range(
             action=f"turn them round: --from {last} --to {first}",
         )
     return tuple(keys[start:stop])
-
-
-def _keys_of(home: Home, instance: dg.DagsterInstance, job: str) -> list[str]:
-    if job in catalogue.TICKER_JOBS:
-        return list(instance.get_dynamic_partitions(partitions.TICKER))
-    if job in catalogue.SYMBOL_MONTH_JOBS:
-        return list(partitions.symbol_months(home.perps).get_partition_keys())
-    if job in catalogue.EVENT_JOBS:
-        events = list(load_event_lab(home.specs).active)
-        return list(partitions.event_cutoffs(events, home.perps).get_partition_keys())
-    if job in catalogue.CUTOFF_JOBS:
-        return list(home.perps.months)
-    if job in catalogue.WEEK_JOBS:
-        return list(partitions.weeks(home.spec).get_partition_keys())
-    if job in catalogue.DAY_JOBS:
-        return list(partitions.days(home.spec, home.universe.exchange).get_partition_keys())
-    if job in catalogue.FACTOR_JOBS:
-        return list(partitions.factors(home).get_partition_keys())
-    if job in catalogue.SWEEP_JOBS:
-        return list(partitions.sweeps(home).get_partition_keys())
-    return []

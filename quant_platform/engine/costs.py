@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
@@ -11,6 +13,7 @@ from quant_platform.specification.discovery import CostSpec
 from quant_platform.statistics.checks import Floats
 
 VOLUME_BARS = 12
+BAR_SHARE_OF_EIGHT_HOURS = 5.0 / 480.0
 
 
 def one_way_cost_bps(panel: PricePanel, cost: CostSpec) -> Floats:
@@ -36,15 +39,33 @@ def one_way_cost_bps(panel: PricePanel, cost: CostSpec) -> Floats:
     return cost.fee_bps + half + np.where(np.isfinite(impact), impact, cost.unknown_impact_bps)
 
 
-def paid_funding(panel: PricePanel) -> Floats:
-    """Cumulated funding that one unit held long has paid up to and including each bar, ``[symbol, bar]`` in bps.
+@dataclass(frozen=True)
+class PaidFunding:
+    """Cumulated funding up to and including each bar, ``[symbol, bar]`` in bps: differences are what a holding paid.
+
+    ``known`` is what one unit held long has paid at settlements with a known rate; a short has received it. ``unknown``
+    is what either side is charged for bars on which nobody knows whether and at which rate funding was settled.
+    """
+
+    known: Floats
+    unknown: Floats
+
+
+def paid_funding(panel: PricePanel, cost: CostSpec) -> PaidFunding:
+    """Funding of every holding, by difference.
 
     A settlement counts for positions opened before it and still held at it: the difference between exit and entry bar.
-    Without funding it is zero throughout.
+
+    Notes
+    -----
+    **Missing values.** A bar without a known rate (no funding file, a rate that is too old, a settlement whose rate was
+    kept out) costs both sides ``unknown_funding_bps`` per eight hours: what is not known is not free.
     """
-    settled = panel.column("funding_settle") == 1.0
-    rate = np.where(settled, np.nan_to_num(panel.column("funding_rate")), 0.0)
-    return np.cumsum(1e4 * rate, axis=1)
+    settle, rate = panel.column("funding_settle"), panel.column("funding_rate")
+    known = np.where((settle == 1.0) & ~np.isnan(rate), rate, 0.0)
+    unknown = np.isnan(settle) | ((settle == 1.0) & np.isnan(rate))
+    charged = np.where(unknown, cost.unknown_funding_bps * BAR_SHARE_OF_EIGHT_HOURS, 0.0)
+    return PaidFunding(np.cumsum(1e4 * known, axis=1), np.cumsum(charged, axis=1))
 
 
 def _trailing_mean(values: Floats, bars: int) -> Floats:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from quant_platform.contracts.errors import ExpressionError
 
+SHOWN_CHARACTERS = 160
+"""Of a line that is longer, this much is shown around the place."""
+
 
 @dataclass(frozen=True)
 class Location:
@@ -54,7 +57,10 @@ class Formula:
         line_number = self.location.line + self.text.count("\n", 0, start)
         offset = start - line_start
         column = offset + (self.location.column if line_start == 0 else 1)
-        caret = " " * offset + "^" * max(1, min(stop, line_start + len(line)) - start)
+        left = max(0, offset - SHOWN_CHARACTERS // 2)
+        width = max(1, min(stop, line_start + len(line), line_start + left + SHOWN_CHARACTERS) - start)
+        line = ("..." if left else "") + line[left : left + SHOWN_CHARACTERS]
+        caret = " " * (offset - left + (3 if left else 0)) + "^" * width
         where = f"{self.location.file}:{line_number}:{column}\n    {line}\n    {caret}"
         return ExpressionError(what, where=where, cause=cause, action=action)
 

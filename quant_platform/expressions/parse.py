@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from quant_platform.contracts.errors import ExpressionError
 from quant_platform.expressions.location import Formula, closest
+from quant_platform.expressions.memory import memory_bars
 from quant_platform.expressions.nodes import Forest, Kind, Literal, Node
 from quant_platform.expressions.operations import fold
 from quant_platform.expressions.primitives import PRIMITIVES, Argument, ArgumentKind, Primitive
@@ -40,6 +41,9 @@ _COMPARISON: Mapping[type[ast.cmpop], str] = {
     ast.NotEq: "ne",
 }
 _OPPOSITE: Mapping[str, str] = {"lt": "ge", "le": "gt", "gt": "le", "ge": "lt", "eq": "ne", "ne": "eq"}
+
+LONGEST_MEMORY = 2_000_000
+"""Bars an expression may look back: nineteen years of five-minute bars, a window that no history fills."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,18 @@ def parse(formula: Formula | str, scope: Scope, forest: Forest) -> Node:
     names.update({name: forest.column(name, kind) for name, kind in scope.columns.items()})
     names.update(scope.definitions)
     names.update(dict(written.parameters))
-    return _Builder(written, names, forest).build(read(written))
+    tree = read(written)
+    builder = _Builder(written, names, forest)
+    root = builder.build(tree)
+    bars = memory_bars([root])[root]
+    if bars > LONGEST_MEMORY:
+        raise builder.fault(
+            tree,
+            f"the expression looks back {bars:,} bars, {LONGEST_MEMORY:,} at most",
+            cause="windows and lags add up along an expression",
+            action="write shorter windows",
+        )
+    return root
 
 
 @dataclass(frozen=True)
@@ -99,7 +114,7 @@ class _Builder:
         match tree:
             case ast.Constant(value=bool()):
                 raise self.fault(tree, "True and False are not in the language", action="compare numbers instead")
-            case ast.Constant(value=int() | float() as value) if math.isfinite(value):
+            case ast.Constant(value=int() | float() as value) if _is_finite(value):
                 return self.forest.constant(value)
             case ast.Constant():
                 raise self.fault(tree, "only finite numbers may be written, not text", action="name a column")
@@ -324,7 +339,7 @@ class _Builder:
         if isinstance(tree, ast.Name) and tree.id not in self.names:
             self._name(tree)
         value = self._literal(tree)
-        if value is None or not math.isfinite(value) or value != int(value):
+        if value is None or not _is_finite(value) or value != int(value):
             raise self.fault(
                 tree,
                 f"{role} must be a whole number that is written out",
@@ -334,12 +349,14 @@ class _Builder:
         if value < 0:
             raise self.fault(
                 tree,
-                f"{role} was {int(value)}, which would read the future",
+                f"{role} was {value:.6g}, which would read the future",
                 cause="windows and lags count bars into the past",
                 action="write a positive number; a forward return belongs in a label, not in a feature",
             )
         if value < least:
             raise self.fault(tree, f"{role} was {int(value)}", action=f"write at least {least}")
+        if value > LONGEST_MEMORY:
+            raise self.fault(tree, f"{role} was {value:.6g} bars", action=f"write at most {LONGEST_MEMORY}")
         return int(value)
 
     def _probability(self, tree: ast.expr) -> float:
@@ -347,3 +364,10 @@ class _Builder:
         if value is None or not 0 <= value <= 1:
             raise self.fault(tree, "a probability must be a number between 0 and 1 that is written out")
         return float(value)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return False

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import ast
+from collections import deque
 
+from quant_platform.contracts.errors import ExpressionError
 from quant_platform.expressions.location import Formula
+
+LONGEST_TEXT = 4_000
+"""Characters of one expression; the longest that ships has less than two hundred."""
+
+DEEPEST_TREE = 60
+"""Calls and operations inside one another: what walks the tree does so by recursion, which Python bounds."""
 
 
 def read(formula: Formula) -> ast.expr:
@@ -13,8 +21,13 @@ def read(formula: Formula) -> ast.expr:
     Raises
     ------
     ExpressionError
-        The text is empty, not well-formed, or holds a comment.
+        The text is empty, too long, nests too deep, is not well-formed, or holds a comment.
     """
+    if len(formula.text) > LONGEST_TEXT:
+        raise formula.error(
+            f"the expression has {len(formula.text):,} characters, {LONGEST_TEXT:,} at most",
+            action="give parts of it a name of their own under definitions",
+        )
     if not formula.text.strip():
         raise formula.error("the expression was empty", action="write an expression, for example close/lag(close,1)-1")
     if "#" in formula.text:
@@ -22,12 +35,43 @@ def read(formula: Formula) -> ast.expr:
         raise formula.error("a comment was inside the expression", place, action="write it in the description")
     text, lead = _one_line(formula)
     try:
-        return ast.parse(text, mode="eval").body
+        tree = ast.parse(text, mode="eval").body
     except SyntaxError as error:
         start = min(lead + max(0, (error.offset or 1) - 1), len(formula.text) - 1)
-        raise formula.error(f"the expression was not well-formed ({error.msg})", start, start + 1) from error
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise formula.error(f"the expression could not be read ({error})") from error
+        raise formula.error(
+            f"the expression was not well-formed ({error.msg})",
+            start,
+            start + 1,
+            action="close each bracket; use names, numbers, + - * /, comparisons, & | ~ and the declared primitives",
+        ) from error
+    except (RecursionError, MemoryError) as error:
+        raise _too_deep(formula) from error
+    except ValueError as error:
+        raise formula.error(
+            f"the expression could not be read ({error})", action="remove the character that is no letter or sign"
+        ) from error
+    if _depth(tree) > DEEPEST_TREE:
+        raise _too_deep(formula)
+    return tree
+
+
+def _depth(tree: ast.expr) -> int:
+    """How many pieces of a tree stand inside one another, found without recursion."""
+    deepest = 0
+    waiting: deque[tuple[ast.AST, int]] = deque([(tree, 1)])
+    while waiting:
+        node, depth = waiting.popleft()
+        deepest = max(deepest, depth)
+        waiting.extend((child, depth + 1) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
+    return deepest
+
+
+def _too_deep(formula: Formula) -> ExpressionError:
+    return formula.error(
+        f"the expression nests too deep, {DEEPEST_TREE} calls or operations inside one another at most",
+        cause="a sum of very many terms nests too: each + holds the sum before it",
+        action="give parts of it a name of their own under definitions",
+    )
 
 
 def names_in(formula: Formula) -> frozenset[str]:

@@ -9,7 +9,8 @@ from typing import Literal
 
 import polars as pl
 
-from quant_platform.contracts.errors import CorruptFile, SchemaViolation
+from quant_platform.contracts.errors import CorruptFile, FileTooLarge, SchemaViolation
+from quant_platform.contracts.limits import require_bounded_parquet
 from quant_platform.contracts.tables import Table
 from quant_platform.lake.content_hash import content_hash
 from quant_platform.lake.keys import Key, key_of_parts, part_of_folder, shown_key
@@ -72,9 +73,10 @@ def read_version(path: Path, table: Table, key: Key) -> tuple[FileRecord, pl.Dat
     """Read a version whole and hold it against its own record; returns the finding where it is not sound."""
     try:
         footer = read_footer(path)
+        require_bounded_parquet(path)
         frame = pl.scan_parquet(path, glob=False, hive_partitioning=False).collect()
-    except (CorruptFile, pl.exceptions.PolarsError, OSError) as error:
-        cause = error.cause if isinstance(error, CorruptFile) else str(error).splitlines()[0]
+    except (CorruptFile, FileTooLarge, pl.exceptions.PolarsError, OSError) as error:
+        cause = error.cause if isinstance(error, CorruptFile | FileTooLarge) else str(error).splitlines()[0]
         return Finding("torn", path, f"the file cannot be read: {cause}", _restore(path))
     try:
         record = record_of_metadata(path, footer)
@@ -141,7 +143,9 @@ def _check_dimension(table: Table, folder: Path, parts: tuple[str, ...]) -> Iter
 
 def _check_partition(table: Table, key: Key, folder: Path) -> Iterator[Finding]:
     for path in folder.iterdir():
-        if path.name.startswith(TEMPORARY_PREFIX):
+        if path.is_symlink():
+            yield _link(path)
+        elif path.name.startswith(TEMPORARY_PREFIX):
             yield Finding(
                 "temporary",
                 path,
@@ -154,6 +158,8 @@ def _check_partition(table: Table, key: Key, folder: Path) -> Iterator[Finding]:
     if not versions:
         yield Finding("orphan", folder, "a partition folder without a version", "nothing: readers take it for absent")
     for path in versions:
+        if path.is_symlink():
+            continue
         found = read_version(path, table, key)
         if isinstance(found, Finding):
             yield found
@@ -177,7 +183,20 @@ def _folders(folder: Path) -> Iterator[Path | Finding]:
     if not folder.is_dir():
         return
     for child in folder.iterdir():
-        yield child if child.is_dir() else _foreign(child, "only folders belong here")
+        if child.is_symlink():
+            yield _link(child)
+        else:
+            yield child if child.is_dir() else _foreign(child, "only folders belong here")
+
+
+def _link(path: Path) -> Finding:
+    """A link: what readers see through it can change, and can lie anywhere."""
+    return Finding(
+        "foreign",
+        path,
+        f"a link to {path.readlink()}: what it shows is not in the lake, may change and may be removed",
+        "remove the link, then materialise the partition again; a whole home may lie elsewhere, its parts may not",
+    )
 
 
 def _foreign(path: Path, message: str) -> Finding:

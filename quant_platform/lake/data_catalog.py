@@ -18,6 +18,8 @@ from quant_platform.lake.reading import TypesOfFiles, collect_files, scan_files
 from quant_platform.lake.views import create_catalogue
 from quant_platform.specification.settings import settings
 
+RETURNS, EXPOSURES, DATES = "suite.returns", "suite.exposures", "suite.dates"
+
 
 class DataCatalog:
     """Read the versions a snapshot names, whatever the lake holds by now.
@@ -92,6 +94,44 @@ class DataCatalog:
         """
         files = list(self._files(table_name, keys, missing).values())
         return collect_files(scan_files(self._lake.table(table_name), files, self._types_of, columns), files)
+
+    def get_manifest(self) -> dict[str, object]:
+        """Return what the snapshot says of itself.
+
+        Its id, region, ``created_at``, source hash and whether it is simulated; per table rows, securities, date range,
+        columns and SHA-256.
+        """
+        snapshot = self.snapshot
+        return {
+            "snapshot_id": snapshot.snapshot_id,
+            "region": snapshot.region,
+            "created_at": snapshot.created_at,
+            "source_hash": snapshot.source_hash,
+            "simulated": snapshot.simulated,
+            "tables": {
+                found.name: {
+                    "rows": found.rows,
+                    "securities": found.securities,
+                    "date_from": found.date_from,
+                    "date_to": found.date_to,
+                    "columns": list(found.columns),
+                    "sha256": found.sha256,
+                }
+                for found in snapshot.tables
+            },
+        }
+
+    def get_retfile(self, years: Sequence[str] | str | None = None) -> pl.DataFrame:
+        """Return ``suite.returns``: returns, liquidity and caps by name and session; all years by default."""
+        return self.read(RETURNS, years)
+
+    def get_otherfile(self, years: Sequence[str] | str | None = None) -> pl.DataFrame:
+        """Return ``suite.exposures``: industry and style exposures by name and session; all years by default."""
+        return self.read(EXPOSURES, years)
+
+    def get_datefile(self) -> pl.DataFrame:
+        """Return ``suite.dates``: the sessions, their hours, and which return a signal of each can earn."""
+        return self.read(DATES)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Open a database in memory whose views see this snapshot and nothing else."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Literal
 
 import polars as pl
@@ -25,6 +27,8 @@ from quant_platform.lake.validation import validated
 
 WRITER_THREADS = 4
 """Threads that encode and flush in `Lake.write_many`; flushes to one disk overlap, so this exceeds the cores."""
+WRITES_UNDER_WAY = 16
+"""Frames that wait in `Lake.overlapping` before who hands in another one waits."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,26 @@ class Lake:
         new = [folder for folder, (_, is_first) in zip(folders, written, strict=True) if is_first]
         partition_files.flush_parents(new, self.root)
         return [version for version, _ in written]
+
+    @contextmanager
+    def overlapping(self) -> Iterator[Writes]:
+        """Write partitions of several tables whose flushes overlap, while the caller goes on computing.
+
+        Yields
+        ------
+        Writes
+            Takes frames; each write is atomic by itself, as with `write`. When the block ends, everything handed in has
+            reached the disk or failed.
+        """
+        with ThreadPoolExecutor(WRITER_THREADS) as pool:
+            writes = Writes(self, pool)
+            yield writes
+        partition_files.flush_parents(writes.new_folders, self.root)
+
+    def version_name(self, table_name: str, key: Key) -> str:
+        """Name of the current version of a partition, empty where there is none; its file is not opened."""
+        path = newest_file(self.partition_folder(table_name, key))
+        return "" if path is None else path.stem
 
     def scan(
         self,
@@ -270,6 +294,36 @@ class Lake:
 
     def _version(self, table_name: str, key: Key, path: Path) -> Version:
         return _version_of(table_name, key, path, read_record(path))
+
+
+class Writes:
+    """Writes under way; see `Lake.overlapping`."""
+
+    def __init__(self, lake: Lake, pool: ThreadPoolExecutor) -> None:
+        self._lake, self._pool = lake, pool
+        self._places = BoundedSemaphore(WRITES_UNDER_WAY)
+        self.new_folders: list[Path] = []
+
+    def put(self, table_name: str, key: Key, frame: pl.DataFrame, provenance: Provenance) -> Future[Version]:
+        """Hand in a frame; waits while many are under way, so that memory stays bounded.
+
+        Returns
+        -------
+        Future
+            Its result is the version, or raises what `Lake.write` raises.
+        """
+        self._places.acquire()
+        under_way = self._pool.submit(self._write, table_name, key, frame, provenance)
+        under_way.add_done_callback(lambda _: self._places.release())
+        return under_way
+
+    def _write(self, table_name: str, key: Key, frame: pl.DataFrame, provenance: Provenance) -> Version:
+        folder = self._lake.partition_folder(table_name, key)
+        ready = validated(self._lake.table(table_name), key, frame)
+        version, is_first = self._lake._put(table_name, key, folder, ready, provenance)
+        if is_first:
+            self.new_folders.append(folder)
+        return version
 
 
 def _partition_folders(folder: Path, dimension: str) -> list[tuple[str, Path]]:

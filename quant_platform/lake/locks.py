@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from quant_platform.lake.partition_files import storage_failures
 
@@ -20,18 +20,16 @@ def exclusive(path: Path, *, wait: bool) -> Iterator[bool]:
     StorageFailed
         When the lock file cannot be made.
     """
+    lock = FileLock(path, timeout=-1 if wait else 0, thread_local=False)
     with storage_failures(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            lock.acquire(poll_interval=0.02)
+        except Timeout:
+            held = False
+        else:
+            held = True
     try:
-        yield _held(handle, wait=wait)
+        yield held
     finally:
-        os.close(handle)
-
-
-def _held(handle: int, *, wait: bool) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        lock.release()

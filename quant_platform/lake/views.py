@@ -96,7 +96,7 @@ def view_query(table: Table, files: Sequence[InventoryRow]) -> str:
         for name, kind in {**types, **dict.fromkeys(_open_columns(table, files), "DOUBLE")}.items()
     )
     by_name = str(len({row.columns for row in files}) > 1).lower()
-    paths = ", ".join(_exact_path(row.path) for row in files)
+    paths = ", ".join(exact_path(row.path) for row in files)
     return f"SELECT {columns} FROM read_parquet([{paths}], union_by_name = {by_name}, hive_partitioning = false)"
 
 
@@ -154,6 +154,6 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _exact_path(path: str) -> str:
+def exact_path(path: str) -> str:
     """Quote a path and take their meaning from characters that DuckDB would expand."""
     return quoted("".join(f"[{character}]" if character in "*?[" else character for character in path))

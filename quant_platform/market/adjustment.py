@@ -33,7 +33,7 @@ class Adjustment:
     """Factors per session, shape (n,).
 
     ``total`` turns a delivered price into an adjusted one; ``to_unadjusted`` turns a delivered price into the price of
-    the day; ``shares`` turns a volume of the day into today's shares.
+    the day; ``shares`` turns a delivered volume into today's shares.
     """
 
     total: Floats
@@ -51,8 +51,10 @@ def adjustment_factors(sessions: Days, close: Floats, actions: pl.DataFrame, del
     close
         Delivered close per session in the listing currency, NaN where missing, shape (n,).
     actions
-        ``raw.corporate_actions`` of one ticker. Ex-dates on or before the first, or after the last session do not
-        count towards ``total``; a dividend is cash per share as held before the ex-date.
+        ``raw.corporate_actions`` of one ticker, or what `stated_facts.judge_actions` made of them: with a column
+        ``in_prices`` that says of each row whether the delivered prices hold it already. Ex-dates on or before the
+        first, or after the last session do not count towards ``total``; a dividend is cash per share as held before the
+        ex-date.
     delivered
         What the vendor has adjusted already: ``none``, ``split`` or ``split_dividend``.
 
@@ -71,27 +73,38 @@ def adjustment_factors(sessions: Days, close: Floats, actions: pl.DataFrame, del
     """
     n = len(sessions)
     ones = np.ones(n)
-    if delivered == "split_dividend" or n == 0 or actions.height == 0:
+    if n == 0 or actions.height == 0:
         return Adjustment(ones, ones, ones)
-    splits = actions.filter(pl.col("kind").cast(pl.String) == "split")
-    dividends = actions.filter(pl.col("kind").cast(pl.String) == "cash_dividend")
+    splits = with_in_prices(actions, delivered).filter(pl.col("kind").cast(pl.String) == "split")
     _require(splits, pl.col("value") > 0, "a split ratio was not positive")
-    split_dates, split_values = _ordered(splits)
-    # What a price of each session must be divided by to speak in shares of after every split the vendor knows of.
-    every_later_split = _product_after(sessions, split_dates, 1.0 / split_values)
-    in_range = split_dates <= sessions[-1]
-    splits_so_far = _product_after(sessions, split_dates[in_range], 1.0 / split_values[in_range])
-    to_unadjusted = 1.0 / every_later_split if delivered == "split" else ones
+    dates, values = _ordered(splits.filter(~pl.col("in_prices")))
+    in_range = dates <= sessions[-1]
+    to_come = _product_after(sessions, dates[in_range], 1.0 / values[in_range])
+    if delivered == "split_dividend":
+        return Adjustment(to_come, ones, 1.0 / to_come)
+    # What a price of each session must be multiplied by to speak in shares of before every split the vendor knew of.
+    known_dates, known_values = _ordered(splits.filter("in_prices"))
+    to_unadjusted = 1.0 / _product_after(sessions, known_dates, 1.0 / known_values)
+    dividends = actions.filter(pl.col("kind").cast(pl.String) == "cash_dividend")
     by_dividends = _dividend_factor(sessions, close * to_unadjusted, dividends)
-    total = by_dividends if delivered == "split" else by_dividends * splits_so_far
-    shares = 1.0 / splits_so_far
-    return Adjustment(total, to_unadjusted, shares)
+    return Adjustment(by_dividends * to_come, to_unadjusted, 1.0 / to_come)
+
+
+def with_in_prices(actions: pl.DataFrame, delivered: str) -> pl.DataFrame:
+    """Actions with the column ``in_prices``; where nobody judged them, what the source says of its prices decides."""
+    if "in_prices" in actions.columns:
+        return actions
+    split = pl.col("kind").cast(pl.String) == "split"
+    stated = pl.lit(True) if delivered == "split_dividend" else split if delivered == "split" else pl.lit(False)
+    return actions.with_columns(stated.alias("in_prices"))
 
 
 def split_factor(sessions: Days, actions: pl.DataFrame, delivered: str) -> Floats:
     """The part of the factor that needs no price, shape (n,): for rules that compare neighbouring raw closes."""
-    splits = actions.filter(pl.col("kind").cast(pl.String) == "split")
-    if delivered != "none" or splits.height == 0:
+    splits = with_in_prices(actions, delivered).filter(
+        (pl.col("kind").cast(pl.String) == "split") & ~pl.col("in_prices")
+    )
+    if splits.height == 0:
         return np.ones(len(sessions))
     _require(splits, pl.col("value") > 0, "a split ratio was not positive")
     dates, values = _ordered(splits)

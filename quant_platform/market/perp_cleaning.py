@@ -26,6 +26,7 @@ from quant_platform.contracts.schemas.perp import (
     CleanPerpBars5m,
     CleanPerpQuarantine,
 )
+from quant_platform.market.row_verdict import RowVerdict
 from quant_platform.market.rules import PRICES, RULES, judge
 from quant_platform.specification.perp_market import PerpCleaningSpec
 
@@ -141,23 +142,6 @@ def clean_perp_bars(
     return PerpCleanResult(bars, quarantine, _counts(quarantine["rule"].to_list(), bars, in_bars, in_incomplete))
 
 
-@dataclass(frozen=True)
-class _Verdict:
-    """Per row: name of the rule it broke ('' where none), the column, what stood there, what was due."""
-
-    rule: NDArray[np.str_]
-    column: NDArray[np.str_]
-    observed: Floats
-    expected: Floats
-
-    def note(self, name: str, bad: Flags, column: str, observed: Floats, expected: Floats | None = None) -> None:
-        """Record a rule for the rows that are bad and still without a reason."""
-        new = bad & (self.rule == "")
-        self.rule[new], self.column[new], self.observed[new] = name, column, observed[new]
-        if expected is not None:
-            self.expected[new] = expected[new]
-
-
 def _one(raw: pl.DataFrame, column: str) -> str:
     values = raw[column].unique()
     if len(values) != 1:
@@ -184,9 +168,9 @@ def _interval(rows: pl.DataFrame) -> int:
     return interval
 
 
-def _judge(rows: pl.DataFrame, month: str, interval: int, spec: PerpCleaningSpec) -> _Verdict:
+def _judge(rows: pl.DataFrame, month: str, interval: int, spec: PerpCleaningSpec) -> RowVerdict:
     n = rows.height
-    verdict = _Verdict(np.full(n, "", "U24"), np.full(n, "", "U24"), np.full(n, np.nan), np.full(n, np.nan))
+    verdict = RowVerdict.of(n)
     _time_rules(verdict, rows, month, interval)
     _restated(verdict, rows, spec.restated)
 
@@ -210,7 +194,7 @@ def _judge(rows: pl.DataFrame, month: str, interval: int, spec: PerpCleaningSpec
     return verdict
 
 
-def _time_rules(verdict: _Verdict, rows: pl.DataFrame, month: str, interval: int) -> None:
+def _time_rules(verdict: RowVerdict, rows: pl.DataFrame, month: str, interval: int) -> None:
     stamps = rows["open_time"]
     microseconds = stamps.dt.epoch("us").to_numpy()
     seconds = microseconds / 1e6
@@ -239,7 +223,7 @@ def _time_rules(verdict: _Verdict, rows: pl.DataFrame, month: str, interval: int
     verdict.note("unfinished", known < microseconds + step, "known_at", known / 1e6, seconds + interval)
 
 
-def _restated(verdict: _Verdict, rows: pl.DataFrame, keep: Literal["first", "last"]) -> None:
+def _restated(verdict: RowVerdict, rows: pl.DataFrame, keep: Literal["first", "last"]) -> None:
     """Of the versions of a bar that became known at different times, one stands; those that agree are duplicates."""
     if rows["open_time"].is_unique().all():
         return
@@ -328,7 +312,7 @@ def _complete(
     )
 
 
-def _quarantine(rows: pl.DataFrame, verdict: _Verdict, market: Market) -> pl.DataFrame:
+def _quarantine(rows: pl.DataFrame, verdict: RowVerdict, market: Market) -> pl.DataFrame:
     bad = np.flatnonzero(verdict.rule != "")
     kept = rows[bad]
     repaired = _REPAIRED | {"changed_interval", "restated"}

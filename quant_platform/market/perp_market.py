@@ -8,7 +8,8 @@
    restated value replaces the old one from the bar on whose close it was known, and never before.
 5. Liquidations and book are sums and means over the bar itself; a version known after the bar's close was not known.
 
-A column that the source lacks is absent. A value that should be there and is not is NaN, never zero.
+A column that the source lacks is absent; the value traded may be approximated from the typical price where the spec
+allows it, and is then marked. A value that should be there and is not is NaN, never zero.
 """
 
 from __future__ import annotations
@@ -97,6 +98,10 @@ def market_5m(
     if _has(book):
         rows = _with_bar_values(rows, book, _BOOK)
     absent = [name for name in (*_FLOWS, *_BOOK) if name in rows.columns and _lacks(name, perp, book)]
+    if spec.quote_volume_from_typical_price and "quote_volume" in absent and "volume" not in absent:
+        typical = pl.sum_horizontal("high", "low", "close", ignore_nulls=False) / 3.0
+        rows = rows.with_columns(quote_volume=typical * pl.col("volume"), quote_volume_is_proxy=pl.lit(1.0))
+        absent.remove("quote_volume")
     measured = [name for name in rows.columns if name not in _KEY and name not in absent]
     return rows.select(*_KEY, *(pl.col(name).cast(pl.Float64).fill_null(float("nan")) for name in measured))
 

@@ -65,6 +65,11 @@ class PricePanel:
         """Open time of the first bar after the panel."""
         return self.start + self.periods * BAR
 
+    @property
+    def first_day(self) -> int:
+        """Days from 1970-01-01 to the first bar."""
+        return int(self.start.timestamp()) // 86_400
+
     def column(self, name: str) -> Floats:
         """Return a column, all NaN where it is absent."""
         found = self.columns.get(name)

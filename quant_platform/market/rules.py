@@ -4,15 +4,20 @@
 2. ``non_positive``: a price is not above zero or not finite, or the volume is negative (`_non_positive`).
 3. ``not_a_session``: the exchange does not trade on that day.
 4. ``duplicate_key``: another good row has the same session (`_duplicates`).
-5. ``decimal_shift``: some prices of the row stand at a power of ten from the others (`_shifted_fields`).
+5. ``decimal_shift``: some prices of the row stand at a power of ten from the others (`_shifted_fields`). Where the
+   close is good and the spec says so, these fields are suspect and the row stays.
 6. ``ohlc_inconsistent``: high is not the highest, or low not the lowest price of the row (`_inconsistent`).
 7. ``no_trade``: no volume and one single price: a quote, not a trade.
 8. ``stale``: four prices that are not all equal, and the volume, repeat the row before. A thin name that trades 500
    shares at one price on two days is not stale.
-9. ``decimal_shift_row``: the close jumps by a power of ten and comes back within a few bars (`_shifted_rows`).
+9. ``decimal_shift_row``: the close jumps by a power of ten and comes back within a few bars, or by a hundred or more
+   and jumps back by as much within a year (`_shifted_rows`).
+
+Rows that pass are then looked through for false prints (`prints.false_prints`): single fields far from every price
+around them, which are suspect and leave the row where it is.
 
 No rule looks at the size of a return alone, so crashes stay: a 90 % fall that does not come back is not a shift, and
-one that does come back must do so within `revert_sessions` to within `revert_tolerance`.
+one that does come back must do so within `revert_sessions` to within `revert_tolerance`, or by a hundredfold jump.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_platform.market.prints import false_prints
 from quant_platform.specification.cleaning import CleaningSpec, DecimalShiftRule
 
 Floats = NDArray[np.float64]
@@ -53,17 +59,25 @@ RULES: tuple[Rule, ...] = (
     Rule("stale"),
     Rule("decimal_shift_row", "repair_time"),
 )
+SUSPECT_RULES: tuple[Rule, ...] = (Rule("decimal_shift"), Rule("false_print"))
 _NUMBER = {rule.name: k for k, rule in enumerate(RULES)}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Per row, shape (n,): index into `RULES` (-1 where it passed all), column judged, what stood, what was due."""
+    """What was found in n rows.
+
+    ``rule``, ``column``, ``observed``, ``expected`` have shape (n,): index into `RULES` (-1 where the row passed all),
+    column judged, what stood, what was due. ``suspect`` and ``suspect_expected`` have shape (n, 4), in the order of
+    `PRICES`: index into `SUSPECT_RULES` of a field of a row that stays (-1 where it is good), and what was due there.
+    """
 
     rule: NDArray[np.int8]
     column: NDArray[np.int8]
     observed: Floats
     expected: Floats
+    suspect: NDArray[np.int8]
+    suspect_expected: Floats
     columns: tuple[str, ...] = _COLUMNS
 
 
@@ -86,13 +100,21 @@ def judge(stamps: Days, values: Mapping[str, Floats], splits: Floats, spec: Clea
     n = len(stamps)
     prices = np.column_stack([values[name] for name in PRICES])
     volume = values["volume"]
-    verdict = Verdict(np.full(n, -1, np.int8), np.zeros(n, np.int8), np.full(n, np.nan), np.full(n, np.nan))
+    verdict = Verdict(
+        np.full(n, -1, np.int8),
+        np.zeros(n, np.int8),
+        np.full(n, np.nan),
+        np.full(n, np.nan),
+        np.full((n, 4), -1, np.int8),
+        np.full((n, 4), np.nan),
+    )
 
     _note(verdict, "missing_value", *_first(np.isnan(prices)), prices)
     _non_positive(verdict, prices, volume)
     _mark(verdict, "not_a_session", ~np.isin(stamps, sessions), "session", stamps.astype(np.int64).astype(float))
     _duplicates(verdict, stamps, prices, volume, spec)
     _shifted_fields(verdict, prices, splits, spec.decimal_shift)
+    prices = np.where(verdict.suspect >= 0, np.nan, prices)
     _inconsistent(verdict, prices, spec.ohlc_inconsistent.relative_tolerance)
     if spec.stale.no_trade:
         quote = (volume == 0) & (prices[:, 1] == prices[:, 2])
@@ -100,6 +122,8 @@ def judge(stamps: Days, values: Mapping[str, Floats], splits: Floats, spec: Clea
     if spec.stale.repeated:
         _stale(verdict, prices, volume)
     _shifted_rows(verdict, prices[:, 3], splits, spec.decimal_shift)
+    _false_prints(verdict, stamps, prices, volume, splits, spec)
+    verdict.suspect[verdict.rule >= 0] = -1
     return verdict
 
 
@@ -178,7 +202,11 @@ def _shifted_fields(verdict: Verdict, prices: Floats, splits: Floats, spec: Deci
         moved = _moved_back(row, near, spec) if near.any() else np.full(4, np.nan)
         shifted = ~near & np.isfinite(moved)
         close_inside = row[2] <= row[3] <= row[1]
-        if shifted.any() and not (shifted[3] and close_inside):
+        if shifted.any() and not shifted[3] and spec.keep_good_close:
+            verdict.suspect[t, shifted] = 0
+            verdict.suspect_expected[t, shifted] = moved[shifted]
+            good[t] = True
+        elif shifted.any() and not (shifted[3] and close_inside):
             k = int(np.flatnonzero(shifted)[0])
             verdict.rule[t] = _NUMBER["decimal_shift"]
             verdict.column[t] = k
@@ -200,11 +228,12 @@ def _moved_back(row: Floats, near: Flags, spec: DecimalShiftRule) -> Floats:
 
 def _inconsistent(verdict: Verdict, prices: Floats, tolerance: float) -> None:
     opened, high, low, close = prices.T
-    top, bottom = np.maximum(opened, close), np.minimum(opened, close)
+    # A suspect field is NaN here and is no witness.
+    top, bottom = np.fmax(opened, close), np.fmin(opened, close)
     with np.errstate(invalid="ignore"):
-        above = np.maximum(top, low) > high * (1 + tolerance)
+        above = np.fmax(top, low) > high * (1 + tolerance)
         below = bottom < low * (1 - tolerance)
-    _mark(verdict, "ohlc_inconsistent", above, "high", high, np.maximum(top, low))
+    _mark(verdict, "ohlc_inconsistent", above, "high", high, np.fmax(top, low))
     _mark(verdict, "ohlc_inconsistent", below, "low", low, bottom)
 
 
@@ -233,12 +262,33 @@ def _shifted_rows(verdict: Verdict, close: Floats, splits: Floats, spec: Decimal
         base = comparable[start - 1]
         after = comparable[start + 1 : start + 1 + spec.revert_sessions]
         back = np.flatnonzero(np.abs(np.log(after / base)) <= spec.revert_tolerance)
-        if len(back) == 0:
+        if len(back):
+            end = int(start) + 1 + int(back[0])
+        elif abs(power[start - 1]) >= 2:
+            # In another unit: the jump back is by the same power, however far the price has moved by then.
+            jumps = slice(start, start + spec.spell_sessions)
+            opposite = np.flatnonzero(suspicious[jumps] & (power[jumps] == -power[start - 1]))
+            if len(opposite) == 0:
+                continue
+            end = int(start) + 1 + int(opposite[0])
+        else:
             continue
-        end = int(start) + 1 + int(back[0])
         rows = alive[start:end]
         verdict.rule[rows] = _NUMBER["decimal_shift_row"]
         verdict.column[rows] = _COLUMNS.index("close")
         verdict.observed[rows] = close[rows]
         verdict.expected[rows] = close[rows] / 10.0 ** power[start - 1]
         done = int(end)
+
+
+def _false_prints(
+    verdict: Verdict, stamps: Days, prices: Floats, volume: Floats, splits: Floats, spec: CleaningSpec
+) -> None:
+    """Note the fields of rows that passed which stand far from every price around them."""
+    if spec.false_print is None:
+        return
+    alive = np.flatnonzero(verdict.rule < 0)
+    found = false_prints(stamps[alive], prices[alive], volume[alive], splits[alive], spec.false_print)
+    rows, fields = np.nonzero(found.suspect)
+    verdict.suspect[alive[rows], fields] = 1
+    verdict.suspect_expected[alive[rows], fields] = found.expected[rows, fields]

@@ -7,8 +7,8 @@ The procedure for one function:
 2. each imported name among them is followed to the module that defines it; a package that only passes a name on is
    looked through, so that reaching one name of a package does not reach all of it (:func:`_defined_in`);
 3. those modules are taken whole, with everything that they import anywhere, over and over (:func:`closure`);
-4. the hash covers the bytes of all these files, of the files that lie beside them as data (style sheets), and the
-   versions of the libraries they import (:func:`code_hash`).
+4. the hash covers the bytes of all these files, of the data files of their rooms (style sheets), and the versions of
+   the libraries they import (:func:`code_hash`).
 
 What this does not see: a module named in a string (none of ours is), and code that is not Python.
 """
@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import inspect
+import symtable
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -85,14 +85,24 @@ def code_hash(function: Callable[..., Any]) -> str:
 
 
 def hash_of(modules: Iterable[str]) -> str:
-    """SHA-256 over some modules of the package, the data files beside them and the versions of their libraries."""
+    """SHA-256 over some modules of the package, the data files of their rooms and the versions of their libraries."""
     names = sorted(modules)
+    return digest_of(files_of(names), [f"{library}=={_version(library)}" for library in libraries(names)])
+
+
+def files_of(modules: Sequence[str]) -> list[Path]:
+    """The files of some modules, and the data files of their rooms, sorted."""
+    return sorted({*map(_path, modules), *_data_files(modules)})
+
+
+def digest_of(files: Iterable[Path], versions: Iterable[str]) -> str:
+    """SHA-256 over names and bytes of files, and over versions of libraries."""
     digest = hashlib.sha256()
-    for path in sorted({*map(_path, names), *_data_files(names)}):
+    for path in files:
         digest.update(path.relative_to(_ROOT).as_posix().encode())
-        digest.update(path.read_bytes())
-    for library in libraries(names):
-        digest.update(f"{library}=={_version(library)}".encode())
+        digest.update(_file_digest(path))
+    for version in versions:
+        digest.update(version.encode())
     return digest.hexdigest()
 
 
@@ -139,23 +149,52 @@ def _exists(module: str) -> bool:
 
 
 def _data_files(modules: Iterable[str]) -> Iterator[Path]:
-    for folder in {_path(name).parent for name in modules}:
+    folders = {folder for name in modules for folder in _path(name).parents if _ROOT in folder.parents}
+    for folder in folders:
         yield from (path for path in folder.iterdir() if path.suffix in _DATA)
+
+
+@lru_cache(maxsize=2048)
+def _file_digest(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 @lru_cache(maxsize=1024)
 def _module(name: str) -> _Module:
-    tree = ast.parse(_path(name).read_bytes(), filename=name)
+    source = _path(name).read_text(encoding="utf-8")
+    tree = ast.parse(source, filename=name)
     package = name if _path(name).name == "__init__.py" else name.rpartition(".")[0]
+    scopes = {scope.get_name(): scope for scope in symtable.symtable(source, name, "exec").get_children()}
     definitions: dict[str, frozenset[str]] = {}
     for statement in tree.body:
-        loads = frozenset(node.id for node in ast.walk(statement) if isinstance(node, ast.Name))
         for bound in _bound_names(statement):
-            definitions[bound] = definitions.get(bound, frozenset()) | loads
+            definitions[bound] = definitions.get(bound, frozenset()) | _loads(statement, scopes.get(bound))
     bound_imports: dict[str, tuple[str, str]] = {}
     for node in ast.walk(tree):
         bound_imports.update(_imports_of(node, package))
     return _Module(definitions, bound_imports, frozenset(bound_imports.values()))
+
+
+def _loads(statement: ast.stmt, scope: symtable.SymbolTable | None) -> frozenset[str]:
+    """Names that a statement takes from its module; a parameter or local of the same name as a definition is none."""
+    imported = {name for node in ast.walk(statement) for name, _ in _imports_of(node, "")}
+    if scope is None:
+        return frozenset(imported | {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)})
+    outside = [node for node in ast.walk(statement) if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation]
+    evaluated: list[ast.AST] = [node.annotation for node in outside if node.annotation is not None]
+    for node in ast.walk(statement):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            evaluated += [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
+            evaluated += [node.returns] if node.returns else []
+        elif isinstance(node, ast.ClassDef):
+            evaluated += [*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)]
+    named = {node.id for part in evaluated for node in ast.walk(part) if isinstance(node, ast.Name)}
+    return frozenset(imported | named | _globals(scope))
+
+
+def _globals(scope: symtable.SymbolTable) -> set[str]:
+    own = {symbol.get_name() for symbol in scope.get_symbols() if symbol.is_global()}
+    return own.union(*map(_globals, scope.get_children()))
 
 
 def _bound_names(statement: ast.stmt) -> Iterator[str]:
@@ -190,8 +229,3 @@ def _version(library: str) -> str:
     except metadata.PackageNotFoundError:
         distributions = metadata.packages_distributions().get(library, [])
         return ",".join(f"{name}=={metadata.version(name)}" for name in sorted(set(distributions)))
-
-
-def source_file(function: Callable[..., Any]) -> str:
-    """Where a function stands, for people: module and line."""
-    return f"{function.__module__}:{inspect.getsourcelines(function)[1]}"

@@ -58,8 +58,7 @@ def onsets(home: Home, key: EventCutoff, *, refresh: bool) -> Frames:
 
 def versions_of(home: Home, name: str, cutoff: str) -> str:
     """The cutoff, and which versions of a symbol-month table are current up to it."""
-    versions = [home.lake.current(name, key) for key in months_until(home, cutoff)]
-    return "|".join([cutoff, *(version.name if version else "" for version in versions)])
+    return "|".join([cutoff, *(home.lake.version_name(name, key) for key in months_until(home, cutoff))])
 
 
 def states_until(home: Home, cutoff: str) -> pl.DataFrame:
@@ -103,21 +102,20 @@ def candidates(home: Home, key: EventCutoff, *, refresh: bool) -> Frames:
 
 
 EVENTS = Stage(
-    name="events",
     outputs=("events.events",),
     compute=onsets,
     neighbours_of=lambda home, key: market_until(key[1], home, "events.event_flags", "features.states_5m"),
     upstream=("events.event_flags", "features.states_5m"),
-    rooms=("labs/events/detection/rows",),
     specs=("events/*.yaml", "families.yaml"),
+    kinds=("polars", "parquet"),
 )
 CANDIDATES = Stage(
-    name="candidates",
     outputs=("discovery.candidates",),
     inputs=("events.events",),
     compute=candidates,
     neighbours_of=lambda home, key: market_until(key[1], home, "clean.market_5m"),
     upstream=("clean.market_5m", "features.market_5m"),
-    rooms=("labs/events/discovery", "statistics"),
     specs=ONTOLOGY,
+    kinds=("numba", "parquet"),
 )
+STAGES = (EVENTS, CANDIDATES)

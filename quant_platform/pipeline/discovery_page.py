@@ -10,10 +10,9 @@ import polars as pl
 
 from quant_platform.contracts.schemas.events import FeaturesContext5m
 from quant_platform.labs.events.discovery.report import ReportContext, build_report, report_row
+from quant_platform.lake.atomic import atomic_text
 from quant_platform.pipeline.discovery import discovery_specs, months_until
-from quant_platform.pipeline.equity_page import swap
 from quant_platform.pipeline.home import Home
-from quant_platform.reports import render_discovery_report
 
 
 def write_discovery_report(
@@ -71,10 +70,12 @@ def write_discovery_report(
         trials=trials,
     )
     folder = home.settings.home / "reports" / "discovery"
-    folder.mkdir(parents=True, exist_ok=True)
-    swap(folder / f"{cutoff}.json", json.dumps(report, indent=1, sort_keys=True))
+    atomic_text(folder / f"{cutoff}.json", json.dumps(report, indent=1, sort_keys=True))
     page = folder / f"{cutoff}.html"
-    swap(page, render_discovery_report(report))
+    # Drawing imports Altair; a process that only lists assets should not wait for it.
+    from quant_platform.reports.events.report import render_discovery_report
+
+    atomic_text(page, render_discovery_report(report))
     return report_row(report, page.relative_to(home.settings.home).as_posix()), page
 
 

@@ -13,11 +13,14 @@ from quant_platform.contracts.errors import SourceNotFound
 from quant_platform.expressions import Plan
 from quant_platform.labs.equity.features.equity import compute_equity_features, feature_plan
 from quant_platform.labs.equity.replay.candidates import replay_ticker
-from quant_platform.market.calendar import session_array, week_last_sessions
+from quant_platform.market.calendar import calendar, session_array, week_last_sessions
 from quant_platform.market.cleaning import clean_bars
+from quant_platform.market.fundamentals_cleaning import clean_fundamentals
+from quant_platform.market.stated_facts import applied_actions
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sources import source_of
 from quant_platform.pipeline.stage import Frames, Stage
-from quant_platform.specification.cleaning import CleaningSpec
+from quant_platform.specification.cleaning import CleaningSpec, FundamentalsCleaningSpec
 from quant_platform.specification.features import FeatureSet, load_equity_features
 from quant_platform.specification.replay import ReplaySpec
 from quant_platform.specification.setups import SetupSpec
@@ -42,12 +45,12 @@ def compiled_features(specs: Path, ontology_hash: str) -> CompiledFeatures:
 
 
 def fetch_market(home: Home, ticker: str, *, refresh: bool) -> Frames:
-    """Bars and actions of one ticker: all of them, or for an open-ended market what has come since."""
-    if home.spec.last_session is not None:
-        bars = home.source.bars(ticker)
+    """Bars and actions of one ticker: all of them, or of an open-ended market that is fetched what has come since."""
+    if home.spec.last_session is not None or home.source_spec.kind == "files":
+        bars = source_of(home).bars(ticker)
     else:
         bars = _fetch_since(home, ticker, refresh=refresh)
-    return {"raw.equity_bars": bars, "raw.corporate_actions": home.source.actions(ticker)}
+    return {"raw.equity_bars": bars, "raw.corporate_actions": source_of(home).actions(ticker)}
 
 
 def _fetch_since(home: Home, ticker: str, *, refresh: bool) -> pl.DataFrame:
@@ -57,10 +60,10 @@ def _fetch_since(home: Home, ticker: str, *, refresh: bool) -> pl.DataFrame:
         stored = home.lake.read("raw.equity_bars", [ticker])
     last = stored.get_column("session").max() if stored is not None else None
     if stored is None or not isinstance(last, date):
-        return home.source.bars(ticker, start=history)
+        return source_of(home).bars(ticker, start=history)
     start = last - timedelta(days=OVERLAP_DAYS)
     try:
-        fresh = home.source.bars(ticker, start=start)
+        fresh = source_of(home).bars(ticker, start=start)
     except SourceNotFound:
         return stored
     if fresh.is_empty():
@@ -73,7 +76,7 @@ def _fetch_since(home: Home, ticker: str, *, refresh: bool) -> pl.DataFrame:
 def fetch_fundamentals(home: Home, ticker: str, *, refresh: bool) -> Frames:
     """Every published version of a ticker's fundamentals."""
     del refresh
-    return {"raw.fundamentals": home.source.fundamentals(ticker)}
+    return {"raw.fundamentals": source_of(home).fundamentals(ticker)}
 
 
 def clean(home: Home, ticker: str, *, refresh: bool) -> Frames:
@@ -81,17 +84,35 @@ def clean(home: Home, ticker: str, *, refresh: bool) -> Frames:
     del refresh
     raw = home.lake.read("raw.equity_bars", [ticker])
     actions = home.lake.read("raw.corporate_actions", [ticker])
-    first, last = _span(raw, home)
-    days = session_array(home.universe.exchange, first, last)
+    days = session_array(home.universe.exchange, *_span(raw, home))
     result = clean_bars(raw, actions, home.load("cleaning/equity.yaml", CleaningSpec), days)
-    return {"clean.equity_bars": result.bars, "clean.equity_quarantine": result.quarantine}
+    return {
+        "clean.equity_bars": result.bars,
+        "clean.equity_quarantine": result.quarantine,
+        "clean.equity_suspects": result.suspects,
+        "clean.corporate_actions": result.actions,
+    }
 
 
 def _span(raw: pl.DataFrame, home: Home) -> tuple[date, date]:
-    first, last = raw.get_column("session").min(), raw.get_column("session").max()
+    """First and last date of the rows, those left out that no calendar of the exchange knows: cleaning names them."""
+    known = calendar(home.universe.exchange)
+    days = raw.get_column("session").filter(raw.get_column("session").is_between(known.start, known.end))
+    first, last = days.min(), days.max()
     if isinstance(first, date) and isinstance(last, date):
         return first, last
     return home.spec.first_session, home.spec.last_session or date.today()
+
+
+def fundamentals(home: Home, ticker: str, *, refresh: bool) -> Frames:
+    """Published values that can be, and those kept out."""
+    del refresh
+    result = clean_fundamentals(
+        home.lake.read("raw.fundamentals", [ticker]),
+        home.load("cleaning/fundamentals.yaml", FundamentalsCleaningSpec),
+        home.lake.read("clean.equity_bars", [ticker], missing="ignore"),
+    )
+    return {"clean.fundamentals": result.values, "clean.fundamentals_quarantine": result.quarantine}
 
 
 def features(home: Home, ticker: str, *, refresh: bool) -> Frames:
@@ -102,12 +123,17 @@ def features(home: Home, ticker: str, *, refresh: bool) -> Frames:
     return {"features.equity": compute_equity_features(bars, compiled.specs, compiled.plan)}
 
 
+def described_features(home: Home) -> dict[str, str]:
+    """Every feature column and what it is."""
+    return {name: feature.description for name, feature in load_equity_features(home.specs).features.items()}
+
+
 def candidates(home: Home, ticker: str, *, refresh: bool) -> Frames:
     """Setups of every finished week and what became of them."""
     del refresh
     bars = home.lake.read("clean.equity_bars", [ticker])
-    actions = home.lake.read("raw.corporate_actions", [ticker])
-    ends = actions.filter(pl.col("kind").cast(pl.String) == "delisting").get_column("value")
+    actions = applied_actions(home.lake.read("clean.corporate_actions", [ticker]))
+    ends = actions.filter(pl.col("kind") == "delisting").get_column("value")
     last = home.spec.last_session or date.today()
     exchange, first = home.universe.exchange, home.spec.first_session
     found = replay_ticker(
@@ -122,43 +148,50 @@ def candidates(home: Home, ticker: str, *, refresh: bool) -> Frames:
 
 
 RAW_MARKET = Stage(
-    name="raw_market",
     outputs=("raw.equity_bars", "raw.corporate_actions"),
     compute=fetch_market,
-    rooms=("sources",),
     specs=("sources/{source}.yaml",),
+    kinds=("{source}", "parquet"),
     always=True,
 )
 RAW_FUNDAMENTALS = Stage(
-    name="raw_fundamentals",
     outputs=("raw.fundamentals",),
     compute=fetch_fundamentals,
-    rooms=("sources",),
     specs=("sources/{source}.yaml",),
+    kinds=("{source}", "parquet"),
     always=True,
 )
 CLEAN = Stage(
-    name="clean",
-    outputs=("clean.equity_bars", "clean.equity_quarantine"),
+    outputs=("clean.equity_bars", "clean.equity_quarantine", "clean.equity_suspects", "clean.corporate_actions"),
     inputs=("raw.equity_bars", "raw.corporate_actions"),
     compute=clean,
-    rooms=("market",),
     specs=("cleaning/equity.yaml",),
+    kinds=("numpy", "parquet"),
+    lineage={
+        name: [("raw.equity_bars", name), ("raw.corporate_actions", "value")]
+        for name in ("open", "high", "low", "close", "volume")
+    },
+)
+CLEAN_FUNDAMENTALS = Stage(
+    outputs=("clean.fundamentals", "clean.fundamentals_quarantine"),
+    inputs=("raw.fundamentals", "clean.equity_bars"),
+    compute=fundamentals,
+    specs=("cleaning/fundamentals.yaml",),
+    kinds=("numpy", "parquet"),
 )
 FEATURES = Stage(
-    name="features",
     outputs=("features.equity",),
     inputs=("clean.equity_bars",),
     compute=features,
-    rooms=("expressions", "labs/equity/features"),
     specs=("features/equity*.yaml",),
+    kinds=("numba", "parquet"),
+    columns={"features.equity": described_features},
 )
 CANDIDATES = Stage(
-    name="candidates",
     outputs=("replay.candidates",),
-    inputs=("clean.equity_bars", "raw.corporate_actions"),
+    inputs=("clean.equity_bars", "clean.corporate_actions"),
     compute=candidates,
-    rooms=("labs/equity/setups", "labs/equity/replay/candidates"),
     specs=("setups/equity.yaml", "replay/equity.yaml"),
+    kinds=("numba", "parquet"),
 )
-STAGES = (RAW_MARKET, RAW_FUNDAMENTALS, CLEAN, FEATURES, CANDIDATES)
+STAGES = (RAW_MARKET, RAW_FUNDAMENTALS, CLEAN, CLEAN_FUNDAMENTALS, FEATURES, CANDIDATES)

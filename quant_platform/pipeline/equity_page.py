@@ -10,10 +10,12 @@ from pathlib import Path
 import polars as pl
 
 from quant_platform.labs.equity.replay.report import ReportContext, build_report, report_row, universe_summary
+from quant_platform.labs.equity.replay.week_setups import week_setups
+from quant_platform.lake.atomic import atomic_text
 from quant_platform.market.calendar import previous_session, session_array
 from quant_platform.pipeline.home import Home
-from quant_platform.reports import render_equity_report
 from quant_platform.specification.factors import FactorSpec
+from quant_platform.specification.features import load_equity_features
 from quant_platform.specification.replay import ReplaySpec
 
 
@@ -33,6 +35,8 @@ def write_report(
     factors: pl.DataFrame,
     securities: pl.DataFrame,
     last_bars: pl.DataFrame,
+    judged: pl.DataFrame,
+    candidates: pl.DataFrame,
 ) -> tuple[pl.DataFrame, Path]:
     """Build the report of a week and write its two files.
 
@@ -52,6 +56,8 @@ def write_report(
         ``raw.securities``.
     last_bars
         Ticker and last_session of every name with prices by then.
+    judged, candidates
+        Rows of ``replay.qualified`` of the week, and of ``replay.candidates`` with its signal dates.
 
     Returns
     -------
@@ -71,6 +77,7 @@ def write_report(
             simulated=home.simulated,
             spec_hash=home.ontology(specs).hash,
             horizon_sessions=study.horizon_sessions,
+            star=study.star,
             conventions={
                 "source": home.spec.source,
                 "universe": home.universe.name,
@@ -86,17 +93,18 @@ def write_report(
         sweeps=sweeps,
         information_coefficients=factors,
         universe=universe_summary(last_bars, date_sig, gone_since, own),
+        setups=week_setups(judged, candidates),
+        expected_signs={
+            name: feature.expected_sign
+            for name, feature in load_equity_features(home.specs).features.items()
+            if feature.factor and feature.expected_sign is not None
+        },
     )
     folder = home.settings.home / "reports" / "equity"
-    folder.mkdir(parents=True, exist_ok=True)
-    swap(folder / f"{as_of}.json", json.dumps(report, indent=1, sort_keys=True))
+    atomic_text(folder / f"{as_of}.json", json.dumps(report, indent=1, sort_keys=True))
     page = folder / f"{as_of}.html"
-    swap(page, render_equity_report(report))
+    # Drawing imports Altair; a process that only lists assets should not wait for it.
+    from quant_platform.reports.equity.report import render_equity_report
+
+    atomic_text(page, render_equity_report(report))
     return report_row(report, page.relative_to(home.settings.home).as_posix()), page
-
-
-def swap(path: Path, text: str) -> None:
-    """Put a file in place whole: a reader sees the old page or the new one."""
-    beside = path.with_suffix(path.suffix + ".new")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)

@@ -21,19 +21,13 @@ from quant_platform.labs.events.detection.grid import month_start, months_before
 from quant_platform.labs.events.detection.plan import EventPlan, event_plan
 from quant_platform.lake import Provenance
 from quant_platform.pipeline.home import Home
-from quant_platform.pipeline.perpetuals import SymbolMonth
-from quant_platform.pipeline.stage import Done, code_hash
+from quant_platform.pipeline.months import SymbolMonth
+from quant_platform.pipeline.stage import BatchStage, Done
 from quant_platform.specification.event_lab import EVENT_LAB_FILES, load_event_lab
 
 TABLES = ("features.market_5m", "features.context_5m", "features.states_5m", "events.event_flags")
 ROOMS = ("expressions", "labs/events/detection")
 MARKET = "clean.market_5m"
-
-
-def code_version(home: Home) -> str:
-    """Hash of the code and the specs that decide the tables, 16 hexadecimal digits."""
-    content = code_hash(ROOMS) + home.ontology(EVENT_LAB_FILES).hash
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def run_events(home: Home, keys: Sequence[SymbolMonth], *, run_id: str, refresh: bool, workers: int) -> list[Done]:
@@ -57,7 +51,7 @@ def run_events(home: Home, keys: Sequence[SymbolMonth], *, run_id: str, refresh:
     list of Done
         One per key, in the order of ``keys``.
     """
-    version, ontology = code_version(home), home.ontology(EVENT_LAB_FILES)
+    version, ontology = EVENT_TABLES.code_version(home), home.ontology(EVENT_LAB_FILES)
     plan = event_plan(load_event_lab(home.specs))
     inputs = {month: market_versions(home, month, plan) for month in {month for _, month in keys}}
 
@@ -115,11 +109,11 @@ def _write(home: Home, key: SymbolMonth, frames: Mapping[str, pl.DataFrame], pro
 
 def market_versions(home: Home, month: str, plan: EventPlan) -> str:
     """Hash of the versions of the market, over all symbols and the months that a month remembers."""
-    versions = []
-    for symbol in home.perps.symbols:
-        for earlier in months_before(month, plan.warm_bars):
-            version = home.lake.current(MARKET, (symbol, earlier))
-            versions.append(f"{symbol}/{earlier}/{version.name if version else ''}")
+    versions = [
+        f"{symbol}/{earlier}/{home.lake.version_name(MARKET, (symbol, earlier))}"
+        for symbol in home.perps.symbols
+        for earlier in months_before(month, plan.warm_bars)
+    ]
     return hashlib.sha256("|".join(versions).encode()).hexdigest()
 
 
@@ -137,3 +131,22 @@ def _market(home: Home, months: Sequence[str]) -> dict[str, pl.DataFrame]:
 def _stored_rows(home: Home, key: SymbolMonth) -> dict[str, int]:
     versions = {name: home.lake.current(name, key) for name in TABLES}
     return {name: version.rows if version else 0 for name, version in versions.items()}
+
+
+def _described_features(home: Home) -> dict[str, str]:
+    features = load_event_lab(home.specs).features.features
+    return {name: feature.description for name, feature in features.items()}
+
+
+def _described_events(home: Home) -> dict[str, str]:
+    return {name: event.mechanism for name, event in load_event_lab(home.specs).active.items()}
+
+
+EVENT_TABLES = BatchStage(
+    outputs=TABLES,
+    upstream=(MARKET,),
+    compute=run_events,
+    specs=EVENT_LAB_FILES,
+    kinds=("numba", "parquet"),
+    columns={"features.market_5m": _described_features, "events.event_flags": _described_events},
+)

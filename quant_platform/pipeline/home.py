@@ -1,4 +1,4 @@
-"""One market as the assets and the command line see it: its lake, its source, its specs."""
+"""One market as the stages and the command line see it: its lake and its specs; `sources` opens what it reads."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from quant_platform.contracts.tables import TABLES
-from quant_platform.lake import CatalogueKeeper, Lake
-from quant_platform.sources import Source, open_source
-from quant_platform.sources.open_perp import open_perp_source
-from quant_platform.sources.perp_protocol import PerpSource
+from quant_platform.lake.catalogue import CatalogueKeeper
+from quant_platform.lake.lake import Lake
+from quant_platform.specification.calendars import calendar_changes
 from quant_platform.specification.home import HomeSpec, PerpMarketSpec, SchedulesSpec, UniverseSpec
 from quant_platform.specification.lake import lake_spec
 from quant_platform.specification.loading import SpecModel, load_spec
-from quant_platform.specification.ontology import Ontology, ontology
+from quant_platform.specification.ontology import Ontology, ontology, spec_hash
 from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform.specification.settings import Settings, settings
 from quant_platform.specification.sources import SourceSpec
+from quant_platform.specification.spec_models import model_of, validated_hash
 
 M = TypeVar("M", bound=SpecModel)
 T = TypeVar("T")
@@ -75,11 +75,6 @@ class Home:
         return self.load(f"sources/{self.perps.source}.yaml", PerpSourceSpec)
 
     @cached_property
-    def perp_source(self) -> PerpSource:
-        """The opened source of perpetuals."""
-        return open_perp_source(self.perp_source_spec, self.perps.location, cache=self.settings.home / "downloads")
-
-    @cached_property
     def lake(self) -> Lake:
         """The partition files."""
         return Lake(self.settings.lake)
@@ -104,11 +99,6 @@ class Home:
         """How the source is read."""
         return self.load(f"sources/{self.spec.source}.yaml", SourceSpec)
 
-    @cached_property
-    def source(self) -> Source:
-        """The opened source."""
-        return open_source(self.source_spec, self.spec.locations)
-
     @property
     def simulated(self) -> bool:
         """Whether every number of this home must say SIMULATED."""
@@ -121,12 +111,24 @@ class Home:
 
     def ontology(self, names: Iterable[str]) -> Ontology:
         """Hash some spec files, once; ``{source}`` and ``{perps}`` in a name stand for the sources of this home."""
-        source = self.spec.source if self.has_equities else "*"
-        perps = self.perps.source if self.has_perps else "*"
-        wanted = tuple(name.format(source=source, perps=perps) for name in names)
+        wanted = tuple(self.filled(name) for name in names)
         if wanted not in self._ontologies:
             self._ontologies[wanted] = ontology(self.specs, wanted)
         return self._ontologies[wanted]
+
+    def validated(self, names: Iterable[str]) -> str:
+        """Hash some spec files as their models read them, defaults included."""
+        hashes = {}
+        for name in names:
+            for path in sorted(self.specs.glob(self.filled(name))):
+                hashes[path.relative_to(self.specs).as_posix()] = validated_hash(path, model_of(name))
+        return spec_hash(hashes)
+
+    def filled(self, name: str) -> str:
+        """A text with ``{source}`` and ``{perps}`` replaced by the sources of this home."""
+        source = self.spec.source if self.has_equities else "*"
+        perps = self.perps.source if self.has_perps else "*"
+        return name.format(source=source, perps=perps)
 
     def shared(self, name: str, version: str, make: Callable[[], T]) -> T:
         """Make what many partitions of one step read, once; it is let go with this object, that is after the step.
@@ -175,12 +177,6 @@ class Home:
         found: list[object] = []
         if self.has_equities:
             found += [self.universe.exchange, self.spec.first_session, self.spec.last_session]
+            changes = calendar_changes(self.universe.exchange)
+            found += [] if changes is None else [changes.model_dump(mode="json")]
         return found
-
-    def tickers(self) -> list[str]:
-        """Every ticker of the universe, sorted; none in a home without equities."""
-        if not self.has_equities:
-            return []
-        if self.universe.tickers == "source":
-            return sorted(self.source.tickers())
-        return sorted(self.universe.tickers)

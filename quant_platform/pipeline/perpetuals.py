@@ -9,29 +9,23 @@ import polars as pl
 from quant_platform.contracts.tables import table
 from quant_platform.lake import Key
 from quant_platform.market.perp_cleaning import clean_perp_bars
+from quant_platform.market.perp_facts import clean_all_facts
 from quant_platform.market.perp_market import market_5m
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.months import SymbolMonth, month_before
+from quant_platform.pipeline.sources import perp_source_of
 from quant_platform.pipeline.stage import Frames, Stage
 from quant_platform.specification.perp_market import MarketSpec, PerpCleaningSpec
 
 # Funding and open interest are carried over a month's end; two months cover any age that specs/market allows.
-CARRIED = ("raw.funding", "raw.open_interest")
-MONTHS_BEFORE = 1
-
-SymbolMonth = tuple[str, str]
-
-
-def month_before(month: str) -> str:
-    """The calendar month before, ``YYYY-MM``."""
-    number = int(month[:4]) * 12 + int(month[5:]) - 2
-    return f"{number // 12:04d}-{number % 12 + 1:02d}"
+CARRIED = ("clean.funding", "clean.open_interest")
 
 
 def fetch(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
     """Everything the source has of a symbol in a month; an empty table says that it lacks it."""
     del refresh
     symbol, month = key
-    source = home.perp_source
+    source = perp_source_of(home)
     if month not in source.months(symbol):
         return {name: table(name).schema.create_empty() for name in RAW}
     return {
@@ -49,7 +43,7 @@ def clean(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
     del refresh
     symbol, month = key
     spec = home.load("cleaning/perp.yaml", PerpCleaningSpec)
-    months = home.perp_source.months(symbol)
+    months = perp_source_of(home).months(symbol)
     if month not in months:
         return {name: table(name).schema.create_empty() for name in CLEAN_PERPS.outputs}
     bars, quarantine = {}, []
@@ -66,6 +60,14 @@ def clean(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
         "clean.spot_bars_5m": bars["spot"],
         "clean.perp_quarantine": pl.concat(quarantine),
     }
+
+
+def clean_facts(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
+    """Rows of funding, open interest, liquidations and book that can be, and those kept out."""
+    del refresh
+    spec = home.load("cleaning/perp.yaml", PerpCleaningSpec)
+    facts, kept_out = clean_all_facts(lambda fact: home.lake.read(f"raw.{fact}", [key]), spec.facts)
+    return {**{f"clean.{fact}": rows for fact, rows in facts.items()}, "clean.perp_fact_quarantine": kept_out}
 
 
 def _listed(raw: pl.DataFrame, is_first: bool, is_last: bool) -> tuple[datetime | None, datetime | None]:
@@ -99,34 +101,40 @@ def market(home: Home, key: SymbolMonth, *, refresh: bool) -> Frames:
         read("clean.perp_bars_5m"),
         spec=home.load("market/perp.yaml", MarketSpec),
         spot=read("clean.spot_bars_5m"),
-        funding=read("raw.funding", carried=True),
-        open_interest=read("raw.open_interest", carried=True),
-        liquidations=read("raw.liquidations"),
-        book=read("raw.book"),
+        funding=read("clean.funding", carried=True),
+        open_interest=read("clean.open_interest", carried=True),
+        liquidations=read("clean.liquidations"),
+        book=read("clean.book"),
     )
     return {"clean.market_5m": joined}
 
 
 RAW = ("raw.perp_bars", "raw.spot_bars", "raw.funding", "raw.open_interest", "raw.liquidations", "raw.book")
+FACTS = ("clean.funding", "clean.open_interest", "clean.liquidations", "clean.book")
 
 RAW_PERPS = Stage(
-    name="raw_perps", outputs=RAW, compute=fetch, rooms=("sources",), specs=("sources/{perps}.yaml",), always=True
+    outputs=RAW, compute=fetch, specs=("sources/{perps}.yaml",), kinds=("{perps}", "parquet"), always=True
 )
 CLEAN_PERPS = Stage(
-    name="clean_perps",
     outputs=("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.perp_quarantine"),
     inputs=("raw.perp_bars", "raw.spot_bars"),
     compute=clean,
-    rooms=("market",),
     specs=("cleaning/perp.yaml",),
+    kinds=("numpy", "parquet"),
+)
+CLEAN_FACTS = Stage(
+    outputs=(*FACTS, "clean.perp_fact_quarantine"),
+    inputs=RAW[2:],
+    compute=clean_facts,
+    specs=("cleaning/perp.yaml",),
+    kinds=("numpy", "parquet"),
 )
 MARKET = Stage(
-    name="market_5m",
     outputs=("clean.market_5m",),
-    inputs=("clean.perp_bars_5m", "clean.spot_bars_5m", *RAW[2:]),
+    inputs=("clean.perp_bars_5m", "clean.spot_bars_5m", *FACTS),
     neighbours_of=carried_from,
     compute=market,
-    rooms=("market",),
     specs=("market/perp.yaml",),
+    kinds=("polars", "parquet"),
 )
-STAGES = (RAW_PERPS, CLEAN_PERPS, MARKET)
+STAGES = (RAW_PERPS, CLEAN_PERPS, CLEAN_FACTS, MARKET)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quant_platform.defs.replay_assets import EVERYTHING
 from quant_platform.labs.equity.features.equity import feature_plan
 from quant_platform.labs.events.detection.plan import event_plan
 from quant_platform.pipeline.discovery import ONTOLOGY, discovery_specs
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.studies import EVERYTHING
 from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.features import load_equity_features
 from quant_platform.specification.home import HomeSpec, PerpMarketSpec, UniverseSpec

@@ -2,11 +2,11 @@
 
 The procedure for each key:
 
-1. the versions of its inputs are read from the lake (:func:`_input_versions`);
+1. the names of the versions of its inputs are read from the lake (:func:`_input_versions`);
 2. a key whose outputs were made from those versions, by this code, under these specs, is left alone;
 3. ``compute`` makes one frame per output table;
 4. a :class:`PlatformError` is kept with its key and the chunk goes on; nothing of that key is written;
-5. what was computed is written as new versions.
+5. what was computed is written as new versions, while the next key is computed.
 
 The bits of a partition depend on its inputs only, never on the chunk it was computed in.
 """
@@ -15,24 +15,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import polars as pl
 
-from quant_platform.contracts.errors import PlatformError, SourceRateLimited, SourceUnavailable
-from quant_platform.contracts.tables import table
-from quant_platform.lake import Key, Provenance
-from quant_platform.lake.keys import shown_key
+from quant_platform.contracts.errors import CorruptFile, PlatformError, SourceRateLimited, SourceUnavailable
+from quant_platform.contracts.tables import Table, table
+from quant_platform.lake.keys import Key, shown_key
+from quant_platform.lake.lake import Version, Writes
+from quant_platform.lake.provenance import Provenance
+from quant_platform.pipeline.closure import code_hash
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.ontology import spec_hash
 
-_PACKAGE = Path(__file__).resolve().parents[1]
 # Errors of a source that may be gone when it is asked again.
 PASSING = (SourceRateLimited, SourceUnavailable)
 Frames = Mapping[str, pl.DataFrame]
+Columns = Callable[[Home], Mapping[str, str]]
 
 
 class Compute(Protocol):
@@ -44,13 +46,52 @@ class Compute(Protocol):
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One computation over partitions that do not depend on each other: tickers, or symbols and months.
+class StageBase:
+    """What every kind of stage says about itself.
 
     Attributes
     ----------
     outputs
-        Tables it writes, one partition each per key.
+        Tables it writes; their dimensions say how it is partitioned.
+    compute
+        The function whose import closure is the code part of the cache key.
+    specs
+        Spec files (globs below ``specs/``) that decide the result.
+    kinds
+        What it is made with, as the UI shows it; ``{source}`` and ``{perps}`` stand for the sources of the home.
+    columns
+        Columns and descriptions that the specs add to an open table, by table.
+    """
+
+    outputs: tuple[str, ...]
+    compute: Callable[..., Any]
+    specs: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ("parquet",)
+    columns: Mapping[str, Columns] = field(default_factory=dict)
+
+    @property
+    def table(self) -> Table:
+        """The first table it writes."""
+        return table(self.outputs[0])
+
+    def code_version(self, home: Home) -> str:
+        """Hash of the code and the validated specs that decide the result, 16 hexadecimal digits."""
+        content = code_hash(self.compute) + home.validated(self.specs)
+        if not _BY_MONTH.intersection(self.table.dimensions):
+            content += spec_hash(home.dates)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+# Partitions of perpetuals say their months themselves; the sessions of a home of equities decide nothing about them.
+_BY_MONTH = frozenset({"month", "cutoff"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(StageBase):
+    """One computation over partitions that do not depend on each other: tickers, or symbols and months.
+
+    Attributes
+    ----------
     inputs
         Tables of which it reads the partition of the same key; a missing partition is an error.
     shared_inputs
@@ -59,29 +100,91 @@ class Stage:
         For a key, further partitions it reads where they exist, for example those of the month before.
     upstream
         Tables those partitions are of, where they are not among ``inputs``.
-    rooms
-        Packages or modules (paths below ``quant_platform/``) whose code decides the result.
-    specs
-        Spec files (globs below ``specs/``) that decide the result.
     always
         True for a stage that reads the outside world: it is skipped as current in the run that made it only.
+    lineage
+        For a column of the first output, the (table, column) pairs it comes from.
     """
 
-    name: str
-    outputs: tuple[str, ...]
-    compute: Compute
     inputs: tuple[str, ...] = ()
     shared_inputs: tuple[str, ...] = ()
     neighbours_of: Callable[[Home, Any], Sequence[tuple[str, Key]]] | None = None
     upstream: tuple[str, ...] = ()
-    rooms: tuple[str, ...] = ()
-    specs: tuple[str, ...] = ()
     always: bool = False
+    lineage: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
 
-    def code_version(self, home: Home) -> str:
-        """Hash of the code and the specs that decide the result, 16 hexadecimal digits."""
-        content = code_hash(self.rooms) + home.ontology(self.specs).hash + spec_hash(home.dates)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+@dataclass(frozen=True, kw_only=True)
+class BatchStage(StageBase):
+    """A computation that makes many partitions in one pass and skips by itself what is current.
+
+    ``compute(home, keys, *, run_id, refresh, workers)`` returns one :class:`Done` per key.
+
+    Attributes
+    ----------
+    upstream
+        Tables it reads.
+    """
+
+    upstream: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """An input of a frame stage.
+
+    Attributes
+    ----------
+    table
+        Its name.
+    partitions
+        ``same``: those that the partition schemes pair up; ``all``: every one; ``dimension``: every partition of a
+        table of two dimensions that shares the one this stage is partitioned by.
+    """
+
+    table: str
+    partitions: Literal["same", "all", "dimension"] = "same"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A frame with what a person should see beside it.
+
+    Attributes
+    ----------
+    frame
+        Rows of the output.
+    files
+        Pages and other files that were written, by name.
+    notes
+        Short texts, by name.
+    """
+
+    frame: pl.DataFrame
+    files: Mapping[str, Path] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameStage(StageBase):
+    """A computation over whole tables: ``compute(home, keys, **frames)`` makes the rows of all keys in one frame.
+
+    Attributes
+    ----------
+    inputs
+        By the parameter of ``compute`` that takes it, as a lazy frame over the current versions.
+    deps
+        Tables that ``compute`` reads by itself.
+    from_source
+        True for a stage that reads the outside world: it is tried again later where the source may come back.
+    together
+        Whether one run makes many partitions; otherwise a backfill is one run per partition.
+    """
+
+    inputs: Mapping[str, Reads] = field(default_factory=dict)
+    deps: tuple[str, ...] = ()
+    from_source: bool = False
+    together: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,19 +197,6 @@ class Done:
     error: str = ""
     passing: bool = False
     """Whether the source may deliver it when it is asked again later."""
-
-
-@lru_cache
-def code_hash(rooms: tuple[str, ...]) -> str:
-    """SHA-256 over the Python files of some rooms, layout-sensitive on purpose: cheap, and never too small."""
-    digest = hashlib.sha256()
-    for room in sorted(rooms):
-        folder = _PACKAGE / room
-        files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
-        for path in files:
-            digest.update(path.relative_to(_PACKAGE).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def run_stage(stage: Stage, home: Home, keys: Sequence[Key], *, run_id: str, refresh: bool = False) -> list[Done]:
@@ -130,41 +220,76 @@ def run_stage(stage: Stage, home: Home, keys: Sequence[Key], *, run_id: str, ref
     list of Done
         One per key, in the order of ``keys``.
     """
-    code_version = stage.code_version(home)
-    ontology = home.ontology(stage.specs)
-    done: list[Done] = []
-    for key in keys:
-        inputs = _input_versions(stage, home, key)
-        made_before = _all_current(stage, home, key, code_version, ontology.hash, inputs)
-        outdated = refresh or stage.always
-        if made_before and (not outdated or _made_by(stage, home, key, run_id)):
-            done.append(Done(key, "current", _row_counts(stage, home, key)))
-            continue
+    run = _Run(stage, home, run_id, refresh)
+    with home.lake.overlapping() as writes:
+        under_way = [run.start(key, writes) for key in keys]
+    return [_finished(key, started) for key, started in zip(keys, under_way, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Started:
+    """Writes of one key under way, by table."""
+
+    versions: Mapping[str, Future[Version]]
+
+
+class _Run:
+    """One run of a stage: what its keys share."""
+
+    def __init__(self, stage: Stage, home: Home, run_id: str, refresh: bool) -> None:
+        self.stage, self.home, self.run_id, self.refresh = stage, home, run_id, refresh
+        self.code_version = stage.code_version(home)
+        self.ontology = home.ontology(stage.specs)
+
+    def start(self, key: Key, writes: Writes) -> _Started | Done:
+        """Compute a key and start its writes, or say that it is current or why it failed."""
         try:
-            frames = stage.compute(home, key, refresh=refresh)
-            if (
-                stage.always
-                and not refresh
-                and all(_unchanged(home, name, key, frames[name]) for name in stage.outputs)
-            ):
-                done.append(Done(key, "current", {name: frames[name].height for name in stage.outputs}))
-                continue
-            for name in stage.outputs:
-                provenance = Provenance(
-                    asset=name,
-                    code_version=code_version,
-                    ontology_hash=ontology.hash,
-                    ontology_files=dict(ontology.files),
-                    run_id=run_id,
-                    inputs=inputs,
-                    simulated=home.simulated,
-                )
-                home.lake.write(name, key, frames[name], provenance)
+            inputs = _input_versions(self.stage, self.home, key)
+            if self._made_before(key, inputs):
+                return Done(key, "current", _row_counts(self.stage, self.home, key))
+            frames = self.stage.compute(self.home, key, refresh=self.refresh)
+            if self.stage.always and not self.refresh and self._unchanged(key, frames):
+                return Done(key, "current", {name: frames[name].height for name in self.stage.outputs})
         except PlatformError as error:
-            done.append(Done(key, "failed", error=str(error), passing=isinstance(error, PASSING)))
-            continue
-        done.append(Done(key, "written", {name: frames[name].height for name in stage.outputs}))
-    return done
+            return _failed(key, error)
+        return _Started(
+            {name: writes.put(name, key, frames[name], self._provenance(name, inputs)) for name in self.stage.outputs}
+        )
+
+    def _made_before(self, key: Key, inputs: Mapping[str, str]) -> bool:
+        """Whether its outputs were made from these inputs, and need not be made again in this run."""
+        lake, outputs = self.home.lake, self.stage.outputs
+        if not all(lake.is_current(name, key, self.code_version, self.ontology.hash, inputs) for name in outputs):
+            return False
+        return not (self.refresh or self.stage.always) or _made_by(self.stage, self.home, key, self.run_id)
+
+    def _unchanged(self, key: Key, frames: Frames) -> bool:
+        """Whether a source delivered what is already stored, so that nothing downstream needs to be made again."""
+        return all(_stored_equals(self.home, name, key, frames[name]) for name in self.stage.outputs)
+
+    def _provenance(self, name: str, inputs: Mapping[str, str]) -> Provenance:
+        return Provenance(
+            asset=name,
+            code_version=self.code_version,
+            ontology_hash=self.ontology.hash,
+            ontology_files=dict(self.ontology.files),
+            run_id=self.run_id,
+            inputs=inputs,
+            simulated=self.home.simulated,
+        )
+
+
+def _finished(key: Key, started: _Started | Done) -> Done:
+    if isinstance(started, Done):
+        return started
+    try:
+        return Done(key, "written", {name: version.result().rows for name, version in started.versions.items()})
+    except PlatformError as error:
+        return _failed(key, error)
+
+
+def _failed(key: Key, error: PlatformError) -> Done:
+    return Done(key, "failed", error=str(error), passing=isinstance(error, PASSING))
 
 
 def _input_versions(stage: Stage, home: Home, key: Key) -> dict[str, str]:
@@ -173,24 +298,19 @@ def _input_versions(stage: Stage, home: Home, key: Key) -> dict[str, str]:
         *((name, None) for name in stage.shared_inputs),
         *(stage.neighbours_of(home, key) if stage.neighbours_of is not None else ()),
     ]
-    versions = {}
-    for name, partition in wanted:
-        version = home.lake.current(name, partition)
-        versions[f"{name}/{shown_key(partition)}" if partition else name] = version.name if version else ""
-    return versions
+    return {
+        f"{name}/{shown_key(partition)}" if partition else name: home.lake.version_name(name, partition)
+        for name, partition in wanted
+    }
 
 
-def _all_current(
-    stage: Stage, home: Home, key: Key, code_version: str, ontology_hash: str, inputs: Mapping[str, str]
-) -> bool:
-    return all(home.lake.is_current(name, key, code_version, ontology_hash, inputs) for name in stage.outputs)
-
-
-def _unchanged(home: Home, name: str, key: Key, frame: pl.DataFrame) -> bool:
-    """Whether a source delivered what is already stored, so that nothing downstream needs to be made again."""
-    if home.lake.current(name, key) is None:
+def _stored_equals(home: Home, name: str, key: Key, frame: pl.DataFrame) -> bool:
+    try:
+        stored = home.lake.read(name, [key], missing="ignore")
+    except CorruptFile:
         return False
-    stored = home.lake.read(name, [key])
+    if not home.lake.version_name(name, key):
+        return False
     return stored.equals(frame.select(stored.columns).sort(*table(name).primary_key))
 
 

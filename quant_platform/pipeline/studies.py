@@ -12,9 +12,13 @@ from datetime import date
 
 import polars as pl
 
+from quant_platform.contracts.errors import StatisticError
 from quant_platform.labs.equity.factors.information_coefficient import study_universe
-from quant_platform.labs.equity.replay.sweep import activation_sweep
+from quant_platform.labs.equity.replay.sweep import activation_sweeps
+from quant_platform.labs.equity.replay.trials import equity_trials
+from quant_platform.market.stated_facts import applied_actions
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.stage import FrameStage, Reads
 from quant_platform.specification.activation import ActivationSpec
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.specification.replay import ReplaySpec, load_sweeps
@@ -22,10 +26,11 @@ from quant_platform.specification.replay import ReplaySpec, load_sweeps
 FACTOR_SPECS = ("factors/equity.yaml", "features/equity*.yaml")
 JUDGED = ("activation.yaml", "replay/equity.yaml", "setups/equity.yaml", "features/equity*.yaml")
 SWEPT = (*JUDGED, "sweeps/*.yaml")
+EVERYTHING = (*SWEPT, "factors/equity.yaml", "cleaning/equity.yaml")
 
 
 @dataclass(frozen=True)
-class Market:
+class StudyTables:
     """The tables that factors are judged on."""
 
     features: pl.LazyFrame
@@ -33,9 +38,9 @@ class Market:
     actions: pl.LazyFrame
     securities: pl.LazyFrame
 
-    def until(self, session: date) -> Market:
+    def until(self, session: date) -> StudyTables:
         """What was there at the close of a session; membership keeps its dates, which are read by session."""
-        return Market(
+        return StudyTables(
             self.features.filter(pl.col("session") <= session),
             self.bars.filter(pl.col("session") <= session),
             self.actions.filter(pl.col("ex_date") <= session),
@@ -43,7 +48,7 @@ class Market:
         )
 
 
-def study_factors(home: Home, names: Sequence[str], market: Market) -> pl.DataFrame:
+def study_factors(home: Home, names: Sequence[str], market: StudyTables) -> pl.DataFrame:
     """Judge some factors under the specs of a home: rows of ``factors.information_coefficient``."""
     return study_universe(
         names,
@@ -61,8 +66,75 @@ def sweep_gate(home: Home, names: Sequence[str], judged: pl.DataFrame, as_of_wee
     """Move the gate's numbers as some sweeps say: rows of ``replay.activation_sweep``, known at a week or now."""
     found = load_sweeps(home.specs / "sweeps")
     gate = home.load("activation.yaml", ActivationSpec)
-    spec = home.load("replay/equity.yaml", ReplaySpec).bootstrap
-    seed = home.ontology(SWEPT).hash
-    return pl.concat(
-        activation_sweep(name, found[name], judged, gate, spec, seed, as_of_week=as_of_week) for name in names
+    spec = home.load("replay/equity.yaml", ReplaySpec)
+    return activation_sweeps(names, found, judged, gate, spec, as_of_week=as_of_week)
+
+
+def trial_ledger(home: Home, keys: Sequence[str], *, swept: pl.LazyFrame, factors: pl.LazyFrame) -> pl.DataFrame:
+    """Everything that was evaluated now, beside what the ledger of the home holds already."""
+    del keys
+    judged = factors.collect()
+    seen = judged["date_sig"].max()
+    if not isinstance(seen, date):
+        raise StatisticError(
+            "no factor was judged, so the trials have no date", where="factors.information_coefficient"
+        )
+    return equity_trials(
+        swept.collect(),
+        judged,
+        seen_until=seen,
+        spec_hash=home.ontology(EVERYTHING).hash,
+        earlier=home.lake.read("replay.trials", missing="ignore"),
     )
+
+
+def factor_study(
+    home: Home,
+    keys: Sequence[str],
+    *,
+    features: pl.LazyFrame,
+    bars: pl.LazyFrame,
+    actions: pl.LazyFrame,
+    securities: pl.LazyFrame,
+) -> pl.DataFrame:
+    """Information coefficients of some factors over all that is stored; the market is read once."""
+    return study_factors(home, keys, StudyTables(features, bars, applied_actions(actions), securities))
+
+
+def sweep_study(home: Home, keys: Sequence[str], *, judged: pl.LazyFrame) -> pl.DataFrame:
+    """Some sweeps over all that is stored."""
+    return sweep_gate(home, keys, judged.collect())
+
+
+FACTORS = FrameStage(
+    outputs=("factors.information_coefficient",),
+    compute=factor_study,
+    specs=FACTOR_SPECS,
+    kinds=("numba", "parquet"),
+    inputs={
+        "features": Reads("features.equity", "all"),
+        "bars": Reads("clean.equity_bars", "all"),
+        "actions": Reads("clean.corporate_actions", "all"),
+        "securities": Reads("raw.securities"),
+    },
+    together=True,
+)
+SWEEPS = FrameStage(
+    outputs=("replay.activation_sweep",),
+    compute=sweep_study,
+    specs=SWEPT,
+    kinds=("numpy", "parquet"),
+    inputs={"judged": Reads("replay.qualified", "all")},
+    together=True,
+)
+TRIALS = FrameStage(
+    outputs=("replay.trials",),
+    compute=trial_ledger,
+    specs=EVERYTHING,
+    kinds=("polars", "parquet"),
+    inputs={
+        "swept": Reads("replay.activation_sweep", "all"),
+        "factors": Reads("factors.information_coefficient", "all"),
+    },
+)
+STAGES = (FACTORS, SWEEPS, TRIALS)

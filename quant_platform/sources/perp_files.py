@@ -1,19 +1,33 @@
 """Perpetual and spot bars and funding out of feather or Parquet files, as freqtrade writes them.
 
 One file per pair and kind with the columns ``date, open, high, low, close, volume``. A funding file has the rate in
-``open`` and zeros elsewhere; its stamps are late by milliseconds, and are passed on as they are.
+``open`` and zeros elsewhere; its stamps are late by milliseconds, and are passed on as they are. Its name holds a time
+frame (``-8h-``, of newer versions ``-1h-``) that says nothing about how often the venue settles: any is found, two are
+refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
 from quant_platform.contracts.errors import SourceMalformed, SourceNotFound, SpecError
+from quant_platform.contracts.findings import Finding, examples
 from quant_platform.sources.files.text import require_columns, require_file
+from quant_platform.sources.perp_checks import (
+    ends_early,
+    in_units_of,
+    months_lacking,
+    refuse_gaps,
+    refuse_no_rates,
+    refuse_repeated,
+)
 from quant_platform.sources.perp_protocol import (
     bars_schema,
     book_schema,
@@ -28,6 +42,8 @@ from quant_platform.specification.perp_sources import PerpFilesSpec, PerpSourceS
 _PRICES = ("open", "high", "low", "close", "volume")
 _UTC = pl.Datetime("us", "UTC")
 _FEATHER = (".feather", ".arrow", ".ipc")
+_FORMATS = (".parquet", *_FEATHER)
+_FRAME = re.compile(r"-\d+[smhdwM]-")
 
 # This many equal steps in a row are an interval, not a coincidence of holes.
 _RUN_BARS = 12
@@ -39,6 +55,7 @@ class PerpFilesSource:
 
     spec: PerpSourceSpec
     folder: Path
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -63,18 +80,8 @@ class PerpFilesSource:
             When a month between them has no bar.
         """
         self._require(symbol)
-        found = self._bars("perp", symbol)["month"].unique().sort().to_list()
-        first, last = _number(found[0]), _number(found[-1])
-        wanted = [f"{m // 12:04d}-{m % 12 + 1:02d}" for m in range(first, last + 1)]
-        gone = [month for month in wanted if month not in set(found)]
-        if gone:
-            raise SourceMalformed(
-                f"months without a single bar lie between others: {', '.join(gone[:5])}",
-                where=str(self._path(self._section.perp, symbol)),
-                how_many=f"{len(gone)} of {len(wanted)} months",
-                cause="a download that was broken off and taken up later",
-                action="download the missing months into the file",
-            )
+        found: list[str] = self._bars("perp", symbol)["month"].unique().sort().to_list()
+        refuse_gaps(found, str(self._path(self._section.perp, symbol)))
         return found
 
     def bars(self, symbol: str, month: str) -> pl.DataFrame:
@@ -83,18 +90,16 @@ class PerpFilesSource:
         return self._bars("perp", symbol).filter(pl.col("month") == month)
 
     def spot_bars(self, symbol: str, month: str) -> pl.DataFrame:
-        """``raw.spot_bars``; empty where there is no file."""
+        """``raw.spot_bars`` in units of the perpetual; empty where there is no file."""
         require_month(month, self.months(symbol), symbol, self.name)
-        pattern = self._section.spot
-        if pattern is None or not self._path(pattern, symbol).is_file():
+        if not self._spot_path(symbol):
             return bars_schema().to_frame()
         return self._bars("spot", symbol).filter(pl.col("month") == month)
 
     def funding(self, symbol: str, month: str) -> pl.DataFrame:
         """``raw.funding``; empty where there is no file."""
         require_month(month, self.months(symbol), symbol, self.name)
-        pattern = self._section.funding
-        if pattern is None or not self._path(pattern, symbol).is_file():
+        if self._funding_path(symbol) is None:
             return funding_schema().to_frame()
         return self._funding(symbol).filter(pl.col("month") == month)
 
@@ -125,7 +130,127 @@ class PerpFilesSource:
         require_symbol(symbol, self.symbols(), self.name)
 
     def _path(self, pattern: str, symbol: str) -> Path:
-        return self.folder / pattern.replace("*", self._section.symbols[symbol])
+        return self._stored(self.folder / pattern.replace("*", self._section.symbols[symbol]))
+
+    def _stored(self, path: Path) -> Path:
+        """The file, or the one of the same name in another of the formats that freqtrade writes."""
+        if path.is_file():
+            return path
+        others = [other for suffix in _FORMATS if (other := path.with_suffix(suffix)).is_file()]
+        return others[0] if others else path
+
+    def _spot_path(self, symbol: str) -> Path | None:
+        if self._section.spot is None:
+            return None
+        pair = self._section.spot_symbols.get(symbol)
+        text = self._section.symbols[symbol] if pair is None else pair.symbol
+        path = self._stored(self.folder / self._section.spot.replace("*", text))
+        return path if path.is_file() else None
+
+    def _funding_path(self, symbol: str) -> Path | None:
+        """The funding file of a symbol, of whatever time frame its name says.
+
+        Raises
+        ------
+        SourceMalformed
+            When there are two.
+        """
+        if self._section.funding is None:
+            return None
+        wanted = self.folder / self._section.funding.replace("*", self._section.symbols[symbol])
+        shape = re.compile(_FRAME.sub(lambda _: r"-\d+[smhdwM]-", re.escape(wanted.stem).replace(r"\-", "-")))
+        folder = wanted.parent
+        found = sorted(
+            path
+            for path in (folder.iterdir() if folder.is_dir() else ())
+            if path.suffix in (wanted.suffix, *_FORMATS) and shape.fullmatch(path.stem)
+        )
+        if len(found) > 1:
+            raise SourceMalformed(
+                f"there are {len(found)} funding files of {symbol}",
+                where=", ".join(str(path) for path in found),
+                cause="downloads of two versions of freqtrade, which call it differently, or in two formats",
+                action="remove the older one: which of them is right nobody can say from here",
+            )
+        return found[0] if found else None
+
+    def reading_report(self) -> tuple[Finding, ...]:
+        """What reading brought to light: symbols without a file, files of no symbol, funding that does not cover."""
+        found = [*self._names()]
+        for symbol in self.symbols():
+            bars = self._bars("perp", symbol)
+            months = self.months(symbol)
+            found += ends_early(symbol, bars, months[-1], self.now())
+            if self._section.spot is not None and self._spot_path(symbol) is None:
+                reason = "no such file; spot under another name goes under spot_symbols in the source spec"
+                found += months_lacking("spot", symbol, months, months, reason)
+            if self._section.funding is not None:
+                found += self._funding_coverage(symbol, bars, months)
+        return tuple(found)
+
+    def _names(self) -> list[Finding]:
+        section, there = self._section, set(self.symbols())
+        absent = sorted(set(section.symbols) - there)
+        before, after = (self.folder / section.perp).name.split("*", 1) if "*" in section.perp else ("", "")
+        folder = (self.folder / section.perp).parent
+        texts = {
+            path.stem.removeprefix(before).removesuffix(Path(after).stem): path.name
+            for path in (sorted(folder.iterdir()) if folder.is_dir() and after else ())
+            if path.suffix in _FORMATS and path.stem.startswith(before) and path.stem.endswith(Path(after).stem)
+        }
+        strange = [name for text, name in texts.items() if text not in section.symbols.values()]
+        found = []
+        if absent:
+            found.append(
+                Finding(
+                    "symbol_without_file",
+                    str(folder),
+                    "symbols of the source spec have no file of bars and are left out",
+                    len(absent),
+                    len(section.symbols),
+                    examples(f"{name} ({section.symbols[name]})" for name in absent),
+                    "correct perp_files.symbols, or fetch the files",
+                )
+            )
+        if strange:
+            found.append(
+                Finding(
+                    "file_of_no_symbol",
+                    str(folder),
+                    "files of bars belong to no symbol of the source spec and are not read",
+                    len(strange),
+                    len(texts),
+                    examples(strange),
+                    "add them to perp_files.symbols if they are wanted",
+                    "info",
+                )
+            )
+        return found
+
+    def _funding_coverage(self, symbol: str, bars: pl.DataFrame, months: list[str]) -> list[Finding]:
+        path = self._funding_path(symbol)
+        if path is None:
+            return months_lacking("funding", symbol, months, months, "no file of funding rates, of any time frame")
+        settled = self._funding(symbol)
+        lacking = sorted(set(months) - set(settled["month"]))
+        found = months_lacking("funding", symbol, lacking, months, f"{path.name} has no settlement in them")
+        first, last = bars["open_time"].min(), bars["open_time"].max()
+        within = settled.filter(pl.col("settle_time").is_between(first, last))["settle_time"]
+        hours = (within.diff().dt.total_seconds() / 3600.0).round().drop_nulls()
+        step = hours.filter(hours > 0).mode().min()
+        if isinstance(first, datetime) and isinstance(last, datetime) and isinstance(step, float):
+            span = max(1, round((last - first) / timedelta(hours=step)))
+            found.append(
+                Finding(
+                    "funding_coverage",
+                    f"{symbol}, {path.name}",
+                    f"settlements, most of them {step:g} hours apart, of those the bars span",
+                    within.len(),
+                    max(span, within.len()),
+                    severity="info",
+                )
+            )
+        return found
 
     @cached_property
     def _held(self) -> dict[tuple[str, str], pl.DataFrame]:
@@ -134,8 +259,11 @@ class PerpFilesSource:
     def _bars(self, market: str, symbol: str) -> pl.DataFrame:
         held = self._held.get((market, symbol))
         if held is None:
-            pattern = self._section.perp if market == "perp" else self._section.spot
-            held = self._read_bars(self._path(pattern or "", symbol), symbol)
+            spot = self._spot_path(symbol) if market == "spot" else None
+            held = self._read_bars(spot or self._path(self._section.perp, symbol), symbol)
+            pair = self._section.spot_symbols.get(symbol)
+            if market == "spot" and pair is not None:
+                held = in_units_of(held, symbol, pair.units)
             self._held[market, symbol] = held
         return held
 
@@ -165,33 +293,17 @@ class PerpFilesSource:
     def _funding(self, symbol: str) -> pl.DataFrame:
         held = self._held.get(("funding", symbol))
         if held is None:
-            path = self._path(self._section.funding or "", symbol)
-            held = self._read_funding(path, symbol)
+            path = self._funding_path(symbol)
+            held = funding_schema().to_frame() if path is None else self._read_funding(path, symbol)
             self._held["funding", symbol] = held
         return held
 
     def _read_funding(self, path: Path, symbol: str) -> pl.DataFrame:
         column = self._section.funding_rate_column
         frame = _read(path, (column,))
-        wrong = frame.filter(pl.col(column).is_null() | ~pl.col(column).is_finite() | (pl.col(column).abs() >= 1.0))
-        if wrong.height:
-            raise SourceMalformed(
-                f"the column {column!r} holds what is no funding rate",
-                where=str(path),
-                how_many=f"{wrong.height} of {frame.height} rows",
-                rows=wrong.select("date", column),
-                cause="another column holds the rate, or it is in percent or basis points",
-                action="correct funding_rate_column in the source spec",
-            )
-        repeated = frame.filter(pl.col("date").is_duplicated())
-        if repeated.height:
-            raise SourceMalformed(
-                "a settlement stands twice",
-                where=str(path),
-                how_many=f"{repeated.height} of {frame.height} rows",
-                rows=repeated.select("date", column),
-                action="remove one of the rows, or download the file again",
-            )
+        settled = frame.select(pl.col("date").alias("settle_time"), pl.col(column).alias("funding_rate"))
+        refuse_no_rates(settled, str(path), f"correct funding_rate_column in the source spec, which says {column!r}")
+        refuse_repeated(settled, "settle_time", "a settlement", str(path))
         return (
             frame.select(
                 pl.lit(symbol).alias("symbol"),
@@ -205,10 +317,6 @@ class PerpFilesSource:
             .select(funding_schema().names())
             .cast(funding_schema())
         )
-
-
-def _number(month: str) -> int:
-    return int(month[:4]) * 12 + int(month[5:]) - 1
 
 
 def _refuse_other_interval(path: Path, frame: pl.DataFrame, seconds: int) -> None:
@@ -249,11 +357,12 @@ def _read(path: Path, numbers: tuple[str, ...]) -> pl.DataFrame:
     if frame.height == 0:
         raise SourceNotFound("the file has no rows", where=str(path), action="download it again, or remove it")
     stamps = frame.schema["date"]
-    if not isinstance(stamps, pl.Datetime) or stamps.time_zone != "UTC":
+    if not isinstance(stamps, pl.Datetime) or stamps.time_zone is None:
         raise SourceMalformed(
-            f"the column 'date' is {stamps}, not a UTC time",
+            f"the column 'date' is {stamps}, not a time with a zone such as UTC",
             where=str(path),
             cause="a file of another program: without a zone nobody knows when a bar opened",
+            action="write the column with its zone",
         )
     wrong = [f"{name} ({frame.schema[name]})" for name in numbers if not frame.schema[name].is_numeric()]
     if wrong:
@@ -262,4 +371,7 @@ def _read(path: Path, numbers: tuple[str, ...]) -> pl.DataFrame:
         raise SourceMalformed(
             "rows have no time", where=str(path), how_many=f"{frame['date'].null_count()} of {frame.height} rows"
         )
-    return frame.select(pl.col("date").cast(_UTC), *(pl.col(name).cast(pl.Float64) for name in numbers))
+    # Whatever the zone is called (UTC, Etc/UTC, +00:00, Europe/Berlin), a stamp with one is an instant.
+    return frame.select(
+        pl.col("date").dt.convert_time_zone("UTC").cast(_UTC), *(pl.col(name).cast(pl.Float64) for name in numbers)
+    )

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import polars as pl
 
 from quant_platform.contracts.errors import SourceMalformed
+from quant_platform.contracts.findings import Finding
 from quant_platform.contracts.schemas.raw import ACTION_KINDS, ADJUSTMENTS, UTC_STAMP
 
 # What may stand in a ticker. A ticker names a partition folder, so nothing that a path could be built from passes.
@@ -67,6 +68,20 @@ class Source(Protocol):
     def securities(self) -> pl.DataFrame:
         """``raw.securities``: all membership intervals, also of names without bars."""
         ...
+
+
+@runtime_checkable
+class ReportsReading(Protocol):
+    """A source that counts what it met while reading."""
+
+    def reading_report(self) -> tuple[Finding, ...]:
+        """What reading everything brought to light; it reads what was not read yet."""
+        ...
+
+
+def reading_report(source: object) -> tuple[Finding, ...]:
+    """What reading a source brought to light; nothing for one that has nothing to report, such as a simulated one."""
+    return source.reading_report() if isinstance(source, ReportsReading) else ()
 
 
 def bars_schema() -> pl.Schema:
@@ -145,6 +160,7 @@ def safe_ticker(ticker: str, *, where: str) -> str:
             f"{ticker!r} is not a ticker",
             where=where,
             cause="a wrong column mapping, or a file that is not what it says",
-            action=f"a ticker has at most {TICKER_MAX_LENGTH} letters, digits, and . - _ ^ = between them",
+            action=f"a ticker has at most {TICKER_MAX_LENGTH} letters, digits, and . - _ ^ = between them; "
+            "`ticker.replace` in the source spec turns other signs into these",
         )
     return ticker

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from urllib3.exceptions import MaxRetryError
 
 from quant_platform.contracts.errors import (
     SourceMalformed,
@@ -40,6 +41,7 @@ from quant_platform.sources.protocol import (
     safe_ticker,
     securities_schema,
 )
+from quant_platform.sources.waiting import retries
 from quant_platform.specification.sources import SourceSpec, YahooSpec
 
 _COLUMNS = {"Open": "open", "High": "high", "Low": "low", "Close": "close", "Volume": "volume"}
@@ -272,22 +274,23 @@ class YahooSource:
         return self._actions_seen[ticker]
 
     def _ask(self, request: Request) -> pl.DataFrame:
-        delay = self._yahoo.first_delay_seconds
-        for attempt in range(1, self._yahoo.max_attempts + 1):
+        settings = self._yahoo
+        waiting = retries(settings.max_attempts, settings.first_delay_seconds, settings.max_delay_seconds)
+        while True:
             try:
                 answer = self.fetch(request)
+                break
             except RateLimited as error:
-                if attempt == self._yahoo.max_attempts:
+                try:
+                    waiting = waiting.increment(error=error)
+                except MaxRetryError:
                     raise SourceRateLimited(
                         "Yahoo kept refusing for the rate of requests",
                         where=f"ticker {request.ticker}, {request.start} to {request.end}",
-                        how_many=f"{attempt} attempts",
+                        how_many=f"{settings.max_attempts} attempts",
                         action="wait an hour and run the same command again: it resumes after the last stored session",
                     ) from error
-                self.sleep(delay)
-                delay = min(2 * delay, self._yahoo.max_delay_seconds)
-                continue
-            break
+                self.sleep(waiting.get_backoff_time())
         missing = [name for name in (*_COLUMNS, "Dividends", "Stock Splits", "Date") if name not in answer.columns]
         if answer.height and missing:
             raise SourceMalformed(

@@ -164,6 +164,16 @@ class ErrorsSpec(SpecModel):
     wild_draws: int = Field(ge=99, description="Its draws.")
     placebo_draws: int = Field(ge=19, description="Most circular day shifts of the placebo test.")
     time_blocks: int = Field(ge=2, description="Blocks of equal time of the stability checks.")
+    recent_blocks: int = Field(ge=1, description="Blocks at the end of the window that must still show the effect.")
+    placebo_decides: bool = Field(
+        description="Whether p_raw is the larger of p_cluster and p_placebo, or p_cluster itself; p_placebo is shown."
+    )
+
+    @model_validator(mode="after")
+    def _fewer(self) -> ErrorsSpec:
+        if self.recent_blocks >= self.time_blocks:
+            raise ValueError("recent_blocks must be fewer than time_blocks")
+        return self
 
 
 class CellsSpec(SpecModel):
@@ -183,6 +193,9 @@ class CostSpec(SpecModel):
     )
     unknown_spread_bps: float = Field(ge=0.0, description="Spread assumed where none is known.")
     unknown_impact_bps: float = Field(ge=0.0, description="Impact per side assumed where volume is not known.")
+    unknown_funding_bps: float = Field(
+        ge=0.0, description="Funding that either side is charged per eight hours held where no rate is known."
+    )
     stress: float = Field(ge=1.0, description="Multiple of all but funding in the stressed result.")
 
 
@@ -230,7 +243,9 @@ class BridgeSpec(SpecModel):
 
     min_trades: int = Field(ge=2, description="Fewer trades are insufficient, neither passed nor failed.")
     min_edge_over_cost: float = Field(ge=0.0, description="Smallest gross effect in units of its cost.")
-    level: float = Field(gt=0.0, lt=1.0, description="One-sided level after Holm over the survivors.")
+    level: float = Field(
+        gt=0.0, lt=1.0, description="False discovery rate over the cells of the standard track, one-sided p."
+    )
 
 
 class GatesSpec(SpecModel):
@@ -241,6 +256,10 @@ class GatesSpec(SpecModel):
     min_blocks_agreeing: int = Field(ge=0, description="Stability: fewest time blocks with the sign of the whole.")
     min_heterogeneity_p: float = Field(ge=0.0, le=1.0, description="Stability: smallest p that blocks are alike.")
     min_leave_one_out_t: float = Field(description="Stability: smallest t with the most helpful block left out.")
+    min_recent_t: float = Field(description="Stability: smallest t of the last recent_blocks blocks.")
+    min_leave_one_symbol_out_t: float = Field(
+        description="Symbols: smallest t of a cell over ALL symbols with any one of them left out."
+    )
     max_block_share: float = Field(gt=0.0, description="Stability: largest share of the total from one block.")
     min_own_weight: float = Field(ge=0.0, le=1.0, description="State information: least weight on the cell's own data.")
     plausible_bps_per_root_bar: float = Field(

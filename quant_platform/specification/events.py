@@ -33,6 +33,11 @@ class Prevalence(SpecModel):
     enforce_min: bool = Field(
         default=True, description="Whether too few is a failure; false for rare scheduled events."
     )
+    per_settlement: bool = Field(
+        default=False,
+        description="Whether the event follows the funding clock: bounds are of contracts that settle each eight hours "
+        "and are scaled to the interval in force.",
+    )
     measured: tuple[Measured, ...] = Field(default=(), description="What the bounds were taken from.")
 
     @model_validator(mode="after")

@@ -7,6 +7,13 @@ from pydantic import Field, field_validator
 from quant_platform.specification.loading import SpecModel
 
 
+class StarSpec(SpecModel):
+    """When an IC is significant, and starred."""
+
+    max_adjusted_p: float = Field(gt=0.0, lt=1.0, description="Largest p after Holm over the factors of the table.")
+    min_independent_windows: int = Field(ge=2, description="Fewest non-overlapping windows.")
+
+
 class FactorSpec(SpecModel):
     """Horizons, lags and thresholds of the information coefficient."""
 
@@ -18,12 +25,20 @@ class FactorSpec(SpecModel):
     ended_after_sessions: int = Field(
         ge=1, description="A name whose bars end this many sessions before the market's counts as delisted."
     )
+    unknown_delisting_return: float | None = Field(
+        ge=-1.0,
+        description="Return after the last bar where no source says; null leaves such windows out and counts them.",
+    )
     min_names: int = Field(ge=3, description="Fewest names of a cross-section.")
     quantiles: int = Field(ge=2, description="Number of quantiles of the spread.")
     confidence: float = Field(gt=0.5, lt=1.0, description="Coverage of the intervals.")
     bootstrap_draws: int = Field(ge=200, description="Draws of the block bootstrap.")
     min_independent_windows: int = Field(ge=2, description="Fewest non-overlapping windows of a reliable IC.")
-    max_half_width: float = Field(gt=0.0, description="Largest 2 sd / sqrt(n) of a reliable IC.")
+    max_half_width: float = Field(gt=0.0, description="Largest two standard errors of a precise mean IC.")
+    star: StarSpec = Field(description="When an IC is significant.")
+    min_windows_for_error: int = Field(
+        ge=2, description="Fewest non-overlapping windows for an error: with fewer no t, no p and no interval."
+    )
 
     @field_validator("decay_horizons_sessions")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -74,10 +74,15 @@ class PerpMarketSpec(SpecModel):
     location: Path | None = Field(default=None, description="Folder the source reads; null for one that needs none.")
     symbols: tuple[str, ...] = Field(min_length=1, description="Perpetuals of the home.")
     first_month: str = Field(pattern=r"^\d{4}-\d{2}$", description="First month, YYYY-MM.")
-    last_month: str = Field(pattern=r"^\d{4}-\d{2}$", description="Last month, YYYY-MM.")
+    last_month: str | None = Field(
+        default=None,
+        pattern=r"^\d{4}-\d{2}$",
+        description="Last month of a market that has ended, YYYY-MM; null while it goes on.",
+    )
 
     @property
     def months(self) -> tuple[str, ...]:
-        """Every month from the first to the last."""
-        first, last = (int(text[:4]) * 12 + int(text[5:]) - 1 for text in (self.first_month, self.last_month))
+        """Every month from the first to the last; of a market that goes on, to the running one, UTC."""
+        end = self.last_month or f"{datetime.now(UTC):%Y-%m}"
+        first, last = (int(text[:4]) * 12 + int(text[5:]) - 1 for text in (self.first_month, end))
         return tuple(f"{number // 12:04d}-{number % 12 + 1:02d}" for number in range(first, last + 1))

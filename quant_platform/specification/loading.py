@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from quant_platform.contracts.errors import SpecError
+from quant_platform.contracts.errors import SHOWN_ROWS, SpecError
+from quant_platform.specification.yaml_text import Location as Location
+from quant_platform.specification.yaml_text import read_yaml as read_yaml
+from quant_platform.specification.yaml_text import shortened
 
-Location = tuple[int | str, ...]
+_WANTS_TEXT = ("string_type", "literal_error")
+_QUOTE_IT = "quote it: without quotes ON, NO, YES, OFF and TRUE are true or false, and 0123 or 2024-01-02 are no text"
+
 M = TypeVar("M", bound="SpecModel")
 
 
 class SpecModel(BaseModel):
-    """Base of every spec: frozen, and an unknown key is an error."""
+    """Base of every spec: frozen; an unknown key and a number without end are errors.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    Texts keep their blanks, which may be meant: a separator, the name of a column.
+    """
 
-
-# The parser in C is ten times faster and says the same; a PyYAML built without it still works.
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def load_spec(path: Path, model: type[M]) -> M:
@@ -43,72 +48,73 @@ def load_spec(path: Path, model: type[M]) -> M:
         The message names file and line, and for an unknown key the closest valid one.
     """
     document, lines = read_yaml(path)
+    misread = next(_truths_for_numbers(model, document, ()), None)
+    if misread is not None:
+        raise SpecError(
+            f"{'.'.join(map(str, misread))}: a number was expected and this is a truth value",
+            where=f"{path}:{line_of(lines, misread)}",
+            cause="true and false would count as 1 and 0",
+            action="write the number; docs/reference/specs.md lists every key",
+        )
     try:
-        return model.model_validate(document)
+        return model.model_validate(_without_line_ends(document))
     except ValidationError as error:
-        problems = [_problem(path, model, lines, item) for item in error.errors(include_url=False)]
+        found = error.errors(include_url=False, include_context=False)
+        problems = [_problem(path, model, lines, item) for item in found[:SHOWN_ROWS]]
         raise SpecError(
             problems[0]["problem"],
             where=problems[0]["at"],
-            how_many=f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in this file",
+            how_many=f"{len(found)} problem{'s' if len(found) > 1 else ''} in this file",
             rows=problems if len(problems) > 1 else None,
             action="correct the file; docs/reference/specs.md lists every key",
         ) from error
 
 
-def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
-    """Read a YAML file and the line (from 1) on which each of its keys and items stands."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        neighbours = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-        close = get_close_matches(path.name, neighbours, n=1)
-        raise SpecError(
-            "the spec file does not exist",
-            where=str(path),
-            action=f"did you mean {close[0]}?" if close else "check the name, or QUANT_SPECS if specs live elsewhere",
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"the spec file could not be read: {error}", where=str(path)) from error
-    loader = _SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        lines: dict[Location, int] = {}
-        _collect_lines(path, node, (), lines)
-        document = loader.construct_document(node) if node is not None else None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise SpecError(
-            f"the file is not valid YAML: {error.problem}",
-            where=f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path),
-            cause="often a missing space after a colon, a tab, or an unclosed bracket or quote",
-        ) from error
-    finally:
-        loader.dispose()
-    return document, lines
+def _truths_for_numbers(annotation: Any, value: Any, at: Location) -> Iterator[Location]:
+    """Where a truth value stands in the place of a number: pydantic, like Python, would take true for 1."""
+    choices = _choices(annotation)
+    if isinstance(value, bool):
+        if not {bool, Any} & choices and {int, float} & choices:
+            yield at
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            places = [*_fields_named(choices, key), *_inside(choices, dict, -1)]
+            found = [list(_truths_for_numbers(place, item, (*at, str(key)))) for place in places]
+            # Of several models that have this key, one may want a truth value.
+            if found and all(found):
+                yield from found[0]
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            for place in (*_inside(choices, list, 0), *_inside(choices, tuple, 0)):
+                yield from _truths_for_numbers(place, item, (*at, position))
 
 
-def _collect_lines(path: Path, node: yaml.Node | None, at: Location, lines: dict[Location, int]) -> None:
-    if node is None:
-        return
-    lines.setdefault(at, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key_node, value_node in node.value:
-            key, line = str(key_node.value), key_node.start_mark.line + 1
-            if key in seen:
-                raise SpecError(
-                    f"the key {key!r} stands twice in one mapping",
-                    where=f"{path}:{line} (first on line {seen[key]})",
-                    cause="YAML would silently keep only the last one",
-                    action="remove one of them",
-                )
-            seen[key] = line
-            lines[(*at, key)] = line
-            _collect_lines(path, value_node, (*at, key), lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for position, item in enumerate(node.value):
-            _collect_lines(path, item, (*at, position), lines)
+def _choices(annotation: Any) -> set[Any]:
+    """The types an annotation allows, with unions and what is said beside a type taken apart."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return {choice for inner in get_args(annotation) for choice in _choices(inner)}
+    if origin is Annotated:
+        return _choices(get_args(annotation)[0])
+    return {annotation}
+
+
+def _fields_named(choices: Iterable[Any], key: object) -> list[Any]:
+    models = [choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel)]
+    return [model.model_fields[str(key)].annotation for model in models if str(key) in model.model_fields]
+
+
+def _inside(choices: Iterable[Any], container: type, position: int) -> list[Any]:
+    return [get_args(choice)[position] for choice in choices if get_origin(choice) is container and get_args(choice)]
+
+
+def _without_line_ends(value: Any) -> Any:
+    """Take the line ends off that YAML's block texts bring with them."""
+    if isinstance(value, str):
+        return value.strip("\r\n")
+    if isinstance(value, dict):
+        return {key: _without_line_ends(item) for key, item in value.items()}
+    return [_without_line_ends(item) for item in value] if isinstance(value, list) else value
 
 
 def line_of(lines: Mapping[Location, int], location: Location) -> int:
@@ -120,15 +126,18 @@ def line_of(lines: Mapping[Location, int], location: Location) -> int:
 
 def _problem(path: Path, model: type[BaseModel], lines: Mapping[Location, int], item: Any) -> dict[str, str]:
     location: Location = tuple(item["loc"])
-    name = ".".join(str(part) for part in location) or "the file"
+    name = shortened(".".join(str(part) for part in location)) or "the file"
     at = f"{path}:{line_of(lines, location)}"
     if item["type"] == "extra_forbidden":
-        close = get_close_matches(str(location[-1]), _valid_keys(model, location[:-1]), n=1, cutoff=0.5)
+        close = get_close_matches(shortened(str(location[-1])), _valid_keys(model, location[:-1]), n=1, cutoff=0.5)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return {"at": at, "problem": f"unknown key {name!r}{hint}"}
     if item["type"] == "missing":
         return {"at": at, "problem": f"the key {name!r} is missing"}
-    return {"at": at, "problem": f"{name}: {item['msg']}, was {item['input']!r}"}
+    if item["type"] in _WANTS_TEXT and isinstance(item["input"], bool | int | float | date):
+        was = shortened(repr(item["input"]))
+        return {"at": at, "problem": f"{name}: text was wanted, and YAML reads it as {was}; {_QUOTE_IT}"}
+    return {"at": at, "problem": f"{name}: {item['msg']}, was {shortened(repr(item['input']))}"}
 
 
 def _valid_keys(model: type[BaseModel], location: Location) -> list[str]:

@@ -139,16 +139,33 @@ class SimulatedPerpSpec(SpecModel):
         return {"null": None, "planted": self.planted, "planted_strong": self.planted_strong}[self.world]
 
 
+class SpotPair(SpecModel):
+    """The spot pair of a perpetual that counts in other units, such as 1000SHIBUSDT and SHIBUSDT."""
+
+    symbol: str = Field(description="The spot pair as its file names it.")
+    units: float = Field(gt=0.0, description="Spot units in one unit of the perpetual: 1000 for 1000SHIBUSDT.")
+
+
 class BinanceSpec(SpecModel):
     """The public archive of Binance: zips per symbol and month or day, each with a file that holds its SHA-256."""
 
     base_url: str = Field(description="Where the archive lives; the paths below it are the layout of the archive.")
     symbols: tuple[str, ...] = Field(min_length=1, description="USD-M perpetuals to read.")
     first_month: str = Field(pattern=r"^\d{4}-\d{2}$", description="First month, YYYY-MM.")
-    last_month: str = Field(pattern=r"^\d{4}-\d{2}$", description="Last month, YYYY-MM; it must be over.")
+    last_month: str | None = Field(
+        default=None,
+        pattern=r"^\d{4}-\d{2}$",
+        description="Last month, YYYY-MM; null for the running one, whose bars come in files of days.",
+    )
     perp_interval: Literal["1m", "5m"] = Field(description="Bars of the perpetuals.")
     spot_interval: Literal["1m", "5m"] | None = Field(description="Bars of spot; null reads none.")
-    funding: bool = Field(description="Read funding rates.")
+    spot_symbols: dict[str, SpotPair] = Field(
+        default_factory=dict, description="Our symbol to the spot pair it is compared with, where that is another."
+    )
+    funding: bool | tuple[str, ...] = Field(
+        description="Read funding rates: of all symbols, of none, or of those that are listed. A month the archive "
+        "lacks is unknown, never zero, and counted."
+    )
     metrics: bool = Field(description="Read open interest, from the daily files of metrics.")
     book: Literal["none", "book_ticker", "book_depth"] = Field(
         description="Read the book: bookTicker gives the spread and the best level, bookDepth the depth within a band."
@@ -161,8 +178,25 @@ class BinanceSpec(SpecModel):
         description="A zip without its .CHECKSUM file. What has one is always verified."
     )
     max_attempts: int = Field(ge=1, description="Requests per file before the archive counts as unreachable.")
-    first_delay_seconds: float = Field(ge=0.0, description="Wait after the first failure; doubles with each.")
+    first_delay_seconds: float = Field(
+        ge=0.0, description="Wait after the first failure; doubles with each. What Retry-After says goes before."
+    )
+    max_delay_seconds: float = Field(default=120.0, ge=0.0, description="Longest wait between two attempts.")
     timeout_seconds: float = Field(gt=0.0, description="Wait for an answer.")
+
+    @model_validator(mode="after")
+    def _names_of_its_own(self) -> BinanceSpec:
+        named = [*self.spot_symbols, *(self.funding if isinstance(self.funding, tuple) else ())]
+        strange = [name for name in named if name not in self.symbols]
+        if strange:
+            raise ValueError(f"not among symbols: {', '.join(strange)}")
+        if self.last_month is not None and self.last_month < self.first_month:
+            raise ValueError(f"last_month {self.last_month} lies before first_month {self.first_month}")
+        return self
+
+    def wants_funding(self, symbol: str) -> bool:
+        """Whether funding rates of a symbol are read."""
+        return self.funding if isinstance(self.funding, bool) else symbol in self.funding
 
 
 class PerpFilesSpec(SpecModel):
@@ -171,7 +205,16 @@ class PerpFilesSpec(SpecModel):
     symbols: dict[str, str] = Field(min_length=1, description="Our symbol to the text that stands for * below.")
     perp: str = Field(description="Path of the perpetual's bars; * stands for the pair.")
     spot: str | None = Field(default=None, description="Path of the spot bars; null where there are none.")
-    funding: str | None = Field(default=None, description="Path of the funding rates; null where there are none.")
+    funding: str | None = Field(
+        default=None,
+        description="Path of the funding rates; null where there are none. A time frame in it (-8h-) stands for any: "
+        "how often a venue settles is read from the stamps.",
+    )
+    spot_symbols: dict[str, SpotPair] = Field(
+        default_factory=dict,
+        description="Our symbol to the spot pair it is compared with, where that is another; its symbol is the text "
+        "that stands for *.",
+    )
     bar_seconds: Literal[60, 300] = Field(description="Length of a bar.")
     funding_rate_column: str = Field(default="open", description="Column of a funding file that holds the rate.")
 

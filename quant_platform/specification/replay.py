@@ -16,11 +16,15 @@ SweepParameter = Literal[
     "min_target_probability", "min_expected_value", "min_momentum_percentile", "min_rr", "min_confidence"
 ]
 
+SESSIONS_PER_WEEK = 5
 
-class BootstrapSpec(SpecModel):
-    """Resampling of whole weeks; intervals cover 95 %."""
 
-    replications: int = Field(ge=100, description="Draws of the bootstrap.")
+class IntervalSpec(SpecModel):
+    """Intervals of what is averaged over trades; they cover 95 %."""
+
+    minimum_weeks: int = Field(
+        ge=2, description="Fewest weeks that hold a trade; with fewer there is no interval and no p."
+    )
 
 
 class CalibrationSpec(SpecModel):
@@ -48,8 +52,18 @@ class ReplaySpec(SpecModel):
     delisted_after_sessions: int = Field(
         ge=1, description="Sessions without a bar, at the end of a ticker's bars, after which it counts as gone."
     )
-    bootstrap: BootstrapSpec = Field(description="Intervals of means: weeks are resampled.")
+    unknown_delisting_loss: float = Field(
+        ge=0.0,
+        le=1.0,
+        description="Share that a long loses after the last bar where no source says; a short gains nothing there.",
+    )
+    interval: IntervalSpec = Field(description="Intervals of means and rates, from weekly sums.")
     calibration: CalibrationSpec = Field(description="How the target probability is judged.")
+
+    @property
+    def overlap_weeks(self) -> int:
+        """Weeks after which no two trades share a session: those of the horizon, and one as weeks may be short."""
+        return -(-self.horizon_sessions // SESSIONS_PER_WEEK) + 1
 
 
 class SweepSpec(SpecModel):

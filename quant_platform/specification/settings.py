@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydantic import Field
@@ -45,15 +46,37 @@ class Settings(BaseSettings):
         return self.home / "source.yaml"
 
 
+def require_usable(home: Path) -> Path:
+    """Return a home whose path means the same to everything that stores something under it.
+
+    Raises
+    ------
+    SettingsError
+        For a path that Dagster's SQLite storage, which takes it as an address, would read as another one.
+    """
+    text = str(home)
+    found = [sign for sign in ("?", "\0") if sign in text] + re.findall("%[0-9A-Fa-f]{2}", text)
+    if found:
+        raise SettingsError(
+            f"the path of a home cannot hold {found[0]!r}",
+            where=repr(text),
+            cause="Dagster's storage takes the path as an address, where this sign means something else: "
+            "runs would be written outside of the home",
+            action="choose another folder with --home or QUANT_HOME",
+        )
+    return home
+
+
 def settings() -> Settings:
     """Read the settings from the environment.
 
     Raises
     ------
     SettingsError
-        When the specs folder does not exist.
+        When the specs folder does not exist, or the path of the home cannot be used.
     """
     found = Settings()
+    require_usable(found.home)
     if not found.specs.is_dir():
         raise SettingsError(
             "the folder of spec files does not exist",

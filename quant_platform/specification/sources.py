@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Literal
+from zoneinfo import available_timezones
 
 from pydantic import Field, model_validator
 
@@ -13,15 +14,69 @@ PRICE_COLUMNS = ("open", "high", "low", "close", "volume")
 
 Adjustment = Literal["none", "split", "split_dividend"]
 
+# Dates written as one number: since 1970-01-01 in UTC, or, of a spreadsheet, days since 1899-12-30.
+DATE_NUMBERS = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "epoch_days", "excel_days")
+
+
+# What vendors write where they have no value; compared without blanks around and without regard to case.
+MISSING_TEXTS = ("", "null", "nan", "n/a", "na", "#n/a", "none", "nil", "-", "--", ".")
+
+Unmatched = Literal["refuse", "allow"]
+
 
 class TickerRule(SpecModel):
-    """How a vendor's ticker becomes ours: upper case, with these characters replaced."""
+    """How a vendor's ticker becomes ours: upper case, with these texts replaced."""
 
     replace: dict[str, str] = Field(default_factory=dict, description="Vendor's text to ours, for example - to a dot.")
 
 
+class TextTable(SpecModel):
+    """How a CSV file is written; of a Parquet file only the dates and the missing texts count."""
+
+    separator: str = Field(
+        default=",", min_length=1, max_length=1, description='Between the fields; a tab is written "\\t".'
+    )
+    decimal: Literal[".", ","] = Field(default=".", description="Before the decimals of a number.")
+    thousands: Literal["", ",", ".", " ", "'", "_"] = Field(
+        default="", description="Between the thousands of a number; empty where there is nothing."
+    )
+    number_signs: str = Field(
+        default="", description="Characters around a number that say nothing, for example a currency sign."
+    )
+    missing: tuple[str, ...] = Field(
+        default=MISSING_TEXTS, description="Texts that say that there is no value; case does not count."
+    )
+    encoding: Literal["utf-8", "utf-16", "latin-1", "cp1252"] = Field(
+        default="utf-8", description="Of the text; a file that begins with a byte order mark says it itself."
+    )
+    header_line: int = Field(default=1, ge=1, description="Line that holds the names of the columns; above is skipped.")
+    lines_after_header: int = Field(default=0, ge=0, description="Lines below it that are no data, for example units.")
+    date_format: str = Field(
+        default="%Y-%m-%d",
+        min_length=2,
+        description="strptime format of dates that are text or a number; or epoch_s, epoch_ms, epoch_us, epoch_ns, "
+        "epoch_days, excel_days. The default also reads ISO 8601 with a time and an offset.",
+    )
+    time_zone: str | None = Field(
+        default=None,
+        description="IANA zone of stamps that have a time of day and no zone of their own; the exchange's if null.",
+    )
+
+    @model_validator(mode="after")
+    def _readable(self) -> TextTable:
+        if self.thousands and self.thousands == self.decimal:
+            raise ValueError(f"thousands and decimal are both {self.decimal!r}")
+        if self.separator == self.decimal:
+            raise ValueError(f"separator and decimal are both {self.decimal!r}")
+        if self.time_zone is not None and self.time_zone not in available_timezones():
+            raise ValueError(f"time_zone {self.time_zone!r} is no IANA zone, for example Europe/Berlin")
+        if "%" not in self.date_format and self.date_format not in DATE_NUMBERS:
+            raise ValueError(f"date_format has no % and is none of {', '.join(DATE_NUMBERS)}")
+        return self
+
+
 class BarColumns(SpecModel):
-    """Names of the columns of a bar in the vendor's file."""
+    """Names of the columns of a bar in the vendor's file; one column may stand for several, as in a file of closes."""
 
     ticker: str | None = Field(default=None, description="Column of the ticker; null where the file is one ticker.")
     session: str = Field(description="Column of the date.")
@@ -29,20 +84,32 @@ class BarColumns(SpecModel):
     high: str = Field(description="Column of the highest price.")
     low: str = Field(description="Column of the lowest price.")
     close: str = Field(description="Column of the closing price.")
-    volume: str = Field(description="Column of the shares traded.")
+    volume: str = Field(description="Column of the shares traded; K, M or B behind a number are read.")
 
 
-class BarFiles(SpecModel):
-    """Bars in CSV or Parquet files."""
+class ActionColumns(SpecModel):
+    """Corporate actions that stand beside the bar of their ex-date."""
+
+    split: str | None = Field(
+        default=None, description="Column of new shares per old, also as 4:1 or 4/1; 0, 1 and no value are none."
+    )
+    cash_dividend: str | None = Field(
+        default=None, description="Column of cash per unadjusted share; 0 and no value are none."
+    )
+
+
+class BarFiles(TextTable):
+    """Bars in CSV (also .gz) or Parquet files."""
 
     path: str = Field(
         description="long_file: path of the file below the location. file_per_ticker: a pattern with one *, "
         "which stands for the ticker, for example raw_sample/*.us.txt."
     )
     columns: BarColumns = Field(description="The vendor's names of the columns.")
+    action_columns: ActionColumns | None = Field(
+        default=None, description="Corporate actions in columns of the bars; null where they are elsewhere, or none."
+    )
     ignored_columns: tuple[str, ...] = Field(default=(), description="Columns of the vendor that are known and unused.")
-    date_format: str = Field(default="%Y-%m-%d", description="strptime format of the date where it is text.")
-    separator: str = Field(default=",", min_length=1, max_length=1, description="Between the fields of a CSV file.")
     on_duplicate_key: Literal["refuse", "quarantine"] = Field(
         default="refuse",
         description="Two rows of a ticker and date: refuse the file, or deliver both and let cleaning decide.",
@@ -59,7 +126,7 @@ class LeanFolders(SpecModel):
     delisting_return: float = Field(ge=-1.0, description="Assumed return after the last bar; the layout has none.")
 
 
-class ActionFile(SpecModel):
+class ActionFile(TextTable):
     """Corporate actions in one CSV file."""
 
     path: str = Field(description="Path below the location.")
@@ -68,12 +135,17 @@ class ActionFile(SpecModel):
     ex_date: str = Field(description="Column of the ex-date; of a delisting, its last session.")
     kind: str = Field(description="Column that says split, cash_dividend or delisting.")
     value: str = Field(
-        description="Column of new shares per old, cash per unadjusted share, or return after a delisting."
+        description="Column of new shares per old (or 4:1), cash per unadjusted share, or return after a delisting."
     )
-    date_format: str = Field(default="%Y-%m-%d", description="strptime format of the date.")
+    ticker_rule: TickerRule | None = Field(
+        default=None, description="How this file's tickers become ours where it writes them another way than the bars."
+    )
+    unmatched: Unmatched = Field(
+        default="refuse", description="Actions of names without bars: refuse the file, or count them and go on."
+    )
 
 
-class MembershipFile(SpecModel):
+class MembershipFile(TextTable):
     """Membership intervals in one CSV file."""
 
     path: str = Field(description="Path below the location.")
@@ -81,7 +153,20 @@ class MembershipFile(SpecModel):
     ticker: str = Field(description="Column of the ticker.")
     start_date: str = Field(description="Column of the first day of membership.")
     end_date: str = Field(description="Column of its end; an empty field means that it lasts.")
-    date_format: str = Field(default="%Y-%m-%d", description="strptime format of both dates.")
+    ticker_rule: TickerRule | None = Field(
+        default=None, description="How this file's tickers become ours where it writes them another way than the bars."
+    )
+    unmatched: Unmatched = Field(
+        default="allow", description="Members without a single bar: refuse the file, or count them and go on."
+    )
+    max_absent_days: int = Field(
+        default=366, ge=0, description="Days of membership without bars, at either end, from which a name is warned of."
+    )
+    min_traded_share: float = Field(
+        default=0.01,
+        ge=0.0,
+        description="Value traded over that of the median member, below which bars under a name may be another firm's.",
+    )
     end_is_first_day_out: bool = Field(
         description="Whether the end date is the first day without membership (true) or the last day with it (false)."
     )
@@ -99,14 +184,19 @@ class Metric(SpecModel):
     )
 
 
-class FundamentalsFile(SpecModel):
-    """Dated snapshots of fundamentals in one Parquet file."""
+class FundamentalsFile(TextTable):
+    """Dated snapshots of fundamentals in one Parquet or CSV file."""
 
     path: str = Field(description="Path below the location.")
     location: str = Field(default="data", description="Name of the location the path lies in.")
     ticker: str = Field(description="Column of the ticker.")
     known_at: str = Field(description="Column of the publication time, ISO 8601 with offset.")
-    missing: tuple[str, ...] = Field(description="Texts by which the vendor says that there is no value.")
+    ticker_rule: TickerRule | None = Field(
+        default=None, description="How this file's tickers become ours where it writes them another way than the bars."
+    )
+    unmatched: Unmatched = Field(
+        default="allow", description="Values of names without bars: refuse the file, or count them and go on."
+    )
     metrics: tuple[Metric, ...] = Field(min_length=1, description="The quantities that are taken over.")
 
 
@@ -140,6 +230,8 @@ class FilesSpec(SpecModel):
                 raise ValueError("layout long_file needs bars.columns.ticker")
             if self.layout == "file_per_ticker" and self.bars.path.count("*") != 1:
                 raise ValueError("layout file_per_ticker needs exactly one * in bars.path")
+            if self.bars.action_columns is not None and self.actions is not None:
+                raise ValueError("corporate actions are either in bars.action_columns or in the section 'actions'")
         return self
 
 
@@ -225,6 +317,16 @@ class SimulatedSpec(SpecModel):
     dollar_volume: float = Field(gt=0.0, description="Median traded value, in the listing currency per session.")
     dollar_volume_log_sd: float = Field(ge=0.0, description="Spread of log traded value over names.")
     vendor_errors: tuple[VendorErrors, ...] = Field(default=(), description="Errors planted into the delivered bars.")
+    industries: tuple[str, ...] = Field(
+        default=(), description="Names of the industries; a name belongs to one by chance. Empty for none."
+    )
+    industry_volatility_daily: float = Field(
+        default=0.0, ge=0.0, description="Volatility of each industry's return factor, return per session."
+    )
+    market_cap: float | None = Field(
+        default=None, gt=0.0, description="Median market cap at the first session of a name; null for no share counts."
+    )
+    market_cap_log_sd: float = Field(default=0.0, ge=0.0, description="Spread of the log of that cap over names.")
 
     @property
     def truth(self) -> WorldSpec:

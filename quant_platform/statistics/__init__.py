@@ -4,9 +4,10 @@
 |---|---|
 | Does a signal order the cross-section? | :func:`rank_ic`, :func:`rank_ic_grid`, :func:`percentile_rank` |
 | What does the top earn over the bottom? | :func:`quantile_returns`, :func:`quantile_spread` |
-| Is the mean of an overlapping series zero? | :func:`nonoverlapping_test`, :func:`ewc_test`, :func:`newey_west_test` |
+| Is the mean of an overlapping series zero? | :func:`nonoverlapping_test`, :func:`ewc_test`, :func:`group_means_test` |
 | What do a factor's ICs say, in one line? | :func:`summarise_ic` |
-| How sure is a rate, a mean, a profit factor? | :func:`wilson_interval`, ``*_bootstrap_*`` |
+| How sure is a mean or rate of trades that overlap in time? | :func:`mean_over_periods`, :func:`rate_over_periods` |
+| How sure is a rate, a mean, a profit factor of independent groups? | :func:`wilson_interval`, ``*_bootstrap_*`` |
 | Do probabilities come true, can they be corrected? | :func:`calibration_report`, :func:`out_of_sample_recalibration` |
 | What survives many tests or trials? | :func:`benjamini_hochberg`, :func:`holm`, :func:`deflated_sharpe` |
 | Which groups of tests hold something, and which tests in them? | :func:`benjamini_bogomolov` |
@@ -63,10 +64,18 @@ from quant_platform.statistics.overlap import (
     cauchy_combination,
     ewc_terms,
     ewc_test,
+    group_means_test,
     newey_west_test,
     nonoverlapping_test,
     one_sided_p,
     two_sided_p,
+)
+from quant_platform.statistics.period_sums import (
+    PeriodInterval,
+    Periods,
+    mean_over_periods,
+    rate_over_periods,
+    ratio_over_periods,
 )
 from quant_platform.statistics.placebo import PlaceboTests, circular_offsets, placebo_tests
 from quant_platform.statistics.proportions import RateInterval, wilson_interval
@@ -116,6 +125,8 @@ __all__ = [
     "NonoverlappingTest",
     "NotFitted",
     "OutOfSampleRecalibration",
+    "PeriodInterval",
+    "Periods",
     "PlaceboTests",
     "QuantileReturns",
     "RandomEffects",
@@ -150,10 +161,12 @@ __all__ = [
     "ewc_test",
     "expected_maximum_sharpe",
     "fit_recalibration",
+    "group_means_test",
     "grouped_benjamini_hochberg",
     "holm",
     "index_cells",
     "log_loss",
+    "mean_over_periods",
     "means_from_moments",
     "minimum_detectable_effect",
     "minimum_track_record",
@@ -170,6 +183,8 @@ __all__ = [
     "quantile_spread",
     "rank_ic",
     "rank_ic_grid",
+    "rate_over_periods",
+    "ratio_over_periods",
     "shrink_tree",
     "shrunken_p",
     "simes_p",

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from scipy.special import xlog1py, xlogy
 
 from quant_platform.contracts.errors import StatisticError
-from quant_platform.statistics.bootstrap import BootstrapInterval, cluster_bootstrap_mean
 from quant_platform.statistics.checks import Floats, Longs, as_outcomes, as_probabilities, require_at_least
 from quant_platform.statistics.overlap import two_sided_p
+from quant_platform.statistics.period_sums import PeriodInterval, Periods, mean_over_periods, rate_over_periods
 from quant_platform.statistics.proportions import wilson_interval
 from quant_platform.statistics.ranks import percentile_rank
 
@@ -57,8 +57,8 @@ class ReliabilityBins:
         ``[B]`` mean stated probability and share that came true.
     wilson_low, wilson_high
         ``[B]`` 95 % limits of ``observed`` if outcomes are independent.
-    clustered_low, clustered_high
-        ``[B]`` limits that allow for clusters; NaN without clusters or with fewer than two in the bin.
+    low, high
+        ``[B]`` limits that allow for forecasts that overlap in time; NaN without periods, or with too few in the bin.
     """
 
     count: Longs
@@ -66,8 +66,8 @@ class ReliabilityBins:
     observed: Floats
     wilson_low: Floats
     wilson_high: Floats
-    clustered_low: Floats
-    clustered_high: Floats
+    low: Floats
+    high: Floats
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class CalibrationReport:
         Expected calibration error: ``sum (count/n) |observed - mean_p|`` over the bins.
     spiegelhalter_z, spiegelhalter_p
         Test that the probabilities are exact, assuming independent outcomes; NaN where undefined.
-    bias
-        Mean of ``y - p`` with its interval over clusters; None without clusters.
+    rate, bias
+        ``base_rate``, and the mean of ``y - p``, with intervals over periods; None without periods.
     bins
         Reliability table.
     """
@@ -102,7 +102,8 @@ class CalibrationReport:
     ece: float
     spiegelhalter_z: float
     spiegelhalter_p: float
-    bias: BootstrapInterval | None
+    rate: PeriodInterval | None
+    bias: PeriodInterval | None
     bins: ReliabilityBins
 
 
@@ -134,9 +135,8 @@ def calibration_report(
     outcome: npt.ArrayLike,
     *,
     bins: int = 10,
-    clusters: npt.ArrayLike | None = None,
-    rng: np.random.Generator | None = None,
-    draws: int = 2000,
+    periods: npt.ArrayLike | None = None,
+    counted: Periods | None = None,
 ) -> CalibrationReport:
     """Judge probabilities by what happened.
 
@@ -149,16 +149,15 @@ def calibration_report(
     bins
         Bins of equal count. Equal probabilities share a bin, so counts differ and bins may stay empty (and unlisted)
         when many are equal.
-    clusters
-        ``[n]`` labels of forecasts whose outcomes move together, for instance the week. Setups that overlap in time and
-        across tickers need it: Wilson limits and Spiegelhalter's z are then too sure.
-    rng, draws
-        For the cluster bootstrap; ``rng`` is needed with ``clusters``.
+    periods, counted
+        ``[n]`` number of the period of each forecast, for instance the week, and how periods count (see
+        :func:`quant_platform.statistics.period_sums.mean_over_periods`). Setups that overlap in time need them: Wilson
+        limits and Spiegelhalter's z are then too sure.
 
     Raises
     ------
     StatisticError
-        If there is no forecast, a value is missing or out of range, or clusters come without a generator.
+        If there is no forecast, a value is missing or out of range, or only one of periods and counted is passed.
 
     References
     ----------
@@ -167,22 +166,24 @@ def calibration_report(
     """
     p, y = _pairs(probability, outcome)
     require_at_least(bins, 1, "bins")
-    if clusters is not None and rng is None:
-        raise StatisticError("clusters were passed without a random generator", where="rng")
+    if (periods is None) != (counted is None):
+        raise StatisticError("periods and counted belong together, one was passed", where="periods, counted")
     place = _equal_count_bins(p, bins)
     count = np.bincount(place)
     mean_p = np.bincount(place, weights=p) / count
     observed = np.bincount(place, weights=y) / count
     weight = count / p.size
     z = _spiegelhalter(p, y)
-    bias: BootstrapInterval | None = None
-    clustered = np.full((2, count.size), np.nan)
-    if clusters is not None and rng is not None:
-        labels = np.asarray(clusters)
-        bias = cluster_bootstrap_mean(y - p, labels, rng=rng, draws=draws)
+    rate: PeriodInterval | None = None
+    bias: PeriodInterval | None = None
+    limits = np.full((2, count.size), np.nan)
+    if periods is not None and counted is not None:
+        label = np.asarray(periods)
+        rate = rate_over_periods(y, label, counted)
+        bias = mean_over_periods(y - p, label, counted)
         for k in range(count.size):
-            interval = cluster_bootstrap_mean(y[place == k], labels[place == k], rng=rng, draws=draws)
-            clustered[:, k] = interval.low, interval.high
+            interval = rate_over_periods(y[place == k], label[place == k], counted)
+            limits[:, k] = interval.low, interval.high
     wilson = wilson_interval(np.bincount(place, weights=y), count)
     return CalibrationReport(
         n=p.size,
@@ -193,10 +194,9 @@ def calibration_report(
         ece=float(np.sum(weight * np.abs(observed - mean_p))),
         spiegelhalter_z=z,
         spiegelhalter_p=float(two_sided_p(z, np.inf)),
+        rate=rate,
         bias=bias,
-        bins=ReliabilityBins(
-            count, mean_p, observed, wilson.low, wilson.high, clustered[0].copy(), clustered[1].copy()
-        ),
+        bins=ReliabilityBins(count, mean_p, observed, wilson.low, wilson.high, limits[0].copy(), limits[1].copy()),
     )
 
 

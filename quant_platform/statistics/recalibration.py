@@ -14,7 +14,6 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 from quant_platform.contracts.errors import StatisticError
-from quant_platform.statistics.bootstrap import BootstrapInterval, cluster_bootstrap_mean
 from quant_platform.statistics.calibration import log_losses
 from quant_platform.statistics.checks import (
     Floats,
@@ -24,6 +23,7 @@ from quant_platform.statistics.checks import (
     as_vector,
     require_at_least,
 )
+from quant_platform.statistics.period_sums import PeriodInterval, Periods, mean_over_periods
 
 MAX_STEPS = 50
 CONVERGED = 1e-10
@@ -106,7 +106,7 @@ class OutOfSampleRecalibration:
     brier_before, brier_after, log_loss_before, log_loss_after
         Mean scores of the stated and of the corrected probabilities; NaN if ``n_scored`` is 0.
     brier_change, log_loss_change
-        After minus before (negative is better) with the interval over clusters; None if ``n_scored`` is 0.
+        After minus before (negative is better) with the interval over periods; None if ``n_scored`` is 0.
     """
 
     probability: Floats
@@ -116,8 +116,8 @@ class OutOfSampleRecalibration:
     brier_after: float
     log_loss_before: float
     log_loss_after: float
-    brier_change: BootstrapInterval | None
-    log_loss_change: BootstrapInterval | None
+    brier_change: PeriodInterval | None
+    log_loss_change: PeriodInterval | None
 
 
 def fit_recalibration(probability: npt.ArrayLike, outcome: npt.ArrayLike) -> Recalibration | NotFitted:
@@ -179,11 +179,10 @@ def out_of_sample_recalibration(
     decided_at: npt.ArrayLike,
     resolved_at: npt.ArrayLike,
     fold_starts: npt.ArrayLike,
-    clusters: npt.ArrayLike,
-    rng: np.random.Generator,
+    periods: npt.ArrayLike,
+    counted: Periods,
     embargo: float = 0.0,
     min_train: int = 100,
-    draws: int = 2000,
 ) -> OutOfSampleRecalibration:
     """Correct each fold with the outcomes known before it, and compare scores before and after.
 
@@ -196,10 +195,9 @@ def out_of_sample_recalibration(
         ``resolved_at`` is not before ``decided_at``. NaN in ``resolved_at`` is never trained on.
     fold_starts
         ``[F]`` ascending; fold f holds ``fold_starts[f] <= decided_at < fold_starts[f + 1]``, the last is open.
-    clusters
-        ``[n]`` labels for the bootstrap of the score changes, for instance the week of the decision.
-    rng, draws
-        For that bootstrap.
+    periods, counted
+        ``[n]`` number of the period of each decision, for instance its week, and how periods count: for the intervals
+        of the score changes, which ignore that the corrections were estimated.
     embargo
         Distance kept between the last outcome trained on and the fold, in the unit of the times.
     min_train
@@ -218,7 +216,7 @@ def out_of_sample_recalibration(
     decided = as_complete_vector(decided_at, "decided_at", length=p.size)
     resolved = as_vector(resolved_at, "resolved_at", length=p.size)
     starts = as_complete_vector(fold_starts, "fold_starts")
-    labels = np.asarray(clusters)
+    labels = np.asarray(periods)
     _check_times(decided, resolved, starts)
     require_at_least(embargo, 0.0, "embargo")
     require_at_least(min_train, 2, "min_train")
@@ -237,7 +235,7 @@ def out_of_sample_recalibration(
         if isinstance(fit, Recalibration):
             corrected[test] = fit.apply(p[test])
         folds.append(RecalibrationFold(float(start), n_train, int(test.sum()), fit))
-    return _judged(p, y, corrected, labels, tuple(folds), rng, draws)
+    return _judged(p, y, corrected, labels, tuple(folds), counted)
 
 
 def _judged(
@@ -246,19 +244,18 @@ def _judged(
     corrected: Floats,
     labels: npt.NDArray[np.generic],
     folds: tuple[RecalibrationFold, ...],
-    rng: np.random.Generator,
-    draws: int,
+    counted: Periods,
 ) -> OutOfSampleRecalibration:
     scored = ~np.isnan(corrected)
     if labels.shape != p.shape:
-        raise StatisticError(f"clusters has shape {labels.shape}, probability has {p.shape}", where="clusters")
+        raise StatisticError(f"periods has shape {labels.shape}, probability has {p.shape}", where="periods")
     if not scored.any():
         return OutOfSampleRecalibration(corrected, folds, 0, math.nan, math.nan, math.nan, math.nan, None, None)
     before, after, happened = p[scored], corrected[scored], y[scored]
     brier_before, brier_after = (before - happened) ** 2, (after - happened) ** 2
     loss_before, loss_after = log_losses(before, happened), log_losses(after, happened)
-    brier_change = cluster_bootstrap_mean(brier_after - brier_before, labels[scored], rng=rng, draws=draws)
-    loss_change = cluster_bootstrap_mean(loss_after - loss_before, labels[scored], rng=rng, draws=draws)
+    brier_change = mean_over_periods(brier_after - brier_before, labels[scored], counted)
+    loss_change = mean_over_periods(loss_after - loss_before, labels[scored], counted)
     return OutOfSampleRecalibration(
         probability=corrected,
         folds=folds,

@@ -3,7 +3,7 @@
 First half against second half agrees in sign for every second true null and is a sanity check at best. Here the sample
 is cut into blocks of equal time and four things are asked per cell: how many blocks have the sign of the whole, whether
 the blocks differ more than their errors allow, what remains of t when the most helpful block is left out, and what
-share of the total one block supplies.
+share of the total one block supplies. A fifth is whether the last blocks still show it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import gammaincc
 
 from quant_platform.statistics.cell_kernels import TOTAL, N
-from quant_platform.statistics.checks import Floats, Longs
+from quant_platform.statistics.checks import Floats, Longs, require_at_least
 from quant_platform.statistics.clustered import means_from_moments
 
 
@@ -33,6 +33,8 @@ class TimeBlocks:
     leave_one_out_t
         ``[C]`` smallest t in the direction of the effect, over leaving out one block; NaN where leaving one out leaves
         too little for a t.
+    recent_t
+        ``[C]`` t of the last blocks together, in the direction of the effect: small where an effect has died meanwhile.
     largest_share
         ``[C]`` largest block total in the direction of the effect over the whole total; above 1 where the rest lost.
     """
@@ -41,21 +43,25 @@ class TimeBlocks:
     agreeing: Longs
     heterogeneity_p: Floats
     leave_one_out_t: Floats
+    recent_t: Floats
     largest_share: Floats
 
 
-def time_block_stability(moments: Floats) -> TimeBlocks:
+def time_block_stability(moments: Floats, *, recent: int = 2) -> TimeBlocks:
     """Judge cells by their sums per time block, from ``clustered.cluster_moments`` with ``blocks``.
 
     Parameters
     ----------
     moments
         ``[C, B, 6]``.
+    recent
+        Blocks at the end that ``recent_t`` is of, from 1 to B.
 
     References
     ----------
     Cochran (1954), Biometrics 10:101-129, for Q.
     """
+    require_at_least(recent, 1, "recent")
     whole = moments.sum(axis=1)
     total = whole[:, TOTAL]
     direction = np.sign(total)
@@ -75,5 +81,6 @@ def time_block_stability(moments: Floats) -> TimeBlocks:
         agreeing=((signs == direction[:, None]) & (signs != 0)).sum(axis=1),
         heterogeneity_p=p,
         leave_one_out_t=without.min(axis=1),
+        recent_t=means_from_moments(moments[:, -recent:].sum(axis=1)).t * direction,
         largest_share=np.where(total != 0.0, share, np.nan),
     )

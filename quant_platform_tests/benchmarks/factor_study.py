@@ -69,6 +69,7 @@ def equal_work(close: Floats, factors: Mapping[str, Floats], rows: Longs, gone: 
         entry_lag_sessions=LAG,
         ended=gone,
         delisting_return=np.full(close.shape[1], np.nan),
+        unknown_delisting_return=0.0,
     ).simple
     found = {}
     for name, values in factors.items():

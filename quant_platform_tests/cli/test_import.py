@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from quant_platform.cli.market import declare_home
+from quant_platform.cli.declare import Declaration, declared_home
+from quant_platform.contracts.errors import SettingsError
 from quant_platform.lake import check
 from quant_platform.market.calendar import sessions
 from quant_platform_tests.cli.commands import Command, is_one_paragraph
-from quant_platform_tests.homes import SHIPPED, entered, files, write_specs
+from quant_platform_tests.homes import LAST, SHIPPED, entered, files, write_specs
 
 
 def test_a_home_that_holds_another_market_is_not_mixed(own: Path, quant: Command, tmp_path: Path) -> None:
@@ -52,14 +53,34 @@ def test_equities_are_imported_beside_perpetuals_and_not_beside_what_declares_no
     data = csv_folder(tmp_path / "data", {"AAA": bar_lines()})
     home = tmp_path / "home"
     (home / "lake").mkdir(parents=True)
+    (home / "lake" / "a.parquet").touch()
     monkeypatch.setenv("QUANT_SPECS", str(SHIPPED))
     monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
     ended = quant("import", "csv_folder", data, "--home", home)
     is_one_paragraph(ended, "home_mixed")
     assert "this home holds the simulated market" in ended.plain
     shutil.copyfile(SHIPPED / "perps.yaml", home / "perps.yaml")
-    declare_home(home, "csv_folder", "csv_folder", {"data": data}, SHIPPED)
+    with declared_home(home, "csv_folder", "csv_folder", {"data": data}, SHIPPED).in_force():
+        pass
     assert yaml.safe_load((home / "home.yaml").read_text())["source"] == "csv_folder"
+
+
+def test_an_import_whose_rows_are_mostly_kept_out_names_them_and_fails(
+    quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty Saturdays among 300 sessions: 40 of 340 rows, 11.76 %, and the limit is 5 %."""
+    saturdays = sorted({day + timedelta(days=5 - day.weekday()) for day in sessions("XNYS", date(2018, 1, 2), LAST)})
+    lines = [*bar_lines(), *(f"{day},50,51,49,50.5,1000" for day in saturdays[:40])]
+    data = csv_folder(tmp_path / "data", {"AAA": lines})
+    home = tmp_path / "home"
+    monkeypatch.setenv("QUANT_SPECS", str(write_specs(tmp_path / "specs")))
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    ended = quant("import", "csv_folder", data, "--home", home, "--only-raw")
+    is_one_paragraph(ended, "audit_failed")
+    said = " ".join(ended.out.split())
+    assert "340 rows delivered, 40 kept out (11.76%)" in said
+    assert "rows_kept_out: 40 of 340: rows kept out by the rule not_a_session, 11.76% of all (AAA)" in said
+    assert "no factor will be judged: 1 names on a session; a cross-section needs 20" in said
 
 
 HEADER = "date,open,high,low,close,volume"
@@ -104,7 +125,7 @@ def another_file(name: str, text: str) -> Callable[[Path], None]:
 
 MALFORMED: dict[str, tuple[Callable[[Path], None], str]] = {
     "wrong columns": (replaced(0, "close", "last"), "close"),
-    "text in a price": (replaced(5, "", "2018-01-08,1,2,1,n/a,100"), "n/a"),
+    "text in a price": (replaced(5, "", "2018-01-08,1,2,1,dear,100"), "dear"),
     "duplicate keys": (replaced(5, "", bar_lines()[3]), "2018-01-05"),
     "dates in the future": (replaced(5, "", "2999-01-04,1,2,1,1.5,100"), "2999-01-04"),
     "an empty file": (another_file("BBB.csv", ""), "BBB.csv"),
@@ -211,3 +232,115 @@ def test_files_of_a_vendor_are_imported(
         assert home.lake.read("raw.equity_bars").height == lines
         clean, kept_out = home.lake.read("clean.equity_bars"), home.lake.read("clean.equity_quarantine")
         assert clean["missing_reason"].is_null().sum() + kept_out.height == lines
+
+
+def says(home: Path) -> dict[str, object]:
+    content: dict[str, object] = yaml.safe_load((home / "home.yaml").read_text(encoding="utf-8"))
+    return content
+
+
+@pytest.fixture
+def shipped_specs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("QUANT_SPECS", str(SHIPPED))
+    monkeypatch.setenv("QUANT_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def declared(home: Path, data: Path, *, live: bool = False) -> Declaration:
+    found = declared_home(home, "csv_folder", "csv_folder", {"data": data}, SHIPPED, live=live)
+    with found.in_force():
+        pass
+    return found
+
+
+def test_a_folder_that_grew_moves_the_span_and_says_so(tmp_path: Path) -> None:
+    data, home = csv_folder(tmp_path / "data", {"AAA": bar_lines(count=100)}), tmp_path / "home"
+    first = declared(home, data)
+    assert says(home)["last_session"] == date(2018, 5, 24)
+    assert "ends there" in first.sentences[0]
+    assert "--live" in first.sentences[0]
+    (data / "bars" / "AAA.csv").write_text("\n".join([HEADER, *bar_lines(count=110)]) + "\n", encoding="utf-8")
+    second = declared(home, data)
+    assert says(home)["last_session"] == date(2018, 6, 8)
+    assert "the folder has changed: the market reached from 2018-01-02 to 2018-05-24, now" in second.sentences[0]
+
+
+def test_a_live_market_has_no_last_date_and_stays_live(tmp_path: Path) -> None:
+    data, home = csv_folder(tmp_path / "data", {"AAA": bar_lines()}), tmp_path / "home"
+    assert "goes on" in declared(home, data, live=True).sentences[0]
+    assert says(home)["last_session"] is None
+    declared(home, data)
+    assert says(home)["last_session"] is None
+
+
+def test_a_refused_import_leaves_the_home_as_it_was(
+    shipped_specs: Path, quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = csv_folder(tmp_path / "data", {"AAA": bar_lines()})
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise SettingsError("no run today")
+
+    monkeypatch.setattr("quant_platform.cli.market.run_everything", refuse)
+    is_one_paragraph(quant("import", "csv_folder", data), "settings_invalid")
+    assert not (shipped_specs / "home.yaml").exists()
+    declared(shipped_specs, data)
+    before = (shipped_specs / "home.yaml").read_text(encoding="utf-8")
+    is_one_paragraph(quant("import", "csv_folder", data, "--live"), "settings_invalid")
+    assert (shipped_specs / "home.yaml").read_text(encoding="utf-8") == before
+
+
+def test_actions_of_another_spelling_stop_an_import(shipped_specs: Path, quant: Command, tmp_path: Path) -> None:
+    data = csv_folder(tmp_path / "data", {"AAA": bar_lines()})
+    (data / "actions.csv").write_text("ticker,ex_date,kind,value\nAAA.US,2018-06-01,split,2\n", encoding="utf-8")
+    ended = quant("import", "csv_folder", data)
+    is_one_paragraph(ended, "source_malformed")
+    assert "AAA.US (AAA?)" in ended.plain
+    assert not shipped_specs.exists()
+
+
+def test_a_universe_names_what_the_source_has(tmp_path: Path, quant: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = write_specs(tmp_path / "specs")
+    monkeypatch.setenv("QUANT_SPECS", str(specs))
+    data = csv_folder(tmp_path / "data", {"AAA": bar_lines()})
+    file = specs / "universe" / "csv_folder.yaml"
+    for tickers, message in (("[AAA, AAB]", "AAB (AAA?)"), ("[AAA, ON]", "quote it: without quotes ON, NO")):
+        file.write_text(f"name: csv_folder\ndescription: x\nexchange: XNYS\ntickers: {tickers}\n", encoding="utf-8")
+        ended = quant("import", "csv_folder", data, "--home", tmp_path / "home")
+        is_one_paragraph(ended, "spec_invalid")
+        assert message in ended.plain
+    file.write_text("name: csv_folder\ndescription: x\nexchange: XLON\ntickers: source\n", encoding="utf-8")
+    ended = quant("import", "csv_folder", data, "--home", tmp_path / "home")
+    assert "the universe is of XLON, the source of XNYS" in ended.plain
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [["run"], ["sql", "select 1"], ["lake", "check"], ["snapshot", "list"], ["results"]]
+)
+def test_a_home_that_does_not_exist_is_refused_with_the_one_that_was_meant(
+    command: list[str], quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUANT_SPECS", str(SHIPPED))
+    monkeypatch.setenv("QUANT_HOME", str(tmp_path / "unused"))
+    (tmp_path / "data-real" / "lake").mkdir(parents=True)
+    ended = quant(*command, "--home", tmp_path / "data-rael")
+    is_one_paragraph(ended, "settings_invalid")
+    assert f"did you mean --home {tmp_path / 'data-real'}?" in ended.plain
+    assert not (tmp_path / "data-rael").exists()
+
+
+def test_init_writes_two_specs_that_import(quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = write_specs(tmp_path / "specs")
+    monkeypatch.setenv("QUANT_SPECS", str(specs))
+    monkeypatch.setenv("QUANT_HOME", str(tmp_path / "unused"))
+    data = csv_folder(tmp_path / "My Bars", {"AAA": bar_lines(), "BBB": bar_lines(2)})
+    is_one_paragraph(quant("init", data), "settings_invalid")
+    assert not (specs / "sources" / "my_bars.yaml").exists()
+    ended = quant("init", data, "--adjustment", "none")
+    assert ended.code == 0, ended.err
+    assert "2 tickers; AAA has 300 bars from 2018-01-02" in ended.out
+    found = declared_home(tmp_path / "home", "my_bars", "my_bars", {"data": data}, specs)
+    assert found.content["first_session"] == date(2018, 1, 2)
+    is_one_paragraph(quant("init", data, "--adjustment", "none"), "settings_invalid")
+    assert quant("init", data, "--adjustment", "perhaps", "--force").code == 2

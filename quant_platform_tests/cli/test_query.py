@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import polars as pl
 import pytest
+from rich.console import Console
 
 from quant_platform import __version__
+from quant_platform.cli.query import show
 from quant_platform_tests.cli.commands import Command, Ended, is_one_paragraph
 from quant_platform_tests.homes import NAMES, SHIPPED, Market, files, write_specs
 
@@ -18,8 +25,9 @@ def test_the_version_is_printed(quant: Command) -> None:
     assert quant("--version") == Ended(0, f"quant_platform {__version__}\n", "")
 
 
-COMMANDS = ["demo", "import", "run", "up", "sql", "doctor", "docs", "results"]
+COMMANDS = ["demo", "init", "import", "import-perps", "run", "up", "sql", "doctor", "docs", "results"]
 COMMANDS += ["lake check", "lake vacuum", "lake refresh"]
+COMMANDS += ["runs", "compare"]
 COMMANDS += ["snapshot create", "snapshot list", "snapshot verify", "snapshot export"]
 
 
@@ -82,12 +90,144 @@ def test_every_kind_of_question_is_answered(question: str, inside: Market, quant
 
 
 @pytest.mark.parametrize(
+    "question",
+    [
+        "explain select 1",
+        "explain analyze select 1",
+        "explain (analyze, format json) select 1",
+        "explain (select 1)",
+        "explain /* why */ analyze -- slow\n from raw.securities",
+    ],
+)
+def test_every_form_of_explain_is_a_question(question: str, inside: Market, quant: Command) -> None:
+    assert quant("sql", question).code == 0
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "from read_csv('{secret}')",
+        "from read_text('{secret}')",
+        "from '{secret}'",
+        "from glob('{folder}/*')",
+        "from read_text('{lake}/../home.yaml')",
+        "from read_text('{lake}/../../secret.csv')",
+        "from sniff_csv('{secret}')",
+        "select * from enable_logging(storage='file', storage_config={{'path': '{folder}/log'}})",
+    ],
+)
+def test_a_query_reads_the_lake_and_no_other_file(
+    question: str, inside: Market, quant: Command, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a,b\n1,hunter2\n", encoding="utf-8")
+    lake = inside.home.settings.lake
+    ended = quant("sql", question.format(secret=secret, folder=tmp_path, lake=lake))
+    is_one_paragraph(ended, "query_failed")
+    assert "hunter2" not in ended.out + ended.err
+    assert list(tmp_path.iterdir()) == [secret]
+
+
+def test_a_query_does_not_see_the_variables_around_it(inside: Market, quant: Command) -> None:
+    """DuckDB takes the name of a Python variable for a table where it may."""
+    assert quant("sql", "from text").code == 1
+    assert quant("sql", "from connection").code == 1
+
+
+def test_a_catalogue_that_somebody_holds_is_said_at_once(own: Path, quant: Command) -> None:
+    quant("lake", "refresh")
+    holds = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); c.execute('create table mine as select 1'); "
+    holds += "print('held', flush=True); sys.stdin.read()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", holds, str(own / "quant.duckdb")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    started = time.monotonic()
+    ended = quant("sql", "select 1")
+    seconds = time.monotonic() - started
+    holder.communicate("", timeout=30)
+    is_one_paragraph(ended, "catalogue_unavailable")
+    assert f"PID {holder.pid}" in ended.plain
+    assert "duckdb -readonly" in ended.plain
+    assert seconds < 10
+    assert quant("sql", "select 1").code == 0
+
+
+def test_a_catalogue_that_is_none_says_how_it_is_made(own: Path, quant: Command) -> None:
+    (own / "quant.duckdb").write_bytes(b"hello" * 1_000)
+    ended = quant("sql", "select 1")
+    is_one_paragraph(ended, "catalogue_unavailable")
+    assert "quant lake refresh" in ended.plain
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        ("1e-7::double", "1e-07"),
+        ("0.00012345::double", "0.000123"),
+        ("-0.0123456::double", "-0.0123"),
+        ("0.1::double", "0.1000"),
+        ("2.5::double", "2.5000"),
+        ("123456.789::double", "123456.7890"),
+        ("1e20::double", "1e+20"),
+        ("0::double", "0"),
+        ("'nan'::double", "nan"),
+        ("'-inf'::double", "-inf"),
+        ("[1e-9::double, null]", "[1e-09, ]"),
+        ("{'p': 3e-5::double}", "{p: 3e-05}"),
+    ],
+)
+def test_a_number_that_is_not_zero_is_not_shown_as_zero(
+    number: str, shown: str, inside: Market, quant: Command
+) -> None:
+    lines = quant("sql", f"select {number} as value").out.splitlines()
+    assert lines[3].strip("│ ") == shown
+
+
+def shown_on(width: int, rows: pl.DataFrame) -> list[str]:
+    out = io.StringIO()
+    show(rows, Console(file=out, width=width, force_terminal=True, color_system=None), limit=5)
+    return out.getvalue().splitlines()
+
+
+def test_wide_columns_of_text_fold_on_a_terminal() -> None:
+    text = " ".join(f"word{k}" for k in range(40))
+    lines = shown_on(80, pl.DataFrame({"name": ["A"], "text": [text], "n": [5]}))
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith("┏")
+    found = "".join(line.split("│")[2].strip().replace(" ", "") for line in lines if line.startswith("│"))
+    assert found == text.replace(" ", "")
+
+
+def test_what_does_not_fold_is_shown_one_column_per_line() -> None:
+    lines = shown_on(60, pl.DataFrame({f"column_{k}": [123456.0 + k] for k in range(12)}))
+    assert max(map(len, lines)) <= 60
+    assert [line.split() for line in lines[1:]] == [[f"column_{k}", f"{123456 + k}.0000"] for k in range(12)]
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         "create table x as select 1",
         "create temp table x as select 1",
         "copy (select 1) to '{target}'",
         "explain analyze copy (select 1) to '{target}'",
+        "explain/**/analyze copy (select 1) to '{target}'",
+        "explain/**/analyze/**/copy (select 1) to '{lake}/x.parquet'",
+        "EXPLAIN -- a\n(ANALYZE, FORMAT json) COPY (select 1) TO '{lake}/x.csv'",
+        "explain analyze explain analyze copy (select 1) to '{lake}/x.csv'",
+        "copy (select 1) to '{lake}/x.parquet'",
+        "attach '{lake}/x.duckdb' as other",
+        "use memory",
+        "create table memory.x as select 1",
+        "reset lock_configuration",
+        "set enable_external_access = true",
+        "pragma enable_external_access = true",
+        "load httpfs",
         "export database '{target}'",
         "attach '{target}' as other",
         "drop view replay.hit_rate",
@@ -103,7 +243,7 @@ def test_every_kind_of_question_is_answered(question: str, inside: Market, quant
 def test_sql_writes_nothing(statement: str, inside: Market, quant: Command, tmp_path: Path) -> None:
     home, target = inside.home.settings.home, tmp_path / "written"
     before = files(home)
-    ended = quant("sql", statement.format(target=target))
+    ended = quant("sql", statement.format(target=target, lake=inside.home.settings.lake))
     is_one_paragraph(ended, "query_failed" if ended.err.startswith("query_failed") else "query_writes")
     assert not target.exists()
     assert files(home) == before
@@ -155,10 +295,48 @@ def test_a_page_of_results_is_of_one_market(own: Path, quant: Command, tmp_path:
     assert "qualified setups" in page.read_text(encoding="utf-8")
 
 
+def test_two_weeks_are_compared(inside: Market, quant: Command) -> None:
+    weeks = [str(key) for key in inside.home.lake.partitions("signals.momentum_rank")][-2:]
+    said = json.loads(quant("compare", *weeks, "--json").out)
+    assert (said["first"], said["second"]) == tuple(weeks)
+    by_table = {row["table"]: row for row in said["tables"]}
+    one, other = (
+        {(r["ticker"]): r for r in inside.home.lake.read("signals.momentum_rank", [week]).to_dicts()} for week in weeks
+    )
+    ranks = by_table["signals.momentum_rank"]
+    assert ranks["only_first"] == len(one.keys() - other.keys())
+    assert ranks["only_second"] == len(other.keys() - one.keys())
+    compared = [name for name in next(iter(one.values())) if name not in ("week", "ticker")]
+    differ = {
+        (ticker, name)
+        for ticker in one.keys() & other.keys()
+        for name in compared
+        if one[ticker][name] != other[ticker][name]
+    }
+    assert {(cell["ticker"], cell["column"]) for cell in ranks["cells"]} == differ
+    assert ranks["changed"] == len({ticker for ticker, _ in differ})
+    shown = quant("compare", *weeks, "--table", "signals.momentum_rank", "--limit", "2")
+    assert shown.code == 0
+    assert "percentile" in shown.out or "rank" in shown.out
+    unknown = quant("compare", weeks[0], "2019-12-31x")
+    is_one_paragraph(unknown, "partition_missing")
+    assert "there is no partition and no snapshot '2019-12-31x'" in unknown.plain
+
+
+def test_runs_are_listed_with_ids_that_paste(inside: Market, quant: Command) -> None:
+    listed = json.loads(quant("runs", "--limit", "100", "--json").out)
+    assert {run["run"] for run in listed} >= set(inside.run_ids.values())
+    assert {run["state"] for run in listed} == {"success"}
+    shown = quant("runs", "--limit", "1").out
+    assert listed[0]["run"] in shown
+
+
 def test_doctor_says_what_is_there(inside: Market, quant: Command) -> None:
     ended = quant("doctor")
     assert ended.code == 0, ended.out
     assert f"source simulated: {NAMES} tickers" in ended.out
+    listed = json.loads(quant("doctor", "--json").out)
+    assert {"good": True, "finding": f"source simulated: {NAMES} tickers"} in listed
 
 
 def test_doctor_and_run_say_that_a_home_is_a_file(
@@ -178,6 +356,7 @@ def test_doctor_and_run_say_that_a_home_is_a_file(
 
 def test_lake_check_names_a_torn_file_and_leaves_it(own: Path, quant: Command) -> None:
     assert quant("lake", "check").code == 0
+    assert json.loads(quant("lake", "check", "--json").out) == []
     torn = max((own / "lake/replay/candidates/ticker=SIM002").glob("*.parquet"))
     half = torn.read_bytes()[:100]
     torn.unlink()  # the name is shared with the market, its content must not be touched
@@ -185,6 +364,9 @@ def test_lake_check_names_a_torn_file_and_leaves_it(own: Path, quant: Command) -
     ended = quant("lake", "check")
     assert ended.code == 3
     assert torn.name in ended.out.replace("\n", "")
+    found = quant("lake", "check", "--json")
+    assert found.code == 3
+    assert [(one["kind"], one["path"]) for one in json.loads(found.out)] == [("torn", str(torn))]
     assert torn.read_bytes() == half
 
 
@@ -194,6 +376,9 @@ def test_snapshots_are_made_listed_verified_and_exported(own: Path, quant: Comma
     name = created.out.strip()
     assert name.endswith("-US-v1")
     assert name in quant("snapshot", "list").out
+    listed = json.loads(quant("snapshot", "list", "--json").out)
+    assert [(one["snapshot_id"], list(one["tables"])) for one in listed] == [(name, ["clean.equity_bars"])]
+    assert json.loads(quant("snapshot", "verify", name, "--json").out) == []
     assert quant("snapshot", "verify", name).code == 0
     assert quant("snapshot", "export", name, tmp_path / "copy").code == 0
     assert len(list((tmp_path / "copy").rglob("*.parquet"))) == NAMES

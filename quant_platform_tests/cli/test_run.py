@@ -29,7 +29,7 @@ def test_a_step_without_its_inputs_names_the_job_that_makes_them(own: Path, quan
 def test_run_knows_its_jobs_and_partitions(own: Path, quant: Command) -> None:
     before = files(own / "lake")
     unknown = quant("run", "weekly_replai")
-    is_one_paragraph(unknown, "run_failed")
+    is_one_paragraph(unknown, "unknown_job")
     assert "weekly_replay" in unknown.plain
     missing = quant("run", "weekly_replay", "--from", "SIM0O1")
     is_one_paragraph(missing, "partition_missing")

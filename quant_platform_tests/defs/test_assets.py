@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from quant_platform.contracts.tables import TABLES
-from quant_platform.defs import jobs
 from quant_platform.defs.definitions import build_definitions
+from quant_platform.defs.jobs import EQUITY_JOBS
 from quant_platform_tests.homes import edit, entered, write_specs
 
 PARTITIONS = {
@@ -22,6 +22,10 @@ PARTITIONS = {
     "raw.fundamentals": "ticker",
     "clean.equity_bars": "ticker",
     "clean.equity_quarantine": "ticker",
+    "clean.equity_suspects": "ticker",
+    "clean.corporate_actions": "ticker",
+    "clean.fundamentals": "ticker",
+    "clean.fundamentals_quarantine": "ticker",
     "features.equity": "ticker",
     "replay.candidates": "ticker",
     "signals.momentum_rank": "week",
@@ -35,6 +39,7 @@ PARTITIONS = {
     "replay.activation_sweep": "sweep",
     "raw.securities": None,
     "clean.equity_accounting": None,
+    "audit.findings": None,
 }
 READ_FROM_SOURCES = {"raw.equity_bars", "raw.corporate_actions", "raw.fundamentals", "raw.securities"}
 
@@ -72,7 +77,7 @@ def test_assets_are_the_tables_that_this_list_names(nodes: dict[str, Any]) -> No
 @pytest.mark.parametrize("name", PARTITIONS)
 def test_an_asset_says_what_it_is(name: str, nodes: dict[str, Any]) -> None:
     node = nodes[name]
-    assert node.group_name == name.split(".")[0]
+    assert node.group_name == "equity"
     assert node.kinds
     assert node.owners == ["team:quant-platform"]
     assert node.description is not None
@@ -118,12 +123,12 @@ def test_an_asset_has_the_partition_scheme_of_its_table(name: str, scheme: str |
 
 def test_jobs_together_make_every_table(definitions: dg.Definitions) -> None:
     covered: set[str] = set()
-    for name in jobs.EQUITY_JOBS:
+    for name in (job.name for job in EQUITY_JOBS):
         covered |= {name_of(key) for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys}
     assert covered == set(PARTITIONS)
 
 
-@pytest.mark.parametrize("job", jobs.EQUITY_JOBS)
+@pytest.mark.parametrize("job", [job.name for job in EQUITY_JOBS])
 def test_a_job_has_one_partition_scheme_and_a_description(job: str, definitions: dg.Definitions) -> None:
     resolved = definitions.resolve_job_def(job)
     assert len({PARTITIONS[name_of(key)] for key in resolved.asset_layer.executable_asset_keys}) == 1
@@ -158,7 +163,18 @@ def fresh_tables(definitions: dg.Definitions) -> set[str]:
 
 JUDGED = {"replay.hit_rate", "replay.calibration", "replay.activation_sweep", "replay.report"}
 DEPENDENTS = [
-    ("cleaning/equity.yaml", "max_power: 3", {"clean.equity_bars", "clean.equity_quarantine", "replay.report"}),
+    (
+        "cleaning/equity.yaml",
+        "max_power: 3",
+        {
+            "clean.equity_bars",
+            "clean.equity_quarantine",
+            "clean.equity_suspects",
+            "clean.corporate_actions",
+            "replay.report",
+        },
+    ),
+    ("cleaning/fundamentals.yaml", "largest_minority: 0.34", {"clean.fundamentals", "clean.fundamentals_quarantine"}),
     ("activation.yaml", "min_confidence: 55", {"replay.qualified", "live.scan"} | JUDGED),
     (
         "features/equity.yaml",
@@ -166,13 +182,17 @@ DEPENDENTS = [
         {"features.equity", "signals.momentum_rank", "factors.information_coefficient", "live.scan"} | JUDGED,
     ),
     ("setups/equity.yaml", "touches_full: 3", {"replay.candidates", "live.scan"} | JUDGED),
-    ("replay/equity.yaml", "cost_bps: 10", {"replay.candidates", "live.scan", "live.outcomes"} | JUDGED),
-    ("factors/equity.yaml", "min_names: 20", {"factors.information_coefficient", "replay.report"}),
+    (
+        "replay/equity.yaml",
+        "cost_bps: 10",
+        {"replay.candidates", "live.scan", "live.outcomes", "audit.findings"} | JUDGED,
+    ),
+    ("factors/equity.yaml", "min_names: 20", {"factors.information_coefficient", "replay.report", "audit.findings"}),
     ("sweeps/confidence.yaml", "[null, 40,", {"replay.activation_sweep", "replay.report"}),
     ("sources/simulated.yaml", "years: 2", READ_FROM_SOURCES),
     ("sources/yahoo.yaml", "name: yahoo", set()),
     ("schedules.yaml", "freshness_days: 4", set()),
-    ("checks.yaml", "max_age_days: 7", set()),
+    ("checks.yaml", "max_age_days: 7", {"audit.findings"}),
 ]
 
 

@@ -14,12 +14,13 @@ import pytest
 import yaml
 from dagster._utils.schedules import schedule_execution_time_iterator
 
-from quant_platform.defs import jobs, partitions
 from quant_platform.defs.automation import follow_up
 from quant_platform.defs.definitions import build_definitions
+from quant_platform.defs.jobs import job_named
 from quant_platform.defs.remainder import failure_metadata
 from quant_platform.defs.resources import HomeResource
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sources import tickers_of
 from quant_platform_tests.homes import NAMES, SHIPPED, edit, entered, write_specs
 
 START, END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -114,7 +115,7 @@ def universe_tick(definitions: dg.Definitions, home: Home, instance: dg.DagsterI
 def test_a_name_that_enters_the_universe_is_added_and_only_it_is_fetched(
     definitions: dg.Definitions, home: Home, instance: dg.DagsterInstance
 ) -> None:
-    names = home.tickers()
+    names = tickers_of(home)
     known, new = names[2:], names[:2]
     instance.add_dynamic_partitions("ticker", known)
     data = universe_tick(definitions, home, instance)
@@ -132,7 +133,7 @@ def test_a_name_that_enters_the_universe_is_added_and_only_it_is_fetched(
 def test_a_universe_that_is_known_starts_nothing(
     definitions: dg.Definitions, home: Home, instance: dg.DagsterInstance
 ) -> None:
-    instance.add_dynamic_partitions("ticker", home.tickers())
+    instance.add_dynamic_partitions("ticker", tickers_of(home))
     data = universe_tick(definitions, home, instance)
     assert not data.run_requests
     assert not data.dynamic_partitions_requests
@@ -223,6 +224,7 @@ CHAIN = {
     "weekly_cross_section": ("weekly_replay", ["2019-12-30"]),
     "factor_study": ("weekly_cross_section", None),
     "sweep_study": ("factor_study", None),
+    "trial_ledger": ("sweep_study", []),
     "weekly_report": ("sweep_study", ["2019-12-30"]),
 }
 
@@ -239,8 +241,7 @@ def test_a_follower_gets_the_partitions_that_its_predecessor_changed(
 ) -> None:
     before, wanted = CHAIN[after]
     if wanted is None:
-        scheme = partitions.factors(home) if after in jobs.FACTOR_JOBS else partitions.sweeps(home)
-        wanted = list(scheme.get_partition_keys())
+        wanted = job_named(after).scheme.keys(home, instance)
         assert len(wanted) > 4
 
     @dg.op
@@ -267,7 +268,7 @@ def test_a_market_that_goes_on_is_followed_to_its_last_session_before_today(home
     spec = home.spec.model_copy(update={"last_session": None})
     open_ended: Any = SimpleNamespace(spec=spec, universe=home.universe)
     # Good Friday, 29 March 2024: the exchange was closed.
-    day = follow_up("live_scan", open_ended, datetime(2024, 3, 29).date(), ["f"], ["s"])
+    day = follow_up(open_ended, job_named("live_scan"), datetime(2024, 3, 29).date(), [])
     assert day == {START: "2024-03-28", END: "2024-03-28"}
-    week = follow_up("weekly_report", open_ended, datetime(2024, 3, 30).date(), ["f"], ["s"])
+    week = follow_up(open_ended, job_named("weekly_report"), datetime(2024, 3, 30).date(), [])
     assert week == {START: "2024-03-25", END: "2024-03-25"}

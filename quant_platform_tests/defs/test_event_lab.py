@@ -13,8 +13,9 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from quant_platform.defs import jobs, runs
+from quant_platform.defs import runs
 from quant_platform.defs.definitions import build_definitions
+from quant_platform.defs.jobs import EQUITY_JOBS, EVENT_JOBS, JOBS
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 from quant_platform_tests.homes import (
@@ -32,13 +33,14 @@ from quant_platform_tests.homes import (
     write_perp_specs,
 )
 
-SYMBOL_MONTH_TABLES = tuple(table for job in jobs.SYMBOL_MONTH_JOBS for table in jobs.SELECTIONS[job])
-EVENT_TABLES = jobs.SELECTIONS["event_study"]
-CUTOFF_TABLES = jobs.SELECTIONS["discovery"]
+SYMBOL_MONTH_JOBS = ("perp_graph", "event_graph")
+SYMBOL_MONTH_TABLES = tuple(table for job in SYMBOL_MONTH_JOBS for table in JOBS[job].tables)
+EVENT_TABLES = JOBS["event_study"].tables
+CUTOFF_TABLES = JOBS["discovery"].tables
 TABLES = (*SYMBOL_MONTH_TABLES, *EVENT_TABLES, *CUTOFF_TABLES)
 # Five-minute bars of January (31 days), February (29 in 2024) and March.
 BARS = {"2024-01": 31 * 288, "2024-02": 29 * 288, "2024-03": 31 * 288}
-ON_THE_GRID = ("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.market_5m", *jobs.SELECTIONS["event_graph"])
+ON_THE_GRID = ("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.market_5m", *JOBS["event_graph"].tables)
 CUTOFF = MONTHS[-1]
 pytestmark = pytest.mark.xdist_group("perps")  # in one worker, so that the market is made once
 
@@ -49,7 +51,7 @@ def perps(tmp_path_factory: pytest.TempPathFactory) -> Market:
     folder = tmp_path_factory.mktemp("perps")
     specs = write_perp_specs(folder / "specs")
     with entered(declare_perps(folder / "home", specs), specs) as home, runs.instance_of(home) as instance:
-        launches = {launch.job: launch for launch in runs.everything(home)}
+        launches = {launch.job: launch for launch in runs.everything(home, instance)}
         run_ids = {job: run(home, instance, job, *launch.keys) for job, launch in launches.items()}
         return Market(home, specs, launches, run_ids)
 
@@ -69,7 +71,7 @@ def shown_rows(perps: Market, name: str) -> dict[str, int]:
     shown = {}
     for record in records:
         assert record.asset_materialization is not None
-        shown[str(record.partition_key)] = record.asset_materialization.metadata["dagster/row_count"].value
+        shown[str(record.partition_key)] = record.asset_materialization.metadata["dagster/partition_row_count"].value
     return shown
 
 
@@ -78,7 +80,7 @@ def rows_of_newest(folder: Path) -> int:
 
 
 def test_the_jobs_are_those_of_the_event_lab(perps: Market) -> None:
-    assert tuple(perps.launches) == jobs.PERP_JOBS
+    assert tuple(perps.launches) == tuple(job.name for job in EVENT_JOBS)
 
 
 @pytest.mark.parametrize("name", SYMBOL_MONTH_TABLES)
@@ -115,7 +117,7 @@ def test_a_second_run_leaves_every_version_alone(perps: Market, tmp_path: Path) 
     tables = (*SYMBOL_MONTH_TABLES, *EVENT_TABLES)
     with working_copy(perps, tmp_path / "home") as (home, instance):
         before = versions(home, *tables)
-        for job in (*jobs.SYMBOL_MONTH_JOBS, *jobs.EVENT_JOBS):
+        for job in (*SYMBOL_MONTH_JOBS, "event_study"):
             run(home, instance, job, *perps.launches[job].keys)
         assert versions(home, *tables) == before
         assert len(before) == 6 * len(SYMBOL_MONTH_TABLES) + 57 * len(EVENT_TABLES)
@@ -126,7 +128,7 @@ def test_one_symbol_month_is_redone_alone_with_the_same_content(perps: Market, t
     symbol, month = SYMBOLS[1], MONTHS[1]
     with working_copy(perps, tmp_path / "home") as (home, instance):
         before, content = versions(home, *SYMBOL_MONTH_TABLES), hashes(home, *SYMBOL_MONTH_TABLES)
-        for job in jobs.SYMBOL_MONTH_JOBS:
+        for job in SYMBOL_MONTH_JOBS:
             run(home, instance, job, f"{month}|{symbol}", refresh=True)
         after = versions(home, *SYMBOL_MONTH_TABLES)
         assert {where for where in after if after[where] != before[where]} == {
@@ -139,7 +141,7 @@ def test_a_month_that_the_source_lacks_is_empty_from_the_source_to_the_flags(per
     early = "2023-12"
     with working_copy(perps, tmp_path / "home") as (home, instance):
         edit(home.settings.home / "perps.yaml", lambda spec: spec.update(first_month=early))
-        for job in jobs.SYMBOL_MONTH_JOBS:
+        for job in SYMBOL_MONTH_JOBS:
             run(home, instance, job, f"{early}|{SYMBOLS[0]}")
         for name in SYMBOL_MONTH_TABLES:
             version = home.lake.current(name, (SYMBOLS[0], early))
@@ -155,7 +157,7 @@ def test_an_edited_event_makes_what_was_built_on_it_stale(perps: Market, tmp_pat
     with working_copy(perps, tmp_path / "home", specs) as (home, instance):
         edited = code_versions(home)
         assert {name for name in edited if edited[name] != shipped[name]} == {
-            *jobs.SELECTIONS["event_graph"],
+            *JOBS["event_graph"].tables,
             *EVENT_TABLES,
             *CUTOFF_TABLES,
         }
@@ -248,7 +250,7 @@ def assets_of(folder: Path, specs: Path, *declared: str) -> set[str]:
 
 
 def test_a_home_shows_the_assets_of_the_markets_it_holds(perps: Market, tmp_path: Path) -> None:
-    equities = {table for job in jobs.EQUITY_JOBS for table in jobs.SELECTIONS[job]}
+    equities = {table for job in EQUITY_JOBS for table in job.tables}
     assert assets_of(tmp_path / "perps", perps.specs, "perps.yaml") == set(TABLES)
     assert assets_of(tmp_path / "equities", perps.specs, "home.yaml") == equities
     assert assets_of(tmp_path / "both", perps.specs, "home.yaml", "perps.yaml") == equities | set(TABLES)

@@ -20,6 +20,7 @@ import pytest
 from quant_platform.contracts.errors import PlatformError, SourceMalformed, SourceRateLimited, SourceUnavailable
 from quant_platform.defs import runs
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sources import tickers_of
 from quant_platform.sources import open_source
 from quant_platform_tests.homes import (
     NAMES,
@@ -42,6 +43,10 @@ TICKER_TABLES = (
     "raw.fundamentals",
     "clean.equity_bars",
     "clean.equity_quarantine",
+    "clean.equity_suspects",
+    "clean.corporate_actions",
+    "clean.fundamentals",
+    "clean.fundamentals_quarantine",
     "features.equity",
     "replay.candidates",
 )
@@ -66,7 +71,7 @@ def test_every_ticker_shows_as_materialised_with_the_rows_of_its_file(name: str,
     shown = {}
     for record in records:
         assert record.asset_materialization is not None
-        shown[record.partition_key] = record.asset_materialization.metadata["dagster/row_count"].value
+        shown[record.partition_key] = record.asset_materialization.metadata["dagster/partition_row_count"].value
     counted = {}
     for ticker in tickers:
         newest = max((market.home.settings.lake / name.replace(".", "/") / f"ticker={ticker}").glob("*.parquet"))
@@ -76,8 +81,12 @@ def test_every_ticker_shows_as_materialised_with_the_rows_of_its_file(name: str,
 
 def test_every_table_has_rows_and_the_report_its_page(market: Market) -> None:
     sizes = {name: rows for name, _, rows in market.home.table_sizes()}
-    assert len(sizes) == 18
-    assert [name for name, rows in sizes.items() if rows == 0] == []
+    assert len(sizes) == 23
+    # The planted errors of this small market stand in its closes, and its fundamentals are right.
+    assert {name for name, rows in sizes.items() if rows == 0} <= {
+        "clean.equity_suspects",
+        "clean.fundamentals_quarantine",
+    }
     page = market.home.settings.home / "reports" / "equity" / "2019-12-30.html"
     assert "SIMULATED" in page.read_text(encoding="utf-8")
 
@@ -89,7 +98,7 @@ def test_every_check_of_every_run_passed(market: Market) -> None:
             for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
                 event = entry.get_dagster_event().asset_check_evaluation_data
                 evaluated[event.asset_key.to_user_string(), event.check_name] = event.passed
-    assert len(evaluated) == 2 * 18 + 5
+    assert len(evaluated) == 2 * 23 + 5
     # Planted vendor errors are a larger share of a small market: the warning is what should be seen.
     warned = {where for where, passed in evaluated.items() if not passed}
     assert warned <= {("clean/equity_quarantine", "quarantine_rate")}
@@ -100,8 +109,31 @@ def test_no_raw_row_is_lost(market: Market) -> None:
     assert accounting.height == NAMES
     assert accounting["unaccounted_rows"].to_list() == [0] * NAMES
     assert accounting["raw_rows"].sum() == market.home.lake.read("raw.equity_bars").height
-    # Nine errors are planted; two of them are missing sessions, which leave no row to keep out.
-    assert accounting["quarantined_rows"].sum() >= 7
+    # Nine errors are planted. Two of them are missing sessions, which leave no row to keep out, and a shifted price
+    # beside a good close costs its field and not its row.
+    fields = market.home.lake.read("clean.equity_suspects").select("ticker", "session").unique().height
+    assert accounting["quarantined_rows"].sum() + fields >= 7
+
+
+def test_the_audit_says_what_the_tables_say(market: Market) -> None:
+    """Counted again from the tables it is made of."""
+    audit = market.home.lake.read("audit.findings")
+    quarantine = market.home.lake.read("clean.equity_quarantine")
+    told = audit.filter((pl.col("kind") == "rows_kept_out") & (pl.col("where") == "raw.equity_bars"))
+    assert told["rows"].sum() == quarantine.height
+    assert told["total"].unique().to_list() == [market.home.lake.read("raw.equity_bars").height]
+    assert {text.split("rule ")[1].split(",")[0] for text in told["what"]} == set(quarantine["rule"])
+    missing = market.home.lake.read("clean.equity_bars")["missing_reason"].drop_nulls().len()
+    assert audit.filter(pl.col("kind") == "missing_sessions")["rows"].sum() == missing
+    stated = market.home.lake.read("clean.corporate_actions")
+    assert stated.height == market.home.lake.read("raw.corporate_actions").height
+    assert stated["applied"].all()
+
+
+def test_fundamentals_are_clean_or_in_quarantine(market: Market) -> None:
+    lake = market.home.lake
+    kept, out = lake.read("clean.fundamentals").height, lake.read("clean.fundamentals_quarantine").height
+    assert kept + out == lake.read("raw.fundamentals").height
 
 
 def test_no_file_of_a_home_is_a_pickle(market: Market) -> None:
@@ -119,14 +151,14 @@ def test_no_file_of_a_home_is_a_pickle(market: Market) -> None:
 def test_a_second_run_leaves_every_version_alone(market: Market, tmp_path: Path) -> None:
     with working_copy(market, tmp_path / "home") as (home, instance):
         before = versions(home, *TICKER_TABLES)
-        run(home, instance, "ticker_graph", *home.tickers())
+        run(home, instance, "ticker_graph", *tickers_of(home))
         assert versions(home, *TICKER_TABLES) == before
         assert len(instance.get_materialized_partitions(key_of("replay.candidates"))) == NAMES
 
 
 def test_a_backfill_makes_every_version_again_with_the_same_content(market: Market, tmp_path: Path) -> None:
     with working_copy(market, tmp_path / "home") as (home, instance):
-        first, second = home.tickers()[:2]
+        first, second = tickers_of(home)[:2]
         before, content = versions(home, *TICKER_TABLES), hashes(home, *TICKER_TABLES)
         run(home, instance, "data_backfill", first, second)
         after = versions(home, *TICKER_TABLES)
@@ -138,7 +170,7 @@ def test_a_backfill_makes_every_version_again_with_the_same_content(market: Mark
 
 def test_one_ticker_is_redone_alone(market: Market, tmp_path: Path) -> None:
     with working_copy(market, tmp_path / "home") as (home, instance):
-        alone = home.tickers()[11]
+        alone = tickers_of(home)[11]
         before, content = versions(home, *TICKER_TABLES), hashes(home, *TICKER_TABLES)
         run(home, instance, "weekly_replay", alone, refresh=True)
         after = versions(home, *TICKER_TABLES)
@@ -149,7 +181,7 @@ def test_one_ticker_is_redone_alone(market: Market, tmp_path: Path) -> None:
 
 def test_a_resumed_backfill_keeps_what_the_interrupted_one_made(market: Market, tmp_path: Path) -> None:
     with working_copy(market, tmp_path / "home") as (home, instance):
-        first, second = home.tickers()[:2]
+        first, second = tickers_of(home)[:2]
         before = versions(home, "replay.candidates")
         earlier = run(home, instance, "weekly_replay", first, refresh=True)
         between = versions(home, "replay.candidates")
@@ -170,7 +202,7 @@ def test_two_worker_processes_give_the_bits_of_one(
     forkserver.ensure_running()
     with working_copy(market, tmp_path / "home") as (home, instance):
         expected, before = hashes(home, "replay.candidates"), versions(home, "replay.candidates")
-        run_id = run(home, instance, "weekly_replay", *home.tickers(), in_process=False, workers=2, refresh=True)
+        run_id = run(home, instance, "weekly_replay", *tickers_of(home), in_process=False, workers=2, refresh=True)
         messages = [entry.user_message for entry in instance.all_logs(run_id)]
         for chunk in ("chunk_000", "chunk_001"):
             step = f"replay__candidates.replay_candidates__work[{chunk}]"
@@ -297,7 +329,7 @@ def test_a_run_goes_on_without_the_tickers_that_fail(
         assert sorted(asked) == sorted(chosen)
         good = set(chosen) - torn
         for name in TICKER_TABLES:
-            if name != "raw.fundamentals":
+            if "fundamentals" not in name:
                 assert set(home.lake.partitions(name)) == good
                 assert instance.get_materialized_partitions(key_of(name)) == good
         expected = hashes(market.home, *TICKER_TABLES)
@@ -334,7 +366,7 @@ def test_a_run_that_is_killed_leaves_whole_files_and_a_second_run_completes(mark
         assert wanted <= len(made) < len(TICKER_TABLES) * NAMES
         assert harm(home.lake) == []
         kept = versions(home, *TICKER_TABLES)
-        run(home, instance, "ticker_graph", *home.tickers())
+        run(home, instance, "ticker_graph", *tickers_of(home))
         assert hashes(home, *TICKER_TABLES) == hashes(market.home, *TICKER_TABLES)
         after = versions(home, *TICKER_TABLES)
         # A ticker with one of its two tables written when the process died is made again, both of them.

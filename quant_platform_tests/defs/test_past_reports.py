@@ -11,13 +11,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from quant_platform.defs import partitions, runs
+from quant_platform.defs import runs
+from quant_platform.defs.schemes import FACTORS, SWEEPS, WEEKS
 from quant_platform.pipeline.equity import CANDIDATES, CLEAN, FEATURES
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sources import tickers_of
 from quant_platform.pipeline.stage import run_stage
 from quant_platform_tests.homes import Market, copied, edit, entered, run
 
-WEEK, WEEKS = date(2019, 9, 16), 40
+WEEK, BEFORE = date(2019, 9, 16), 40
 LAST = WEEK + timedelta(days=4)
 DATES = {"raw.equity_bars": "session", "raw.corporate_actions": "ex_date"}
 REPORT = ("weekly_cross_section", "factor_study", "sweep_study", "weekly_report")
@@ -34,14 +36,14 @@ def leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
 
 def make_report(home: Home, jobs: tuple[str, ...] = REPORT) -> tuple[dict[str, float], dict[str, Any]]:
     """Run the jobs of the week; the report's numbers and all of its other values, by their place."""
-    weeks = [key for key in partitions.weeks(home.spec).get_partition_keys() if key <= WEEK.isoformat()][-WEEKS:]
-    keys = {
-        "weekly_cross_section": weeks,
-        "factor_study": partitions.factors(home).get_partition_keys(),
-        "sweep_study": partitions.sweeps(home).get_partition_keys(),
-        "weekly_report": [WEEK.isoformat()],
-    }
     with runs.instance_of(home) as instance:
+        weeks = [key for key in WEEKS.keys(home, instance) if key <= WEEK.isoformat()]
+        keys = {
+            "weekly_cross_section": weeks[-BEFORE:],
+            "factor_study": FACTORS.keys(home, instance),
+            "sweep_study": SWEEPS.keys(home, instance),
+            "weekly_report": [WEEK.isoformat()],
+        }
         runs.register_tickers(home, instance)
         for job in jobs:
             run(home, instance, job, *keys[job])
@@ -53,7 +55,7 @@ def make_report(home: Home, jobs: tuple[str, ...] = REPORT) -> tuple[dict[str, f
 def end_at(home: Home, full: Home, last: date) -> None:
     """Fill a home with the raw rows of another up to a session, and make what is built on each ticker."""
     for name, column in DATES.items():
-        for ticker in home.tickers():
+        for ticker in tickers_of(home):
             rows = full.lake.read(name, [ticker]).filter(pl.col(column) <= last)
             version = full.lake.current(name, ticker)
             assert version is not None
@@ -62,7 +64,7 @@ def end_at(home: Home, full: Home, last: date) -> None:
     assert members is not None
     home.lake.write("raw.securities", None, full.lake.read("raw.securities"), members.provenance)
     for stage in (CLEAN, FEATURES, CANDIDATES):
-        done = run_stage(stage, home, home.tickers(), run_id="then")
+        done = run_stage(stage, home, tickers_of(home), run_id="then")
         assert {one.state for one in done} == {"written"}
 
 

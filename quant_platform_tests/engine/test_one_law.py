@@ -51,7 +51,7 @@ def replayed() -> str:
         levels = np.column_stack([stop, target, np.abs(reference - stop)])
         results, states = replay_setups(
             open_[:n], high[:n], low[:n], close[:n], position, bars, direction, levels, 15,
-            int(position[-1]) + int(rng.integers(0, 12)), 5, -0.25,
+            int(position[-1]) + int(rng.integers(0, 12)), 5, np.full(80, -0.25),
         )  # fmt: skip
         parts += [results, states]
     return digest(*parts)

@@ -108,7 +108,6 @@ def world_summary(rows: pl.DataFrame) -> dict[str, Any]:
         "not_null": tests.filter(pl.col("oracle_bps").abs() >= NULL_BPS).height,
         "strong": strong.height,
         "share_below_5_percent": float((tests["p_cluster"] < 0.05).mean() or 0.0),
-        "standard_tracks": rows.filter(pl.col("track").cast(pl.String) == "standard").height,
         **found,
     }
 

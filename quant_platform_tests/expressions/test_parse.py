@@ -153,3 +153,42 @@ def test_circle_and_double_names_are_refused() -> None:
 def test_a_faulty_definition_is_found_although_no_output_uses_it() -> None:
     with pytest.raises(ExpressionError, match="'nothing' is not known"):
         compile_plan({"a": "close"}, COLUMNS, {"unused": "nothing+1"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lag(close,1e18)", "the lag 'k' was 1e\\+18 bars"),
+        ("sma(close,1000000000000)", "the window 'n' was 1e\\+12 bars"),
+        ("lag(close," + "9" * 400 + ")", "a whole number that is written out"),
+        ("1" + "0" * 400 + "*close", "only finite numbers"),
+        ("lag(close," + "9" * 3_000 + ")", "whole number"),
+        ("lagmed(close,2000,2000)", "looks back 4,000,000 bars, 2,000,000 at most"),
+        ("lag(lag(close,1500000),1500000)", "looks back 3,000,000 bars"),
+        ("x" * 4_001, "has 4,001 characters, 4,000 at most"),
+        ("abs(" * 61 + "close" + ")" * 61, "nests too deep"),
+        ("-" * 3_900 + "close", "nests too deep"),
+        ("+".join(["close"] * 500), "nests too deep"),
+        ("(" * 199 + "close" + ")" * 198, "not well-formed"),
+        ("(" * 1_900 + "close" + ")" * 1_900, "not well-formed"),
+    ],
+    ids=lambda value: value[:24],
+)
+def test_what_no_history_could_fill_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ExpressionError, match=message) as caught:
+        tree(text)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_the_longest_memory_and_the_deepest_tree_are_taken() -> None:
+    assert tree("lag(close,2000000)") == "lag(close,2000000)"
+    assert tree("abs(" * 59 + "close" + ")" * 59) == "abs(" * 59 + "close" + ")" * 59
+
+
+def test_a_long_line_is_shown_around_the_place() -> None:
+    text = "+".join(["close"] * 30) + "+clse+" + "+".join(["close"] * 20)
+    with pytest.raises(ExpressionError) as caught:
+        tree(text)
+    _, line, caret, *_ = str(caught.value).split("\n  where: ")[1].split("\n")
+    assert line.strip().startswith("...")
+    assert line[caret.index("^") : caret.rindex("^") + 1] == "clse"

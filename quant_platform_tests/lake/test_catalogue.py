@@ -10,7 +10,13 @@ import duckdb
 import polars as pl
 import pytest
 
-from quant_platform.contracts.errors import CorruptFile, PartitionMissing, SchemaViolation, StorageFailed
+from quant_platform.contracts.errors import (
+    CatalogueUnavailable,
+    CorruptFile,
+    PartitionMissing,
+    SchemaViolation,
+    StorageFailed,
+)
 from quant_platform.lake import CatalogueKeeper, Lake, build_catalogue, catalogue, connect, inventory, open_catalogue
 from quant_platform.lake.views import duckdb_type
 from quant_platform_tests.lake.frames import BARS, FEATURES, TEST_TABLES, bars, features, provenance, securities
@@ -170,6 +176,42 @@ def test_the_catalogue_is_read_only_and_says_when_it_is_not_there(lake: Lake, pa
     build_catalogue(lake, path)
     with open_catalogue(path) as connection, pytest.raises(duckdb.Error, match="read-only"):
         connection.execute("DROP VIEW clean.equity_bars")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "FROM read_csv('{outside}')",
+        "COPY (SELECT 1) TO '{outside}'",
+        "ATTACH '{outside}' AS other",
+        "SET threads = 1",
+        "SET enable_external_access = true",
+        "RESET lock_configuration",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "FROM query",
+    ],
+)
+def test_what_is_opened_is_closed_to_the_world(statement: str, lake: Lake, path: Path, tmp_path: Path) -> None:
+    lake.write(BARS, "A", bars("A", [1.0]), provenance())
+    build_catalogue(lake, path)
+    outside = tmp_path / "outside.csv"
+    outside.write_text("a\n1\n", encoding="utf-8")
+    query = pl.DataFrame({"a": [1]})  # DuckDB would take a frame of this name for a table
+    with open_catalogue(path) as connection:
+        assert connection.execute("SELECT close FROM clean.equity_bars").fetchall() == [(1.0,)]
+        with pytest.raises(duckdb.Error):
+            connection.execute(statement.format(outside=outside))
+    assert outside.read_text(encoding="utf-8") == "a\n1\n"
+    assert query.height == 1
+
+
+def test_a_file_that_is_no_catalogue_is_named_with_the_way_out(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"hello" * 1_000)
+    with pytest.raises(CatalogueUnavailable, match="quant lake refresh") as caught:
+        open_catalogue(path)
+    assert str(path) in str(caught.value)
 
 
 def test_a_second_build_does_not_read_known_footers(lake: Lake, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

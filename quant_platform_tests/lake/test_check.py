@@ -134,3 +134,24 @@ def test_temporary_files(sound: Lake) -> None:
     finding = only(sound)
     assert (finding.kind, finding.path) == ("temporary", path)
     assert "vacuum" in finding.action
+
+
+@pytest.mark.parametrize("place", ["clean", "clean/equity_bars", "clean/equity_bars/ticker=A", "raw/securities"])
+def test_a_link_is_found_wherever_it_leads(sound: Lake, place: str, tmp_path: Path) -> None:
+    """Moved out of the lake and linked to from inside, as somebody short of room would do."""
+    folder, outside = sound.root / place, tmp_path / "elsewhere"
+    folder.rename(outside)
+    folder.symlink_to(outside)
+    finding = only(sound)
+    assert (finding.kind, finding.path) == ("foreign", folder)
+    assert f"a link to {outside}" in finding.message
+
+
+def test_a_version_that_is_a_link_is_found_and_not_read(sound: Lake, tmp_path: Path) -> None:
+    current = sound.versions(BARS, "B")[-1].path
+    outside = tmp_path / "outside.parquet"
+    current.rename(outside)
+    current.symlink_to(outside)
+    outside.write_bytes(b"anything")
+    finding = only(sound)
+    assert (finding.kind, finding.path) == ("foreign", current)

@@ -26,6 +26,9 @@ def spoilt_bars(seed: int, *, shifted_rows: bool = False) -> pl.DataFrame:
     whole = simulated_bars(seed, rows=ROWS, gap_share=0.0)
     rows: list[tuple[object, ...]] = []
     for k, (day, opened, high, low, close, volume) in enumerate(whole.select("session", *PRICES, "volume").iter_rows()):
+        # Half the price and twice the shares between the split and the reverse split of `cleaned`.
+        level = 0.5 if 100 <= k < 175 else 1.0
+        opened, high, low, close, volume = opened * level, high * level, low * level, close * level, volume / level
         row = [day, opened, high, low, close, volume]
         if k in (30, 150):
             row[4] = close / 10

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from datetime import date, datetime
+from pathlib import Path
 
+import exchange_calendars
 import numpy as np
 import pytest
 
 from quant_platform.contracts.errors import CalendarError
 from quant_platform.market.calendar import (
+    calendar,
     iso_week,
     next_session,
     previous_session,
@@ -98,3 +103,112 @@ def test_errors_say_what_to_do(exchange: str, start: date, end: date, message: s
 
 def test_a_calendar_with_a_shorter_documented_span_still_opens() -> None:
     assert sessions("XTKS", date(2020, 1, 1), date(2020, 1, 7)) == [date(2020, 1, 6), date(2020, 1, 7)]
+
+
+@pytest.mark.parametrize("exchange", sorted(exchange_calendars.get_calendar_names(include_aliases=False)))
+def test_every_calendar_of_the_library_opens_or_is_refused_by_name(exchange: str) -> None:
+    found = None
+    with contextlib.suppress(CalendarError):
+        found = calendar(exchange)
+    if found is None:
+        with pytest.raises(CalendarError, match=rf"cannot build the calendar of {re.escape(exchange)}: \w+: .+"):
+            calendar(exchange)
+        return
+    assert found.start <= found.days[0].item() < found.days[-1].item() <= found.end
+    # Ten years that every exchange of the library was open in, or what there is of them.
+    first, last = max(found.start, date(2016, 1, 1)), min(found.end, date(2025, 12, 31))
+    share = len(session_array(exchange, first, last)) / ((last - first).days + 1)
+    assert 0.6 < share <= 1.0
+    # In Wellington the exchange closes when it is still the day before in Greenwich.
+    assert (found.closes > found.days - np.timedelta64(14, "h")).all()
+    assert (found.closes <= found.days + np.timedelta64(48, "h")).all()
+
+
+@pytest.mark.parametrize("exchange", ["XSHG", "XBOM", "XSES", "XSAU"])
+def test_a_calendar_with_few_recorded_years_runs_to_its_own_end(exchange: str) -> None:
+    found = calendar(exchange)
+    assert date(2026, 12, 31) <= found.end < date(2049, 12, 31)
+    assert len(session_array(exchange, date(2023, 1, 1), date(2023, 12, 31))) > 230
+    beyond = date(found.end.year + 1, 1, 5)
+    with pytest.raises(CalendarError, match=rf"outside the calendar[\s\S]*{exchange}[\s\S]*{found.end}"):
+        session_array(exchange, date(2023, 1, 1), beyond)
+
+
+# Sessions a year, as the daily history of the S&P 500 and the Dow Jones average has them.
+NEW_YORK = {1954: 252, 1955: 252, 1960: 252, 1961: 250, 1962: 252, 1963: 251, 1968: 226, 1969: 250, 1970: 254}
+
+
+@pytest.mark.parametrize("year", NEW_YORK)
+def test_new_york_before_1970_has_its_holidays(year: int) -> None:
+    assert len(session_array("XNYS", date(year, 1, 1), date(year, 12, 31))) == NEW_YORK[year]
+
+
+def test_shanghai_was_closed_for_the_new_year_of_2024() -> None:
+    # The exchange's notice: closed 9 to 17 February 2024.
+    assert sessions("XSHG", date(2024, 2, 8), date(2024, 2, 19)) == [date(2024, 2, 8), date(2024, 2, 19)]
+
+
+def test_new_york_is_known_from_the_end_of_its_saturdays() -> None:
+    # The last Saturday session was 1952-05-24; from 1952-09-29 on the exchange announced five days a week.
+    assert sessions("XNYS", date(1955, 12, 23), date(1955, 12, 28)) == [
+        date(1955, 12, 23),
+        date(1955, 12, 27),
+        date(1955, 12, 28),
+    ]
+    with pytest.raises(CalendarError, match=r"1952-09-29[\s\S]*specs/calendars/XNYS.yaml"):
+        sessions("XNYS", date(1929, 10, 24), date(1955, 1, 3))
+
+
+CHANGES = """\
+exchange: XNYS
+added:
+  - {session: 2024-07-06, close: "13:00", reason: a test}
+  - {session: 2024-07-07, reason: a test}
+struck:
+  - {session: 2024-07-03, reason: a test}
+"""
+
+
+@pytest.fixture
+def changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "calendars" / "XNYS.yaml"
+    path.parent.mkdir()
+    monkeypatch.setenv("QUANT_SPECS", str(tmp_path))
+    return path
+
+
+def test_a_spec_adds_and_strikes_sessions(changes: Path) -> None:
+    usual = sessions("XNYS", date(2024, 7, 1), date(2024, 7, 9))
+    changes.write_text(CHANGES, encoding="utf-8")
+    found = sessions("XNYS", date(2024, 7, 1), date(2024, 7, 9))
+    assert set(found) - set(usual) == {date(2024, 7, 6), date(2024, 7, 7)}
+    assert set(usual) - set(found) == {date(2024, 7, 3)}
+    closes = session_closes("XNYS", np.array(["2024-07-06", "2024-07-07"], dtype="datetime64[D]"))
+    # 13:00, and 16:00 as on the session of the library before it, in New York's summer.
+    assert closes.tolist() == [datetime(2024, 7, 6, 17), datetime(2024, 7, 7, 20)]
+    changes.unlink()
+    assert sessions("XNYS", date(2024, 7, 1), date(2024, 7, 9)) == usual
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("2024-07-06", "2024-07-08", "added 2024-07-08 is a session already"),
+        ("2024-07-03", "2024-07-04", "struck 2024-07-04 is no session"),
+        ("exchange: XNYS", "exchange: XLON", "about 'XLON'"),
+    ],
+)
+def test_a_change_that_changes_nothing_is_refused(changes: Path, old: str, new: str, message: str) -> None:
+    changes.write_text(CHANGES.replace(old, new), encoding="utf-8")
+    with pytest.raises(CalendarError, match=message):
+        calendar("XNYS")
+
+
+def test_a_spec_opens_earlier_years(changes: Path) -> None:
+    changes.write_text("exchange: XNYS\nstart: 1929-01-01\nadded: [{session: 1929-10-26, reason: a Saturday}]\n")
+    assert sessions("XNYS", date(1929, 10, 24), date(1929, 10, 28)) == [
+        date(1929, 10, 24),
+        date(1929, 10, 25),
+        date(1929, 10, 26),
+        date(1929, 10, 28),
+    ]

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from quant_platform.contracts.errors import SchemaViolation
-from quant_platform.contracts.schemas.clean import CleanEquityBars, CleanEquityQuarantine
+from quant_platform.contracts.schemas.clean import CleanEquityBars, CleanEquityQuarantine, CleanEquitySuspects
 from quant_platform.market.calendar import session_array
 from quant_platform.market.cleaning import CleanResult, clean_bars
 from quant_platform.market.rules import RULES
@@ -23,6 +23,7 @@ def clean(rows: list[Bar], known: pl.DataFrame | None = None, **options: str) ->
     result = clean_bars(raw, actions() if known is None else known, cleaning_spec(), CALENDAR)
     CleanEquityBars.validate(result.bars)
     CleanEquityQuarantine.validate(result.quarantine)
+    CleanEquitySuspects.validate(result.suspects)
     # The accounting every test relies on, in its own words.
     in_clean = result.bars.filter(pl.col("close").is_not_nan()).height
     assert in_clean + result.quarantine.height == raw.height
@@ -70,9 +71,7 @@ def test_a_hole_is_nan_with_its_reason_and_is_not_filled() -> None:
         ("ohlc_inconsistent", {"high": 99.5}, "high", 99.5),
         ("ohlc_inconsistent", {"low": 100.3}, "low", 100.3),
         ("decimal_shift", {"close": 1.0012}, "close", 1.0012),
-        ("decimal_shift", {"low": 9.95}, "low", 9.95),
-        ("decimal_shift", {"high": 1005.0}, "high", 1005.0),
-        ("decimal_shift", {"open": 10.0, "low": 9.95}, "open", 10.0),
+        ("decimal_shift", {"open": 10.0, "close": 9.96}, "open", 10.0),
         ("no_trade", {"open": 100.0, "high": 100.0, "low": 100.0, "close": 100.0, "volume": 0.0}, "volume", 0.0),
     ],
 )
@@ -83,6 +82,32 @@ def test_each_rule_catches_its_row_alone(
     assert (found["rule"], found["column"], found["source_row"], found["session"]) == (rule, column, 7, DAYS[7])
     assert found["check_kind"] == "causal"
     assert found["observed"] == observed or (observed is None and math.isnan(float(str(found["observed"]))))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"low": 9.95}, {"low": 99.5}),
+        ({"high": 1005.0}, {"high": 100.5}),
+        ({"open": 10.0, "low": 9.95}, {"open": 100.0, "low": 99.5}),
+        ({"low": 0.995}, {"low": 99.5}),
+    ],
+)
+def test_a_shifted_field_beside_a_good_close_is_missing_and_the_row_stays(
+    changes: dict[str, float], expected: dict[str, float]
+) -> None:
+    rows = flat(DAYS)
+    result = clean(swapped(rows, 7, **changes))
+    assert result.quarantine.height == 0
+    bar = result.bars.row(7, named=True)
+    assert bar["close"] == rows[7][4]
+    assert bar["suspect"] == ",".join(expected)
+    assert all(math.isnan(bar[name]) for name in expected)
+    found = {row["column"]: row for row in result.suspects.to_dicts()}
+    assert {name: row["observed"] for name, row in found.items()} == changes
+    assert {name: row["expected"] for name, row in found.items()} == pytest.approx(expected)
+    assert {row["rule"] for row in found.values()} == {"decimal_shift"}
+    assert result.counts["suspect_fields"] == len(expected)
 
 
 def test_a_shifted_price_states_where_it_should_have_stood() -> None:

@@ -20,6 +20,7 @@ from quant_platform_tests.market.builders import SPECS
 from quant_platform_tests.market.perp_builders import START, at, bar, cleaning, funding, interest, joins, raw
 
 HOUR = 60.0
+MEASURED = [name for name in perp.MARKET_COLUMNS if name != "quote_volume_is_proxy"]
 
 
 def bars(hours: float = 30.0, **options: Any) -> pl.DataFrame:
@@ -220,7 +221,7 @@ def test_the_simulated_market_has_every_column_and_month_by_month_equals_one_pas
 ) -> None:
     months = ["2024-01", "2024-02", "2024-03"]
     whole = joined(simulated, months)
-    assert whole.columns == ["symbol", "month", "bar", "open", "high", "low", "close", *perp.MARKET_COLUMNS]
+    assert whole.columns == ["symbol", "month", "bar", "open", "high", "low", "close", *MEASURED]
     for before, month in zip([months[0], *months], months, strict=False):
         alone = joined(simulated, sorted({before, month}), [month])
         validated(table("clean.market_5m"), ("SIM02USDT", month), alone)
@@ -242,3 +243,17 @@ def test_what_comes_later_changes_nothing_before(simulated: SimulatedPerpSource)
         shared = [name for name in whole.columns if name in cut.columns]
         assert cut[-1].select(shared).equals(whole[row].select(shared), null_equal=True)
         assert {"funding_rate", "spread_bps"} <= set(shared)
+
+
+def test_the_value_traded_is_approximated_only_where_the_spec_says_so_and_is_marked() -> None:
+    """Bars of 100 high, low and close by hand; a source that gives the value keeps its own."""
+    found = market_5m(bars(), spec=joins(quote_volume_from_typical_price=True))
+    assert found.columns[-1] == "quote_volume_is_proxy"
+    first = found.row(0, named=True)
+    assert first["quote_volume"] == pytest.approx(first["volume"] * (first["high"] + first["low"] + first["close"]) / 3)
+    assert found["quote_volume_is_proxy"].unique().to_list() == [1.0]
+    validated(table("clean.market_5m"), ("AAAUSDT", "2024-02"), found)
+    given = bars().with_columns(quote_volume=pl.lit(5.0))
+    kept = market_5m(given, spec=joins(quote_volume_from_typical_price=True))
+    assert kept["quote_volume"].unique().to_list() == [5.0]
+    assert "quote_volume_is_proxy" not in kept.columns

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import unquote
 
 VOID = {"br", "hr", "meta", "link", "img", "input"}
 
@@ -17,6 +22,14 @@ class Node:
     @property
     def text(self) -> str:
         return "".join(child if isinstance(child, str) else child.text for child in self.children)
+
+    @property
+    def said(self) -> str:
+        """The text without what is for a machine: style, scripts, and the words inside a picture."""
+        return "".join(
+            child if isinstance(child, str) else "" if child.tag in ("style", "script", "svg") else child.said
+            for child in self.children
+        )
 
     @property
     def classes(self) -> set[str]:
@@ -94,3 +107,55 @@ def shown(cell: Node) -> str:
 
 def section(root: Node, anchor: str) -> Node:
     return next(node for node in root.all("section") if node.attributes.get("id") == anchor)
+
+
+@dataclass
+class Drawn:
+    """A figure as a page holds it."""
+
+    node: Node
+
+    @property
+    def title(self) -> str:
+        return self.node.all("strong")[0].text
+
+    @property
+    def label(self) -> str:
+        return self.node.all("div", "plot")[0].attributes["aria-label"] or ""
+
+    @property
+    def note(self) -> str:
+        return "".join(note.text for note in self.node.all("span", "figure-note"))
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.node.all("script", "spec")[0].text)
+        return found
+
+    @property
+    def data(self) -> list[dict[str, Any]]:
+        """The rows that are drawn: those that every layer without data of its own reads."""
+        rows: list[dict[str, Any]] = self.spec.get("data", {}).get("values", [])
+        return rows
+
+    @property
+    def saved(self) -> list[dict[str, str]]:
+        """The rows of the download."""
+        links = [link for link in self.node.all("a") if link.attributes.get("download")]
+        if not links:
+            return []
+        address = links[0].attributes["href"] or ""
+        assert address.startswith("data:text/csv;charset=utf-8,")
+        return list(csv.DictReader(io.StringIO(unquote(address.partition(",")[2]))))
+
+    @property
+    def sql(self) -> str:
+        return "".join(code.text for code in self.node.all("code"))
+
+    @property
+    def picture(self) -> Node:
+        return self.node.all("svg")[0]
+
+
+def drawn(node: Node) -> list[Drawn]:
+    return [Drawn(found) for found in node.all("figure", "chart")]

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 FACTORS = (
-    # factor, mean IC, sd, n independent, t, EWC t, spread, half width of its interval, log IC, reliable
+    # factor, mean IC, sd, n independent, t, EWC t, spread, half width of its interval, log IC, precise
     ("momentum_12_1", 0.0312, 0.118, 86, 2.84, 2.61, 0.0113, 0.0091, 0.0298, True),
     ("momentum_6_1", 0.0204, 0.121, 86, 1.71, 1.66, 0.0071, 0.0088, 0.0187, True),
     ("momentum_3_1", 0.0087, 0.123, 86, 0.66, 0.70, 0.0012, 0.0079, 0.0080, True),
@@ -26,7 +26,7 @@ def _wave(index: int, phase: float) -> float:
 
 
 def edge_row(factor: tuple[Any, ...]) -> dict[str, Any]:
-    name, mean, sd, independent, t, ewc, spread, half, log_ic, reliable = factor
+    name, mean, sd, independent, t, ewc, spread, half, log_ic, precise = factor
     return {
         "factor": name,
         "horizon_sessions": 30,
@@ -44,11 +44,12 @@ def edge_row(factor: tuple[Any, ...]) -> dict[str, Any]:
         "spread": spread,
         "spread_low": spread - half,
         "spread_high": spread + half,
-        "reliable": reliable,
-        "unreliable_because": None
-        if reliable
-        else "84 independent windows, two standard errors of the mean are 0.033, above 0.030",
-        "starred": reliable and t > 2,
+        "half_width": round(2 * sd / math.sqrt(independent), 6),
+        "reliable": name != "high_52w_proximity",
+        "unreliable_because": None if name != "high_52w_proximity" else "7 independent windows, 12 are needed",
+        "precise": precise,
+        "imprecise_because": None if precise else "the mean IC is known to +-0.033 only, +-0.030 is needed",
+        "starred": t > 2,
     }
 
 
@@ -135,7 +136,7 @@ def _sweep(parameter: str, thresholds: tuple[float, ...], current: float) -> dic
     return {"sweep": parameter.removeprefix("min_"), "parameter": parameter, "rows": cells}
 
 
-def sample_report(*, simulated: bool = True) -> dict[str, Any]:
+def sample_report(*, simulated: bool = True, weeks: int = 40) -> dict[str, Any]:
     start = datetime.date(2005, 7, 8)
     hit_rate = [
         hit_row("all", "all", 61234, 0.4021, -0.0123, 0.0214),
@@ -186,7 +187,7 @@ def sample_report(*, simulated: bool = True) -> dict[str, Any]:
                 "ic": factor[1] + factor[2] * 1.2 * _wave(week, 0.2 + position),
             }
             for position, factor in enumerate(FACTORS)
-            for week in range(520)
+            for week in range(weeks)
         ],
         "calibration": {"stated": _calibration(0.72, 58800), "recalibrated": _calibration(0.98, 49000)},
         "hit_rate": hit_rate,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from quant_platform.market.perp_cleaning import clean_perp_bars
 from quant_platform.market.perp_market import market_5m
 from quant_platform.sources.binance import layout
 from quant_platform.sources.perp_protocol import PerpSource
+from quant_platform.specification.perp_sources import SpotPair
 from quant_platform_tests.market.perp_builders import cleaning, joins
-from quant_platform_tests.sources.binance_files import FIRST, in_folder, month_file, place, rows, sign
+from quant_platform_tests.sources.binance_files import FIRST, HEADER, in_folder, month_file, place, rows, sign
 
 
 def test_a_copy_of_the_archive_is_a_source(folder: Path) -> None:
@@ -227,8 +229,7 @@ def test_spot_funding_and_open_interest_join_to_one_market(folder: Path) -> None
     assert joined["oi"].to_list()[1:10] == [1000.0 + k for k in range(9)]
     assert joined["funding_rate"].to_list()[95:97] == [0.0, 0.0001]
     assert joined["funding_settle"].fill_nan(0.0).sum() == 6
-    with pytest.raises(SourceNotFound, match=r"no funding of AAAUSDT in 2024-02[\s\S]*AAAUSDT-fundingRate-2024-02.zip"):
-        source.funding("AAAUSDT", "2024-02")
+    assert source.funding("AAAUSDT", "2024-02").height == 0
     assert source.open_interest("AAAUSDT", "2024-02").height == 0
 
 
@@ -263,3 +264,149 @@ def test_depth_is_the_mean_of_the_snapshots_of_a_bar(folder: Path) -> None:
     assert found["spread_bps"].null_count() == 2
     with pytest.raises(SourceMalformed, match=r"no band of 0.2 percent[\s\S]*-2, -1, 1, 2"):
         in_folder(folder, book="book_depth", book_depth_percent=0.2).book("AAAUSDT", "2024-01")
+
+
+METRICS = "symbol,create_time,sum_open_interest,more"
+
+
+def metrics(folder: Path, day: str, *rows: tuple[str, str]) -> None:
+    # The columns in another order than the archive's, and one more: they are found by name.
+    lines = [f"AAAUSDT,{stamp},{value},1" for stamp, value in rows]
+    place(folder, layout.futures("metrics", "AAAUSDT", day), "\n".join([METRICS, *lines]))
+
+
+def test_the_first_stamp_of_a_month_counts_whichever_file_it_stands_in(folder: Path) -> None:
+    metrics(folder, "2024-01-31", ("2024-01-31 23:55:00", "10"), ("2024-02-01 00:00:00", "11"))
+    metrics(folder, "2024-02-01", ("2024-02-01 00:05:00", "12"))
+    metrics(folder, "2024-03-01", ("2024-02-29 23:55:00", "13"), ("2024-03-01 00:00:00", "14"))
+    source = in_folder(folder, metrics=True)
+    want = {
+        "2024-01": [(31, 23, 55, 10.0)],
+        "2024-02": [(1, 0, 0, 11.0), (1, 0, 5, 12.0), (29, 23, 55, 13.0)],
+        "2024-03": [(1, 0, 0, 14.0)],
+    }
+    for month, rows_of_month in want.items():
+        found = perp.RawOpenInterest.validate(source.open_interest("AAAUSDT", month))
+        assert [(s.day, s.hour, s.minute, v) for s, v in found.select("stamp", "open_interest").rows()] == rows_of_month
+        assert set(found["month"]) == {month}
+
+
+def test_a_stamp_that_two_files_state_is_that_of_its_own_day_and_both_are_named(folder: Path) -> None:
+    metrics(folder, "2024-01-30", ("2024-01-30 23:55:00", "9"), ("2024-01-31 00:00:00", "41234.5"))
+    metrics(folder, "2024-01-31", ("2024-01-31 00:00:00", "48034.75"), ("2024-01-31 00:05:00", ""))
+    source = in_folder(folder, metrics=True)
+    assert source.open_interest("AAAUSDT", "2024-01")["open_interest"].to_list() == [9.0, 48034.75]
+    found = {one.kind: one for one in source.reading_report()}
+    twice = found["stamp_stated_twice"]
+    assert (twice.rows, twice.total) == (1, 3)
+    assert "AAAUSDT-metrics-2024-01-30.zip against" in twice.examples[0]
+    assert "AAAUSDT-metrics-2024-01-31.zip, which stands" in twice.examples[0]
+    assert (found["open_interest_without_value"].rows, found["open_interest_without_value"].severity) == (1, "refused")
+    assert found["open_interest_missing"].examples == ("2024-02", "2024-03")
+
+
+def test_metrics_of_another_symbol_are_refused(folder: Path) -> None:
+    place(folder, layout.futures("metrics", "AAAUSDT", "2024-01-02"), f"{METRICS}\nBBBUSDT,2024-01-02 00:05:00,1,1")
+    with pytest.raises(SourceMalformed, match=r"another symbol than AAAUSDT[\s\S]*symbol=BBBUSDT"):
+        in_folder(folder, metrics=True).open_interest("AAAUSDT", "2024-01")
+
+
+def test_a_header_that_lacks_a_column_is_refused_by_name(folder: Path) -> None:
+    place(folder, layout.futures("metrics", "AAAUSDT", "2024-01-02"), "create_time,symbol,oi\n2024-01-02 00:05:00,A,1")
+    with pytest.raises(SourceMalformed, match=r"header lacks sum_open_interest[\s\S]*create_time, symbol, oi"):
+        in_folder(folder, metrics=True).open_interest("AAAUSDT", "2024-01")
+
+
+def test_bars_are_read_by_the_names_of_the_header(folder: Path, tmp_path: Path) -> None:
+    want = in_folder(folder).bars("AAAUSDT", "2024-01")
+    names = HEADER.split(",")
+    order = [*reversed(range(len(names)))]
+    lines = [",".join(line.split(",")[k] for k in order) for line in rows(FIRST, 600)]
+    text = "\n".join([",".join(names[k] for k in order), *lines]) + "\n"
+    place(tmp_path, layout.klines("perp", "AAAUSDT", "5m", "2024-01"), text)
+    assert in_folder(tmp_path, last_month="2024-01").bars("AAAUSDT", "2024-01").equals(want)
+
+
+def funding_file(folder: Path, month: str, *stamps: tuple[datetime, str], symbol: str = "AAAUSDT") -> None:
+    lines = [f"{int(stamp.timestamp() * 1000)},8,{rate}" for stamp, rate in stamps]
+    text = "\n".join(["calc_time,funding_interval_hours,last_funding_rate", *lines])
+    place(folder, layout.futures("fundingRate", symbol, month), text)
+
+
+def test_funding_is_per_symbol_and_what_the_archive_lacks_is_counted(folder: Path) -> None:
+    month_file(folder, "2024-01")
+    delivery = folder / layout.klines("perp", "AAAUSDT_240329", "5m", "2024-01")
+    delivery.parent.mkdir(parents=True)
+    delivery.write_bytes((folder / layout.klines("perp", "AAAUSDT", "5m", "2024-01")).read_bytes())
+    sign(delivery)
+    funding_file(folder, "2024-02", (datetime(2024, 2, 1, tzinfo=UTC), "0.0001"))
+    source = in_folder(folder, funding=True, symbols=("AAAUSDT", "AAAUSDT_240329"))
+    assert [source.funding("AAAUSDT", month).height for month in source.months("AAAUSDT")] == [0, 1, 0]
+    assert source.funding("AAAUSDT_240329", "2024-01").height == 0
+    lacking = [one for one in source.reading_report() if one.kind == "funding_missing"]
+    assert [(one.where, one.rows, one.total) for one in lacking] == [("AAAUSDT", 2, 3), ("AAAUSDT_240329", 1, 1)]
+    assert "delivery date" in lacking[1].action
+    only = in_folder(folder, funding=("AAAUSDT",), symbols=("AAAUSDT", "AAAUSDT_240329"))
+    assert [one.where for one in only.reading_report() if one.kind == "funding_missing"] == ["AAAUSDT"]
+
+
+def test_a_settlement_belongs_to_the_month_of_its_stamp(folder: Path) -> None:
+    eve, midnight = datetime(2024, 1, 31, 16, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
+    funding_file(folder, "2024-01", (eve, "0.0001"), (midnight, "0.0009"))
+    funding_file(folder, "2024-02", (midnight, "0.0002"))
+    source = in_folder(folder, funding=True)
+    assert source.funding("AAAUSDT", "2024-01")["settle_time"].to_list() == [eve]
+    assert source.funding("AAAUSDT", "2024-02")["funding_rate"].to_list() == [0.0002]
+    assert "stamp_stated_twice" in {one.kind for one in source.reading_report()}
+
+
+def test_an_archive_without_any_funding_is_refused(folder: Path) -> None:
+    with pytest.raises(SourceNotFound, match="no funding at all"):
+        in_folder(folder, funding=True).reading_report()
+
+
+@pytest.mark.parametrize(("rate", "message"), [("8", "no funding rate"), ("-1.0", "no funding rate")])
+def test_a_rate_as_large_as_the_position_is_refused(folder: Path, rate: str, message: str) -> None:
+    funding_file(folder, "2024-01", (FIRST, rate))
+    with pytest.raises(SourceMalformed, match=message):
+        in_folder(folder, funding=True).funding("AAAUSDT", "2024-01")
+
+
+def test_spot_in_other_units_is_suggested_and_read(folder: Path) -> None:
+    perpetual = folder / layout.klines("perp", "1000AAAUSDT", "5m", "2024-01")
+    perpetual.parent.mkdir(parents=True)
+    perpetual.write_bytes((folder / layout.klines("perp", "AAAUSDT", "5m", "2024-01")).read_bytes())
+    sign(perpetual)
+    place(folder, layout.klines("spot", "AAAUSDT", "5m", "2024-01"), "\n".join([HEADER, *rows(FIRST, 10)]))
+    wanted = {"symbols": ("1000AAAUSDT",), "spot_interval": "5m"}
+    source = in_folder(folder, **wanted)
+    assert source.spot_bars("1000AAAUSDT", "2024-01").height == 0
+    (missing,) = [one for one in source.reading_report() if one.kind == "spot_missing"]
+    assert "spot_symbols: {1000AAAUSDT: {symbol: AAAUSDT, units: 1000}}" in missing.action
+    pair = SpotPair(symbol="AAAUSDT", units=1000.0)
+    found = in_folder(folder, **wanted, spot_symbols={"1000AAAUSDT": pair}).spot_bars("1000AAAUSDT", "2024-01")
+    first = perp.RawSpotBars.validate(found).row(0, named=True)
+    # 100.0 a unit of spot and 10 units, of which 4 by takers; the value traded stays.
+    assert [first[name] for name in ("symbol", "open", "volume", "taker_buy_volume", "quote_volume")] == [
+        "1000AAAUSDT",
+        100_000.0,
+        0.01,
+        0.004,
+        1000.0,
+    ]
+
+
+def test_a_last_month_that_ends_early_is_said(folder: Path) -> None:
+    (found,) = in_folder(folder).reading_report()
+    # 600 bars of the 8928 of March.
+    assert (found.kind, found.rows, found.total) == ("ends_before_the_month", 8328, 8928)
+
+
+def test_an_open_last_month_is_read_from_its_days(folder: Path) -> None:
+    (folder / layout.klines("perp", "AAAUSDT", "5m", "2024-03")).unlink()
+    start = datetime(2024, 3, 1, tzinfo=UTC)
+    place(folder, layout.klines("perp", "AAAUSDT", "5m", "2024-03-01"), "\n".join(rows(start, 288)))
+    source = replace(in_folder(folder, last_month=None), now=lambda: datetime(2024, 3, 2, 5, tzinfo=UTC))
+    assert source.months("AAAUSDT") == ["2024-01", "2024-02", "2024-03"]
+    assert source.bars("AAAUSDT", "2024-03").height == 288
+    assert source.reading_report() == ()

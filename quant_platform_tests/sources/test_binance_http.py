@@ -42,6 +42,8 @@ class Server:
     asked: list[tuple[str, str]] = field(default_factory=list)
     fail: dict[str, list[int]] = field(default_factory=dict)
     cut: set[str] = field(default_factory=set)
+    retry_after: int = 0
+    connections: set[tuple[str, int]] = field(default_factory=set)
     url: str = ""
 
     def names(self, method: str = "GET") -> list[str]:
@@ -51,12 +53,19 @@ class Server:
 class Handler(SimpleHTTPRequestHandler):
     def __init__(self, *args: Any, server_state: Server, **kwargs: Any) -> None:
         self.state = server_state
+        self.protocol_version = "HTTP/1.1"
         super().__init__(*args, directory=str(server_state.folder), **kwargs)
 
     def do_GET(self) -> None:  # the name http.server calls
         self.state.asked.append(("GET", self.path))
         codes = self.state.fail.get(self.path.rsplit("/", 1)[1])
-        if codes:
+        self.state.connections.add(self.client_address)
+        if codes and self.state.retry_after:
+            self.send_response(codes.pop(0))
+            self.send_header("Retry-After", str(self.state.retry_after))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif codes:
             self.send_error(codes.pop(0))
         elif self.path.rsplit("/", 1)[1] in self.state.cut:
             content = (self.state.folder / self.path.lstrip("/")).read_bytes()
@@ -64,11 +73,13 @@ class Handler(SimpleHTTPRequestHandler):
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content[: len(content) // 2])
+            self.close_connection = True
         else:
             super().do_GET()
 
     def do_HEAD(self) -> None:
         self.state.asked.append(("HEAD", self.path))
+        self.state.connections.add(self.client_address)
         super().do_HEAD()
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -151,13 +162,37 @@ def test_failures_that_pass_are_tried_again_and_others_end(server: Server, tmp_p
     assert list((tmp_path / "d").rglob("*.zip")) == []
 
 
-def test_the_waits_double(server: Server, tmp_path: Path) -> None:
+def test_the_waits_double_up_to_the_longest_and_the_server_may_ask_for_more(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waits: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", waits.append)
     server.fail["gone.zip"] = [500] * 9
-    archive = Archive(tmp_path, section(first_delay_seconds=0.5, max_attempts=4), server.url, waits.append)
-    with pytest.raises(SourceUnavailable):
-        archive.find("gone.zip")
-    assert waits == [0.5, 1.0, 2.0]
+    wanted = section(first_delay_seconds=0.5, max_delay_seconds=1.5, max_attempts=4)
+    with pytest.raises(SourceUnavailable, match="status 500"):
+        Archive(tmp_path, wanted, server.url).find("gone.zip")
+    assert waits == [0.5, 1.0, 1.5]
+    waits.clear()
+    server.fail["gone.zip"] = [429, 429]
+    server.retry_after = 7
+    assert Archive(tmp_path, wanted, server.url).find("gone.zip") is None
+    assert waits == [7, 7]
+
+
+def test_connections_are_kept_and_symbols_of_any_script_are_asked_for(server: Server, tmp_path: Path) -> None:
+    symbol = "\u5e01\u5b89USDT"
+    name = layout.klines("perp", symbol, "5m", "2024-01")
+    source = server.folder / layout.klines("perp", "AAAUSDT", "5m", "2024-01")
+    target = server.folder / name
+    target.parent.mkdir(parents=True)
+    shutil.copyfile(source, target)
+    sign(target)
+    archive = Archive(tmp_path, section(), server.url)
+    assert archive.has(name)
+    found = archive.find(name)
+    assert found is not None
+    assert found.read_bytes() == source.read_bytes()
+    assert len(server.connections) == 1
 
 
 def test_a_month_the_server_lacks_is_named(server: Server, folder: Path, tmp_path: Path) -> None:

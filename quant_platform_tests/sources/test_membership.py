@@ -17,7 +17,7 @@ def read(folder: Path, text: str) -> list[tuple[object, ...]]:
     assert spec.files.membership is not None
     path = folder / "members.csv"
     path.write_text(f"ticker,start_date,end_date\n{text}", encoding="utf-8")
-    frame = RawSecurities.validate(read_membership(path, spec.files.membership, spec, spec.files))
+    frame = RawSecurities.validate(read_membership(path, spec.files.membership, spec, spec.files).rows)
     return frame.select("ticker", "start_date", "end_date").rows()
 
 

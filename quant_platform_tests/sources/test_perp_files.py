@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from quant_platform.contracts.errors import SourceMalformed, SourceNotFound, SpecError
+from quant_platform.contracts.findings import Finding
 from quant_platform.contracts.schemas import perp
 from quant_platform.market.perp_cleaning import clean_perp_bars
 from quant_platform.market.perp_market import market_5m
@@ -15,7 +16,7 @@ from quant_platform.sources.open_perp import open_perp_source
 from quant_platform.sources.perp_files import PerpFilesSource
 from quant_platform.sources.perp_protocol import PerpSource
 from quant_platform.specification.loading import load_spec
-from quant_platform.specification.perp_sources import PerpSourceSpec
+from quant_platform.specification.perp_sources import PerpSourceSpec, SpotPair
 from quant_platform_tests.market.perp_builders import cleaning, joins
 from quant_platform_tests.sources.builders import SPECS
 
@@ -110,7 +111,7 @@ def test_a_missing_month_names_the_file_and_the_month(folder: Path) -> None:
     ("spoil", "message"),
     [
         (lambda frame: frame.drop("close"), "does not have the column 'close'"),
-        (lambda frame: frame.with_columns(pl.col("date").dt.replace_time_zone(None)), "not a UTC time"),
+        (lambda frame: frame.with_columns(pl.col("date").dt.replace_time_zone(None)), "not a time with a zone"),
         (lambda frame: frame.with_columns(pl.col("open").cast(pl.String)), "columns are not numbers: open"),
         (lambda frame: frame.head(0), "the file has no rows"),
     ],
@@ -216,3 +217,52 @@ def test_the_real_files_have_no_gap_but_the_halts(
         assert joined["funding_settle"].fill_nan(0.0).sum() == settlements == funding.height
         settles = joined.filter(pl.col("funding_settle") == 1.0)["bar"]
         assert (settles.dt.epoch("s") % 28_800 == 0).all()
+
+
+def report(source: PerpFilesSource) -> dict[str, Finding]:
+    return {found.kind: found for found in source.reading_report()}
+
+
+@pytest.mark.parametrize("frame", ["1h", "4h", "8h", "1d"])
+def test_a_funding_file_of_any_time_frame_is_found(folder: Path, frame: str) -> None:
+    (folder / "BTC_USDT_USDT-8h-funding_rate.parquet").rename(folder / f"BTC_USDT_USDT-{frame}-funding_rate.parquet")
+    source = PerpFilesSource(shipped(), folder)
+    assert source.funding("BTCUSDT", "2024-01").height == 6
+    covered = report(source)["funding_coverage"]
+    assert (covered.rows, covered.total) == (9, 9)
+    assert "8 hours apart" in covered.what
+
+
+def test_two_funding_files_of_a_symbol_are_refused(folder: Path) -> None:
+    rates = pl.read_parquet(folder / "BTC_USDT_USDT-8h-funding_rate.parquet")
+    rates.write_ipc(folder / "BTC_USDT_USDT-1h-funding_rate.feather")
+    with pytest.raises(SourceMalformed, match=r"2 funding files of BTCUSDT[\s\S]*1h-funding[\s\S]*8h-funding"):
+        PerpFilesSource(shipped(), folder).funding("BTCUSDT", "2024-01")
+
+
+def test_names_that_match_nothing_and_funding_that_is_not_there_are_counted(folder: Path) -> None:
+    (folder / "BTC_USDT_USDT-8h-funding_rate.parquet").unlink()
+    bars = pl.read_parquet(folder / "BTC_USDT_USDT-5m-futures.parquet")
+    bars.write_parquet(folder / "DOGE_USDT_USDT-5m-futures.parquet")
+    found = report(PerpFilesSource(shipped(), folder))
+    assert found["symbol_without_file"].examples == ("ETHUSDT (ETH_USDT)", "LTCUSDT (LTC_USDT)")
+    assert found["file_of_no_symbol"].examples == ("DOGE_USDT_USDT-5m-futures.parquet",)
+    assert (found["funding_missing"].rows, found["funding_missing"].total) == (2, 2)
+    assert found["ends_before_the_month"].where == "BTCUSDT"
+
+
+@pytest.mark.parametrize("zone", ["Etc/UTC", "Europe/Berlin", "Asia/Tokyo"])
+def test_stamps_of_any_zone_are_instants(folder: Path, zone: str) -> None:
+    path = folder / "BTC_USDT_USDT-5m-futures.parquet"
+    want = PerpFilesSource(shipped(), folder).bars("BTCUSDT", "2024-01")
+    pl.read_parquet(path).with_columns(pl.col("date").dt.convert_time_zone(zone)).write_parquet(path)
+    assert PerpFilesSource(shipped(), folder).bars("BTCUSDT", "2024-01").equals(want)
+
+
+def test_spot_in_other_units(folder: Path) -> None:
+    spot = pl.read_parquet(folder / "BTC_USDT-5m.parquet")
+    (folder / "BTC_USDT-5m.parquet").unlink()
+    spot.write_parquet(folder / "B_USDT-5m.parquet")
+    source = PerpFilesSource(shipped(spot_symbols={"BTCUSDT": SpotPair(symbol="B_USDT", units=1000.0)}), folder)
+    first = perp.RawSpotBars.validate(source.spot_bars("BTCUSDT", "2024-01")).row(0, named=True)
+    assert (first["symbol"], first["open"], first["volume"]) == ("BTCUSDT", 100_000.0, 0.1)

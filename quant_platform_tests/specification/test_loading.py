@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,97 @@ def test_a_stage_that_meets_other_specs_says_which_file_changed(tmp_path: Path) 
 def test_a_spec_name_without_a_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no spec file matches"):
         ontology(tmp_path, ["nothing*.yaml"])
+
+
+class Numbers(SpecModel):
+    rate: float = 1.0
+    count: int | None = None
+    flag: bool = False
+    many: dict[str, float] = Field(default_factory=dict)
+    several: tuple[float, ...] = ()
+    either: bool | float = 0.0
+    text: str = ""
+    names: list[str] = Field(default_factory=list)
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "line"),
+    [
+        ("rate: true\n", "rate: a number was expected and this is a truth value", 1),
+        ("flag: true\ncount: false\n", "count: a number was expected", 2),
+        ("many:\n  a: 1\n  b: true\n", "many.b: a number was expected", 3),
+        ("several: [1, true]\n", "several.1: a number was expected", 1),
+        ("rate: .inf\n", "rate: Input should be a finite number", 1),
+        ("rate: .nan\n", "rate: Input should be a finite number", 1),
+        ("several: [1, -.inf]\n", "several.1: Input should be a finite number", 1),
+        ("rate: yes\n", 'quote it: "yes"; or write true or false', 1),
+        ("names: [A, ON]\n", "YAML reads ON as true", 1),
+        ("names: [A, NO]\n", "YAML reads NO as false", 1),
+        ("text: off\n", 'quote it: "off"', 1),
+        ("on: 1\n", "YAML reads on as true", 1),
+        ("text: 12:30\n", "one number to the base of sixty", 1),
+        ("names: [600000]\n", "was 600000; quote it where a text is meant", 1),
+        ("flag: true\nrate: 2024-13-01\n", "this cannot be read as a value: 2024-13-01", 2),
+        ("rate: " + "9" * 5_000 + "\n", "(5,000 characters)", 1),
+        ("? [a]\n: 1\n", "a key is a word", 1),
+        ("flag: true\ntext: a\x07b\n", "a character that YAML does not allow", 2),
+    ],
+)
+def test_values_are_checked_for_what_they_mean(text: str, said: str, line: int, tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(_file(tmp_path, text), Numbers)
+    message = str(caught.value)
+    assert said in message
+    assert f"spec.yaml:{line}" in message
+    assert "  next: " in message
+    assert len(message) < 1_000
+
+
+def test_truth_values_stand_where_they_are_meant(tmp_path: Path) -> None:
+    found = load_spec(_file(tmp_path, "flag: true\neither: false\ncount:\nnames: ['NO', \"ON\"]\n"), Numbers)
+    assert (found.flag, found.either, found.count, found.names) == (True, False, None, ["NO", "ON"])
+
+
+def test_blanks_are_kept_and_the_ends_of_block_texts_are_not(tmp_path: Path) -> None:
+    assert load_spec(_file(tmp_path, "text: '; '\nnames: [' a', \"\\t\"]\n"), Numbers).text == "; "
+    assert load_spec(_file(tmp_path, "text: '; '\nnames: [' a', \"\\t\"]\n"), Numbers).names == [" a", "\t"]
+    assert load_spec(_file(tmp_path, "text: |\n  one\n   two\n"), Numbers).text == "one\n two"
+
+
+def _nested(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (_nested(41), "nests too deep"),
+        (_nested(200_000), "nests too deep"),
+        ("- " * 5_000 + "x\n", "nests too deep"),
+        ("a: &a [1]\nb: &b [*a, *b]\n", "stands inside its own anchor"),
+        ("x: " + "y" * 5_000_000, "too large for a spec"),
+    ],
+    ids=["forty-one", "two hundred thousand", "dashes", "a circle", "five megabytes"],
+)
+def test_what_would_end_the_process_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=said):
+        read_yaml(_file(tmp_path, text))
+
+
+def test_forty_levels_and_aliases_are_read(tmp_path: Path) -> None:
+    assert read_yaml(_file(tmp_path, "a: &a [1, 2]\nb: *a\nc: {d: *a}\n"))[0]["c"] == {"d": [1, 2]}
+    assert read_yaml(_file(tmp_path, _nested(40)))[0]
+
+
+def test_an_alias_bomb_is_refused_by_its_size_written_out(tmp_path: Path) -> None:
+    """Six levels of ten: a hundred lines for a person, a million values for whoever writes them out."""
+    levels = "".join(f"l{k}: &l{k} [{', '.join([f'*l{k - 1}'] * 10)}]\n" for k in range(1, 7))
+    with pytest.raises(SpecError, match="aliases are written out"):
+        read_yaml(_file(tmp_path, "l0: &l0 [x]\n" + levels))
+
+
+def test_a_pipe_and_a_folder_are_no_specs(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for name in ("pipe.yaml", "."):
+        with pytest.raises(SpecError, match="this is no file"):
+            read_yaml(tmp_path / name)

@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.statistics import calibration
+from quant_platform.statistics.period_sums import Periods
 
 KNOWN = json.loads((Path(__file__).parents[1] / "known_answers" / "statistics.json").read_text())
 
@@ -64,17 +65,20 @@ def test_equal_probabilities_share_a_bin_and_nothing_is_dropped():
     np.testing.assert_allclose(bins.mean_p, [1 / 3, 0.4, 1 / 2.2])
 
 
-def test_clusters_widen_the_limits_that_independence_makes_too_narrow():
+def test_weeks_widen_the_limits_that_independence_makes_too_narrow():
     rng = np.random.default_rng(42)
     weeks = np.repeat(np.arange(60), 20)
     shock = np.repeat(rng.standard_normal(60), 20)
     y = (shock + 0.3 * rng.standard_normal(1200) > 0).astype(float)
-    report = calibration.calibration_report(np.full(1200, 0.5), y, clusters=weeks, rng=rng)
+    report = calibration.calibration_report(
+        np.full(1200, 0.5), y, periods=weeks, counted=Periods(overlap=1, minimum=24)
+    )
     wilson = report.bins.wilson_high[0] - report.bins.wilson_low[0]
-    clustered = report.bins.clustered_high[0] - report.bins.clustered_low[0]
-    assert clustered > 3 * wilson
+    assert report.bins.high[0] - report.bins.low[0] > 3 * wilson
+    assert report.rate is not None
+    assert (report.rate.low, report.rate.high) == (report.bins.low[0], report.bins.high[0])
     assert report.bias is not None
-    assert report.bias.n_groups == 60
+    assert report.bias.n_periods == 60
     assert report.bias.estimate == pytest.approx(y.mean() - 0.5)
     assert report.bias.low < 0 < report.bias.high
 
@@ -113,7 +117,7 @@ def test_borders_are_defined():
         ([0.5], [0, 1], {}, "outcome has 2 values, its companions have 1"),
         ([], [], {}, "no forecast to judge"),
         ([0.5], [1], {"bins": 0}, "bins was 0"),
-        ([0.5], [1], {"clusters": [1]}, "without a random generator"),
+        ([0.5], [1], {"periods": [1]}, "belong together"),
     ],
 )
 def test_wrong_arguments_are_named(p, y, arguments, message):

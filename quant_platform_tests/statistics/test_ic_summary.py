@@ -52,29 +52,45 @@ def test_numbers_equal_numpy_and_scipy():
     assert result.spread_high - result.spread_low > 1.8 * naive
 
 
-def test_reliable_needs_windows_and_a_bounded_error():
+def test_reliable_is_about_windows_and_precise_about_the_error():
     rng = np.random.default_rng(32)
     ic = weekly(rng)
-    few = summarise_ic(ic[:140], ic[:140], 6, rng=rng)
-    assert (few.reliable, few.why) == (False, "23 independent windows, 24 are needed")
-    enough = summarise_ic(ic[:144], ic[:144], 6, rng=rng, max_half_width=0.2)
-    assert enough.reliable
-    assert enough.why.startswith("24 independent windows, the mean IC is known to +-0.0")
-    wide = summarise_ic(ic[:144], ic[:144], 6, rng=rng)
-    half_width = 2 * np.std(ic[:144], ddof=1) / math.sqrt(24)
-    needed = math.ceil((2 * np.std(ic[:144], ddof=1) / 0.03) ** 2)
-    assert wide.why == (
+    few = summarise_ic(ic[:71], ic[:71], 6, rng=rng)
+    assert (few.reliable, few.why_thin) == (False, "11 independent windows, 12 are needed")
+    enough = summarise_ic(ic[:72], ic[:72], 6, rng=rng)
+    assert (enough.reliable, enough.why_thin) == (True, "")
+    # EWC by the definition: 72 weeks of an overlap of six have four cosines.
+    x = ic[:72] - ic[:72].mean()
+    waves = [math.sqrt(2 / 72) * np.sum(x * np.cos(math.pi * j * (np.arange(72) + 0.5) / 72)) for j in (1, 2, 3, 4)]
+    half_width = 2 * math.sqrt(np.mean(np.square(waves)) / 72)
+    assert enough.half_width == pytest.approx(half_width, rel=1e-12)
+    assert not enough.precise
+    assert enough.why_imprecise == (
         f"the mean IC is known to +-{half_width:.3f} only, +-0.030 is needed: "
-        f"about {needed} independent windows instead of 24"
+        f"about {math.ceil(12 * (half_width / 0.03) ** 2)} independent windows instead of 12"
     )
-    assert not wide.reliable
+    wide = summarise_ic(ic[:72], ic[:72], 6, rng=rng, max_half_width=half_width * 1.001)
+    assert (wide.precise, wide.why_imprecise) == (True, "")
+
+
+def test_with_fewer_than_four_windows_there_is_no_error_at_all():
+    rng = np.random.default_rng(34)
+    ic = weekly(rng)
+    for length, there in ((23, False), (24, True)):
+        found = summarise_ic(ic[:length], ic[:length], 6, rng=rng)
+        numbers = (
+            found.t_nonoverlapping, found.p_nonoverlapping, found.t_ewc, found.p_ewc,
+            found.spread_low, found.spread_high, found.half_width,
+        )  # fmt: skip
+        assert [math.isfinite(number) for number in numbers] == [there] * len(numbers)
+        assert math.isfinite(found.mean)
 
 
 @pytest.mark.parametrize("ic", [np.full(200, np.nan), np.full(200, 0.1), np.array([])])
 def test_nothing_to_say_is_said(ic):
     result = summarise_ic(ic, np.full(ic.size, np.nan), 1, rng=np.random.default_rng(0))
-    assert not result.reliable
-    assert result.why
+    assert not result.precise
+    assert result.why_imprecise
     assert math.isnan(result.icir)
     assert math.isnan(result.p_nonoverlapping)
     assert math.isnan(result.p_ewc)

@@ -185,3 +185,16 @@ def test_power_uses_all_phases():
         result = overlap.nonoverlapping_test(rng.standard_normal(520) + 0.15, 6)
         found += (result.p < 0.05, result.p_by_phase[0] < 0.05)
     assert found[0] > 1.3 * found[1]
+
+
+def test_block_means_by_hand():
+    """Blocks (1, 3), (2, 4), (6, 8), (7, 9) have means 2, 3, 7, 8: t = 5 / (sqrt(26 / 3) / 2)."""
+    found = overlap.group_means_test([1.0, 3.0, 2.0, 4.0, 6.0, 8.0, 7.0, 9.0])
+    assert (found.mean, found.degrees_of_freedom, found.n) == (5.0, 3.0, 8)
+    assert found.t == pytest.approx(5.0 / (math.sqrt(26.0 / 3.0) / 2.0))
+    assert found.p == pytest.approx(2 * stats.t.sf(found.t, 3))
+    gap = overlap.group_means_test([1.0, 3.0, 2.0, math.nan, 6.0, 8.0, 7.0, 9.0], shortest=2)
+    assert (gap.n, math.isnan(gap.t)) == (7, True)
+    assert math.isnan(overlap.group_means_test(np.full(40, 0.1)).t)
+    with pytest.raises(StatisticError, match="groups was 1"):
+        overlap.group_means_test([1.0, 2.0], groups=1)

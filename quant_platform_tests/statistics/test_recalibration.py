@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from quant_platform.contracts.errors import StatisticError
+from quant_platform.statistics.period_sums import Periods
 from quant_platform.statistics.recalibration import (
     NotFitted,
     Recalibration,
@@ -88,10 +89,9 @@ def simulated(rng, n=4000):
 def judge(data, **changes):
     arguments = {
         "fold_starts": np.arange(200.0, 1000.0, 100.0),
-        "clusters": data["decided_at"] // 5,
-        "rng": np.random.default_rng(9),
+        "periods": data["decided_at"].astype(np.int64) // 5,
+        "counted": Periods(overlap=7, minimum=24),
         "embargo": 5.0,
-        "draws": 400,
     } | changes
     return out_of_sample_recalibration(**data, **arguments)
 
@@ -151,7 +151,7 @@ def test_exact_forecasts_are_not_said_to_get_better():
         rng = np.random.default_rng(seed)
         data = simulated(rng, 1000)
         true = expit(logit(data["probability"]) / 2.0)
-        change = judge(data | {"probability": true}, draws=200).brier_change
+        change = judge(data | {"probability": true}).brier_change
         assert change is not None
         better += change.high < 0
     assert better <= 3
@@ -172,12 +172,12 @@ def test_too_little_history_is_reported_and_not_scored():
 def test_wrong_arguments_are_named():
     data = simulated(np.random.default_rng(56), 300)
     with pytest.raises(StatisticError, match=r"outcomes resolve before[\s\S]*300 of 300 rows[\s\S]*swapped"):
-        judge(data | {"decided_at": data["resolved_at"], "resolved_at": data["decided_at"]}, clusters=np.zeros(300))
+        judge(data | {"decided_at": data["resolved_at"], "resolved_at": data["decided_at"]}, periods=np.zeros(300))
     with pytest.raises(StatisticError, match="strictly ascending"):
         judge(data, fold_starts=[300.0, 200.0])
     with pytest.raises(StatisticError, match=r"certainties[\s\S]*1 of 300 values"):
         judge(data | {"probability": np.where(np.arange(300) == 2, 1.0, data["probability"])})
-    with pytest.raises(StatisticError, match="clusters has shape"):
-        judge(data, clusters=np.zeros(7))
+    with pytest.raises(StatisticError, match="periods has shape"):
+        judge(data, periods=np.zeros(7))
     with pytest.raises(StatisticError, match=r"embargo was -1\.0"):
         judge(data, embargo=-1.0)

@@ -41,6 +41,15 @@ def test_blocks_by_hand():
     assert found.heterogeneity_p[0] == pytest.approx(stats.chi2.sf(q, 2), rel=1e-9)
 
 
+def test_the_last_blocks_are_judged_by_themselves_in_the_direction_of_the_whole():
+    y = np.array([-9.0, -5.0, -7.0, -4.0, 1.0, 3.0, -1.0, 2.0])
+    found = judged(y, np.arange(8), np.repeat(np.arange(4), 2), 4)
+    # The whole is negative: a positive t of the last two blocks counts against it.
+    assert found.recent_t[0] == pytest.approx(-stats.ttest_1samp(y[4:], 0.0).statistic, rel=1e-12)
+    with pytest.raises(StatisticError, match="recent was 0"):
+        time_block_stability(np.zeros((1, 4, 6)), recent=0)
+
+
 def test_a_negative_effect_is_judged_like_its_mirror():
     rng = np.random.default_rng(5)
     y, blocks = rng.normal(0.4, 1, 50), np.repeat(np.arange(5), 10)

@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import dataframely as dy
 
+from quant_platform.contracts.schemas.raw import ACTION_KINDS, RawFundamentals
+
 MISSING_REASONS = ("holiday", "halt", "not_listed", "vendor_hole", "quarantined")
 CHECK_KINDS = ("causal", "repair_time")
+ACTION_VERDICTS = (
+    "confirmed",
+    "too_small_to_see",
+    "no_prices",
+    "shown_on_another_session",
+    "inverted",
+    "in_prices_already",
+    "not_in_prices",
+    "no_such_move",
+    "another_move",
+    "implausibly_small",
+    "bars_go_on",
+    "bars_end_before",
+    "impossible",
+)
 
 
 def _price(text: str) -> dy.Float64:
@@ -31,6 +48,11 @@ class CleanEquityBars(dy.Schema):
     missing_reason = dy.Enum(
         MISSING_REASONS, nullable=True, description="Why the prices are NaN; null where they are not."
     )
+    suspect = dy.String(
+        nullable=True,
+        description="Fields of this bar that are NaN because what stood there cannot be, e.g. low or open,low; "
+        "clean.equity_suspects has what stood there. The close stays.",
+    )
 
 
 class CleanEquityQuarantine(dy.Schema):
@@ -55,6 +77,67 @@ class CleanEquityQuarantine(dy.Schema):
     low = dy.Float64(nullable=True, allow_nan=True, description="Low as delivered.")
     close = dy.Float64(nullable=True, allow_nan=True, description="Close as delivered.")
     volume = dy.Float64(nullable=True, allow_nan=True, description="Volume as delivered.")
+
+
+class CleanEquitySuspects(dy.Schema):
+    """Single fields of good rows that cannot be: missing in clean.equity_bars, delivered as written here."""
+
+    ticker = dy.String(primary_key=True, description="Upper-case ticker, the partition key.")
+    source_row = dy.Int64(primary_key=True, min=0, description="Position of the row in the source, from 0.")
+    column = dy.String(primary_key=True, description="open, high or low.")
+    session = dy.Date(description="Session of the bar.")
+    rule = dy.String(description="decimal_shift or false_print, in specs/cleaning/equity.yaml.")
+    observed = dy.Float64(description="What stood there, as delivered.")
+    expected = dy.Float64(
+        nullable=True, description="decimal_shift: the price moved back; false_print: the nearest price around it."
+    )
+    close = dy.Float64(description="Close of the row, as delivered.")
+    check_kind = dy.Enum(
+        CHECK_KINDS, description="causal: decided from rows up to this one; repair_time: needed a later row."
+    )
+
+
+class CleanCorporateActions(dy.Schema):
+    """Every stated action with what the raw prices around it say, and how it is applied."""
+
+    ticker = dy.String(primary_key=True, description="Upper-case ticker, the partition key.")
+    ex_date = dy.Date(primary_key=True, description="Ex-date as stated.")
+    kind = dy.Enum(ACTION_KINDS, primary_key=True, description="split, cash_dividend or delisting.")
+    value = dy.Float64(allow_nan=True, allow_inf=True, description="Value as stated.")
+    known_at = dy.Datetime(time_unit="us", time_zone="UTC", description="From when a reader could know it.")
+    verdict = dy.Enum(
+        ACTION_VERDICTS,
+        description="confirmed, too_small_to_see (applied as stated), no_prices (nothing to compare with), or how the "
+        "prices contradict it.",
+    )
+    applied = dy.Bool(description="Whether it is used; false where it was refused.")
+    applied_date = dy.Date(
+        nullable=True, description="Ex-date that is used: the session on which prices show the move."
+    )
+    applied_value = dy.Float64(nullable=True, description="Value that is used.")
+    in_prices = dy.Bool(description="True where the delivered prices hold it already, so that it is not applied twice.")
+    expected_ratio = dy.Float64(nullable=True, description="Close on over close before that the stated actions make.")
+    observed_ratio = dy.Float64(nullable=True, description="Close on over close before as delivered.")
+    close_before = dy.Float64(nullable=True, description="Last delivered close before the session judged.")
+    close_on = dy.Float64(nullable=True, description="Delivered close of the session judged.")
+    close_after = dy.Float64(nullable=True, description="Delivered close after it.")
+    hint = dy.String(description="What would fit, in words; empty where nothing was found.")
+    source = dy.String(description="Name of the source spec.")
+
+
+class CleanFundamentals(RawFundamentals):
+    """Published fundamentals that passed every rule, in long form, every version kept."""
+
+
+class CleanFundamentalsQuarantine(RawFundamentals):
+    """Published fundamentals that were kept out, with the first rule each broke."""
+
+    value = dy.Float64(nullable=True, allow_nan=True, allow_inf=True, description="The number as published.")
+    rule = dy.String(description="not_finite, zero_for_unknown, negative or off_scale.")
+    expected = dy.Float64(nullable=True, description="off_scale: the value at the power of ten that would fit.")
+    check_kind = dy.Enum(
+        CHECK_KINDS, description="causal: decided from what was known then; repair_time: looked at later values."
+    )
 
 
 class CleanEquityAccounting(dy.Schema):

@@ -81,6 +81,10 @@ class DiscoveryCandidates(_Cell):
     blocks_agreeing = dy.Int32(min=0, description="Blocks with the sign of the whole.")
     heterogeneity_p = _number("Cochran's Q over the blocks.", min=0.0, max=1.0)
     leave_one_out_t = _number("Smallest |t| in the effect's direction with one block left out.")
+    recent_t = _number("t of the last blocks together, in the effect's direction.")
+    leave_one_symbol_out_t = _number(
+        "Smallest t in the effect's direction with one symbol left out; null in cells of one symbol."
+    )
     largest_block_share = _number("Largest share of the total from one block.")
     mde_bps = _number("Minimum detectable effect of this single test at the spec's level and power.", min=0.0)
 
@@ -128,6 +132,10 @@ class DiscoveryHypotheses(_Cell):
     heterogeneity_p = _number("As in discovery.candidates.", min=0.0, max=1.0)
     gate_leave_one_out = dy.Bool(description="leave_one_out_t reaches its bar.")
     leave_one_out_t = _number("As in discovery.candidates.")
+    gate_recent = dy.Bool(description="recent_t reaches its bar.")
+    recent_t = _number("As in discovery.candidates.")
+    gate_symbols = dy.Bool(description="leave_one_symbol_out_t reaches its bar; true in cells of one symbol.")
+    leave_one_symbol_out_t = _number("As in discovery.candidates.")
     gate_concentration = dy.Bool(description="largest_block_share is at most its bar.")
     largest_block_share = _number("As in discovery.candidates.")
     gate_state_information = dy.Bool(description="own_weight reaches its bar.")
@@ -152,7 +160,11 @@ class DiscoveryBridge(_Cell):
     standard_error_bps = _number("Clustered standard error.", min=0.0)
     t = _number("net_bps over the standard error.")
     p_one_sided = _number("p that the expectancy after cost is not above zero.", min=0.0, max=1.0)
-    p_holm = _number("The same after Holm over the survivors.", min=0.0, max=1.0)
+    p_adjusted = _number(
+        "The same after Benjamini-Hochberg over the standard cells with enough trades; null outside that family.",
+        min=0.0,
+        max=1.0,
+    )
     cost_bps = _number("Mean cost at 1.0x.", min=0.0)
     funding_bps = _number("Mean funding paid.")
     net_bps = _number("Expectancy after cost and funding at 1.0x.")

@@ -116,14 +116,14 @@ class ReplayHitRate(dy.Schema):
     group = dy.Enum(GROUPS, primary_key=True, description="all, qualified, direction or year.")
     value = dy.String(primary_key=True, description="Member of the group, for example all:long or qualified:2012.")
     n = dy.Int64(min=0, description="Resolved trades (target, stop, timeout, delisted).")
-    n_weeks = dy.Int64(min=0, description="Weeks that hold them, the clusters of the bootstrap.")
+    n_weeks = dy.Int64(min=0, description="Weeks that hold one; with too few there is no interval.")
     n_no_entry = dy.Int64(min=0, description="Setups that were already beyond stop or target at the next open.")
     hit_rate = _number("Share of trades whose target came first.", min=0.0, max=1.0)
-    hit_rate_low = _number("Wilson 95 % lower bound.")
-    hit_rate_high = _number("Wilson 95 % upper bound.")
+    hit_rate_low = _number("95 % lower bound, from weekly sums: trades overlap; null where there is none.")
+    hit_rate_high = _number("95 % upper bound.")
     expectancy_r = _number("Mean realised R after cost.")
-    expectancy_low = _number("95 % bootstrap lower bound, weeks resampled.")
-    expectancy_high = _number("95 % bootstrap upper bound, weeks resampled.")
+    expectancy_low = _number("95 % lower bound, from weekly sums: trades overlap; null where there is none.")
+    expectancy_high = _number("95 % upper bound.")
     profit_factor = _number("Sum of gains over sum of losses; null without a loss.", min=0.0)
     mean_bars_held = _number("Mean sessions held.", min=0.0)
 
@@ -137,7 +137,7 @@ class ReplayCalibration(dy.Schema):
     n = dy.Int64(min=0, description="Resolved trades in the bin.")
     mean_probability = _number("Mean modelled probability.")
     observed_rate = _number("Share whose target came first.")
-    observed_low = _number("95 % lower bound: Wilson in a bin, week bootstrap in the summary.")
+    observed_low = _number("95 % lower bound, from weekly sums: trades overlap; null where there is none.")
     observed_high = _number("95 % upper bound.")
     brier = _number("Summary row: Brier score.")
     reliability = _number("Summary row: Murphy (1973) reliability.")
@@ -150,8 +150,8 @@ class ReplayCalibration(dy.Schema):
     brier_change = _number(
         "Summary row of recalibrated: out-of-sample Brier minus that of the stated model on the same trades."
     )
-    brier_change_low = _number("95 % lower bound, weeks resampled.")
-    brier_change_high = _number("95 % upper bound, weeks resampled.")
+    brier_change_low = _number("95 % lower bound, from weekly sums; null where there is none.")
+    brier_change_high = _number("95 % upper bound.")
 
 
 class ReplayActivationSweep(dy.Schema):
@@ -161,17 +161,37 @@ class ReplayActivationSweep(dy.Schema):
     parameter = dy.String(primary_key=True, description="The gate parameter that is moved.")
     threshold = dy.Float64(primary_key=True, description="Its value in this cell; -1 stands for off.")
     is_current = dy.Bool(description="True for the threshold in force.")
-    n_cells = dy.Int64(min=1, description="Cells evaluated in this sweep: the number of trials.")
+    n_cells = dy.Int64(min=1, description="Cells evaluated in this sweep.")
+    n_trials = dy.Int64(min=1, description="Distinct gates evaluated in all sweeps together: the number of trials.")
     n_candidates = dy.Int64(min=0, description="Candidates judged.")
     n_qualified = dy.Int64(min=0, description="Candidates that passed.")
     n_resolved = dy.Int64(min=0, description="Of them, trades with a known outcome.")
     n_weeks = dy.Int64(min=0, description="Weeks that hold them.")
     hit_rate = _number("Share whose target came first.")
     expectancy_r = _number("Mean realised R after cost.")
-    expectancy_low = _number("95 % bootstrap lower bound, weeks resampled.")
-    expectancy_high = _number("95 % bootstrap upper bound, weeks resampled.")
-    p_value = _number("Two-sided p of zero expectancy, clustered by week.")
-    p_adjusted = _number("Holm over the cells of the sweep.")
+    expectancy_low = _number("95 % lower bound, from weekly sums: trades overlap; null where there is none.")
+    expectancy_high = _number("95 % upper bound.")
+    t = _number("Expectancy over the same error.")
+    p_value = _number(
+        "Two-sided p of zero expectancy, of this t; below 5 % exactly where zero is outside the interval."
+    )
+    p_adjusted = _number("Holm over the distinct gates of all sweeps together.")
+
+
+class ReplayTrials(dy.Schema):
+    """The equity lab's ledger of every trial: factors at every horizon, and gates of every sweep."""
+
+    trial_id = dy.String(primary_key=True, description="Hash of specs, data and cell: the same trial has the same id.")
+    study = dy.Enum(("factor", "sweep"), description="factor: an IC; sweep: the expectancy of a gate.")
+    cell = dy.String(description="Name of the factor, the parameter and its threshold, or the gate in force.")
+    horizon_sessions = dy.Int32(nullable=True, min=1, description="Horizon of a factor's IC.")
+    seen_until = dy.Date(description="Last session of the data it saw.")
+    n = dy.Int64(nullable=True, min=0, description="Independent windows of an IC, trades of a gate.")
+    n_weeks = dy.Int64(nullable=True, min=0, description="Weeks that hold them.")
+    estimate = _number("Mean IC, or expectancy in R after cost.")
+    t = _number("Its t; null where there is none.")
+    p = _number("Its p before any correction.", min=0.0, max=1.0)
+    spec_hash = dy.String(description="Ontology hash it was made under.")
 
 
 class FactorsInformationCoefficient(dy.Schema):
@@ -183,6 +203,7 @@ class FactorsInformationCoefficient(dy.Schema):
     date_sig = dy.Date(primary_key=True, description="Rebalance date; in a summary row the last one used.")
     n_names = _number("Names in the cross-section; in a summary row the mean.")
     n_delisted = _number("Names whose forward return ends at a delisting.")
+    n_unknown_end = _number("Names whose bars end inside the window and of which nobody said what came after.")
     ic = _number("Spearman correlation with the forward return; in a summary row the mean.")
     ic_log = _number("Pearson correlation of the factor's rank with the forward log return; in a summary row the mean.")
     spread = _number("Top minus bottom quintile mean forward return (not halved).")
@@ -192,13 +213,20 @@ class FactorsInformationCoefficient(dy.Schema):
     ic_sd = _number("Summary: standard deviation of the IC.")
     icir = _number("Summary: mean over standard deviation.")
     t_nonoverlapping = _number("Summary: the primary t, over non-overlapping windows, phases averaged.")
-    p_nonoverlapping = _number("Summary: its two-sided p.")
+    p_nonoverlapping = _number(
+        "Summary: combined p, the Cauchy combination of the p of all phases; not the p of the t beside it."
+    )
     t_ewc = _number("Summary: equal-weighted cosine t, the second opinion.")
     p_ewc = _number("Summary: its two-sided p.")
     spread_low = _number("Summary: 95 % block-bootstrap lower bound of the spread.")
     spread_high = _number("Summary: 95 % block-bootstrap upper bound.")
-    reliable = dy.Bool(nullable=True, description="Summary: enough independent windows and a bounded error.")
+    t_blocks = _number("Summary: t of the means of four long blocks, for dependence that may last for years.")
+    p_blocks = _number("Summary: its two-sided p.")
+    half_width = _number("Summary: two standard errors of the mean IC, by the error of t_ewc.")
+    reliable = dy.Bool(nullable=True, description="Summary: enough independent windows to be read.")
     unreliable_because = dy.String(nullable=True, description="Summary: the reason when not reliable.")
+    precise = dy.Bool(nullable=True, description="Summary: half_width is small enough.")
+    imprecise_because = dy.String(nullable=True, description="Summary: the reason when not precise.")
 
 
 class ReplayReport(dy.Schema):
@@ -208,7 +236,7 @@ class ReplayReport(dy.Schema):
     date_sig = dy.Date(description="Last session the report has seen.")
     simulated = dy.Bool(description="True where the market is simulated.")
     spec_hash = dy.String(description="Ontology hash of every spec the report depends on.")
-    trial_count = dy.Int64(min=0, description="Cells evaluated to make it: factors x horizons + sweep cells.")
+    trial_count = dy.Int64(min=0, description="Trials behind it: factors x horizons, and distinct gates of all sweeps.")
     headline = dy.String(description="The result in one sentence.")
     json = dy.String(description="The whole report as JSON.")
     html_path = dy.String(description="The page, relative to the home folder.")

@@ -10,6 +10,7 @@ import dataframely as dy
 
 PERP_MISSING_REASONS = ("vendor_hole", "incomplete", "halt", "quarantined")
 MARKETS = ("perp", "spot")
+PERP_FACT_TABLES = ("funding", "open_interest", "liquidations", "book")
 CHECK_KINDS = ("causal", "repair_time")
 
 
@@ -69,7 +70,7 @@ class RawFunding(dy.Schema):
     symbol = _symbol()
     month = _month("Month of the settlement, YYYY-MM; partition key.")
     settle_time = _stamp("Settlement time as stamped by the vendor, jitter included.", primary_key=True)
-    funding_rate = dy.Float64(description="Rate of the interval as a decimal; longs pay shorts where it is positive.")
+    funding_rate = _number("Rate of the interval as a decimal; longs pay shorts where it is positive.")
     interval_hours = dy.Float64(
         nullable=True, min=0.0, description="Hours the rate is for; null where the source does not say."
     )
@@ -83,7 +84,7 @@ class RawOpenInterest(dy.Schema):
     symbol = _symbol()
     month = _month("Month of the stamp, YYYY-MM; partition key.")
     stamp = _stamp("Time the value is for.", primary_key=True)
-    open_interest = dy.Float64(min=0.0, description="Contracts or base units, as the venue counts them.")
+    open_interest = _number("Contracts or base units, as the venue counts them.")
     known_at = _stamp("From when a reader could know the row.", primary_key=True)
     source = _source()
 
@@ -94,8 +95,8 @@ class RawLiquidations(dy.Schema):
     symbol = _symbol()
     month = _month()
     bar = _stamp("Open time of the bar.", primary_key=True)
-    liq_long_usd = dy.Float64(min=0.0, description="Forced sells (longs liquidated), USD.")
-    liq_short_usd = dy.Float64(min=0.0, description="Forced buys (shorts liquidated), USD.")
+    liq_long_usd = _number("Forced sells (longs liquidated), USD.")
+    liq_short_usd = _number("Forced buys (shorts liquidated), USD.")
     known_at = _stamp("From when a reader could know the row.", primary_key=True)
     source = _source()
 
@@ -106,9 +107,9 @@ class RawBook(dy.Schema):
     symbol = _symbol()
     month = _month()
     bar = _stamp("Open time of the bar.", primary_key=True)
-    spread_bps = dy.Float64(nullable=True, min=0.0, description="Mean quoted spread, bps of mid; null where lacking.")
-    bid_depth_usd = dy.Float64(nullable=True, min=0.0, description="Mean resting bids, USD; null where lacking.")
-    ask_depth_usd = dy.Float64(nullable=True, min=0.0, description="Mean resting offers, USD; null where lacking.")
+    spread_bps = _number("Mean quoted spread, bps of mid; null where lacking.")
+    bid_depth_usd = _number("Mean resting bids, USD; null where lacking.")
+    ask_depth_usd = _number("Mean resting offers, USD; null where lacking.")
     known_at = _stamp("From when a reader could know the row.", primary_key=True)
     source = _source()
 
@@ -166,6 +167,39 @@ class CleanPerpQuarantine(dy.Schema):
     volume = _number("Volume as delivered.")
 
 
+class CleanFunding(RawFunding):
+    """Settled funding rates that passed every rule; a restated rate is a further row."""
+
+
+class CleanOpenInterest(RawOpenInterest):
+    """Open interest that passed every rule; a restated value is a further row."""
+
+
+class CleanLiquidations(RawLiquidations):
+    """Forced orders over a bar that passed every rule."""
+
+
+class CleanBook(RawBook):
+    """State of the order book over a bar that passed every rule."""
+
+
+class CleanPerpFactQuarantine(dy.Schema):
+    """Rows of funding, open interest, liquidations and book that were kept out, with the first rule each broke."""
+
+    symbol = _symbol()
+    month = _month()
+    fact = dy.Enum(PERP_FACT_TABLES, primary_key=True, description="Which table the row is of.")
+    stamp = _stamp("Settlement, stamp or bar of the row.", primary_key=True)
+    known_at = _stamp("From when a reader could know the row.", primary_key=True)
+    rule = dy.String(description="Name of the rule, see specs/cleaning/perp.yaml.")
+    column = dy.String(description="The column that was judged.")
+    observed = _number("What stood there.")
+    expected = dy.Float64(nullable=True, description="The limit, or the value that would fit; null where none applies.")
+    check_kind = dy.Enum(
+        CHECK_KINDS, description="causal: decided from rows up to this one; repair_time: needed a later row."
+    )
+
+
 class CleanMarket5m(dy.Schema):
     """One row per bar of a perpetual with all that was known at its close; columns the source lacks are absent."""
 
@@ -194,5 +228,7 @@ MARKET_COLUMNS = {
     "spread_bps": "Mean quoted spread over the bar, bps of mid.",
     "bid_depth_usd": "Mean resting bids over the bar, USD.",
     "ask_depth_usd": "Mean resting offers over the bar, USD.",
+    "quote_volume_is_proxy": "1 where quote_volume is volume times typical price (high + low + close) / 3, as the "
+    "source gives none and the spec allows it; absent otherwise.",
 }
 """The open columns ``clean.market_5m`` may carry, in their order, and what they mean."""

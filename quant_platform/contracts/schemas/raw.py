@@ -52,7 +52,12 @@ class RawFundamentals(dy.Schema):
         primary_key=True,
         description="Publication time: the value is usable from here on.",
     )
-    value = dy.Float64(nullable=True, description="The published number; null where the vendor published none.")
+    value = dy.Float64(
+        nullable=True,
+        allow_nan=True,
+        allow_inf=True,
+        description="The published number; null where the vendor published none.",
+    )
     unit = dy.String(description="Unit of the value, for example USD, ratio.")
     source = dy.String(description="Name of the source spec.")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.reports.charts import formatting
-from quant_platform.reports.charts.pages import Cell, text_cell
+from quant_platform.reports.charts.tables import Cell, text_cell
 
 Fields = Mapping[str, Any]
 

@@ -1,200 +1,113 @@
-"""What a figure shows, as frozen values: a figure is a plain spec, and `drawing.draw` is its one builder.
+"""A figure: one Altair chart with its words, its data and its query, for whoever shows it.
 
-Marks are drawn in the order they are listed. Sequences of a mark have one length; a None (or NaN) in x or y is a gap in
-a line and a point that is not drawn. Colours are roles, which the page's style sheet maps for light, dark and print.
+A page shows it with `pages.figures`, a web app with ``st.altair_chart(figure.chart)``, a notebook by naming
+``figure.chart``, and a picture is :func:`png` or :func:`svg`, which need no browser.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
-from quant_platform.contracts.errors import StatisticError
-from quant_platform.reports.charts.scales import ScaleKind
+import altair as alt
+import polars as pl
+import vl_convert
 
-Role = Literal["first", "second", "faint", "rule"]
-TickFormat = Literal["number", "percent", "count", "year"]
-Values = Sequence[float | None]
+from quant_platform.reports.charts import theme
 
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis.
-
-    Attributes
-    ----------
-    label
-        What is measured and its unit; stands at the axis.
-    kind
-        linear, log (values above zero only) or date (values are day ordinals).
-    ticks
-        How tick labels are written; ``percent`` multiplies by 100.
-    limits
-        Fixed range; None fits the data. Points beyond it are not drawn, whiskers end at the edge without a cap.
-    at
-        Where ticks stand; empty for round values.
-    names
-        What stands at the ticks of ``at`` instead of numbers: an axis of categories.
-    """
-
-    label: str
-    kind: ScaleKind = "linear"
-    ticks: TickFormat = "number"
-    limits: tuple[float, float] | None = None
-    at: tuple[float, ...] = ()
-    names: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.names:
-            _same_length(self.label or "axis", at=self.at, names=self.names)
+SIMULATED = "SIMULATED"
+Row = Mapping[str, Any]
+Rows = pl.DataFrame | Sequence[Row]
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line through (x, y), broken at gaps."""
-
-    x: Values
-    y: Values
-    name: str = ""
-    role: Role = "first"
-    dashed: bool = False
-
-    def __post_init__(self) -> None:
-        _same_length(self.name or "line", x=self.x, y=self.y)
-
-
-@dataclass(frozen=True)
-class Points:
-    """Dots with optional whiskers from low to high.
-
-    Attributes
-    ----------
-    low, high
-        Ends of each whisker; empty for none, None where one point has none.
-    labels
-        Short text beside each point, left out where it would lie on another one.
-    tips
-        Text shown on hovering and read by screen readers.
-    starred, hollow
-        Points drawn as a star, and points drawn as an empty ring (not to be relied on).
-    joined
-        A thin line through the points, in their order.
-    sideways
-        Whiskers run along x instead of y.
-    """
-
-    x: Values
-    y: Values
-    low: Values = ()
-    high: Values = ()
-    labels: Sequence[str] = ()
-    tips: Sequence[str] = ()
-    starred: Sequence[bool] = ()
-    hollow: Sequence[bool] = ()
-    name: str = ""
-    role: Role = "first"
-    joined: bool = False
-    sideways: bool = False
-
-    def __post_init__(self) -> None:
-        _same_length(self.name or "points", x=self.x, y=self.y)
-        for field in ("low", "high", "labels", "tips", "starred", "hollow"):
-            if getattr(self, field):
-                _same_length(self.name or "points", **{"x": self.x, field: getattr(self, field)})
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A straight line across the plot at one value of an axis, for example y = 0."""
-
-    axis: Literal["x", "y"]
-    at: float
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class Bars:
-    """Horizontal bars from zero to x at height y, for counts; the text stands behind the end of each bar."""
-
-    x: Values
-    y: Values
-    texts: Sequence[str] = ()
-    tips: Sequence[str] = ()
-    role: Role = "first"
-
-    def __post_init__(self) -> None:
-        _same_length("bars", x=self.x, y=self.y)
-        for field in ("texts", "tips"):
-            if getattr(self, field):
-                _same_length("bars", **{"x": self.x, field: getattr(self, field)})
-
-
-@dataclass(frozen=True)
-class Heat:
-    """A square of side one around each (x, y), as strong as its shade, with a text inside.
-
-    Attributes
-    ----------
-    shade
-        From 0 (paper) to 1 (full colour); None for a square that has no value, which is drawn empty.
-    texts
-        Short text in each square.
-    tips
-        Text shown on hovering and read by screen readers.
-    """
-
-    x: Values
-    y: Values
-    shade: Values
-    texts: Sequence[str] = ()
-    tips: Sequence[str] = ()
-    role: Role = "first"
-
-    def __post_init__(self) -> None:
-        _same_length("heat", x=self.x, y=self.y, shade=self.shade)
-        for field in ("texts", "tips"):
-            if getattr(self, field):
-                _same_length("heat", **{"x": self.x, field: getattr(self, field)})
-
-
-Mark = Line | Points | Rule | Bars | Heat
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A whole figure.
+class Words:
+    """What is written around a figure.
 
     Attributes
     ----------
     title
-        Stands above the figure.
+        Stands above it, and names its downloads.
     description
-        What the figure shows, in a sentence, for those who cannot see it.
+        What it shows, in a sentence or with its numbers, for those who cannot see it.
     note
         Small print under the title, for example ``n = 520, 86 independent``.
-    width, height
-        In pixels of the drawing; the page scales it.
-    watermark
-        Written across the plot, for example ``SIMULATED``, so that a screenshot keeps it.
+    sql
+        The query over the house's tables that gives its data.
+    simulated
+        Writes SIMULATED across it, so that a copy of the figure keeps the word.
     """
 
     title: str
     description: str
-    x: Axis
-    y: Axis
-    marks: tuple[Mark, ...]
     note: str = ""
-    width: int = 360
-    height: int = 240
-    watermark: str = ""
+    sql: str = ""
+    simulated: bool = False
 
 
-def _same_length(name: str, **columns: Sequence[object]) -> None:
-    lengths = {column: len(values) for column, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise StatisticError(
-            "the sequences of a mark have different lengths",
-            where=f"figure mark {name}",
-            how_many=", ".join(f"{column} {length}" for column, length in lengths.items()),
-        )
+@dataclass(frozen=True)
+class Figure:
+    """A finished figure.
+
+    Attributes
+    ----------
+    words
+        Title, description, note, query.
+    chart
+        The chart, complete with its data and in the light colours of the theme.
+    data
+        The rows it shows, with the columns they are drawn from.
+    width
+        Of the still picture, in pixels; a page gives it the width that it has.
+    """
+
+    words: Words
+    chart: alt.LayerChart
+    data: tuple[Row, ...]
+    width: int
+
+    @property
+    def name(self) -> str:
+        """The title as a file name: ``IC by horizon`` is ``ic-by-horizon``."""
+        return re.sub(r"[^a-z0-9]+", "-", self.words.title.lower()).strip("-") or "figure"
+
+
+def spec_of(figure: Figure) -> dict[str, Any]:
+    """The Vega-Lite spec of a figure as plain values.
+
+    The address of the schema is left out: nothing needs it, and a page should name no host. The chart is not held
+    against Altair's schema again, which takes most of the time of a page; the tests do that for every builder.
+    """
+    spec: dict[str, Any] = figure.chart.to_dict(validate=False)
+    spec.pop("$schema", None)
+    return spec
+
+
+def dark(figure: Figure) -> dict[str, Any]:
+    """The spec of a figure in the dark colours, for an application that has a dark theme of its own."""
+    spec: dict[str, Any] = theme.recoloured(spec_of(figure), theme.as_dark())
+    return spec
+
+
+def svg(figure: Figure) -> str:
+    """The figure as a still SVG, drawn by vl-convert without a browser."""
+    return vl_convert.vegalite_to_svg(spec_of(figure))
+
+
+def png(figure: Figure, *, scale: float = 2.0) -> bytes:
+    """The figure as a PNG on the colour of the page; ``scale`` is pixels of the picture per pixel of the figure."""
+    return vl_convert.vegalite_to_png(spec_of(figure) | {"background": theme.LIGHT.card}, scale=scale)
+
+
+def csv_text(figure: Figure) -> str:
+    """The data of a figure as CSV: a header, a row each, a missing value as nothing."""
+    names = list(dict.fromkeys(name for row in figure.data for name in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(figure.data)
+    return buffer.getvalue()

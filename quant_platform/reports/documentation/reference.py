@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from quant_platform.contracts.schemas.perp import MARKET_COLUMNS
 from quant_platform.contracts.tables import TABLES, Table
 from quant_platform.expressions import PRIMITIVES
+from quant_platform.reports.documentation.rooms import rooms_page, rooms_picture
 from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.features import load_equity_features
 from quant_platform.specification.loading import SpecModel
@@ -162,6 +163,8 @@ def write_reference(specs: Path, folder: Path) -> list[Path]:
         "tables.md": tables_page(described),
         "specs.md": specs_page(SPEC_MODELS),
         "expressions.md": language_page(),
+        "rooms.md": rooms_page(),
+        "rooms.svg": rooms_picture(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():

@@ -161,17 +161,19 @@ _EQUITY: Sequence[tuple[str, str, str]] = (
     ),
     (
         "Hit rate and expectancy",
-        "R after cost; the interval of the expectancy resamples weeks.",
+        "R after cost; both intervals allow for trades that overlap, and are empty in too few weeks.",
         """select value, n, n_weeks, hit_rate, hit_rate_low, hit_rate_high, expectancy_r, expectancy_low,
                   expectancy_high, profit_factor, mean_bars_held
            from replay.hit_rate where as_of_week = '{latest}' and "group" <> 'year' order by value""",
     ),
     (
         "Information coefficients",
-        "Weekly rebalances, 30-session forward returns. `t` is over non-overlapping windows, phases averaged; EWC is "
-        "the second opinion; the spread is top minus bottom quintile, not halved.",
+        "Weekly rebalances, 30-session forward returns. `t` is over non-overlapping windows, phases averaged; "
+        "`p_combined` combines the p of the phases and is not the p of that t; EWC is the second opinion, and four "
+        "long blocks the one for dependence over years; the spread is top minus bottom quintile, not halved.",
         """select factor, ic, ic_sd, icir, n_weeks, n_independent, t_nonoverlapping as t,
-                  p_nonoverlapping as p, t_ewc, p_ewc, spread, spread_low, spread_high, ic_log, reliable
+                  p_nonoverlapping as p_combined, t_ewc, p_ewc, p_blocks, spread, spread_low, spread_high, ic_log,
+                  reliable, half_width, precise
            from factors.information_coefficient
            where kind = 'summary' and horizon_sessions = (
                select min(horizon_sessions) from factors.information_coefficient where kind = 'rebalance')
@@ -194,8 +196,8 @@ _EQUITY: Sequence[tuple[str, str, str]] = (
     ),
     (
         "Sweeps",
-        "The gate applied again with one threshold moved; the current one is starred; p is adjusted over the cells of "
-        "its sweep. A threshold of -1 stands for off.",
+        "The gate applied again with one threshold moved; the current one is starred; p is adjusted over the gates "
+        "of all sweeps together. A threshold of -1 stands for off.",
         """select sweep, threshold, case when is_current then '*' else '' end as current, n_qualified, n_resolved,
                   n_weeks, hit_rate, expectancy_r, expectancy_low, expectancy_high, p_adjusted
            from replay.activation_sweep order by sweep, threshold""",
@@ -243,6 +245,8 @@ _EVENTS: Sequence[tuple[str, str, str]] = (
                   count(*) filter (where gate_stability) as stability,
                   count(*) filter (where gate_heterogeneity) as heterogeneity,
                   count(*) filter (where gate_leave_one_out) as leave_one_out,
+                  count(*) filter (where gate_recent) as recent,
+                  count(*) filter (where gate_symbols) as symbols,
                   count(*) filter (where gate_concentration) as concentration,
                   count(*) filter (where gate_state_information) as own_information,
                   count(*) filter (where gate_discovery) as discovery
@@ -261,7 +265,7 @@ _EVENTS: Sequence[tuple[str, str, str]] = (
         "Out of sample",
         "What was carried over the bridge to data after the embargo.",
         """select event_id, "template", symbol, state, horizon_bars, "window", n_trades, net_bps, stressed_bps,
-                  edge_over_cost, p_holm, verdict
+                  edge_over_cost, p_adjusted, verdict
            from discovery.bridge where cutoff = '{latest}' order by all""",
     ),
 )

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from quant_platform.reports.charts import formatting
+from quant_platform.reports.charts import builders, formatting, theme
+from quant_platform.reports.charts.builders import Field
 from quant_platform.reports.charts.fields import Fields, fields, rows, value_of
-from quant_platform.reports.charts.figures import Axis, Figure, Line, Points
+from quant_platform.reports.charts.figures import Figure, Words
 from quant_platform.reports.charts.markup import Html
-from quant_platform.reports.charts.pages import (
-    SIMULATED,
-    Cell,
-    Column,
-    Row,
-    Table,
-    figures,
-    interval_text,
-    number_cell,
-    paragraph,
-    section,
-    table,
-)
+from quant_platform.reports.charts.pages import figures, paragraph, section
+from quant_platform.reports.charts.tables import Cell, Column, Row, Table, interval_text, number_cell, table
+from quant_platform.reports.queries import literal
 
+OBSERVED = ("observed_rate", "observed_low", "observed_high")
 MODELS = ("stated", "recalibrated")
 NO_SUMMARY = "too few resolved trades for this model"
 
 
 def calibration_section(report: Fields, *, anchor: str) -> Html:
-    """Calibration curves with Wilson bars, and the decomposition of the Brier score."""
+    """Calibration curves with their intervals, and the decomposition of the Brier score."""
     calibration = fields(report, "calibration")
     models = {name: fields(calibration, name) for name in MODELS}
     explanation = (
         "Trades are sorted by the probability the model gave them and cut into bins of equal count; a dot on the "
-        "diagonal kept its word. Bars are 95% Wilson intervals, which treat the trades of a bin as independent; trades "
-        "of one week share one market, so the true uncertainty is wider. The recalibrated curve is out of sample: each "
+        "diagonal kept its word. Bars are 95% intervals that allow for trades that share their market, of one "
+        "week and of the weeks around it. The recalibrated curve is out of sample: each "
         "fold was fitted on earlier weeks only."
     )
     return section(
@@ -48,38 +40,36 @@ def calibration_section(report: Fields, *, anchor: str) -> Html:
 def calibration_figure(report: Fields, name: str, model: Fields) -> Figure:
     """Observed against modelled rate by bin; the diagonal is perfect calibration."""
     bins = rows(model, "bins")
-    x = [value_of(row, "mean_probability") for row in bins]
-    y = [value_of(row, "observed_rate") for row in bins]
-    tips = [_tip(row) for row in bins]
-    ends = [*x, *y, *(value_of(row, key) for row in bins for key in ("observed_low", "observed_high"))]
-    held = [end for end in ends if end is not None]
-    low, high = (max(0.0, min(held) - 0.03), min(1.0, max(held) + 0.03)) if held else (0.0, 1.0)
+    ends = [value_of(row, key) for row in bins for key in ("mean_probability", *OBSERVED)]
+    low, high = builders.limits_of(ends, zero=False) or (0.0, 1.0)
+    limits = max(0.0, low), min(1.0, high)
     trades = sum(int(value_of(row, "n") or 0) for row in bins)
-    return Figure(
-        title=f"{name.capitalize()} probability",
-        description="Observed rate by bin of modelled probability: " + ("; ".join(tips) or "no bins"),
-        note=f"n = {formatting.count(trades)} trades in {len(bins)} bins",
-        x=Axis("mean modelled probability", ticks="percent", limits=(low, high)),
-        y=Axis("observed rate, 95% Wilson", ticks="percent", limits=(low, high)),
-        marks=(
-            # Without bins the diagonal alone would look like a perfect model.
-            Line([low, high] if held else [], [low, high] if held else [], role="faint", dashed=True),
-            Points(
-                x=x,
-                y=y,
-                low=[value_of(row, "observed_low") for row in bins],
-                high=[value_of(row, "observed_high") for row in bins],
-                tips=tips,
-                role="first" if name == "stated" else "second",
+    return builders.points(
+        bins,
+        Words(
+            f"{name.capitalize()} probability",
+            "Observed rate by bin of modelled probability: " + ("; ".join(_words(row) for row in bins) or "no bins"),
+            note=f"n = {formatting.count(trades)} trades in {len(bins)} bins",
+            sql=(
+                "select mean_probability, observed_rate, observed_low, observed_high, n\nfrom replay.calibration\n"
+                f"where as_of_week = {literal(report.get('as_of_week'))} and model = {literal(name)} and bin >= 0\n"
+                "order by bin"
             ),
+            simulated=bool(report.get("simulated")),
         ),
+        x=Field("mean_probability", "mean modelled probability", "percent", limits=limits),
+        y=Field("observed_rate", "observed rate, 95% interval", "percent", limits=limits),
+        low=Field("observed_low", "low", "percent"),
+        high=Field("observed_high", "high", "percent"),
+        diagonal=True,
+        tips=[Field("n", "trades", "count")],
+        colour=theme.LIGHT.first if name == "stated" else theme.LIGHT.second,
         width=460,
-        height=340,
-        watermark=SIMULATED if report.get("simulated") else "",
+        height=320,
     )
 
 
-def _tip(row: Fields) -> str:
+def _words(row: Fields) -> str:
     modelled, observed = value_of(row, "mean_probability"), value_of(row, "observed_rate")
     n = value_of(row, "n")
     return (
@@ -101,7 +91,7 @@ def _brier_table(models: dict[str, Fields]) -> Table:
             Column("Model", numeric=False),
             Column("n", "trades"),
             Column("Modelled", "mean probability"),
-            Column("Observed", "95%, weeks resampled"),
+            Column("Observed", "95%, overlap allowed for"),
             Column("Brier", "lower is better"),
             Column("Reliability", "lower is better"),
             Column("Resolution", "higher is better"),

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from itertools import accumulate
+from typing import Any
 
-from quant_platform.reports.charts import formatting
+from quant_platform.reports.charts import builders, formatting, theme
+from quant_platform.reports.charts.builders import Field
 from quant_platform.reports.charts.fields import Fields, rows, value_of
-from quant_platform.reports.charts.figures import Axis, Figure, Line, Points, Rule
+from quant_platform.reports.charts.figures import Figure, Words
 from quant_platform.reports.charts.markup import Html
-from quant_platform.reports.charts.pages import (
-    SIMULATED,
-    Cell,
-    Column,
-    Row,
-    Table,
-    figures,
-    interval_text,
-    number_cell,
-    section,
-    table,
-    text_cell,
-)
+from quant_platform.reports.charts.pages import figures, section
+from quant_platform.reports.charts.tables import Cell, Column, Row, Table, interval_text, number_cell, table, text_cell
+from quant_platform.reports.equity.survivorship import sign_remark, survivorship_warning
+from quant_platform.reports.queries import as_of, literal
 
 STAR = "★"
 
@@ -39,17 +32,20 @@ def edge_section(report: Fields, *, anchor: str) -> Html:
             Column("ICIR", "per rebalance"),
             Column("n", "weeks"),
             Column("n", "independent"),
-            Column("t", "non-overlapping"),
+            Column("t", "non-overlapping, mean of phases"),
+            Column("p", "phases combined; Holm"),
             Column("t", "EWC"),
             Column("Q5 − Q1", "mean return, 95%"),
             Column("IC, log return", "Pearson of rank"),
+            Column("Precise", numeric=False),
             Column("Reliable", numeric=False),
         ),
-        rows=tuple(_edge_row(row) for row in rows(report, "signal_edge")),
+        rows=tuple(_edge_row(row, sign_remark(report, row)) for row in rows(report, "signal_edge")),
         note=(
-            f"{STAR} reliable, and its p over non-overlapping windows is at most 5% after Holm's adjustment for all "
-            "factors of the table. Greyed rows are not reliable: their mean IC is not known well enough to be read, "
-            "whatever its t. The naive t over overlapping weeks is not shown: it rejects a true null far too often."
+            f"{STAR} significant: the p of all phases combined is small after Holm's adjustment for all factors of the "
+            "table, on enough windows for a p to be believed. Greyed rows are not reliable: too few independent "
+            "windows to be read, whatever the t. Precise says that two standard errors of the mean IC are small. The "
+            "naive t over overlapping weeks is not shown: it rejects a true null far too often."
         ),
         empty="no factor has a summary for this week",
     )
@@ -59,22 +55,30 @@ def edge_section(report: Fields, *, anchor: str) -> Html:
         "the cosine (EWC) t is the second opinion. A rank IC is not about means: read it beside the quintile spread "
         "and the IC of log returns; where they disagree in sign, skewness is at work, not an edge."
     )
-    return section("Signal edge", explanation, table(spec), anchor=anchor, simulated=bool(report.get("simulated")))
+    return section(
+        "Signal edge",
+        explanation,
+        survivorship_warning(report),
+        table(spec),
+        anchor=anchor,
+        simulated=bool(report.get("simulated")),
+    )
 
 
-def _edge_row(row: Fields) -> Row:
+def _edge_row(row: Fields, wrong_sign: str) -> Row:
     reliable = row.get("reliable") is True
     starred = reliable and row.get("starred") is True
     because = "the series is too short"
     return Row(
         cells=(
             text_cell(f"{row.get('factor') or 'unnamed'}{' ' + STAR if starred else ''}"),
-            number_cell(row.get("ic"), signed=True, missing="no week had enough names"),
+            replace(number_cell(row.get("ic"), signed=True, missing="no week had enough names"), remark=wrong_sign),
             number_cell(row.get("ic_sd"), missing=because),
             number_cell(row.get("icir"), signed=True, missing=because),
             number_cell(row.get("n_weeks"), 0),
             number_cell(row.get("n_independent"), 0),
-            _t_cell(row, "nonoverlapping", because),
+            number_cell(row.get("t_nonoverlapping"), 2, signed=True, missing=because),
+            _combined_p(row, because),
             _t_cell(row, "ewc", because),
             number_cell(
                 row.get("spread"),
@@ -86,6 +90,9 @@ def _edge_row(row: Fields) -> Row:
                 missing="no week had two full quintiles",
             ),
             number_cell(row.get("ic_log"), signed=True, missing="no week had enough names"),
+            text_cell("yes")
+            if row.get("precise") is True
+            else Cell("no", remark=str(row.get("imprecise_because") or "")),
             text_cell("yes") if reliable else Cell("no", remark=str(row.get("unreliable_because") or "")),
         ),
         muted=not reliable,
@@ -93,18 +100,23 @@ def _edge_row(row: Fields) -> Row:
 
 
 def _t_cell(row: Fields, name: str, because: str) -> Cell:
-    p, adjusted = value_of(row, f"p_{name}"), value_of(row, "p_adjusted")
+    p = value_of(row, f"p_{name}")
     detail = "" if p is None else f"p {formatting.p_value(p)}"
-    if name == "nonoverlapping" and p is not None and adjusted is not None:
-        detail += f", Holm {formatting.p_value(adjusted)}"
     return number_cell(row.get(f"t_{name}"), 2, signed=True, detail=detail, missing=because)
+
+
+def _combined_p(row: Fields, because: str) -> Cell:
+    p, adjusted = value_of(row, "p_nonoverlapping"), value_of(row, "p_adjusted")
+    if p is None:
+        return Cell("", missing=because)
+    return Cell(formatting.p_value(p), detail="" if adjusted is None else f"Holm {formatting.p_value(adjusted)}")
 
 
 def decay_section(report: Fields, *, anchor: str) -> Html:
     """Mean IC by horizon, and the cumulative IC of each factor at the main horizon."""
     explanation = (
-        "Left to right the return horizon grows. Dots are mean ICs, whiskers two standard errors that count only "
-        "independent windows, empty dots are not reliable. The longer the horizon, the fewer the independent windows "
+        "Left to right the return horizon grows. Dots are mean ICs, whiskers two standard errors (EWC), which "
+        "allow for the overlap, empty dots are not reliable. The longer the horizon, the fewer the independent windows "
         "and the wider the honest whisker."
     )
     return section(
@@ -134,93 +146,104 @@ def series_section(report: Fields, *, anchor: str) -> Html:
 
 def decay_figures(report: Fields) -> list[Figure]:
     """One panel per factor: mean IC with two standard errors against the horizon, all on one scale."""
-    groups = _by_factor(rows(report, "decay"))
-    cells = {factor: [_with_error(row) for row in group] for factor, group in groups.items()}
-    ends = [end for group in cells.values() for _, low, high in group for end in (low, high) if end is not None]
-    limits = _limits(ends)
-    found = []
-    for factor, group in groups.items():
-        ordered = sorted(group, key=lambda row: value_of(row, "horizon_sessions") or 0.0)
-        errors = [_with_error(row) for row in ordered]
-        points = Points(
-            x=[value_of(row, "horizon_sessions") for row in ordered],
-            y=[mean for mean, _, _ in errors],
-            low=[low for _, low, _ in errors],
-            high=[high for _, _, high in errors],
-            tips=[_decay_tip(row) for row in ordered],
-            hollow=[row.get("reliable") is not True for row in ordered],
-            joined=True,
+    groups = {
+        factor: [_with_error(row) for row in group] for factor, group in _by_factor(rows(report, "decay")).items()
+    }
+    limits = builders.limits_of(row[end] for group in groups.values() for row in group for end in ("low", "high", "ic"))
+    return [
+        builders.decay(
+            group,
+            Words(
+                factor,
+                f"Mean IC of {factor} by horizon: " + "; ".join(_decay_words(row) for row in group),
+                sql=_decay_query(report, factor),
+                simulated=bool(report.get("simulated")),
+            ),
+            horizon=Field("horizon_sessions", "horizon, sessions", "count"),
+            y=Field("ic", "mean IC", limits=limits, signed=True),
+            low=Field("low", "low, 2 s.e.", signed=True),
+            high=Field("high", "high, 2 s.e.", signed=True),
+            hollow=Field("unreliable", "not reliable", "flag"),
+            tips=[Field("n_independent", "independent windows", "count")],
         )
-        found.append(
-            Figure(
-                title=factor,
-                description=f"Mean IC of {factor} by horizon: " + "; ".join(_decay_tip(row) for row in ordered),
-                x=Axis(
-                    "horizon, sessions",
-                    kind="log",
-                    at=tuple(at for row in ordered if (at := value_of(row, "horizon_sessions")) is not None),
-                ),
-                y=Axis("mean IC", limits=limits),
-                marks=(Rule("y", 0.0), points),
-                watermark=_watermark(report),
-            )
-        )
-    return found
+        for factor, group in groups.items()
+    ]
+
+
+def _decay_query(report: Fields, factor: str) -> str:
+    return (
+        f"{as_of(report)}select horizon_sessions, ic,\n"
+        "  ic - 2 * ic_sd / sqrt(n_independent) as low, ic + 2 * ic_sd / sqrt(n_independent) as high,\n"
+        "  not reliable as unreliable, n_independent\n"
+        f"from factors.information_coefficient\nwhere kind = 'summary' and factor = {literal(factor)}\n"
+        "order by horizon_sessions"
+    )
 
 
 def series_figures(report: Fields) -> list[Figure]:
     """One panel per factor: cumulative IC against the date, all on one scale; unreliable factors are grey."""
     edge = {str(row.get("factor")): row for row in rows(report, "signal_edge")}
-    groups = _by_factor(rows(report, "ic_series"))
-    sums = {
-        factor: list(accumulate(value for row in group if (value := value_of(row, "ic")) is not None))
-        for factor, group in groups.items()
+    groups = {
+        factor: [row for row in group if value_of(row, "ic") is not None]
+        for factor, group in _by_factor(rows(report, "ic_series")).items()
     }
-    limits = _limits([value for values in sums.values() for value in values])
+    sums = {factor: list(accumulate(value_of(row, "ic") or 0.0 for row in group)) for factor, group in groups.items()}
+    limits = builders.limits_of(value for values in sums.values() for value in values)
     found = []
     for factor, group in groups.items():
         summary = edge.get(factor, {})
-        held = [row for row in group if value_of(row, "ic") is not None]
         total = formatting.number(sums[factor][-1], signed=True) if sums[factor] else "n/a"
         independent = value_of(summary, "n_independent")
-        note = f"sum {total} over n = {formatting.count(len(held))} weeks"
+        note = f"sum {total} over n = {formatting.count(len(group))} weeks"
         if independent is not None:
             note += f", {formatting.count(independent)} independent"
         found.append(
-            Figure(
-                title=factor,
-                description=f"Running sum of the weekly ICs of {factor}; {note}.",
-                note=note,
-                x=Axis("date of the signal", kind="date"),
-                y=Axis("cumulative IC", limits=limits),
-                marks=(
-                    Rule("y", 0.0),
-                    Line(
-                        [formatting.ordinal(row.get("date_sig")) for row in held],
-                        sums[factor],
-                        role="first" if summary.get("reliable") is True else "faint",
-                    ),
+            builders.lines(
+                [{**row, "cumulative_ic": at} for row, at in zip(group, sums[factor], strict=True)],
+                Words(
+                    factor,
+                    f"Running sum of the weekly ICs of {factor}; {note}.",
+                    note=note,
+                    sql=_series_query(report, factor),
+                    simulated=bool(report.get("simulated")),
                 ),
-                watermark=_watermark(report),
+                x=Field("date_sig", "date of the signal", "date"),
+                y=Field("cumulative_ic", "cumulative IC", limits=limits, signed=True),
+                at=0.0,
+                tips=[Field("ic", "IC of the week", signed=True)],
+                colour=theme.LIGHT.first if summary.get("reliable") is True else theme.LIGHT.faint,
             )
         )
     return found
 
 
-def _with_error(row: Fields) -> tuple[float | None, float | None, float | None]:
-    """Mean IC and two standard errors around it, sd / sqrt(independent windows): the rule of `reliable`."""
-    mean, sd, n = value_of(row, "ic"), value_of(row, "ic_sd"), value_of(row, "n_independent")
-    if mean is None or sd is None or n is None or n < 1:
-        return mean, None, None
-    half = 2.0 * sd / math.sqrt(n)
-    return mean, mean - half, mean + half
+def _series_query(report: Fields, factor: str) -> str:
+    return (
+        "select date_sig, sum(ic) over (order by date_sig) as cumulative_ic, ic\n"
+        "from factors.information_coefficient\n"
+        f"where kind = 'rebalance' and factor = {literal(factor)} and ic is not null\n"
+        f"  and horizon_sessions = {literal(report.get('horizon_sessions') or 0)}"
+        f" and date_sig <= {literal(report.get('date_sig'))}\norder by date_sig"
+    )
 
 
-def _decay_tip(row: Fields) -> str:
-    mean, low, high = _with_error(row)
+def _with_error(row: Fields) -> dict[str, Any]:
+    """The row with two standard errors around its mean IC: the rule of `precise`."""
+    mean, half = value_of(row, "ic"), value_of(row, "half_width")
+    return {
+        "horizon_sessions": row.get("horizon_sessions"),
+        "ic": mean,
+        "low": None if half is None or mean is None else mean - half,
+        "high": None if half is None or mean is None else mean + half,
+        "unreliable": row.get("reliable") is not True,
+        "n_independent": value_of(row, "n_independent"),
+    }
+
+
+def _decay_words(row: Fields) -> str:
+    mean, low, high, n = (value_of(row, name) for name in ("ic", "low", "high", "n_independent"))
     interval = "" if low is None or high is None else f" [{formatting.number(low)}, {formatting.number(high)}]"
     written = "n/a" if mean is None else formatting.number(mean, signed=True)
-    n = value_of(row, "n_independent")
     count = "" if n is None else f", n independent {formatting.count(n)}"
     return f"{row.get('horizon_sessions')} sessions: {written}{interval}{count}"
 
@@ -230,16 +253,3 @@ def _by_factor(found: list[Fields]) -> dict[str, list[Fields]]:
     for row in found:
         groups.setdefault(str(row.get("factor")), []).append(row)
     return groups
-
-
-def _limits(values: list[float]) -> tuple[float, float] | None:
-    """One range for all panels with zero inside, or None without any value."""
-    if not values:
-        return None
-    low, high = min(0.0, *values), max(0.0, *values)
-    room = 0.06 * (high - low) or 0.1
-    return low - room, high + room
-
-
-def _watermark(report: Fields) -> str:
-    return SIMULATED if report.get("simulated") else ""

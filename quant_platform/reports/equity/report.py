@@ -7,25 +7,18 @@ from typing import Any
 
 from quant_platform.reports.charts import formatting
 from quant_platform.reports.charts.fields import Fields, fields, plain_cell, rows, value_of, words
+from quant_platform.reports.charts.figures import SIMULATED
 from quant_platform.reports.charts.markup import Html, element
-from quant_platform.reports.charts.pages import (
-    SIMULATED,
-    Cell,
-    Tile,
-    contents,
-    definitions,
-    number_cell,
-    page,
-    paragraph,
-    section,
-    text_cell,
-    tiles,
-)
+from quant_platform.reports.charts.pages import Tile, contents, definitions, heading, page, paragraph, section, tiles
+from quant_platform.reports.charts.tables import Cell, number_cell, text_cell
 from quant_platform.reports.equity.calibration import calibration_section
 from quant_platform.reports.equity.factors import decay_section, edge_section, series_section
+from quant_platform.reports.equity.setups import setups_section, setups_tile
+from quant_platform.reports.equity.survivorship import survivorship_tile
 from quant_platform.reports.equity.trades import NO_TRADES, hit_rate_section, sweep_section
 
 ANCHORS = {
+    "setups": "This week's setups",
     "signal-edge": "Signal edge",
     "ic-decay": "IC by horizon",
     "ic-series": "IC over time",
@@ -55,13 +48,14 @@ def render_equity_report(report: Mapping[str, Any]) -> str:
     ----------
     report
         The dict of ``replay.report.build_report``: ``headline``, ``as_of_week``, ``date_sig``, ``simulated``,
-        ``spec_hash``, ``trial_count``, ``universe``, ``horizon_sessions``, ``signal_edge``, ``decay``, ``ic_series``,
-        ``calibration``, ``hit_rate``, ``sweeps`` and ``conventions``. Rows have the column names of their tables.
+        ``spec_hash``, ``trial_count``, ``universe``, ``setups``, ``horizon_sessions``, ``signal_edge``,
+        ``decay``, ``ic_series``, ``calibration``, ``hit_rate``, ``sweeps`` and ``conventions``. Rows have the column
+        names of their tables.
 
     Returns
     -------
     str
-        A whole HTML document that loads nothing: style and figures are inside, there is no script.
+        A whole HTML document that loads nothing: see :func:`~quant_platform.reports.charts.pages.page`.
 
     Raises
     ------
@@ -72,22 +66,22 @@ def render_equity_report(report: Mapping[str, Any]) -> str:
     -----
     **Missing values.** A key or value that is missing (absent, None or NaN) is written "n/a" with the reason; nothing
     is estimated here. The page shows the numbers of the report, rounded, with full precision behind them; the only ones
-    it derives are running sums of ICs and two standard errors ``2 sd / sqrt(n independent)`` in the figures.
+    it derives are running sums of ICs.
     """
     simulated = bool(report.get("simulated"))
     week = formatting.day(report.get("as_of_week")) or "n/a"
     return page(
         f"Equity signal report, week of {week}",
-        element(
-            "header",
-            element("p", "Weekly equity signal report", class_="kicker"),
-            element("h1", f"Equity signals, week of {week}"),
-            element("p", str(report.get("headline") or "n/a (the report has no headline)"), class_="headline"),
+        heading(
+            "Weekly equity signal report",
+            f"Equity signals, week of {week}",
+            str(report.get("headline") or "n/a (the report has no headline)"),
             tiles(_headline_tiles(report)),
             contents(ANCHORS),
         ),
         element(
             "main",
+            setups_section(report, anchor="setups"),
             edge_section(report, anchor="signal-edge"),
             decay_section(report, anchor="ic-decay"),
             series_section(report, anchor="ic-series"),
@@ -110,6 +104,7 @@ def _headline_tiles(report: Fields) -> list[Tile]:
     qualified, every = overall.get("qualified", {}), overall.get("all", {})
     reliable = sum(row.get("reliable") is True for row in edge)
     return [
+        setups_tile(report),
         Tile(
             "Expectancy, qualified (R after cost)",
             number_cell(qualified.get("expectancy_r"), signed=True, missing=NO_TRADES),
@@ -133,13 +128,14 @@ def _headline_tiles(report: Fields) -> list[Tile]:
         Tile(
             "Reliable factors",
             Cell(f"{reliable} of {len(edge)}") if edge else Cell("", missing="no factor was judged"),
-            "by the mean IC's error, not by its size",
+            "by the number of independent windows, not by size",
         ),
         Tile(
             "Cells evaluated",
             number_cell(report.get("trial_count"), 0),
             "trials behind this page: the best of many looks better than it is",
         ),
+        survivorship_tile(report),
     ]
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from quant_platform.reports.charts import formatting
+from quant_platform.reports.charts import builders, formatting, theme
+from quant_platform.reports.charts.builders import Field
 from quant_platform.reports.charts.fields import Fields, rows, value_of
-from quant_platform.reports.charts.figures import Axis, Figure, Points, Role, Rule
+from quant_platform.reports.charts.figures import Figure, Words
 from quant_platform.reports.charts.markup import Html, join
-from quant_platform.reports.charts.pages import (
-    SIMULATED,
+from quant_platform.reports.charts.pages import figures, section
+from quant_platform.reports.charts.tables import (
     Cell,
     Column,
     Row,
     Table,
-    figures,
     interval_cell,
     number_cell,
     p_cell,
-    section,
     table,
     text_cell,
 )
+from quant_platform.reports.equity.survivorship import survivorship_warning
+from quant_platform.reports.queries import as_of, literal
 
 STAR = "★"
 OFF = -1.0
@@ -35,13 +36,14 @@ def hit_rate_section(report: Fields, *, anchor: str) -> Html:
     year = sorted((row for row in found if row.get("group") == "year"), key=_by_year)
     explanation = (
         "A hit is a trade whose target came before its stop and before the time limit. R is the planned risk of a "
-        "trade, so +0.100 R earns a tenth of what was at stake. Hit rates have Wilson intervals. Expectancy, the mean "
-        "R after cost, has a bootstrap interval that resamples whole weeks: trades of one week share one market. A hit "
-        "rate alone says nothing: near targets are hit often and pay little."
+        "trade, so +0.100 R earns a tenth of what was at stake. Trades of neighbouring weeks share their market, so "
+        "both intervals come from weekly sums and their long-run variance; in too few weeks there is none. A hit rate "
+        "alone says nothing: near targets are hit often and pay little."
     )
     return section(
         "Hit rate and expectancy",
         explanation,
+        survivorship_warning(report),
         table(_hit_rate_table("All candidates and those the gate let through", overall)),
         table(_hit_rate_table("By direction", direction)),
         figures(year_figures(report, year), wide=True) if year else None,
@@ -60,9 +62,9 @@ def _hit_rate_table(caption: str, found: list[Fields]) -> Table:
             Column("n", "weeks"),
             Column("No entry", "setups"),
             Column("Hit rate", "target first"),
-            Column("95% interval", "Wilson"),
+            Column("95% interval", "overlap allowed for"),
             Column("Expectancy", "R after cost"),
-            Column("95% interval", "R, weeks resampled"),
+            Column("95% interval", "R, overlap allowed for"),
             Column("Profit factor", "gains / losses"),
             Column("Held", "sessions, mean"),
         ),
@@ -74,7 +76,7 @@ def _hit_rate_table(caption: str, found: list[Fields]) -> Table:
 def _hit_rate_row(row: Fields) -> Row:
     resolved = value_of(row, "n") or 0.0
     no_loss = "no losing trade" if resolved else NO_TRADES
-    no_interval = "too few weeks to resample" if resolved else NO_TRADES
+    no_interval = "too few weeks" if resolved else NO_TRADES
     return Row(
         cells=(
             text_cell(_group(row)),
@@ -100,53 +102,51 @@ def _group(row: Fields) -> str:
 
 def year_figures(report: Fields, year: list[Fields]) -> list[Figure]:
     """Expectancy and hit rate by year with their intervals, all beside qualified."""
+    money = Field("expectancy_r", "R after cost", limits=_limits(year, "n"), signed=True)
     return [
-        _year_figure(report, year, "expectancy_r", "expectancy", Axis("R after cost"), "Expectancy by year"),
-        _year_figure(report, year, "hit_rate", "hit_rate", Axis("target first", ticks="percent"), "Hit rate by year"),
+        _year_figure(report, year, money, "expectancy", "Expectancy by year", at=0.0),
+        _year_figure(report, year, Field("hit_rate", "target first", "percent"), "hit_rate", "Hit rate by year"),
     ]
 
 
-def _year_figure(report: Fields, year: list[Fields], key: str, prefix: str, axis: Axis, title: str) -> Figure:
-    marks: list[Points | Rule] = [Rule("y", 0.0)] if key == "expectancy_r" else []
-    years = [found for row in year if (found := _year(row)) is not None]
-    shift = 0.012 * (max(years) - min(years) + 1.0) if years else 0.0
-    scopes: tuple[tuple[str, Role, float], ...] = (("all", "faint", -shift), ("qualified", "first", shift))
-    for scope, role, aside in scopes:
-        mine = [row for row in year if str(row.get("value")).partition(":")[0] == scope and _year(row) is not None]
-        marks.append(
-            Points(
-                # The two sit side by side, so that their whiskers do not cover each other.
-                x=[(_year(row) or 0.0) + aside for row in mine],
-                y=[value_of(row, key) for row in mine],
-                low=[value_of(row, f"{prefix}_low") for row in mine],
-                high=[value_of(row, f"{prefix}_high") for row in mine],
-                tips=[f"{_group(row)}: {_outcome(row)}" for row in mine],
-                name=scope,
-                role=role,
-            )
-        )
-    limits = _limits(year, "n") if key == "expectancy_r" else None
-    return Figure(
-        title=title,
-        description="; ".join(f"{_group(row)}: {_outcome(row)}" for row in year),
-        note="95% intervals, weeks resampled" if key == "expectancy_r" else "95% Wilson intervals",
-        x=Axis("year of the signal", ticks="year"),
-        y=Axis(axis.label, ticks=axis.ticks, limits=limits),
-        marks=tuple(marks),
+def _year_figure(
+    report: Fields, year: list[Fields], y: Field, prefix: str, title: str, at: float | None = None
+) -> Figure:
+    placed = [
+        {**row, "year": member, "setups": scope}
+        for row in year
+        for member, scope in (_by_year(row),)
+        if member.isdigit()
+    ]
+    return builders.points(
+        placed,
+        Words(
+            title,
+            "; ".join(f"{_group(row)}: {_outcome(row)}" for row in year),
+            note="95% intervals that allow for overlapping trades",
+            sql=(
+                "select split_part(value, ':', 2) as year, split_part(value, ':', 1) as setups,\n"
+                f"  {y.name}, {prefix}_low, {prefix}_high, n\nfrom replay.hit_rate\n"
+                f"where as_of_week = {literal(report.get('as_of_week'))} and \"group\" = 'year'\norder by year, setups"
+            ),
+            simulated=bool(report.get("simulated")),
+        ),
+        x=Field("year", "year of the signal", "category"),
+        y=y,
+        low=Field(f"{prefix}_low", "low, 95%", y.kind, signed=y.signed),
+        high=Field(f"{prefix}_high", "high, 95%", y.kind, signed=y.signed),
+        series=Field("setups", "setups", "category", order=("all", "qualified")),
+        at=at,
+        tips=[Field("n", "trades", "count")],
+        colours=(theme.LIGHT.faint, theme.LIGHT.first),
         width=460,
-        height=300,
-        watermark=SIMULATED if report.get("simulated") else "",
+        height=280,
     )
 
 
 def _by_year(row: Fields) -> tuple[str, str]:
     scope, _, member = str(row.get("value")).partition(":")
     return member, scope
-
-
-def _year(row: Fields) -> float | None:
-    member = str(row.get("value")).rpartition(":")[2]
-    return float(member) if member.isdigit() else None
 
 
 def _outcome(row: Fields, n_key: str = "n") -> str:
@@ -165,7 +165,7 @@ def sweep_section(report: Fields, *, anchor: str) -> Html:
         "The gate applied again to the same stored candidates with one threshold moved, all else as in force. Each dot "
         f"is one threshold: how many setups it lets through, and what they earned; {STAR} is the one in force. These "
         "cells are not trials of fresh data: the best of many looks better than it is, so the p-value is adjusted for "
-        "the cells of its sweep (Holm), and a peak whose neighbours do not share it is noise."
+        "the gates of all sweeps together (Holm), and a peak whose neighbours do not share it is noise."
     )
     blocks: list[Html] = []
     if sweeps:
@@ -182,27 +182,29 @@ def sweep_figure(report: Fields, sweep: Fields) -> Figure:
     """Expectancy with its interval against the number of qualified setups, one dot per threshold."""
     cells = sorted(rows(sweep, "rows"), key=lambda row: value_of(row, "threshold") or 0.0)
     name = str(sweep.get("parameter") or sweep.get("sweep"))
-    return Figure(
-        title=name,
-        description="; ".join(f"{_threshold(row)}: {_outcome(row, 'n_resolved')}" for row in cells),
-        note=f"{len(cells)} thresholds, labels are their values",
-        x=Axis("setups qualified", kind="log", ticks="count"),
-        y=Axis("expectancy, R after cost", limits=_limits(cells, "n_resolved")),
-        marks=(
-            Rule("y", 0.0),
-            Points(
-                x=[value_of(row, "n_qualified") for row in cells],
-                y=[value_of(row, "expectancy_r") for row in cells],
-                low=[value_of(row, "expectancy_low") for row in cells],
-                high=[value_of(row, "expectancy_high") for row in cells],
-                labels=[_threshold(row) for row in cells],
-                tips=[f"{name} {_threshold(row)}: {_outcome(row, 'n_resolved')}" for row in cells],
-                starred=[row.get("is_current") is True for row in cells],
-                joined=True,
+    return builders.points(
+        [{**row, "at": _threshold(row)} for row in cells],
+        Words(
+            name,
+            "; ".join(f"{_threshold(row)}: {_outcome(row, 'n_resolved')}" for row in cells),
+            note=f"{len(cells)} thresholds, labels are their values",
+            sql=(
+                f"{as_of(report)}select n_qualified, expectancy_r, expectancy_low, expectancy_high, is_current,\n"
+                f"  threshold, n_resolved\nfrom replay.activation_sweep\nwhere parameter = {literal(name)}\n"
+                "order by threshold"
             ),
+            simulated=bool(report.get("simulated")),
         ),
-        height=260,
-        watermark=SIMULATED if report.get("simulated") else "",
+        x=Field("n_qualified", "setups qualified", "count", log=True),
+        y=Field("expectancy_r", "expectancy, R after cost", limits=_limits(cells, "n_resolved"), signed=True),
+        low=Field("expectancy_low", "low, 95%", signed=True),
+        high=Field("expectancy_high", "high, 95%", signed=True),
+        starred=Field("is_current", "in force", "flag"),
+        label=Field("at", "threshold", "category"),
+        joined=True,
+        at=0.0,
+        tips=[Field("threshold", f"{name}, -1 is off", digits=2), Field("n_resolved", "trades", "count")],
+        height=240,
     )
 
 
@@ -218,9 +220,9 @@ def _sweep_table(sweep: Fields) -> Table:
             Column("n", "weeks"),
             Column("Hit rate", "target first"),
             Column("Expectancy", "R after cost"),
-            Column("95% interval", "R, weeks resampled"),
-            Column("p", "clustered by week"),
-            Column("p adjusted", "Holm, this sweep"),
+            Column("95% interval", "R, overlap allowed for"),
+            Column("p", "same error"),
+            Column("p adjusted", "Holm, all sweeps"),
         ),
         rows=tuple(_sweep_row(row) for row in cells),
         empty="the sweep has no cell",
@@ -256,13 +258,8 @@ def _threshold(row: Fields) -> str:
 
 def _limits(cells: list[Fields], n_key: str) -> tuple[float, float] | None:
     """Range of every mean and of the whiskers of groups with enough trades, so that a tiny group cannot flatten all."""
-    ends: list[float] = [0.0]
+    ends = [value_of(row, "expectancy_r") for row in cells]
     for row in cells:
-        keys = ["expectancy_r"]
         if (value_of(row, n_key) or 0.0) >= READABLE_TRADES:
-            keys += ["expectancy_low", "expectancy_high"]
-        ends += [value for key in keys if (value := value_of(row, key)) is not None]
-    if len(ends) == 1:
-        return None
-    room = 0.08 * (max(ends) - min(ends)) or 0.1
-    return min(ends) - room, max(ends) + room
+            ends += [value_of(row, "expectancy_low"), value_of(row, "expectancy_high")]
+    return builders.limits_of(ends, room=0.08)

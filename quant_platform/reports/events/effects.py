@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from quant_platform.reports.charts import formatting
+from quant_platform.reports.charts import builders, formatting
+from quant_platform.reports.charts.builders import Field
 from quant_platform.reports.charts.fields import Fields, rows, value_of
-from quant_platform.reports.charts.figures import Axis, Figure, Heat, Points, Rule
+from quant_platform.reports.charts.figures import Figure, Words
 from quant_platform.reports.charts.markup import Html
-from quant_platform.reports.charts.pages import figures, interval_text, section
-from quant_platform.reports.events.search import QUESTIONS, family_words, watermark
+from quant_platform.reports.charts.pages import figures, section
+from quant_platform.reports.charts.tables import interval_text
+from quant_platform.reports.events.search import QUESTIONS, family_words
+from quant_platform.reports.queries import from_report, literal
 
 BAR_MINUTES = 5
 SHADES = ((0.05, 1.0), (0.1, 0.7), (0.2, 0.45), (0.5, 0.22))
 """Largest q of each step and its shade; above the last a square is almost paper."""
 PALEST = 0.06
-SHIFT = 0.17
-"""Half the distance between the raw and the shrunk effect of one event, in rows."""
 
 
 def horizon_words(bars: float) -> str:
@@ -48,39 +49,38 @@ def heat_section(report: Fields, *, anchor: str) -> Html:
 def _heat_figure(report: Fields, question: str, part: list[Fields]) -> Figure:
     families = sorted({str(row.get("family")) for row in part})
     horizons = sorted({bars for row in part if (bars := value_of(row, "horizon_bars")) is not None})
-    held = {(str(row.get("family")), value_of(row, "horizon_bars")): row for row in part}
-    squares = [(family, bars) for family in families for bars in horizons]
-    tips = [_heat_tip(family, bars, held.get((family, bars))) for family, bars in squares]
-    qs = [value_of(held.get((family, bars), {}), "q") for family, bars in squares]
-    return Figure(
-        title=QUESTIONS.get(question, question),
-        description="Smallest group q: "
-        + "; ".join(tip for tip, square in zip(tips, squares, strict=True) if square in held),
-        note=f"dark at or below {SHADES[0][0]:g}, paler at {', '.join(f'{step:g}' for step, _ in SHADES[1:])}",
-        x=Axis(
-            "horizon, bars of five minutes",
-            limits=(-0.5, len(horizons) - 0.5),
-            at=tuple(float(index) for index in range(len(horizons))),
-            names=tuple(f"{bars:g}" for bars in horizons),
-        ),
-        y=Axis(
-            "",
-            limits=(-0.5, len(families) - 0.5),
-            at=tuple(float(len(families) - 1 - index) for index in range(len(families))),
-            names=tuple(family_words(family) for family in families),
-        ),
-        marks=(
-            Heat(
-                x=[float(horizons.index(bars)) for _, bars in squares],
-                y=[float(len(families) - 1 - families.index(family)) for family, _ in squares],
-                shade=[None if q is None else _shade(q) for q in qs],
-                texts=["" if q is None else formatting.p_value(q) for q in qs],
-                tips=tips,
+    placed = [
+        {**row, "family": family_words(row.get("family")), "horizon_bars": f"{bars:g}"}
+        for row in sorted(part, key=lambda row: (str(row.get("family")), value_of(row, "horizon_bars") or 0.0))
+        if (bars := value_of(row, "horizon_bars")) is not None
+    ]
+    return builders.heat(
+        placed,
+        Words(
+            QUESTIONS.get(question, question),
+            "Smallest group q: " + "; ".join(_heat_words(row) for row in part),
+            note=f"dark at or below {SHADES[0][0]:g}, paler at {', '.join(f'{step:g}' for step, _ in SHADES[1:])}",
+            sql=(
+                "select horizon_bars, family, min(q_level1) as q, count(*) as tests,\n"
+                "  count(distinct fdr_group) as groups, count(*) filter (selected) as selected\n"
+                "from discovery.hypotheses\n"
+                f"where cutoff = {literal(report.get('cutoff'))} and question = {literal(question)}\n"
+                "  and counted and tested\ngroup by family, horizon_bars\norder by family, horizon_bars"
             ),
+            simulated=bool(report.get("simulated")),
         ),
-        width=560,
-        height=64 + 28 * len(families),
-        watermark=watermark(report),
+        x=Field(
+            "horizon_bars", "horizon, bars of five minutes", "category", order=tuple(f"{bars:g}" for bars in horizons)
+        ),
+        y=Field("family", "family", "category", order=tuple(family_words(family) for family in families)),
+        value=Field("q", "smallest group q"),
+        shade=_shade,
+        written=formatting.p_value,
+        tips=[
+            Field("tests", "tests", "count"),
+            Field("groups", "groups", "count"),
+            Field("selected", "discoveries", "count"),
+        ],
     )
 
 
@@ -88,10 +88,8 @@ def _shade(q: float) -> float:
     return next((shade for step, shade in SHADES if q <= step), PALEST)
 
 
-def _heat_tip(family: str, bars: float, row: Fields | None) -> str:
-    place = f"{family_words(family)}, {horizon_words(bars)}"
-    if row is None:
-        return f"{place}: no test"
+def _heat_words(row: Fields) -> str:
+    place = f"{family_words(row.get('family'))}, {horizon_words(value_of(row, 'horizon_bars') or 0.0)}"
     q, tests, groups, selected = (value_of(row, name) for name in ("q", "tests", "groups", "selected"))
     written = "n/a" if q is None else formatting.p_value(q)
     counted = ", ".join(
@@ -131,43 +129,59 @@ def effect_section(report: Fields, *, anchor: str) -> Html:
 
 def _effect_figure(report: Fields, bars: float, part: list[Fields]) -> Figure:
     ordered = sorted(part, key=lambda row: (value_of(row, "effect_bps") is None, -(value_of(row, "effect_bps") or 0.0)))
-    count = len(ordered)
-    places = [float(count - 1 - index) for index in range(count)]
-    tips = [_effect_tip(row) for row in ordered]
-    raw = Points(
-        x=[value_of(row, "effect_bps") for row in ordered],
-        y=[place + SHIFT for place in places],
-        low=[value_of(row, "low") for row in ordered],
-        high=[value_of(row, "high") for row in ordered],
-        tips=tips,
-        starred=[row.get("selected") is True for row in ordered],
-        name="raw, 95%",
-        sideways=True,
-    )
-    shrunk = Points(
-        x=[value_of(row, "shrunk_bps") for row in ordered],
-        y=[place - SHIFT for place in places],
-        low=[value_of(row, "shrunk_low") for row in ordered],
-        high=[value_of(row, "shrunk_high") for row in ordered],
-        name="shrunk, 95%",
-        role="second",
-        sideways=True,
-    )
-    return Figure(
-        title=horizon_words(bars),
-        description=f"Effects in basis points {horizon_words(bars)} after entry: " + "; ".join(tips),
-        note=f"{count} {'event' if count == 1 else 'events'}, largest effect first",
-        x=Axis("effect along the impulse, bps, before cost", limits=_effect_limits(ordered)),
-        y=Axis(
-            "",
-            limits=(-0.8, count - 0.2),
-            at=tuple(places),
-            names=tuple(str(row.get("event_id")) for row in ordered),
+    kinds = (("raw, 95%", "effect_bps", "low", "high"), ("shrunk, 95%", "shrunk_bps", "shrunk_low", "shrunk_high"))
+    placed = [
+        {
+            "event_id": row.get("event_id"),
+            "estimate": name,
+            "effect_bps": row.get(value),
+            "low": row.get(low),
+            "high": row.get(high),
+            "selected": row.get("selected") is True and value == "effect_bps",
+            "n": row.get("n"),
+            "p_fdr": row.get("p_fdr"),
+        }
+        for row in ordered
+        for name, value, low, high in kinds
+    ]
+    return builders.dots_by_row(
+        placed,
+        Words(
+            horizon_words(bars),
+            f"Effects in basis points {horizon_words(bars)} after entry: "
+            + "; ".join(_effect_words(row) for row in ordered),
+            note=f"{len(ordered)} {'event' if len(ordered) == 1 else 'events'}, largest effect first",
+            sql=from_report(
+                "discovery.report",
+                "cutoff",
+                report.get("cutoff"),
+                "effects",
+                {
+                    "event_id": "varchar",
+                    **dict.fromkeys(("effect_bps", "low", "high", "shrunk_bps", "shrunk_low", "shrunk_high"), "double"),
+                    "selected": "boolean",
+                    "n": "bigint",
+                    "p_fdr": "double",
+                    "horizon_bars": "int",
+                },
+                where=f"horizon_bars = {bars:g}\norder by effect_bps desc nulls last",
+            ),
+            simulated=bool(report.get("simulated")),
         ),
-        marks=(Rule("x", 0.0), raw, shrunk),
-        width=560,
-        height=72 + 20 * count,
-        watermark=watermark(report),
+        row=Field("event_id", "", "category"),
+        value=Field(
+            "effect_bps",
+            "effect along the impulse, bps, before cost",
+            limits=_effect_limits(ordered),
+            digits=1,
+            signed=True,
+        ),
+        low=Field("low", "low", digits=1, signed=True),
+        high=Field("high", "high", digits=1, signed=True),
+        series=Field("estimate", "estimate", "category", order=tuple(name for name, *_ in kinds)),
+        starred=Field("selected", "discovery", "flag"),
+        at=0.0,
+        tips=[Field("n", "events", "count"), Field("p_fdr", "p")],
     )
 
 
@@ -180,7 +194,7 @@ def _effect_limits(part: list[Fields]) -> tuple[float, float]:
     return -reach, reach
 
 
-def _effect_tip(row: Fields) -> str:
+def _effect_words(row: Fields) -> str:
     effect, shrunk, n, p = (value_of(row, name) for name in ("effect_bps", "shrunk_bps", "n", "p_fdr"))
     parts = [f"{row.get('event_id')}: " + ("n/a" if effect is None else f"{formatting.number(effect, 1, signed=True)}")]
     interval = interval_text(row.get("low"), row.get("high"), 1, signed=True)

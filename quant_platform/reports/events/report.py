@@ -7,21 +7,20 @@ from typing import Any
 
 from quant_platform.reports.charts import formatting
 from quant_platform.reports.charts.fields import Fields, fields, plain_cell, rows, value_of, words
+from quant_platform.reports.charts.figures import SIMULATED
 from quant_platform.reports.charts.markup import Html, element
 from quant_platform.reports.charts.pages import (
-    SIMULATED,
-    Cell,
     Tile,
     contents,
     definitions,
-    number_cell,
+    heading,
     page,
     paragraph,
     section,
     sentences,
-    text_cell,
     tiles,
 )
+from quant_platform.reports.charts.tables import Cell, number_cell, text_cell
 from quant_platform.reports.events.effects import effect_section, heat_section
 from quant_platform.reports.events.search import funnel_section, prevalence_section
 from quant_platform.reports.events.survivors import blueprint_section, bridge_section, gate_section
@@ -50,7 +49,7 @@ def render_discovery_report(report: Mapping[str, Any]) -> str:
     Returns
     -------
     str
-        A whole HTML document that loads nothing: style and figures are inside, there is no script.
+        A whole HTML document that loads nothing: see :func:`~quant_platform.reports.charts.pages.page`.
 
     Raises
     ------
@@ -66,11 +65,10 @@ def render_discovery_report(report: Mapping[str, Any]) -> str:
     cutoff = str(report.get("cutoff") or "n/a")
     return page(
         f"Discovery report, data up to {cutoff}",
-        element(
-            "header",
-            element("p", "Event lab: discovery report", class_="kicker"),
-            element("h1", f"What follows events, data up to {cutoff}"),
-            element("p", str(report.get("headline") or "n/a (the report has no headline)"), class_="headline"),
+        heading(
+            "Event lab: discovery report",
+            f"What follows events, data up to {cutoff}",
+            str(report.get("headline") or "n/a (the report has no headline)"),
             tiles(_headline_tiles(report)),
             contents(ANCHORS),
         ),
@@ -116,7 +114,7 @@ def _headline_tiles(report: Fields) -> list[Tile]:
         Tile(
             "Trials in the ledger",
             number_cell(report.get("trial_count"), 0),
-            "all tests ever made, sizes and costs included: the best of many looks better than it is",
+            "all tests made up to this cutoff, sizes and costs included: the best of many looks better than it is",
         ),
     ]
 

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from quant_platform.reports.charts import formatting
+from quant_platform.reports.charts import builders, formatting, theme
+from quant_platform.reports.charts.builders import Field
 from quant_platform.reports.charts.fields import Fields, rows, value_of
-from quant_platform.reports.charts.figures import Axis, Bars, Figure, Line, Points
+from quant_platform.reports.charts.figures import Figure, Words
 from quant_platform.reports.charts.markup import Html
-from quant_platform.reports.charts.pages import (
-    SIMULATED,
-    Cell,
-    Column,
-    Row,
-    Table,
-    figures,
-    interval_text,
-    number_cell,
-    section,
-    table,
-    text_cell,
-)
+from quant_platform.reports.charts.pages import figures, section
+from quant_platform.reports.charts.tables import Cell, Column, Row, Table, interval_text, number_cell, table, text_cell
+from quant_platform.reports.queries import from_report, literal
 
 STAGES = {
     "evaluated": ("Evaluated", "cells of hypotheses that one could trade"),
@@ -34,14 +25,10 @@ QUESTIONS = {"direction": "Direction of returns", "relative_value": "Relative va
 STATUS = {
     "passed": "passed",
     "failed": "failed",
+    "never_fired": "never fired",
     "not_available": "not available",
     "history_too_short": "history too short",
 }
-
-
-def watermark(report: Fields) -> str:
-    """What stands across every figure of a simulated market."""
-    return SIMULATED if report.get("simulated") else ""
 
 
 def family_words(family: object) -> str:
@@ -136,19 +123,34 @@ def _funnel_figures(report: Fields, stages: list[Fields]) -> list[Figure]:
 
 
 def _funnel_figure(report: Fields, title: str, shown: list[Fields], key: str) -> Figure:
-    counts = [value_of(row, key) for row in shown]
-    stages = [STAGES.get(str(row.get("stage")), (str(row.get("stage")), ""))[0] for row in shown]
-    texts = ["n/a" if count is None else formatting.count(count) for count in counts]
-    places = [float(len(shown) - 1 - index) for index in range(len(shown))]
-    return Figure(
-        title=title,
-        description="; ".join(f"{stage} {text}" for stage, text in zip(stages, texts, strict=True)),
-        x=Axis("cells", ticks="count", limits=(0.0, 1.12 * max([count or 0.0 for count in counts] + [1.0]))),
-        y=Axis("", limits=(-0.6, len(shown) - 0.4), at=tuple(places), names=tuple(stages)),
-        marks=(Bars(counts, places, texts, role="first" if key == "left" else "second"),),
-        width=560,
-        height=60 + 26 * len(shown),
-        watermark=watermark(report),
+    placed = [
+        {
+            "stage": STAGES.get(str(row.get("stage")), (str(row.get("stage")), ""))[0],
+            key: count,
+            "written": "n/a" if count is None else formatting.count(count),
+        }
+        for row in shown
+        for count in (value_of(row, key),)
+    ]
+    return builders.bars(
+        placed,
+        Words(
+            title,
+            "; ".join(f"{row['stage']} {row['written']}" for row in placed),
+            sql=from_report(
+                "discovery.report",
+                "cutoff",
+                report.get("cutoff"),
+                "funnel",
+                {"stage": "varchar", key: "bigint"},
+                where=f"stage <> 'evaluated' and {key} is not null",
+            ),
+            simulated=bool(report.get("simulated")),
+        ),
+        row=Field("stage", "", "category"),
+        value=Field(key, "cells", "count"),
+        written=Field("written", "", "category"),
+        colour=theme.LIGHT.first if key == "left" else theme.LIGHT.second,
     )
 
 
@@ -188,9 +190,9 @@ def prevalence_section(report: Fields, *, anchor: str) -> Html:
 
 def _prevalence_row(row: Fields) -> Row:
     status = str(row.get("status"))
-    judged = status in ("passed", "failed")
+    judged = status in ("passed", "failed", "never_fired")
     absent = [str(name) for name in row.get("missing_inputs") or ()]
-    if judged:
+    if judged or row.get("reasons"):
         why = str(row.get("reasons") or "")
     elif status == "history_too_short":
         why = "no bar has enough rows before it"
@@ -238,43 +240,48 @@ def _prevalence_figures(report: Fields, checked: list[Fields]) -> list[Figure]:
 
 
 def _prevalence_figure(report: Fields, part: list[Fields], limits: tuple[float, float]) -> Figure:
-    places = [float(len(part) - 1 - index) for index in range(len(part))]
-    rates = [_on_log(value_of(row, "per_10k"), limits[0]) for row in part]
-    tips = [_prevalence_tip(row) for row in part]
-    observed = Points(
-        x=rates,
-        y=places,
-        low=[value_of(row, "per_10k_low") for row in part],
-        high=[value_of(row, "per_10k_high") for row in part],
-        tips=tips,
-        starred=[row.get("status") == "failed" for row in part],
-        name="observed, 95%",
-        sideways=True,
-    )
-    spans: list[float | None] = []
-    heights: list[float | None] = []
-    for row, place in zip(part, places, strict=True):
-        low, high = value_of(row, "bound_min"), value_of(row, "bound_max")
-        if low is not None and high is not None:
-            # A gap after each span, so that one line draws them all.
-            spans += [max(low, limits[0]), max(high, limits[0]), None]
-            heights += [place, place, None]
-    bounds = Line(spans, heights, name="bounds", role="faint")
-    return Figure(
-        title=f"{part[0].get('event_id')} to {part[-1].get('event_id')}",
-        description="Accepted events per 10,000 bars: " + "; ".join(tips),
-        note="a star fails a check; on a log scale, so an event that never fired has no dot",
-        x=Axis("accepted events per 10,000 bars", kind="log", limits=limits),
-        y=Axis(
-            "",
-            limits=(-0.7, len(part) - 0.3),
-            at=tuple(places),
-            names=tuple(str(row.get("event_id")) for row in part),
+    first, last = str(part[0].get("event_id")), str(part[-1].get("event_id"))
+    numbers = ("per_10k", "per_10k_low", "per_10k_high", "bound_min", "bound_max")
+    floor = limits[0]
+    placed = [
+        {
+            "event_id": row.get("event_id"),
+            "per_10k": _on_log(value_of(row, "per_10k"), floor),
+            **{
+                name: None if value is None else max(value, floor)
+                for name in numbers[1:]
+                for value in (value_of(row, name),)
+            },
+            "failed": row.get("status") == "failed",
+        }
+        for row in part
+    ]
+    listed = ", ".join(literal(str(row.get("event_id"))) for row in part)
+    return builders.dots_by_row(
+        placed,
+        Words(
+            f"{first} to {last}",
+            "Accepted events per 10,000 bars: " + "; ".join(_prevalence_words(row) for row in part),
+            note="a star fails a check; pale are the bounds; on a log scale, so an event that never fired has no dot",
+            sql=from_report(
+                "discovery.report",
+                "cutoff",
+                report.get("cutoff"),
+                "prevalence",
+                {"event_id": "varchar", **dict.fromkeys(numbers, "double"), "status": "varchar"},
+                where=f"event_id in ({listed})",
+            ),
+            simulated=bool(report.get("simulated")),
         ),
-        marks=(bounds, observed),
-        width=560,
-        height=70 + 17 * len(part),
-        watermark=watermark(report),
+        row=Field("event_id", "", "category"),
+        value=Field("per_10k", "accepted events per 10,000 bars", log=True, limits=limits, digits=2),
+        low=Field("per_10k_low", "low, 95%", log=True, limits=limits, digits=2),
+        high=Field("per_10k_high", "high, 95%", log=True, limits=limits, digits=2),
+        span=(
+            Field("bound_min", "bound, least", log=True, limits=limits, digits=2),
+            Field("bound_max", "bound, most", log=True, limits=limits, digits=2),
+        ),
+        starred=Field("failed", "failed", "flag"),
     )
 
 
@@ -282,7 +289,7 @@ def _on_log(value: float | None, low: float) -> float | None:
     return None if value is None or value < low else value
 
 
-def _prevalence_tip(row: Fields) -> str:
+def _prevalence_words(row: Fields) -> str:
     rate = value_of(row, "per_10k")
     written = "n/a" if rate is None else formatting.number(rate, 2)
     low, high = value_of(row, "bound_min"), value_of(row, "bound_max")

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from quant_platform.reports.charts import formatting
 from quant_platform.reports.charts.fields import Fields, fields, rows, value_of
 from quant_platform.reports.charts.markup import Html
-from quant_platform.reports.charts.pages import (
+from quant_platform.reports.charts.pages import cards, section
+from quant_platform.reports.charts.tables import (
     Cell,
     Column,
     Row,
     Table,
-    cards,
     interval_text,
     number_cell,
     p_cell,
-    section,
     table,
     text_cell,
 )
@@ -32,6 +31,8 @@ GATES = {
     "gate_stability": ("Blocks agree", "at least"),
     "gate_heterogeneity": ("Blocks alike", "p, at least"),
     "gate_leave_one_out": ("One left out", "t, at least"),
+    "gate_recent": ("Recent", "t, at least"),
+    "gate_symbols": ("Symbols", "t without one, at least"),
     "gate_concentration": ("One block's share", "at most"),
     "gate_state_information": ("Own weight", "at least"),
     "gate_discovery": ("q in its group", "at most its level, group selected"),
@@ -130,6 +131,8 @@ def _gate_row(row: Fields) -> Row:
     def judged(gate: str, name: str, decimals: int, *, signed: bool = False, detail: str = "") -> Cell:
         mark = PASSED if row.get(gate) is True else FAILED
         cell = number_cell(row.get(name), decimals, signed=signed, detail=detail, missing="no number, so not passed")
+        if not cell.text and row.get(gate) is True:
+            return Cell(mark, detail="of one symbol")
         return Cell(f"{cell.text} {mark}", cell.value, cell.detail) if cell.text else cell
 
     error, days = value_of(row, "standard_error_bps"), value_of(row, "n_days")
@@ -159,6 +162,8 @@ def _gate_row(row: Fields) -> Row:
             judged("gate_stability", "blocks_agreeing", 0),
             judged("gate_heterogeneity", "heterogeneity_p", 3),
             judged("gate_leave_one_out", "leave_one_out_t", 2, signed=True),
+            judged("gate_recent", "recent_t", 2, signed=True),
+            judged("gate_symbols", "leave_one_symbol_out_t", 2, signed=True),
             judged("gate_concentration", "largest_block_share", 2),
             judged("gate_state_information", "own_weight", 2),
             judged("gate_discovery", "q_level2", 3, detail=", ".join(held)),
@@ -178,7 +183,8 @@ def bridge_section(report: Fields, *, anchor: str) -> Html:
     listed, total = rows(report, "bridge"), value_of(report, "n_bridge") or 0.0
     explanation = (
         "What passed the gates is traded once on data kept back, an embargo after the training window, with direction, "
-        "template and cell fixed. Only these few are looked at, so only these few are corrected for (Holm). Expect the "
+        "template and cell fixed. Only these few are looked at, so only these few are corrected for "
+        "(false discovery rate over the standard cells). Expect the "
         "ratio of the effect here to the one in training to be below one: the best were chosen."
     )
     spec = Table(
@@ -191,7 +197,7 @@ def bridge_section(report: Fields, *, anchor: str) -> Html:
             Column("Cost", "bps, with funding"),
             Column("Net", "bps, 1 s.e."),
             Column("Stressed", "bps"),
-            Column("p", "one-sided, Holm"),
+            Column("p", "one-sided, q over standard cells"),
             Column("Edge", "times cost"),
             Column("In training", "bps gross"),
             Column("Out over in"),
@@ -210,7 +216,7 @@ def _bridge_row(row: Fields) -> Row:
     cost = value_of(row, "cost_bps")
     reasons = "; ".join(str(reason) for reason in row.get("reasons") or ())
     raw_p = value_of(row, "p_one_sided")
-    holm = p_cell(row.get("p_holm"), missing=because)
+    holm = p_cell(row.get("p_adjusted"), missing=because)
     return Row(
         (
             text_cell(row.get("event_id"), detail=f"{cell_name(row)}; {row.get('window')}, {TRACKS.get(track, track)}"),
@@ -323,7 +329,7 @@ def _training_words(evidence: Fields) -> str:
 
 def _validation_words(evidence: Fields) -> str:
     trades, p, stressed = (
-        value_of(evidence, name) for name in ("validation_trades", "validation_p_holm", "validation_stressed_bps")
+        value_of(evidence, name) for name in ("validation_trades", "validation_p_adjusted", "validation_stressed_bps")
     )
     parts = ["bps after cost"]
     if stressed is not None:
@@ -331,5 +337,5 @@ def _validation_words(evidence: Fields) -> str:
     if trades is not None:
         parts.append(f"{formatting.count(trades)} trades")
     if p is not None:
-        parts.append(f"p {formatting.p_value(p)} after Holm")
+        parts.append(f"p {formatting.p_value(p)} corrected")
     return "; ".join(parts)

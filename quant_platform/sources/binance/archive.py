@@ -7,14 +7,15 @@ its name only whole and verified: it is fetched under another name, compared wit
 from __future__ import annotations
 
 import hashlib
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
-from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
+
+from urllib3 import PoolManager, ProxyManager
+from urllib3.exceptions import HTTPError
 
 from quant_platform.contracts.errors import (
     PlatformError,
@@ -24,11 +25,14 @@ from quant_platform.contracts.errors import (
     SourceUnavailable,
     SpecError,
 )
+from quant_platform.lake.atomic import atomic_bytes
+from quant_platform.sources.waiting import retries
 from quant_platform.specification.perp_sources import BinanceSpec
 
 CHECKSUM = ".CHECKSUM"
 _BLOCK = 1 << 20
 _SLOW_DOWN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.IM_A_TEAPOT)
+_AGAIN = frozenset([*_SLOW_DOWN, *range(500, 600)])
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,6 @@ class Archive:
     folder: Path
     spec: BinanceSpec
     base_url: str | None = None
-    sleep: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
@@ -92,7 +95,7 @@ class Archive:
             content = self._request(name + CHECKSUM)
             if content is not None:
                 _parse_checksum(content, name, f"{self.base_url}/{name}{CHECKSUM}")
-                _place(path, content)
+                atomic_bytes(path, content)
         if path.is_file():
             return _parse_checksum(path.read_bytes(), name, str(path))
         if self.spec.missing_checksum == "accept":
@@ -114,40 +117,43 @@ class Archive:
         if expected is not None and found != expected:
             raise _mismatch(f"{self.base_url}/{name}", expected, found)
         path = self.folder / name
-        _place(path, content)
+        atomic_bytes(path, content)
         return path
 
     def _request(self, name: str, method: str = "GET") -> bytes | None:
         """Content of a file, None where there is none."""
-        url = f"{self.base_url}/{name}"
-        delay = self.spec.first_delay_seconds
-        failure: PlatformError | None = None
-        for attempt in range(self.spec.max_attempts):
-            if attempt:
-                self.sleep(delay)
-                delay *= 2.0
-            try:
-                request = urllib.request.Request(url, method=method)
-                with urllib.request.urlopen(request, timeout=self.spec.timeout_seconds) as answer:
-                    content: bytes = answer.read()
-                    return content
-            except urllib.error.HTTPError as error:
-                status = error.code
-                error.close()
-                if status == HTTPStatus.NOT_FOUND:
-                    return None
-                failure = _refusal(url, status)
-                if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _SLOW_DOWN:
-                    raise failure from None
-            except (OSError, HTTPException) as error:
-                # Includes an answer that ended before its stated length.
-                failure = SourceUnavailable(
-                    f"the archive could not be read: {error}",
-                    where=url,
-                    how_many=f"{attempt + 1} attempts",
-                    action="check the connection; what was fetched is kept, so run it again later",
-                )
-        raise failure or SourceUnavailable("the archive was not asked", where=url)
+        url = f"{self.base_url}/{quote(name)}"
+        attempts = self.spec.max_attempts
+        try:
+            answer = self._pool.request(
+                method,
+                url,
+                timeout=self.spec.timeout_seconds,
+                retries=retries(attempts, self.spec.first_delay_seconds, self.spec.max_delay_seconds, _AGAIN),
+            )
+        except HTTPError as error:
+            # Includes an answer that ended before its stated length.
+            reason = getattr(error, "reason", None) or error
+            raise SourceUnavailable(
+                f"the archive could not be read: {reason}",
+                where=url,
+                how_many=f"{attempts} attempts",
+                action="check the connection; what was fetched is kept, so run it again later",
+            ) from error
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return None
+        if answer.status != HTTPStatus.OK:
+            raise _refusal(url, answer.status)
+        return answer.data
+
+    @cached_property
+    def _pool(self) -> PoolManager:
+        """Connections that are kept open, through the proxy of the environment where there is one."""
+        scheme, _, host = str(self.base_url).partition("://")
+        proxy = getproxies().get(scheme)
+        if proxy and not proxy_bypass(host.split("/")[0]):
+            return ProxyManager(proxy)
+        return PoolManager()
 
 
 def _refusal(url: str, status: int) -> PlatformError:
@@ -190,10 +196,3 @@ def _digest(path: Path) -> str:
         while block := file.read(_BLOCK):
             found.update(block)
     return found.hexdigest()
-
-
-def _place(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -23,6 +23,18 @@ def days(month: str) -> list[str]:
     return [f"{month}-{day:02d}" for day in range(1, count + 1)]
 
 
+def days_around(month: str) -> list[str]:
+    """All days of a month, the day before and the day after: files whose edges may hold a stamp of the month."""
+    before, after = months_around(month)[0], months_around(month)[2]
+    return [days(before)[-1], *days(month), days(after)[0]]
+
+
+def months_around(month: str) -> list[str]:
+    """The month before, the month, the month after."""
+    number = month_number(month)
+    return [f"{m // 12:04d}-{m % 12 + 1:02d}" for m in range(number - 1, number + 2)]
+
+
 def months(first: str, last: str) -> list[str]:
     """All months from the first to the last, both included."""
     numbers = range(month_number(first), month_number(last) + 1)

@@ -1,7 +1,8 @@
 """Zips of the archive as frames, with errors that name file and line.
 
 The archive changed over the years: files with and without a header, stamps in milliseconds and (spot, from 2025) in
-microseconds, more or fewer blanks. Columns are therefore read by position, after their number was checked.
+microseconds, more or fewer blanks. Columns are read by the name that the header gives them, in whatever order; without
+a header by position, after their number was checked.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 import polars as pl
 
 from quant_platform.contracts.errors import SourceMalformed
-from quant_platform.sources.files.text import LINE, parse_csv_text, to_numbers
+from quant_platform.sources.files.text import LINE, MOST_BYTES, parse_csv_text, to_numbers
+from quant_platform.sources.perp_checks import refuse_no_rates, refuse_repeated
 
 _UTC = pl.Datetime("us", "UTC")
 _MICROSECONDS_FROM = 100_000_000_000_000
@@ -55,6 +57,17 @@ BOOK_TICKER = (
     "event_time",
 )
 
+# What the archive's headers called a column at other times.
+_ALSO = {
+    "trades": ("count", "number_of_trades"),
+    "quote_volume": ("quote_asset_volume",),
+    "taker_buy_volume": ("taker_buy_base_asset_volume", "taker_buy_base_volume"),
+    "taker_buy_quote_volume": ("taker_buy_quote_asset_volume",),
+    "calc_time": ("funding_time", "fundingTime"),
+    "last_funding_rate": ("funding_rate", "fundingRate"),
+    "funding_interval_hours": ("interval_hours",),
+}
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -64,13 +77,21 @@ class Expected:
     interval_seconds: int
 
 
-def read_table(path: Path, names: Sequence[str]) -> pl.DataFrame:
-    """The one CSV in a zip as text, columns named by position, with the line of each row.
+def read_table(path: Path, names: Sequence[str], needed: Sequence[str] | None = None) -> pl.DataFrame:
+    """The one CSV in a zip as text, with the line of each row.
+
+    Parameters
+    ----------
+    names
+        Our names of all columns, in the order of a file without a header.
+    needed
+        Those that are read; by default all.
 
     Raises
     ------
     SourceMalformed
-        When the zip is truncated or damaged, holds another number of files, or its rows another number of fields.
+        When the zip is truncated, damaged or too large, holds another number of files, its header lacks a column, or
+        its rows have another number of fields.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -79,24 +100,46 @@ def read_table(path: Path, names: Sequence[str]) -> pl.DataFrame:
                 raise SourceMalformed(
                     f"the zip holds {len(members)} files, not one", where=str(path), action="fetch it again"
                 )
-            content = archive.read(members[0])
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+            with archive.open(members[0]) as file:
+                content = file.read(MOST_BYTES + 1)
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise SourceMalformed(
             f"the zip is truncated or damaged: {error}",
             where=str(path),
             cause="a download that was broken off",
             action="remove the file and fetch it again",
         ) from error
+    if len(content) > MOST_BYTES:
+        raise SourceMalformed(
+            f"the zip holds more than {MOST_BYTES >> 30} GiB of text", where=str(path), action="fetch it again"
+        )
     where = f"{path}!{members[0].filename}"
     first = content[: content.find(b"\n")].decode("utf-8", errors="replace").strip()
     headed = bool(first) and not first.lstrip('"')[0].isdigit()
     if headed:
-        frame = parse_csv_text(content, where)
-        _require_fields(frame.width - 1, names, where, first)
-        renamed: pl.DataFrame = frame.rename(dict(zip(frame.columns[:-1], names, strict=True)))
-        return renamed
+        return _named(parse_csv_text(content, where), names if needed is None else needed, where)
     _require_fields(first.count(",") + 1, names, where, first)
     return parse_csv_text(content, where, names=names)
+
+
+def _named(frame: pl.DataFrame, needed: Sequence[str], where: str) -> pl.DataFrame:
+    """Columns under our names, found by what the header calls them."""
+    plain = {name.strip().lower(): name for name in frame.columns if name != LINE}
+    chosen = {}
+    for name in needed:
+        found = next((plain[text] for text in (name, *map(str.lower, _ALSO.get(name, ()))) if text in plain), None)
+        if found is not None:
+            chosen[name] = found
+    missing = [name for name in needed if name not in chosen]
+    if missing:
+        raise SourceMalformed(
+            f"the header lacks {', '.join(missing)}",
+            where=f"{where}, line 1",
+            how_many=f"{len(missing)} of {len(needed)} columns",
+            cause=f"another kind of file, or a new layout; it has {', '.join(plain.values())}",
+            action="fetch the file again",
+        )
+    return frame.select(*(pl.col(found).alias(name) for name, found in chosen.items()), LINE)
 
 
 def _require_fields(found: int, names: Sequence[str], where: str, first: str) -> None:
@@ -118,7 +161,7 @@ def klines(path: Path, expected: Expected, irregular_rows: str) -> pl.DataFrame:
         For text in a number, and, where irregular rows are refused, for rows of another interval or period, repeated
         rows and rows out of order.
     """
-    frame = to_numbers(read_table(path, KLINES), KLINES[:-1], str(path))
+    frame = to_numbers(read_table(path, KLINES, KLINES[:-1]), KLINES[:-1], str(path))
     frame = frame.with_columns(_stamp("open_time"), _stamp("close_time"))
     length = (pl.col("close_time") - pl.col("open_time")).dt.total_microseconds()
     # The close time is the last millisecond, or microsecond, of the bar.
@@ -168,7 +211,13 @@ def _refuse(path: Path, frame: pl.DataFrame, bad: pl.DataFrame, what: str, cause
 
 
 def funding(path: Path) -> pl.DataFrame:
-    """``settle_time, funding_rate, interval_hours`` of one zip."""
+    """``settle_time, funding_rate, interval_hours`` of one zip.
+
+    Raises
+    ------
+    SourceMalformed
+        When a settlement lacks a field, is no funding rate, or stands twice with another value.
+    """
     frame = to_numbers(read_table(path, FUNDING), FUNDING, str(path)).with_columns(_stamp("calc_time"))
     wrong = frame.filter(pl.any_horizontal(pl.col(name).is_null() for name in FUNDING))
     if wrong.height:
@@ -178,20 +227,39 @@ def funding(path: Path) -> pl.DataFrame:
             how_many=f"{wrong.height} of {frame.height} rows",
             rows=wrong.rename({LINE: "line"}),
         )
-    return frame.select(
+    settled = frame.select(
         pl.col("calc_time").alias("settle_time"),
         pl.col("last_funding_rate").alias("funding_rate"),
         pl.col("funding_interval_hours").alias("interval_hours"),
     )
+    refuse_no_rates(settled, str(path), "the archive is damaged: fetch the file again")
+    settled = settled.unique(maintain_order=True)
+    refuse_repeated(settled, "settle_time", "a settlement", str(path))
+    return settled
 
 
-def metrics(path: Path) -> pl.DataFrame:
-    """``stamp, open_interest`` (base units) of one zip; rows without a value are left out."""
-    frame = to_numbers(read_table(path, METRICS), ("sum_open_interest",), str(path))
+def metrics(path: Path, symbol: str) -> pl.DataFrame:
+    """``stamp, open_interest`` (base units) of one zip, in the order of the file; null where the row has no value.
+
+    Raises
+    ------
+    SourceMalformed
+        When a stamp is none, a number is none, or a row is of another symbol.
+    """
+    frame = read_table(path, METRICS, ("create_time", "symbol", "sum_open_interest"))
+    frame = to_numbers(frame, ("sum_open_interest",), str(path))
+    other = frame.filter(pl.col("symbol").str.strip_chars() != symbol)
+    if other.height:
+        raise SourceMalformed(
+            f"rows are of another symbol than {symbol}",
+            where=f"{path}, line {other[LINE][0]}",
+            how_many=f"{other.height} of {frame.height} rows",
+            rows=other.select(pl.col(LINE).alias("line"), "create_time", "symbol"),
+            cause="a file under a wrong name",
+            action="fetch it again",
+        )
     frame = _written_stamp(frame, "create_time", path)
-    return frame.filter(pl.col("sum_open_interest").is_not_null()).select(
-        pl.col("create_time").alias("stamp"), pl.col("sum_open_interest").alias("open_interest")
-    )
+    return frame.select(pl.col("create_time").alias("stamp"), pl.col("sum_open_interest").alias("open_interest"))
 
 
 def book_depth(path: Path, percent: float) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -11,17 +11,15 @@ from typing import Protocol
 
 import polars as pl
 
-from quant_platform.contracts.errors import SourceMalformed, SourceNotFound
-from quant_platform.sources.files.text import (
-    LINE,
-    read_csv_text,
-    require_columns,
-    require_file,
-    to_dates,
-    to_numbers,
-)
+from quant_platform.contracts.errors import SourceMalformed, SourceNotFound, SpecError
+from quant_platform.contracts.findings import Finding, examples
+from quant_platform.sources.files.dates import to_dates
+from quant_platform.sources.files.text import LINE, read_csv, require_columns, require_file, to_numbers
 from quant_platform.sources.protocol import bars_schema, safe_ticker
-from quant_platform.specification.sources import PRICE_COLUMNS, BarFiles, FilesSpec, SourceSpec
+from quant_platform.specification.sources import PRICE_COLUMNS, BarFiles, FilesSpec, SourceSpec, TickerRule
+
+# Names that no vendor gives a column, so that a file may have columns called ticker or source_row.
+TICKER, ROW = "__ticker", "__row"
 
 
 class BarReader(Protocol):
@@ -32,17 +30,27 @@ class BarReader(Protocol):
         """Our tickers, sorted."""
         ...
 
+    @property
+    def found(self) -> Mapping[tuple[str, str], tuple[Finding, ...]]:
+        """What reading brought to light so far, by file and what was read of it."""
+        ...
+
     def read(self, tickers: Sequence[str]) -> pl.DataFrame:
         """``raw.equity_bars`` of some tickers, sorted by ticker and session."""
         ...
 
 
-def our_ticker(vendor: str, files: FilesSpec, *, where: str) -> str:
-    """The vendor's ticker in our spelling."""
+def our_ticker(vendor: str, files: FilesSpec, *, where: str, rule: TickerRule | None = None) -> str:
+    """The vendor's ticker in our spelling, by the rule of the file where it has one of its own."""
+    return safe_ticker(respelled(vendor, rule or files.ticker), where=where)
+
+
+def respelled(vendor: str, rule: TickerRule) -> str:
+    """The vendor's ticker by a rule, whatever comes of it."""
     text = vendor.strip().upper()
-    for old, new in files.ticker.replace.items():
+    for old, new in rule.replace.items():
         text = text.replace(old.upper(), new)
-    return safe_ticker(text, where=where)
+    return text
 
 
 def unknown_ticker(ticker: str, source: str) -> SourceNotFound:
@@ -62,9 +70,10 @@ class BarShape:
     files: FilesSpec
     layout: BarFiles
     today: date
+    found: dict[tuple[str, str], tuple[Finding, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def shape(self, frame: pl.DataFrame, where: str) -> pl.DataFrame:
-        """Parse, check and rename; `frame` has the vendor's columns, ``ticker`` and ``source_row`` in ours.
+        """Parse, check and rename; `frame` has the vendor's columns, `TICKER` and `ROW`.
 
         Raises
         ------
@@ -74,22 +83,60 @@ class BarShape:
         """
         columns = self.layout.columns
         names = {name: str(getattr(columns, name)) for name in PRICE_COLUMNS}
-        frame = to_dates(frame, columns.session, self.layout.date_format, where)
-        frame = to_numbers(frame, list(names.values()), where)
-        line = [LINE] if LINE in frame.columns else []
+        frame = to_dates(frame, columns.session, where, self.layout, exchange=self.spec.exchange, must_be_sessions=True)
+        prices = list(dict.fromkeys(names[name] for name in PRICE_COLUMNS if name != "volume"))
+        frame = to_numbers(frame, prices, where, self.layout)
+        if names["volume"] not in prices:
+            frame = to_numbers(frame, [names["volume"]], where, self.layout, suffixes=True)
         shaped = frame.select(
-            "ticker",
-            "source_row",
+            pl.col(TICKER).alias("ticker"),
+            pl.col(ROW).cast(pl.Int64).alias("source_row"),
             pl.col(columns.session).alias("session"),
             *(pl.col(vendor).alias(name) for name, vendor in names.items()),
             pl.lit(self.spec.adjustment).alias("adjustment"),
             pl.lit(self.spec.name).alias("source"),
-            *line,
+            *[name for name in (LINE, *self.action_columns) if name in frame.columns],
         )
         refuse_future(shaped, self.today, self.files.max_future_days, where)
         if self.layout.on_duplicate_key == "refuse":
-            _refuse_duplicates(shaped, where)
+            refuse_duplicates(shaped, where)
+        self._note(shaped, where)
         return shaped.select(bars_schema().names()).cast(bars_schema()).sort("ticker", "session", "source_row")
+
+    @property
+    def wanted(self) -> list[str]:
+        """The vendor's columns that are read, each once."""
+        columns = self.layout.columns
+        return list(
+            dict.fromkeys([*(str(getattr(columns, n)) for n in ("session", *PRICE_COLUMNS)), *self.action_columns])
+        )
+
+    @property
+    def action_columns(self) -> tuple[str, ...]:
+        """The vendor's columns of corporate actions."""
+        beside = self.layout.action_columns
+        return () if beside is None else tuple(name for name in (beside.split, beside.cash_dividend) if name)
+
+    def note(self, where: str, findings: Sequence[Finding]) -> None:
+        """Keep what reading a file brought to light."""
+        if findings:
+            self.found[where, "file"] = tuple(findings)
+
+    def _note(self, shaped: pl.DataFrame, where: str) -> None:
+        without = shaped.filter(pl.all_horizontal(pl.col(name).is_null() for name in PRICE_COLUMNS if name != "volume"))
+        key = (where, ",".join(shaped["ticker"].unique().sort()) if shaped["ticker"].n_unique() < 3 else "many")
+        self.found.pop(key, None)
+        if without.height:
+            self.found[key] = (
+                Finding(
+                    "rows_without_prices",
+                    where,
+                    "rows have a date and no price; they are kept as delivered, and cleaning counts them",
+                    without.height,
+                    shaped.height,
+                    examples(f"{ticker} {day}" for ticker, day in without.select("ticker", "session").iter_rows()),
+                ),
+            )
 
 
 def refuse_future(frame: pl.DataFrame, today: date, max_future_days: int, where: str) -> None:
@@ -106,7 +153,8 @@ def refuse_future(frame: pl.DataFrame, today: date, max_future_days: int, where:
         )
 
 
-def _refuse_duplicates(frame: pl.DataFrame, where: str) -> None:
+def refuse_duplicates(frame: pl.DataFrame, where: str) -> None:
+    """Raise ``SourceMalformed`` where a ticker and date stand in several rows."""
     repeated = frame.filter(pl.struct("ticker", "session").is_duplicated()).sort("ticker", "session")
     if repeated.height:
         raise SourceMalformed(
@@ -131,6 +179,10 @@ class FilePerTicker:
         parent = self.folder / pattern.parent
         if not parent.is_dir():
             raise SourceNotFound("the folder of bars does not exist", where=str(parent))
+        if ".." in pattern.parts or pattern.is_absolute():
+            raise SpecError(
+                f"bars.path leaves the folder of the source: {self.shape.layout.path!r}", where="source spec"
+            )
         prefix, suffix = pattern.name.split("*")
         found: dict[str, Path] = {}
         for path in sorted(parent.glob(pattern.name)):
@@ -150,31 +202,55 @@ class FilePerTicker:
         """Our tickers, sorted."""
         return tuple(sorted(self._paths))
 
+    @property
+    def found(self) -> Mapping[tuple[str, str], tuple[Finding, ...]]:
+        """What reading brought to light so far."""
+        return self.shape.found
+
     def read(self, tickers: Sequence[str]) -> pl.DataFrame:
         """Read one file after the other."""
         return pl.concat([self._one(ticker) for ticker in tickers]) if tickers else pl.DataFrame(schema=bars_schema())
 
-    def _one(self, ticker: str) -> pl.DataFrame:
+    def rows(self, ticker: str) -> tuple[pl.DataFrame, str]:
+        """Rows of one ticker in the vendor's columns, and where they stand."""
         path = self._paths.get(ticker)
         if path is None:
             raise unknown_ticker(ticker, self.shape.spec.name)
-        frame = _read_any(path, self.shape.layout)
-        frame = frame.with_columns(
-            pl.lit(ticker).alias("ticker"), pl.int_range(pl.len(), dtype=pl.Int64).alias("source_row")
+        frame = _read_any(path, ticker, self.shape)
+        return frame.with_columns(pl.lit(ticker).alias(TICKER), pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW)), str(
+            path
         )
-        return self.shape.shape(frame, str(path))
+
+    def _one(self, ticker: str) -> pl.DataFrame:
+        return self.shape.shape(*self.rows(ticker))
 
 
-def _read_any(path: Path, layout: BarFiles) -> pl.DataFrame:
-    columns = layout.columns
-    wanted = [str(getattr(columns, name)) for name in ("session", *PRICE_COLUMNS)]
+def _read_any(path: Path, ticker: str, shape: BarShape) -> pl.DataFrame:
+    wanted, where = shape.wanted, str(path)
     if path.suffix == ".parquet":
         require_file(path)
-        frame = _open_parquet(path).collect()
-    else:
-        frame = read_csv_text(path, separator=layout.separator)
-    require_columns(frame.columns, wanted, str(path), layout.ignored_columns)
-    return frame
+        lazy = _open_parquet(path)
+        require_columns(lazy.collect_schema().names(), wanted, where, shape.layout.ignored_columns)
+        return lazy.select(wanted).collect()
+    table = read_csv(path, shape.layout)
+    require_columns(table.frame.columns, wanted, where, shape.layout.ignored_columns)
+    named = [respelled(name, shape.files.ticker) for name in table.tickers]
+    other = [name for name in named if name != ticker]
+    identity = (
+        []
+        if not other
+        else [
+            Finding(
+                "header_names_another_ticker",
+                where,
+                f"the header says that the bars are of {', '.join(other)}, the name of the file says {ticker}",
+                1,
+                action="rename the file, or fetch it again",
+            )
+        ]
+    )
+    shape.note(where, [*table.findings, *identity])
+    return table.frame.select(*wanted, LINE)
 
 
 def _open_parquet(path: Path) -> pl.LazyFrame:
@@ -207,23 +283,26 @@ class LongFile:
     @cached_property
     def _rows(self) -> pl.LazyFrame:
         require_file(self.path)
-        layout = self.shape.layout
-        wanted = [self._ticker_column, *(str(getattr(layout.columns, n)) for n in ("session", *PRICE_COLUMNS))]
+        shape, where = self.shape, str(self.path)
+        wanted = list(dict.fromkeys([self._ticker_column, *shape.wanted]))
         if self.path.suffix == ".parquet":
             lazy = _open_parquet(self.path)
-            require_columns(lazy.collect_schema().names(), wanted, str(self.path), layout.ignored_columns)
-            return pl.scan_parquet(self.path, row_index_name="source_row")
-        frame = read_csv_text(self.path, separator=layout.separator)
-        require_columns(frame.columns, wanted, str(self.path), layout.ignored_columns)
-        return frame.with_columns((pl.int_range(pl.len(), dtype=pl.Int64)).alias("source_row")).lazy()
+            schema = lazy.collect_schema()
+            require_columns(schema.names(), wanted, where, shape.layout.ignored_columns)
+            # The file's own columns are taken by name first, so that no name of ours can meet one of them.
+            return lazy.select(wanted).with_row_index(ROW).with_columns(_as_text(self._ticker_column, schema))
+        table = read_csv(self.path, shape.layout)
+        require_columns(table.frame.columns, wanted, where, shape.layout.ignored_columns)
+        shape.note(where, table.findings)
+        return table.frame.select(*wanted, LINE).with_row_index(ROW).lazy()
 
     @cached_property
     def _vendor_names(self) -> Mapping[str, str]:
-        names = self._rows.select(pl.col(self._ticker_column).unique()).collect()[self._ticker_column]
+        names = self._rows.select(pl.col(self._ticker_column).unique()).collect()[self._ticker_column].cast(pl.String)
         if names.null_count():
             raise SourceMalformed("rows have no ticker", where=f"{self.path}, column {self._ticker_column!r}")
         found: dict[str, str] = {}
-        for vendor in names.cast(pl.String).sort().to_list():
+        for vendor in names.sort().to_list():
             ticker = our_ticker(vendor, self.shape.files, where=f"{self.path}, column {self._ticker_column!r}")
             if ticker in found:
                 raise SourceMalformed(
@@ -240,8 +319,17 @@ class LongFile:
         """Our tickers, sorted."""
         return tuple(sorted(self._vendor_names))
 
+    @property
+    def found(self) -> Mapping[tuple[str, str], tuple[Finding, ...]]:
+        """What reading brought to light so far."""
+        return self.shape.found
+
     def read(self, tickers: Sequence[str]) -> pl.DataFrame:
         """Read the rows of some tickers in one pass."""
+        return self.shape.shape(*self.rows(*tickers)) if tickers else pl.DataFrame(schema=bars_schema())
+
+    def rows(self, *tickers: str) -> tuple[pl.DataFrame, str]:
+        """Rows of some tickers in the vendor's columns, and where they stand."""
         ours = {}
         for ticker in tickers:
             if ticker not in self._vendor_names:
@@ -251,9 +339,12 @@ class LongFile:
         # One name is compared, so that the statistics of the row groups can rule the others out.
         chosen = column == next(iter(ours)) if len(ours) == 1 else column.is_in(list(ours))
         frame = self._rows.filter(chosen).collect()
-        # Ours may have the vendor's name for the column; the vendor's goes first.
-        frame = frame.with_columns(
-            column.replace_strict(ours, return_dtype=pl.String).alias("__ours"), pl.col("source_row").cast(pl.Int64)
-        )
-        frame = frame.drop(self._ticker_column).rename({"__ours": "ticker"})
-        return self.shape.shape(frame, str(self.path))
+        return frame.with_columns(column.replace_strict(ours, return_dtype=pl.String).alias(TICKER)), str(self.path)
+
+
+def _as_text(column: str, schema: pl.Schema) -> pl.Expr:
+    """Tickers as text; whole numbers, such as a PERMNO, without a decimal point."""
+    dtype = schema[column]
+    if dtype.is_float():
+        return pl.col(column).cast(pl.Int64).cast(pl.String)
+    return pl.col(column) if dtype == pl.String else pl.col(column).cast(pl.String)

@@ -7,24 +7,25 @@ from pathlib import Path
 import polars as pl
 
 from quant_platform.contracts.errors import SourceMalformed
+from quant_platform.contracts.findings import Finding
 from quant_platform.contracts.schemas.raw import UTC_STAMP
-from quant_platform.sources.files.bars import our_ticker
-from quant_platform.sources.files.text import require_columns, require_file
+from quant_platform.sources.files.sections import Section, with_tickers
+from quant_platform.sources.files.text import read_csv, require_columns, require_file
 from quant_platform.sources.protocol import fundamentals_schema
 from quant_platform.specification.sources import FilesSpec, FundamentalsFile, Metric, SourceSpec
 
 _SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
-_NUMBER = r"^\s*(-?\d+(?:\.\d+)?)\s*([KMBT]?)\s*$"
+_NUMBER = r"^\s*(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([KMBT]?)\s*$"
 
 
-def read_fundamentals(path: Path, section: FundamentalsFile, spec: SourceSpec, files: FilesSpec) -> pl.DataFrame:
+def read_fundamentals(path: Path, section: FundamentalsFile, spec: SourceSpec, files: FilesSpec) -> Section:
     """``raw.fundamentals`` of all tickers and snapshots.
 
     Raises
     ------
     SourceMalformed
         When a value is neither a number (with K, M, B or T behind it) nor one of the texts that mean missing, a
-        publication time cannot be read, or one ticker stands twice in a snapshot.
+        publication time cannot be read, a row has no ticker, or one ticker stands twice in a snapshot.
 
     Notes
     -----
@@ -33,17 +34,14 @@ def read_fundamentals(path: Path, section: FundamentalsFile, spec: SourceSpec, f
     **Missing values.** A value the vendor left out is a row with a null: it says that nothing was known any more,
     and so ends the validity of the value before it.
     """
-    require_file(path)
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceMalformed(
-            f"the file is not readable Parquet: {str(error).splitlines()[0]}", where=str(path)
-        ) from error
+    frame, findings = _read(path, section)
     vendor_columns = [column for metric in section.metrics for column in metric.columns]
     require_columns(frame.columns, [section.ticker, section.known_at, *vendor_columns], str(path))
+    frame = frame.with_columns(pl.col(column).cast(pl.String) for column in dict.fromkeys(vendor_columns))
     stamps = (
         frame[section.known_at].cast(pl.String).str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
+        if not isinstance(frame.schema[section.known_at], pl.Datetime)
+        else _aware(frame[section.known_at], path)
     )
     unreadable = frame.filter(stamps.is_null())
     if unreadable.height:
@@ -52,13 +50,11 @@ def read_fundamentals(path: Path, section: FundamentalsFile, spec: SourceSpec, f
             where=f"{path}, column {section.known_at!r}",
             how_many=f"{unreadable.height} of {frame.height} rows",
             rows=unreadable.select(section.ticker, section.known_at),
+            cause="a time without a zone: nobody can say from when the value was known",
+            action="write the offset behind the time, for example 2024-05-01T16:05:00-04:00",
         )
-    names = frame[section.ticker].unique().to_list()
-    ours = {name: our_ticker(str(name), files, where=str(path)) for name in names}
-    base = frame.with_columns(
-        pl.col(section.ticker).replace_strict(ours, return_dtype=pl.String).alias("__ticker"),
-        stamps.cast(UTC_STAMP).alias("__known_at"),
-    )
+    base = with_tickers(frame, section.ticker, section.ticker_rule or files.ticker, str(path), "values")
+    base = base.with_columns(pl.col("__ours").alias("__ticker"), stamps.cast(UTC_STAMP).alias("__known_at"))
     repeated = base.filter(pl.struct("__ticker", "__known_at").is_duplicated())
     if repeated.height:
         raise SourceMalformed(
@@ -68,7 +64,34 @@ def read_fundamentals(path: Path, section: FundamentalsFile, spec: SourceSpec, f
             rows=repeated.select("__ticker", "__known_at"),
         )
     long = pl.concat([_metric(base, metric, section, spec, str(path)) for metric in section.metrics])
-    return long.sort("ticker", "metric", "known_at")
+    return Section(long.sort("ticker", "metric", "known_at"), str(path), findings)
+
+
+def _read(path: Path, section: FundamentalsFile) -> tuple[pl.DataFrame, tuple[Finding, ...]]:
+    require_file(path)
+    if path.suffix != ".parquet":
+        table = read_csv(path, section)
+        return table.frame, table.findings
+    try:
+        return pl.read_parquet(path), ()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SourceMalformed(
+            f"the file is not readable Parquet: {str(error).splitlines()[0]}",
+            where=str(path),
+            cause="a truncated download, or another format under this name",
+            action="fetch it again",
+        ) from error
+
+
+def _aware(stamps: pl.Series, path: Path) -> pl.Series:
+    if not isinstance(stamps.dtype, pl.Datetime) or stamps.dtype.time_zone is None:
+        raise SourceMalformed(
+            "publication times have no zone",
+            where=f"{path}, column {stamps.name!r}",
+            cause="nobody can say from when the values were known",
+            action="write the column with a time zone",
+        )
+    return stamps.dt.convert_time_zone("UTC").cast(pl.Datetime("us", "UTC"))
 
 
 def _metric(
@@ -82,7 +105,7 @@ def _metric(
     for k, column in enumerate(metric.columns):
         text = pl.col(column).str.strip_chars()
         wrong = parsed.filter(
-            pl.col(column).is_not_null() & ~text.is_in(list(section.missing)) & pl.col(f"__value_{k}").is_null()
+            pl.col(column).is_not_null() & ~_says_nothing(text, section) & pl.col(f"__value_{k}").is_null()
         )
         if wrong.height:
             raise SourceMalformed(
@@ -107,11 +130,17 @@ def _metric(
     )
 
 
+def _says_nothing(text: pl.Expr, section: FundamentalsFile) -> pl.Expr:
+    return text.str.to_lowercase().is_in([word.strip().lower() for word in section.missing])
+
+
 def _value(column: str, metric: Metric, section: FundamentalsFile) -> pl.Expr:
     text = pl.col(column).str.strip_chars()
-    number = text.str.extract(_NUMBER, 1).cast(pl.Float64, strict=False)
-    suffix = text.str.extract(_NUMBER, 2)
+    plain = text.str.replace_all(section.thousands, "", literal=True) if section.thousands else text
+    plain = plain.str.replace(section.decimal, ".", literal=True) if section.decimal != "." else plain
+    number = plain.str.extract(_NUMBER, 1).cast(pl.Float64, strict=False)
+    suffix = plain.str.extract(_NUMBER, 2)
     scale = suffix.replace_strict(
         {**_SUFFIXES, "": metric.bare_scale.get(column, 1.0)}, default=None, return_dtype=pl.Float64
     )
-    return pl.when(text.is_in(list(section.missing))).then(None).otherwise(number * scale)
+    return pl.when(_says_nothing(text, section)).then(None).otherwise(number * scale)

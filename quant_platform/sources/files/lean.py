@@ -5,21 +5,23 @@ are cut from the zip of each ticker within the dates the security bore it, so th
 traded as WM does not become the Waste Management of today. A last date before 2050-12-31 is a delisting.
 
 A *factor file* row ``date, price factor p, split factor s, reference price`` holds for dates up to and including its
-own. Between a row i and the next one, on the session after date i:
+own. Rows are skipped as Lean's own parser skips them, and counted: those whose text holds ``inf`` or ``e+`` (a factor
+written that way has lost the digits it needs) and those whose factors are zero. Between a row i and the next one, on
+the session after date i:
 
 - split: ``s[i+1] / s[i]`` new shares per old,
 - cash dividend: ``reference price x (1 - p[i] / p[i+1])`` per unadjusted share, from ``p[i] / p[i+1] = 1 - D / P``.
 
 References
 ----------
-QuantConnect Lean, "Data Formats / Equity"; its ``FactorFileRow`` and ``MapFile`` documentation.
+QuantConnect Lean, "Data Formats / Equity"; ``CorporateFactorRow.Parse`` and ``MapFile``.
 """
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from itertools import pairwise
@@ -28,9 +30,11 @@ from pathlib import Path
 import polars as pl
 
 from quant_platform.contracts.errors import SourceMalformed, SourceNotFound
+from quant_platform.contracts.findings import Finding, examples
 from quant_platform.market.calendar import next_session
-from quant_platform.sources.files.bars import our_ticker, refuse_future, unknown_ticker
-from quant_platform.sources.files.text import LINE, parse_csv_text, read_csv_text, to_dates, to_numbers
+from quant_platform.sources.files.bars import our_ticker, refuse_duplicates, refuse_future, unknown_ticker
+from quant_platform.sources.files.dates import to_dates
+from quant_platform.sources.files.text import LINE, PLAIN, parse_csv_text, read_csv_text, to_numbers
 from quant_platform.sources.protocol import (
     action_known_at,
     actions_schema,
@@ -42,6 +46,9 @@ from quant_platform.specification.sources import FilesSpec, LeanFolders, SourceS
 _STILL_LISTED = date(2050, 12, 31)
 _BAR_COLUMNS = ("time", "open", "high", "low", "close", "volume")
 _PRICES = ("open", "high", "low", "close")
+_FACTOR_COLUMNS = ("date", "price_factor", "split_factor", "reference_price")
+_DATES = PLAIN.model_copy(update={"date_format": "%Y%m%d"})
+_BAR_TIMES = PLAIN.model_copy(update={"date_format": "%Y%m%d %H:%M"})
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class LeanFiles:
     lean: LeanFolders
     folder: Path
     today: date
+    found: dict[tuple[str, str], tuple[Finding, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def tickers(self) -> tuple[str, ...]:
@@ -155,12 +163,12 @@ class LeanFiles:
                 f"the file is not a readable zip: {error}", where=str(path), cause="a truncated download"
             ) from error
         frame = parse_csv_text(content, str(path), names=_BAR_COLUMNS)
-        frame = to_dates(frame, "time", "%Y%m%d %H:%M", str(path)).rename({"time": "session"})
+        frame = to_dates(frame, "time", str(path), _BAR_TIMES).rename({"time": "session"})
         frame = to_numbers(frame, _BAR_COLUMNS[1:], str(path))
         frame = frame.with_columns((pl.col(name) * self.lean.price_scale).round(6) for name in _PRICES)
-        refuse_future(
-            frame.with_columns(pl.lit(vendor).alias("ticker")), self.today, self.files.max_future_days, str(path)
-        )
+        named = frame.with_columns(pl.lit(vendor).alias("ticker"))
+        refuse_future(named, self.today, self.files.max_future_days, str(path))
+        refuse_duplicates(named, str(path))
         self._read[vendor] = frame.drop(LINE)
         return self._read[vendor]
 
@@ -174,13 +182,42 @@ class LeanFiles:
             return []
         where = str(path)
         frame = read_csv_text(path, names=("date", "price_factor", "split_factor", "reference_price"))
-        frame = to_dates(frame, "date", "%Y%m%d", where)
-        frame = to_numbers(frame, ("price_factor", "split_factor", "reference_price"), where).sort("date")
-        rows = frame.select("date", "price_factor", "split_factor", "reference_price").rows()
+        lost = pl.concat_str(pl.col(_FACTOR_COLUMNS).fill_null(""), separator=",").str.contains_any(["inf", "e+"])
+        kept = to_dates(frame.filter(~lost), "date", where, _DATES)
+        kept = to_numbers(kept, _FACTOR_COLUMNS[1:], where)
+        unset = kept.filter(pl.col("price_factor").is_null() | pl.col("split_factor").is_null())
+        if unset.height:
+            raise SourceMalformed(
+                "a row has no factor",
+                where=f"{where}, line {unset[LINE][0]}",
+                how_many=f"{unset.height} of {frame.height} rows",
+                action="fetch the file again",
+            )
+        zero = pl.col("price_factor") * pl.col("split_factor") == 0
+        self._skipped(where, frame.filter(lost), kept.filter(zero), frame.height)
+        rows = kept.filter(~zero).sort("date").select(_FACTOR_COLUMNS).rows()
         found: list[tuple[date, str, float]] = []
         for (day, price, split, reference), (_, next_price, next_split, _) in pairwise(rows):
             if not (price > 0 and split > 0 and next_price > 0 and next_split > 0):
-                raise SourceMalformed("a factor was not positive", where=f"{where}, date {day}")
+                raise SourceMalformed(
+                    "a factor was negative", where=f"{where}, date {day}", action="fetch the file again"
+                )
+            if price != next_price and not (reference and reference > 0):
+                self.found[where, f"reference {day}"] = (
+                    Finding(
+                        "dividend_without_reference",
+                        where,
+                        "the price factor changes and no reference price says how much cash it was: left out",
+                        1,
+                        len(rows),
+                        (str(day),),
+                        "fetch the file again, or state the dividend",
+                        "refused",
+                    ),
+                )
+                if split == next_split:
+                    continue
+                price = next_price
             if price == next_price and split == next_split:
                 continue
             ex_date = next_session(self.spec.exchange, day)
@@ -189,6 +226,22 @@ class LeanFiles:
             if price != next_price:
                 found.append((ex_date, "cash_dividend", reference * (1 - price / next_price)))
         return found
+
+    def _skipped(self, where: str, lost: pl.DataFrame, zero: pl.DataFrame, total: int) -> None:
+        skipped = pl.concat([lost.select(LINE), zero.select(LINE)]).sort(LINE)
+        if skipped.height:
+            self.found[where, "factors"] = (
+                Finding(
+                    "lean_factor_rows_skipped",
+                    where,
+                    "factors are infinite, written with an exponent, or zero; Lean skips such rows too",
+                    skipped.height,
+                    total,
+                    examples(f"line {line}" for line in skipped[LINE]),
+                    "splits and dividends up to these dates are not known",
+                    "refused",
+                ),
+            )
 
     def _delisting(self, tenures: Sequence[Tenure]) -> list[tuple[date, str, float]]:
         last = tenures[-1].last
@@ -205,7 +258,7 @@ def _read_map(path: Path) -> tuple[Tenure, ...]:
         schema={"date": pl.String, "ticker": pl.String, LINE: pl.Int64},
         orient="row",
     )
-    rows = to_dates(frame, "date", "%Y%m%d", str(path)).sort("date").select("date", "ticker").rows()
+    rows = to_dates(frame, "date", str(path), _DATES).sort("date").select("date", "ticker").rows()
     first = rows[0][0]
     tenures = []
     for last, vendor in rows[1:]:

@@ -6,17 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
 
 from quant_platform.contracts.errors import SpecError
+from quant_platform.contracts.findings import Finding
 from quant_platform.sources.files.bars import BarReader, BarShape, FilePerTicker, LongFile, unknown_ticker
+from quant_platform.sources.files.dates import to_dates
 from quant_platform.sources.files.fundamentals import read_fundamentals
 from quant_platform.sources.files.lean import LeanFiles
-from quant_platform.sources.files.sections import read_actions, read_membership
+from quant_platform.sources.files.names import doubtful_members, unmatched
+from quant_platform.sources.files.sections import Section, actions_beside_bars, read_actions, read_membership
 from quant_platform.sources.protocol import actions_schema, fundamentals_schema, securities_schema
-from quant_platform.specification.sources import FilesSpec, SourceSpec
+from quant_platform.specification.sources import ActionColumns, FilesSpec, SourceSpec
 
 
 @dataclass(frozen=True)
@@ -60,26 +64,27 @@ class FilesSource:
         self._known(ticker)
         if isinstance(self.reader, LeanFiles):
             return self.reader.actions(ticker)
-        return self._actions.filter(pl.col("ticker") == ticker)
+        beside = self.files.bars.action_columns if self.files.bars is not None else None
+        if beside is not None:
+            return self._beside(ticker, beside)
+        return self._actions.rows.filter(pl.col("ticker") == ticker)
 
     def fundamentals(self, ticker: str) -> pl.DataFrame:
         """``raw.fundamentals`` of one ticker; empty where the spec or the caller has none."""
         self._known(ticker)
-        return self._fundamentals.filter(pl.col("ticker") == ticker)
+        return self._fundamentals.rows.filter(pl.col("ticker") == ticker)
 
     def securities(self) -> pl.DataFrame:
         """``raw.securities``; without a membership file every ticker is a member from its first bar."""
         if isinstance(self.reader, LeanFiles):
             return self.reader.securities()
-        section = self.files.membership
-        if section is not None and section.location in self.folders:
-            return read_membership(self.folders[section.location] / section.path, section, self.spec, self.files)
-        firsts = self.bars_many(self.tickers()).group_by("ticker").agg(pl.col("session").min())
+        if self._membership is not None:
+            return self._membership.rows
         return (
-            firsts.select(
+            self.extent.select(
                 "ticker",
                 pl.lit(self.spec.universe).alias("universe"),
-                pl.col("session").alias("start_date"),
+                pl.col("first").alias("start_date"),
                 pl.lit(None).alias("end_date"),
                 pl.lit(None).alias("name"),
                 pl.lit(None).alias("sector"),
@@ -89,6 +94,48 @@ class FilesSource:
             .sort("ticker")
         )
 
+    @cached_property
+    def extent(self) -> pl.DataFrame:
+        """What there is of each ticker: ``ticker, rows, first, last, traded``, the median value traded in a session."""
+        value = pl.col("close") * pl.col("volume")
+        return (
+            self.bars_many(self.tickers())
+            .group_by("ticker")
+            .agg(
+                pl.len().alias("rows"),
+                pl.col("session").min().alias("first"),
+                pl.col("session").max().alias("last"),
+                value.filter(value > 0).median().alias("traded"),
+            )
+            .sort("ticker")
+        )
+
+    def reading_report(self) -> tuple[Finding, ...]:
+        """What reading everything brought to light: lines passed over, names that match nothing, doubtful identity.
+
+        Raises
+        ------
+        SourceMalformed
+            For names that match nothing where the spec refuses them.
+        """
+        tickers = self.extent["ticker"].to_list()
+        found: list[Finding] = []
+        if isinstance(self.reader, LeanFiles):
+            for ticker in tickers:
+                self.reader.actions(ticker)
+            return (*chain.from_iterable(self.reader.found.values()),)
+        files = self.files
+        if files.actions is not None and self._actions.where:
+            found += [*self._actions.findings, *unmatched("action", self._actions, tickers, files.actions.unmatched)]
+        if files.fundamentals is not None and self._fundamentals.where:
+            section = self._fundamentals
+            found += [*section.findings, *unmatched("fundamental", section, tickers, files.fundamentals.unmatched)]
+        if files.membership is not None and self._membership is not None:
+            section = self._membership
+            found += [*section.findings, *unmatched("member", section, tickers, files.membership.unmatched)]
+            found += doubtful_members(section, self.extent, files.membership)
+        return (*chain.from_iterable(self.reader.found.values()), *found)
+
     def _known(self, ticker: str) -> None:
         if ticker not in self._ticker_set:
             raise unknown_ticker(ticker, self.spec.name)
@@ -97,18 +144,33 @@ class FilesSource:
     def _ticker_set(self) -> frozenset[str]:
         return frozenset(self.reader.tickers)
 
+    def _beside(self, ticker: str, beside: ActionColumns) -> pl.DataFrame:
+        if not isinstance(self.reader, FilePerTicker | LongFile) or self.files.bars is None:
+            return pl.DataFrame(schema=actions_schema())
+        frame, where = self.reader.rows(ticker)
+        style = self.files.bars
+        dates = to_dates(frame, style.columns.session, where, style, exchange=self.spec.exchange)
+        return actions_beside_bars(frame, dates[style.columns.session], beside, style, self.spec, where)
+
     @cached_property
-    def _actions(self) -> pl.DataFrame:
+    def _actions(self) -> Section:
         section = self.files.actions
         if section is None or section.location not in self.folders:
-            return pl.DataFrame(schema=actions_schema())
+            return Section(pl.DataFrame(schema=actions_schema()), "")
         return read_actions(self.folders[section.location] / section.path, section, self.spec, self.files)
 
     @cached_property
-    def _fundamentals(self) -> pl.DataFrame:
+    def _membership(self) -> Section | None:
+        section = self.files.membership
+        if section is None or section.location not in self.folders:
+            return None
+        return read_membership(self.folders[section.location] / section.path, section, self.spec, self.files)
+
+    @cached_property
+    def _fundamentals(self) -> Section:
         section = self.files.fundamentals
         if section is None or section.location not in self.folders:
-            return pl.DataFrame(schema=fundamentals_schema())
+            return Section(pl.DataFrame(schema=fundamentals_schema()), "")
         return read_fundamentals(self.folders[section.location] / section.path, section, self.spec, self.files)
 
 

@@ -2,25 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import polars as pl
 
 from quant_platform.contracts.errors import SourceMalformed, SourceNotFound
+from quant_platform.contracts.findings import Finding, examples
+from quant_platform.specification.sources import TextTable
 
 LINE = "__line"
+PLAIN = TextTable()
+
+# More than this unpacked is a mistake or a trap; the largest file of daily bars met so far has 0.3 GB.
+MOST_BYTES = 4 << 30
+
+_PACKED: dict[bytes, Callable[..., BinaryIO]] = {
+    b"\x1f\x8b": cast("Callable[..., BinaryIO]", gzip.open),
+    b"BZh": cast("Callable[..., BinaryIO]", bz2.open),
+    b"\xfd7zXZ\x00": cast("Callable[..., BinaryIO]", lzma.open),
+}
+_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_BLANKS = "\u00a0\u202f\u2009"
+_SUFFIXES = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9}
 
 
-def read_csv_text(
-    path: Path, *, separator: str = ",", names: Sequence[str] | None = None, may_have_no_rows: bool = False
-) -> pl.DataFrame:
-    """Read a CSV file as text, with the line of each row in the column `LINE`.
+@dataclass(frozen=True)
+class CsvTable:
+    """A CSV file as text.
+
+    ``frame`` has the line of each row in the column `LINE`; ``findings`` says what was passed over; ``tickers`` are the
+    names that the header itself gives, as in the three-line header of yfinance.
+    """
+
+    frame: pl.DataFrame
+    findings: tuple[Finding, ...] = ()
+    tickers: tuple[str, ...] = ()
+
+
+def read_csv(
+    path: Path, style: TextTable = PLAIN, *, names: Sequence[str] | None = None, may_have_no_rows: bool = False
+) -> CsvTable:
+    """Read a CSV file, packed by gzip, bzip2 or xz or not, as text.
 
     Parameters
     ----------
+    style
+        How it is written.
     names
-        Column names of a file without a header; by default the first line holds them.
+        Column names of a file without a header; by default a line of the file holds them.
     may_have_no_rows
         Whether a header alone is an answer: there are none.
 
@@ -32,40 +67,185 @@ def read_csv_text(
         When it is empty, not text, or has rows with more fields than the header.
     """
     require_file(path)
+    return parse_csv(unpacked(path), str(path), style, names=names, may_have_no_rows=may_have_no_rows)
+
+
+def read_csv_text(
+    path: Path, style: TextTable = PLAIN, *, names: Sequence[str] | None = None, may_have_no_rows: bool = False
+) -> pl.DataFrame:
+    """The rows of `read_csv`."""
+    return read_csv(path, style, names=names, may_have_no_rows=may_have_no_rows).frame
+
+
+def unpacked(path: Path) -> bytes:
+    """Bytes of a file, unpacked where it is packed whatever its name, within `MOST_BYTES`.
+
+    Raises
+    ------
+    SourceMalformed
+        When it cannot be read or unpacked, or is larger than that.
+    """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SourceMalformed(f"the file could not be read: {error}", where=str(path)) from error
-    return parse_csv_text(content, str(path), separator=separator, names=names, may_have_no_rows=may_have_no_rows)
+        with path.open("rb") as file:
+            begin = file.read(8)
+        opener = next((opener for mark, opener in _PACKED.items() if begin.startswith(mark)), None)
+        if opener is None:
+            size = path.stat().st_size
+            content = path.read_bytes() if size <= MOST_BYTES else b""
+        else:
+            with opener(path, "rb") as packed:
+                content = packed.read(MOST_BYTES + 1)
+            size = len(content)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise SourceMalformed(
+            f"the file could not be read: {error}",
+            where=str(path),
+            cause="a truncated download, or no permission to read it",
+            action="fetch it again",
+        ) from error
+    if size > MOST_BYTES:
+        raise SourceMalformed(
+            f"the file holds more than {MOST_BYTES >> 30} GiB of text",
+            where=str(path),
+            action="split it, or turn it into Parquet",
+        )
+    return content
 
 
 def parse_csv_text(
     content: bytes,
     where: str,
+    style: TextTable = PLAIN,
     *,
-    separator: str = ",",
     names: Sequence[str] | None = None,
     may_have_no_rows: bool = False,
 ) -> pl.DataFrame:
-    """Parse the bytes of a CSV file as text; see `read_csv_text`."""
-    header = names is None
+    """The rows of `parse_csv`."""
+    return parse_csv(content, where, style, names=names, may_have_no_rows=may_have_no_rows).frame
+
+
+def parse_csv(
+    content: bytes,
+    where: str,
+    style: TextTable = PLAIN,
+    *,
+    names: Sequence[str] | None = None,
+    may_have_no_rows: bool = False,
+) -> CsvTable:
+    """Parse the bytes of a CSV file as text; see `read_csv`.
+
+    Notes
+    -----
+    Lines without a single filled field are passed over and counted. The header of yfinance's ``download(...).to_csv``
+    (names, then a line of tickers, then ``Date`` alone) is recognised by exactly that shape.
+    """
     if not content.strip():
         raise SourceMalformed("the file is empty", where=where, action="fetch it again, or remove it")
+    content = _as_utf8(content, where, style)
+    first_line = 1
+    tickers: tuple[str, ...] = ()
+    if names is None:
+        content, first_line, tickers = _below_header(content, where, style)
+    frame = _parsed(content, where, style, names)
+    frame = frame.with_columns(pl.int_range(first_line, pl.len() + first_line, dtype=pl.Int64).alias(LINE))
+    fields = [name for name in frame.columns if name != LINE]
+    blank = pl.all_horizontal(pl.col(name).is_null() | (pl.col(name).str.strip_chars() == "") for name in fields)
+    passed = frame.filter(blank)
+    findings: list[Finding] = []
+    if passed.height:
+        frame = frame.filter(~blank)
+        findings.append(
+            Finding(
+                "blank_lines",
+                where,
+                "lines without a single filled field were passed over",
+                passed.height,
+                passed.height + frame.height,
+                examples(f"line {line}" for line in passed[LINE]),
+                severity="info",
+            )
+        )
+    if tickers:
+        findings.append(
+            Finding(
+                "three_line_header",
+                where,
+                "the header has the three lines that yfinance writes; the data begin on the fourth",
+                1,
+                examples=examples(tickers),
+                severity="info",
+            )
+        )
+    if frame.height == 0 and not may_have_no_rows:
+        raise SourceMalformed("the file has a header and no rows", where=where, action="fetch it again, or remove it")
+    return CsvTable(frame, tuple(findings), tickers)
+
+
+def _as_utf8(content: bytes, where: str, style: TextTable) -> bytes:
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), style.encoding)
     try:
-        content.decode("utf-8")
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise SourceMalformed(
+            f"the file is not a readable CSV table: {error}",
+            where=where,
+            cause=f"it is not text in {encoding}, or another format under this name",
+            action="set `encoding` in the source spec, for example latin-1, or fetch it again",
+        ) from error
+    return content if encoding == "utf-8" else text.encode()
+
+
+def _below_header(content: bytes, where: str, style: TextTable) -> tuple[bytes, int, tuple[str, ...]]:
+    """The header and what is data below it, the line of the first row, and the tickers that the header names."""
+    before = style.header_line - 1
+    if before == 0 and content[:4].lower() == b"sep=":
+        # A spreadsheet's note to itself; a separator that differs from the spec's fails on the columns.
+        before = 1
+    parts = content.split(b"\n", before)
+    if len(parts) <= before:
+        raise SourceMalformed(
+            f"the file has {len(parts)} lines, and the header is on line {style.header_line}",
+            where=where,
+            action="correct header_line in the source spec",
+        )
+    lines = parts[before].split(b"\n", 3)
+    skipped = style.lines_after_header
+    tickers: tuple[str, ...] = ()
+    if skipped == 0:
+        tickers = _three_line_header(lines, style.separator)
+        skipped = 2 if tickers else 0
+    if skipped:
+        header, *rest = parts[before].split(b"\n", skipped + 1)
+        return header + b"\n" + (rest[-1] if len(rest) > skipped else b""), before + 2 + skipped, tickers
+    return parts[before], before + 2, tickers
+
+
+def _three_line_header(lines: Sequence[bytes], separator: str) -> tuple[str, ...]:
+    """Tickers of the second line, where the three lines are those of yfinance; empty otherwise."""
+    if len(lines) < 3:
+        return ()
+    first, second, third = ([field.strip() for field in line.decode().split(separator)] for line in lines[:3])
+    is_it = first[0] == "Price" and second[0] == "Ticker" and third[0] in ("Date", "Datetime") and not any(third[1:])
+    return tuple(dict.fromkeys(name for name in second[1:] if name)) if is_it else ()
+
+
+def _parsed(content: bytes, where: str, style: TextTable, names: Sequence[str] | None) -> pl.DataFrame:
+    try:
         frame = pl.read_csv(
             content,
-            separator=separator,
-            has_header=header,
+            separator=style.separator,
+            has_header=names is None,
             infer_schema=False,
             new_columns=list(names) if names is not None else None,
             raise_if_empty=False,
         )
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+    except pl.exceptions.PolarsError as error:
         raise SourceMalformed(
             f"the file is not a readable CSV table: {str(error).splitlines()[0]}",
             where=where,
-            cause="a row with more fields than the header, a truncated download, or another format under this name",
+            cause="a row with more fields than the header, another separator or decimal comma than the source spec "
+            "states, a truncated download, or another format under this name",
+            action="correct `separator` in the source spec, or the file",
         ) from error
     if names is not None and frame.width != len(names):
         raise SourceMalformed(
@@ -73,9 +253,7 @@ def parse_csv_text(
             where=where,
             cause=f"expected {', '.join(names)}",
         )
-    if frame.height == 0 and not may_have_no_rows:
-        raise SourceMalformed("the file has a header and no rows", where=where, action="fetch it again, or remove it")
-    return frame.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).add(2 if header else 1).alias(LINE))
+    return frame
 
 
 def require_file(path: Path) -> None:
@@ -94,7 +272,7 @@ def require_columns(found: Sequence[str], wanted: Sequence[str], where: str, ign
     Raises
     ------
     SourceMalformed
-        When one is missing; the message lists what is there instead.
+        When one is missing, or stands twice in the header; the message lists what is there instead.
     """
     missing = [name for name in wanted if name not in found]
     if missing:
@@ -103,65 +281,98 @@ def require_columns(found: Sequence[str], wanted: Sequence[str], where: str, ign
             f"the file does not have the column{'s' if len(missing) > 1 else ''} {', '.join(map(repr, missing))}",
             where=where,
             how_many=f"{len(missing)} of {len(wanted)} columns",
-            cause=f"columns it has and nobody asked for: {', '.join(map(repr, spare)) or 'none'}",
+            cause=f"columns it has and nobody asked for: {', '.join(map(repr, spare)) or 'none'}"
+            + ("; another separator than the source spec states" if len(spare) == 1 and len(missing) > 1 else ""),
             action="correct the names in the source spec, or fetch the file again",
+        )
+    twice = [name for name in wanted if f"{name}_duplicated_0" in found]
+    if twice:
+        raise SourceMalformed(
+            f"the header has {', '.join(map(repr, twice))} more than once",
+            where=where,
+            cause="several tickers side by side in one file",
+            action="write one file per ticker, or one long file with a column of the ticker",
         )
 
 
-def to_numbers(frame: pl.DataFrame, columns: Sequence[str], where: str) -> pl.DataFrame:
-    """Turn text columns into Float64; an empty field is null, NaN too; numeric columns are only cast.
+def to_numbers(
+    frame: pl.DataFrame,
+    columns: Sequence[str],
+    where: str,
+    style: TextTable = PLAIN,
+    *,
+    suffixes: bool = False,
+) -> pl.DataFrame:
+    """Turn columns into Float64: text as the style writes it, numbers as they are; no value and NaN are null.
+
+    Parameters
+    ----------
+    suffixes
+        Whether K, M and B behind a number count, as for volumes.
 
     Raises
     ------
     SourceMalformed
         When a field is not a number; five rows with line and value are shown.
     """
-    parsed = frame.with_columns(
-        (pl.col(name).str.strip_chars().replace("", None) if frame[name].dtype == pl.String else pl.col(name))
-        .cast(pl.Float64, strict=False)
-        .fill_nan(None)
-        .alias(name)
-        for name in columns
-    )
     for name in columns:
-        if frame[name].dtype != pl.String:
-            continue
-        text = frame[name].str.strip_chars()
-        wrong = parsed[name].is_null() & text.is_not_null() & (text != "") & (text.str.to_lowercase() != "nan")
-        if wrong.any():
-            _refuse(frame, wrong, name, f"the column {name!r} holds text that is not a number", where)
-    return parsed
-
-
-def to_dates(frame: pl.DataFrame, column: str, date_format: str, where: str, *, nullable: bool = False) -> pl.DataFrame:
-    """Turn a text column into Date by a strptime format; date and datetime columns are only cast.
-
-    Raises
-    ------
-    SourceMalformed
-        When a field does not have the format, or is empty and may not be.
-    """
-    dtype = frame[column].dtype
-    if dtype != pl.String:
-        if not dtype.is_temporal():
+        dtype = frame[name].dtype
+        if dtype in (pl.String, pl.Categorical, pl.Enum):
+            frame = _text_to_numbers(frame, name, where, style, suffixes)
+        elif dtype.is_numeric() or dtype == pl.Null:
+            frame = frame.with_columns(pl.col(name).cast(pl.Float64).fill_nan(None))
+        else:
             raise SourceMalformed(
-                f"the column {column!r} holds {dtype}, not dates", where=where, action="correct the source spec"
+                f"the column {name!r} holds {dtype}, not numbers", where=where, action="correct the source spec"
             )
-        parsed = frame.with_columns(pl.col(column).cast(pl.Date))
-    else:
-        text = pl.col(column).str.strip_chars().replace("", None)
-        parsed = frame.with_columns(text.str.to_date(date_format, strict=False).alias(column))
-    wrong = parsed[column].is_null()
-    if nullable and dtype == pl.String:
-        wrong = wrong & frame[column].is_not_null() & (frame[column].str.strip_chars() != "")
-    elif nullable:
-        wrong = wrong & frame[column].is_not_null()
+    return frame
+
+
+def _text_to_numbers(frame: pl.DataFrame, name: str, where: str, style: TextTable, suffixes: bool) -> pl.DataFrame:
+    text = plain_text(frame[name].cast(pl.String), style)
+    for sign in style.number_signs:
+        text = text.str.replace_all(sign, "", literal=True)
+    text = text.str.strip_chars()
+    scale = pl.Series([1.0], dtype=pl.Float64)
+    if suffixes:
+        scale = text.str.extract(r"([KMBkmb]?)$", 1).str.to_uppercase().replace_strict(_SUFFIXES, default=1.0)
+        text = text.str.replace(r"\s*[KMBkmb]$", "")
+    wellformed = text
+    if style.thousands or style.decimal != ".":
+        if style.thousands == " ":
+            text = text.str.replace_all(f"[{_BLANKS}]", " ")
+        between, point = f"[{style.thousands}]" if style.thousands else "", f"[{style.decimal}]"
+        whole = rf"(\d{{1,3}}({between}\d{{3}})+|\d+)" if between else r"\d+"
+        shaped = text.str.contains(rf"^[+-]?({whole})({point}\d*)?([eE][+-]?\d+)?$")
+        if style.thousands:
+            text = text.str.replace_all(style.thousands, "", literal=True)
+        text = text.str.replace(style.decimal, ".", literal=True)
+        wellformed = pl.select(pl.when(shaped).then(text)).to_series()
+    number = wellformed.cast(pl.Float64, strict=False)
+    number = pl.select(pl.when(number.is_finite()).then(number)).to_series()
+    wrong = number.is_null() & text.is_not_null()
     if wrong.any():
-        _refuse(frame, wrong, column, f"the column {column!r} holds dates that are not {date_format!r}", where)
-    return parsed
+        refuse_rows(
+            frame,
+            wrong,
+            name,
+            f"the column {name!r} holds text that is not a number",
+            where,
+            action="correct `decimal`, `thousands` or `number_signs` in the source spec, add the text to `missing` if "
+            "it says that there is no value, or correct the file",
+        )
+    return frame.with_columns((number * scale).alias(name))
 
 
-def _refuse(frame: pl.DataFrame, wrong: pl.Series, column: str, what: str, where: str) -> None:
+def plain_text(text: pl.Series, style: TextTable) -> pl.Series:
+    """Text without blanks around it; what says that there is no value is null."""
+    stripped = text.str.strip_chars(f" \t\r\n{_BLANKS}")
+    says_nothing = stripped.str.to_lowercase().is_in([word.strip().lower() for word in style.missing] + [""])
+    return pl.select(pl.when(~says_nothing).then(stripped)).to_series().alias(text.name)
+
+
+def refuse_rows(frame: pl.DataFrame, wrong: pl.Series, column: str, what: str, where: str, *, action: str) -> None:
+    """Raise ``SourceMalformed`` with the line, column and value of the first rows marked as wrong."""
     rows = frame.filter(wrong)
     shown = rows.select(
         *([pl.col(LINE).alias("line")] if LINE in rows.columns else []),
@@ -174,6 +385,6 @@ def _refuse(frame: pl.DataFrame, wrong: pl.Series, column: str, what: str, where
         where=f"{where}{first}",
         how_many=f"{rows.height} of {frame.height} rows",
         rows=shown,
-        cause="shifted columns, another date format than the spec states, or a damaged file",
-        action="correct the source spec, or the file",
+        cause="shifted columns, another way to write it than the spec states, or a damaged file",
+        action=action,
     )

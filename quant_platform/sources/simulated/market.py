@@ -36,6 +36,8 @@ class SimulatedMarket:
         The raw tables by ticker, without their ``source``; bars are unadjusted and carry the planted vendor errors.
     listed
         First and last session per ticker, the latter ``None`` while it is listed.
+    industry
+        Industry per ticker; empty where the spec names none.
     planted_errors
         Ticker and kind of each vendor error.
     oracle
@@ -49,6 +51,7 @@ class SimulatedMarket:
     actions: Mapping[str, pl.DataFrame]
     fundamentals: Mapping[str, pl.DataFrame]
     listed: Mapping[str, tuple[date, date | None]]
+    industry: Mapping[str, str]
     planted_errors: tuple[tuple[str, str], ...]
     oracle: pl.DataFrame
     total_return: pl.DataFrame
@@ -69,8 +72,16 @@ def simulate(spec: SimulatedSpec, exchange: str = "XNYS", source: str = "simulat
     return SimulatedMarket(
         bars={name: _bars(planted, i, name, days, trading, bars, source) for i, name in enumerate(tickers)},
         actions=_actions(tickers, days, trading, source),
-        fundamentals=_fundamentals(tickers, days, trading, random["fundamentals"], source),
+        fundamentals=_with_shares(
+            spec,
+            _fundamentals(tickers, days, trading, random["fundamentals"], source),
+            days,
+            trading,
+            random["shares"],
+            source,
+        ),
         listed={name: _listed(i, days, trading) for i, name in enumerate(tickers)},
+        industry={tickers[i]: spec.industries[code] for i, code in enumerate(returns.industry.tolist())},
         planted_errors=tuple((tickers[e.name], e.kind) for e in planted),
         oracle=_long(tickers, days, trading, "expected_return", returns.expected),
         total_return=_long(tickers, days, trading, "total_return", returns.total),
@@ -151,6 +162,43 @@ def _fundamentals(
         ]
         frames[ticker] = pl.DataFrame(rows, schema=fundamentals_schema(), orient="row")
     return frames
+
+
+def _with_shares(
+    spec: SimulatedSpec,
+    frames: dict[str, pl.DataFrame],
+    days: Days,
+    trading: Trading,
+    random: np.random.Generator,
+    source: str,
+) -> dict[str, pl.DataFrame]:
+    """Add shares outstanding: stated at the listing and after each quarter; splits alone change them."""
+    if spec.market_cap is None:
+        return frames
+    caps = spec.market_cap * np.exp(spec.market_cap_log_sd * random.normal(size=len(frames)))
+    splits: dict[int, list[tuple[int, float]]] = {}
+    for t, i, kind, value in trading.actions:
+        if kind == "split":
+            splits.setdefault(i, []).append((t, value))
+    ends = np.arange(_QUARTER - 1, len(days), _QUARTER)
+    found = {}
+    for i, (ticker, frame) in enumerate(frames.items()):
+        span = _traded(i, days, trading)
+        shares = round(float(caps[i] / trading.close[span.start, i]))
+        rows = [(span.start, timedelta(0))] + [(int(t), _REPORT_DELAY) for t in ends if span.start < t < span.stop]
+        stated = [
+            (
+                ticker,
+                "shares_outstanding",
+                datetime.combine(_day(days, t) + delay, time(21), tzinfo=UTC),
+                float(round(shares * np.prod([ratio for day, ratio in splits.get(i, []) if day <= t]))),
+                "shares",
+                source,
+            )
+            for t, delay in rows
+        ]
+        found[ticker] = pl.concat([frame, pl.DataFrame(stated, schema=fundamentals_schema(), orient="row")])
+    return found
 
 
 def _long(tickers: list[str], days: Days, trading: Trading, name: str, values: NDArray[np.float64]) -> pl.DataFrame:

@@ -6,6 +6,7 @@ zero and bounded, so that ``mu`` is exactly the expected *simple* return given e
 1. Market: ``m_t = v exp(h_t) z_t``, log volatility ``h`` AR(1), z Student t(5) with unit variance (`_market`).
 2. Style factors with normal shocks; loadings standard normal, or of one norm for all names.
 3. Idiosyncratic: log-normal volatility over names, Student t(4) shocks.
+   Where the spec names industries, each name belongs to one by chance and earns its factor as well (`_industries`).
 4. ``mu``: market premium x beta, a slow AR(1) alpha per name (what momentum finds), less return for volatile names, and
    the decay of a transitory price error fed by the name's own shocks (reversal).
 
@@ -39,12 +40,14 @@ class Returns:
     """Arrays of shape (sessions, names).
 
     ``total`` is the simple total return of the day, ``expected`` its expectation given the sessions before (the
-    oracle), ``volatility`` the standard deviation of its shock given them.
+    oracle), ``volatility`` the standard deviation of its shock given them. ``industry`` is the code of each name's
+    industry, empty where the spec names none.
     """
 
     total: Floats
     expected: Floats
     volatility: Floats
+    industry: NDArray[np.int64]
 
 
 def simulate_returns(spec: SimulatedSpec, sessions: int, random: Mapping[str, np.random.Generator]) -> Returns:
@@ -62,7 +65,10 @@ def simulate_returns(spec: SimulatedSpec, sessions: int, random: Mapping[str, np
     sigma = spec.idio_volatility_daily * np.exp(truth.idio_volatility_log_sd * log_volatility)
     idiosyncratic = _student(random["idiosyncratic"], spec.idio_shock_degrees, (sessions, n)) * sigma
 
+    code, industry = _industries(spec, sessions, random["industries"])
     shock = market[:, None] * beta + styles @ loading + idiosyncratic
+    if code.size:
+        shock += industry[:, code]
     shock = np.clip(shock, -spec.max_daily_move, spec.max_daily_move)
     expected = (
         _alpha(spec, sessions, random["alpha"])
@@ -72,7 +78,21 @@ def simulate_returns(spec: SimulatedSpec, sessions: int, random: Mapping[str, np
     )
     style_variance = ((style_sd[:, None] * loading) ** 2).sum(axis=0)
     variance = (market_volatility[:, None] * beta) ** 2 + style_variance + sigma**2
-    return Returns(np.maximum(expected + shock, -0.95), expected, np.sqrt(variance))
+    if code.size:
+        variance += spec.industry_volatility_daily**2
+    return Returns(np.maximum(expected + shock, -0.95), expected, np.sqrt(variance), code)
+
+
+def _industries(spec: SimulatedSpec, sessions: int, random: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
+    """Industry of each name, as even as the number of names allows, and the factor of each industry per session.
+
+    The factors add no expected return, and the same amount of risk to every name, so that the null world stays null.
+    """
+    count = len(spec.industries)
+    if count == 0:
+        return np.empty(0, dtype=np.int64), np.empty((sessions, 0))
+    code = random.permutation(np.arange(spec.names) % count)
+    return code, spec.industry_volatility_daily * random.normal(size=(sessions, count))
 
 
 def _student(random: np.random.Generator, degrees: float, size: int | tuple[int, int]) -> Floats:

@@ -66,7 +66,15 @@ class SimulatedSource:
     def securities(self) -> pl.DataFrame:
         """``raw.securities``: a name is a member from its listing to its delisting."""
         rows = [
-            (ticker, self.spec.universe, first, last, f"Simulated {ticker[3:]}", None, self.spec.name)
+            (
+                ticker,
+                self.spec.universe,
+                first,
+                last,
+                f"Simulated {ticker[3:]}",
+                self.market.industry.get(ticker),
+                self.spec.name,
+            )
             for ticker, (first, last) in sorted(self.market.listed.items())
         ]
         return pl.DataFrame(rows, schema=securities_schema(), orient="row")

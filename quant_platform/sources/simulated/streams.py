@@ -20,6 +20,8 @@ MECHANISMS = (
     "volume",
     "fundamentals",
     "vendor",
+    "industries",
+    "shares",
 )
 
 

@@ -3,22 +3,17 @@ from __future__ import annotations
 import pytest
 
 from quant_platform.reports.charts.markup import Html, element, join
-from quant_platform.reports.charts.pages import (
+from quant_platform.reports.charts.pages import Tile, banner, definitions, page, section, tiles
+from quant_platform.reports.charts.tables import (
     Cell,
     Column,
     Row,
     Table,
-    Tile,
-    banner,
-    definitions,
     interval_cell,
     number_cell,
     p_cell,
-    page,
-    section,
     table,
     text_cell,
-    tiles,
 )
 from quant_platform_tests.reports.reading import body_rows, cells, read_html, shown, table_with
 

@@ -11,7 +11,7 @@ from quant_platform.reports.documentation.reference import write_reference
 from quant_platform.specification.spec_models import SPEC_MODELS
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = ("tables.md", "specs.md", "expressions.md")
+PAGES = ("tables.md", "specs.md", "expressions.md", "rooms.md", "rooms.svg")
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,26 @@ from __future__ import annotations
 import copy
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 import pytest
 
 from quant_platform.contracts.errors import StatisticError
-from quant_platform.reports import render_equity_report
-from quant_platform.reports.equity.report import ANCHORS
-from quant_platform_tests.reports.reading import Node, body_rows, cells, read_html, section, shown, table_with
+from quant_platform.reports.equity.report import ANCHORS, render_equity_report
+from quant_platform_tests.reports.reading import Node, body_rows, cells, drawn, read_html, section, shown, table_with
 from quant_platform_tests.reports.sample import FACTORS, sample_report
 
 EDGE = "Information coefficient by factor, 30-session returns"
 ALL = "All candidates and those the gate let through"
 STAR = "★"
+
+
+@lru_cache(maxsize=2)
+def usual(*, simulated: bool = True) -> tuple[str, Node]:
+    """The page of the usual report, made once: as text and as read."""
+    text = render_equity_report(sample_report(simulated=simulated))
+    return text, read_html(text)
 
 
 def rendered(report: dict[str, Any]) -> Node:
@@ -30,36 +37,38 @@ def number_of(text: str) -> float:
     return float(text.replace("−", "-").replace(",", "").rstrip("%"))
 
 
-def test_the_page_is_one_small_file_that_loads_nothing() -> None:
-    text = render_equity_report(sample_report())
-    assert len(text.encode()) < 500_000
-    assert "http:" not in text
-    assert "https:" not in text
-    assert "url(" not in text
-    assert "@import" not in text
-    loading = {"script", "link", "img", "iframe", "object", "embed", "image", "use", "base", "form", "video", "audio"}
-    for node in read_html(text).everything():
+def test_the_page_is_one_file_that_loads_nothing() -> None:
+    _, root = usual()
+    assert len(render_equity_report(sample_report(weeks=520)).encode()) < 3_000_000
+    loading = {"link", "img", "iframe", "object", "embed", "image", "use", "base", "form", "video", "audio"}
+    for node in root.everything():
         assert node.tag not in loading
-        assert not {"src", "srcset", "data-src", "xlink:href", "style", "onload", "onclick"} & set(node.attributes)
-        assert (node.attributes.get("href") or "#").startswith("#")
+        assert not {"src", "srcset", "data-src", "onload", "onclick"} & set(node.attributes)
+        assert (node.attributes.get("href") or "#").startswith(("#", "data:text/csv"))
+    policies = [node for node in root.all("meta") if node.attributes.get("http-equiv") == "Content-Security-Policy"]
+    assert "default-src 'none'" in (policies[0].attributes["content"] or "")
+    # Vega stands in the page once, however many figures it has.
+    assert len(drawn(root)) > 20
+    assert len([node for node in root.all("script") if "type" not in node.attributes]) == 2
 
 
 def test_every_link_of_the_contents_has_its_section() -> None:
-    root = rendered(sample_report())
+    root = usual()[1]
     anchors = {node.attributes.get("id") for node in root.all("section")}
-    assert {(node.attributes["href"] or "")[1:] for node in root.all("a")} == set(ANCHORS) == anchors
+    links = [node.attributes["href"] or "" for node in root.all("nav", "contents")[0].all("a")]
+    assert {link[1:] for link in links} == set(ANCHORS) == anchors
     identities = [node.attributes["id"] for node in root.everything() if "id" in node.attributes]
     assert len(identities) == len(set(identities))
 
 
 @pytest.mark.parametrize("simulated", [True, False])
 def test_simulated_stands_everywhere_if_and_only_if_it_is(simulated: bool) -> None:
-    text = render_equity_report(sample_report(simulated=simulated))
-    root = read_html(text)
+    text, root = usual(simulated=simulated)
     assert ("SIMULATED" in text) == simulated
     assert len(root.all("div", "banner")) == int(simulated)
-    marked = [SIM for SIM in root.all("svg") if "SIMULATED" in SIM.text]
-    assert len(marked) == (len(root.all("svg")) if simulated else 0)
+    for figure in drawn(root):
+        assert ("SIMULATED" in figure.picture.text) == simulated
+        assert ("SIMULATED" in json.dumps(figure.spec)) == simulated
     assert sum("SIMULATED" in node.text for node in root.all("h2")) == (len(ANCHORS) if simulated else 0)
     assert "SIMULATED market" in section(root, "provenance").text if simulated else True
 
@@ -69,7 +78,7 @@ def test_the_signal_edge_table_says_what_the_report_says() -> None:
     rows = body_rows(table_with(rendered(report), EDGE))
     assert len(rows) == len(FACTORS)
     for row, want in zip(rows, report["signal_edge"], strict=True):
-        name, ic, sd, icir, weeks, independent, t, ewc, spread, log_ic, _ = cells(row)
+        name, ic, sd, icir, weeks, independent, t, _, ewc, spread, log_ic, _, _ = cells(row)
         assert shown(name).removesuffix(f" {STAR}") == want["factor"]
         for cell, key, scale, decimals in [
             (ic, "ic", 1, 3),
@@ -88,7 +97,10 @@ def test_the_signal_edge_table_says_what_the_report_says() -> None:
         low, high = (100 * want[f"spread_{end}"] for end in ("low", "high"))
         found = [number_of(end) for end in spread.all("span", "detail")[0].text.strip("[]").split(", ")]
         assert found == pytest.approx([low, high], abs=0.0501)
-    assert "p 0.006, Holm 0.040" in cells(rows[0])[6].text
+    # The combined p has a column of its own: it is not the p of the t beside it.
+    assert cells(rows[0])[6].text.count("0.0") == 0
+    assert shown(cells(rows[0])[7]) == "0.006"
+    assert "Holm 0.040" in cells(rows[0])[7].text
 
 
 def test_unreliable_rows_are_greyed_explained_and_never_starred() -> None:
@@ -100,7 +112,8 @@ def test_unreliable_rows_are_greyed_explained_and_never_starred() -> None:
         assert ("muted" in row.classes) == (not want["reliable"])
         assert (STAR in row.text) == want["reliable"]
         assert shown(cells(row)[-1]) == ("yes" if want["reliable"] else "no")
-    assert report["signal_edge"][-1]["unreliable_because"] in section(root, "signal-edge").all("p", "reasons")[0].text
+        assert shown(cells(row)[-2]) == ("yes" if want["precise"] else "no")
+    assert report["signal_edge"][-2]["unreliable_because"] in section(root, "signal-edge").all("p", "reasons")[0].text
 
 
 @pytest.mark.parametrize("reliable", [None, False, 0, "yes"])
@@ -114,7 +127,7 @@ def test_only_true_is_reliable(reliable: object) -> None:
 
 def test_the_hit_rate_tables_say_what_the_report_says() -> None:
     report = sample_report()
-    root = rendered(report)
+    _, root = usual()
     want = {row["value"]: row for row in report["hit_rate"]}
     first = body_rows(table_with(root, ALL))
     assert [shown(cells(row)[0]) for row in first] == ["all", "qualified"]
@@ -142,9 +155,15 @@ def test_every_sweep_stars_the_threshold_in_force_and_only_that() -> None:
         assert [STAR in row.text for row in rows] == [cell["is_current"] for cell in sweep["rows"]]
         assert ["marked" in row.classes for row in rows] == [cell["is_current"] for cell in sweep["rows"]]
         assert cells(rows[0])[0].text.removesuffix(f" {STAR}") == "off"
-    drawings = section(root, "sweeps").all("svg")
-    assert [len(drawing.all("polygon")) for drawing in drawings] == [1] * len(report["sweeps"])
-    assert [len(drawing.all("g", "point")) for drawing in drawings] == [len(s["rows"]) for s in report["sweeps"]]
+    for figure, sweep in zip(drawn(section(root, "sweeps")), report["sweeps"], strict=True):
+        assert [row["n_qualified"] for row in figure.data] == [cell["n_qualified"] for cell in sweep["rows"]]
+        assert [row["is_current"] for row in figure.data] == [cell["is_current"] for cell in sweep["rows"]]
+        assert stars_of(figure.picture) == 1
+
+
+def stars_of(picture: Node) -> int:
+    """Ten-cornered paths: a star is drawn as one path of nine lines."""
+    return sum((node.attributes.get("d") or "").count("L") == 9 for node in picture.all("path"))
 
 
 def test_a_sweep_without_its_current_threshold_has_no_star() -> None:
@@ -152,15 +171,19 @@ def test_a_sweep_without_its_current_threshold_has_no_star() -> None:
     report["sweeps"] = report["sweeps"][:1]
     for row in report["sweeps"][0]["rows"]:
         row["is_current"] = False
-    assert not section(rendered(report), "sweeps").all("polygon")
+    [figure] = drawn(section(rendered(report), "sweeps"))
+    assert stars_of(figure.picture) == 0
 
 
 def test_the_calibration_figures_hold_every_bin_of_both_models() -> None:
     report = sample_report()
     root = rendered(report)
-    drawings = section(root, "calibration").all("svg")
-    assert [len(drawing.all("circle")) for drawing in drawings] == [10, 10]
-    assert "modelled 12.0%, observed 20.4%" in (drawings[0].attributes["aria-label"] or "")
+    figures = drawn(section(root, "calibration"))
+    for figure, model in zip(figures, ("stated", "recalibrated"), strict=True):
+        bins = report["calibration"][model]["bins"]
+        keys = ("mean_probability", "observed_rate", "observed_low", "observed_high", "n")
+        assert [[row[key] for key in keys] for row in figure.data] == [[row[key] for key in keys] for row in bins]
+    assert "modelled 12.0%, observed 20.4%" in figures[0].label
     table = table_with(root, "Brier score = reliability − resolution + uncertainty (Murphy 1973)")
     for row, model in zip(body_rows(table), ("stated", "recalibrated"), strict=True):
         summary = report["calibration"][model]["summary"]
@@ -186,15 +209,16 @@ def test_a_recalibration_is_praised_only_when_its_interval_says_so(
     assert words in section(rendered(report), "calibration").text
 
 
-def test_the_decay_whisker_is_two_standard_errors_over_independent_windows() -> None:
+def test_the_decay_whisker_is_two_standard_errors() -> None:
     report = sample_report()
-    # 2 x 0.12 / sqrt(16) = 0.06 around 0.02.
     report["decay"] = [
-        {"factor": "f", "horizon_sessions": 5, "ic": 0.02, "ic_sd": 0.12, "n_independent": 16, "reliable": True}
+        {"factor": "f", "horizon_sessions": 5, "ic": 0.02, "half_width": 0.06, "n_independent": 16, "reliable": True}
     ]
     root = rendered(report)
-    tips = [node.text for node in section(root, "ic-decay").all("title")]
-    assert tips == ["5 sessions: +0.020 [−0.040, 0.080], n independent 16"]
+    [figure] = drawn(section(root, "ic-decay"))
+    [row] = figure.data
+    assert (row["low"], row["high"]) == pytest.approx((-0.04, 0.08))
+    assert figure.label == "f. Mean IC of f by horizon: 5 sessions: +0.020 [−0.040, 0.080], n independent 16"
 
 
 def test_the_running_sum_of_ics_is_stated_with_its_counts() -> None:
@@ -204,18 +228,20 @@ def test_the_running_sum_of_ics_is_stated_with_its_counts() -> None:
         {"factor": "momentum_12_1", "date_sig": f"2015-01-{day:02d}", "ic": ic}
         for day, ic in ((2, 0.1), (9, -0.05), (16, None), (23, 0.2))
     ]
-    notes = [node.text for node in section(rendered(report), "ic-series").all("span", "figure-note")]
-    assert notes == ["sum +0.250 over n = 3 weeks, 86 independent"]
+    [figure] = drawn(section(rendered(report), "ic-series"))
+    assert figure.note == "sum +0.250 over n = 3 weeks, 86 independent"
+    assert [row["cumulative_ic"] for row in figure.data] == pytest.approx([0.1, 0.05, 0.25])
+    assert [row["date_sig"] for row in figure.saved] == ["2015-01-02", "2015-01-09", "2015-01-23"]
 
 
 def test_the_headline_tiles_carry_value_interval_and_n() -> None:
-    root = rendered(sample_report())
+    root = usual()[1]
     tiles = {node.all("dt")[0].text: [dd.text for dd in node.all("dd")] for node in root.all("div", "tile")}
     assert tiles["Expectancy, qualified (R after cost)"] == [
         "+0.041",
         "95% [−0.015, +0.097], holds zero; n = 4,321 in 780 weeks",
     ]
-    assert tiles["Reliable factors"][0] == "4 of 7"
+    assert tiles["Reliable factors"][0] == "6 of 7"
     assert tiles["Cells evaluated"][0] == "79"
     assert tiles["Calibration error (ECE)"] == ["0.052", "stated probability; n = 58,800"]
 
@@ -237,8 +263,9 @@ def test_the_footer_states_where_the_page_comes_from() -> None:
 
 def test_an_empty_report_is_a_page_that_says_what_is_missing() -> None:
     root = rendered({})
-    text = root.text
-    assert [drawing.text for drawing in root.all("svg")] == ["n/a: no data to draw"] * 2
+    text = root.said
+    assert [drawing.text.strip() for drawing in root.all("svg")] == ["n/a: no data to draw"] * 2
+    assert "n/a (the report holds no setups of its week)" in text
     assert "n/a (no factor has a summary by horizon)" in text
     assert "n/a (no factor has an IC by week)" in text
     assert "n/a (the report has no headline)" in text
@@ -260,12 +287,15 @@ def without_numbers(value: Any) -> Any:
 def test_a_report_without_a_single_number_has_reasons_instead() -> None:
     report = without_numbers(sample_report())
     root = rendered(report)
-    assert "None" not in root.text
+    assert "None" not in root.said
     for row in (row for table in root.all("table") for row in body_rows(table)):
         for cell in cells(row)[1:]:
             # A letter follows, which the list of reasons under the table explains.
-            assert re.fullmatch(r"yes|no[a-z]|n/a[a-z]", cell.text)
-    assert not root.all("circle")
+            assert re.fullmatch(r"yes|no[a-z]|n/a[a-z]|long|short|.*below min.*", cell.text)
+    assert {figure.picture.text.strip() for figure in drawn(root)} <= {
+        "SIMULATEDn/a: no data to draw",
+        "SIMULATED\nn/a: no data to draw",
+    }
 
 
 def test_one_missing_profit_factor_has_its_reason() -> None:
@@ -290,8 +320,10 @@ def test_names_are_escaped_wherever_they_stand() -> None:
     report["sweeps"][0]["parameter"] = evil
     report["conventions"]["entry"] = evil
     text = render_equity_report(report)
-    assert "<script" not in text
+    assert "<script>alert" not in text
     assert text.count("&lt;script&gt;") >= 8
+    # Inside a block of JSON not even the bracket of a tag is written.
+    assert "\\u003cscript\\u003ealert" in text
     assert len(read_html(text).everything()) == plain
 
 

@@ -92,6 +92,9 @@ def market(
             entry_lag_sessions=spec.entry_lag_sessions,
             ended=ended,
             delisting_return=delisting_return,
+            unknown_delisting_return=(
+                math.nan if spec.unknown_delisting_return is None else spec.unknown_delisting_return
+            ),
         )
         for horizon in spec.horizons
     }
@@ -135,6 +138,7 @@ def study(factor: str, signal: Floats, against: Market, spec: FactorSpec, rng: n
         valid = against.member & ~np.isnan(values) & ~np.isnan(returns.simple)
         names = valid.sum(axis=1).astype(np.float64)
         delisted = (valid & returns.ended).sum(axis=1).astype(np.float64)
+        unknown_ends = (against.member & ~np.isnan(values) & returns.untold).sum(axis=1).astype(np.float64)
         ic = rank_ic(values, returns.simple, against.member, min_names=spec.min_names)
         ic_log = row_correlation(percentile_rank(np.where(valid, values, np.nan), valid), logs, spec.min_names)
         options = {"quantiles": spec.quantiles, "min_names": spec.min_names}
@@ -152,6 +156,7 @@ def study(factor: str, signal: Floats, against: Market, spec: FactorSpec, rng: n
                         "date_sig": dates,
                         "n_names": names,
                         "n_delisted": delisted,
+                        "n_unknown_end": unknown_ends,
                         "ic": ic,
                         "ic_log": ic_log,
                         "spread": spread,
@@ -168,6 +173,7 @@ def study(factor: str, signal: Floats, against: Market, spec: FactorSpec, rng: n
             rng=rng,
             min_independent=spec.min_independent_windows,
             max_half_width=spec.max_half_width,
+            min_for_error=spec.min_windows_for_error,
             draws=spec.bootstrap_draws,
             level=spec.confidence,
         )
@@ -180,6 +186,7 @@ def study(factor: str, signal: Floats, against: Market, spec: FactorSpec, rng: n
                     "date_sig": [max(day for day, known in zip(dates, used, strict=True) if known)],
                     "n_names": names[used].mean(),
                     "n_delisted": delisted[used].sum(),
+                    "n_unknown_end": unknown_ends[used].sum(),
                     "ic": found.mean,
                     "ic_log": float(np.nanmean(ic_log[used])),
                     "spread": found.spread_mean,
@@ -194,8 +201,13 @@ def study(factor: str, signal: Floats, against: Market, spec: FactorSpec, rng: n
                     "p_ewc": found.p_ewc,
                     "spread_low": found.spread_low,
                     "spread_high": found.spread_high,
+                    "t_blocks": found.t_blocks,
+                    "p_blocks": found.p_blocks,
+                    "half_width": found.half_width,
                     "reliable": found.reliable,
-                    "unreliable_because": None if found.reliable else found.why,
+                    "unreliable_because": found.why_thin or None,
+                    "precise": found.precise,
+                    "imprecise_because": found.why_imprecise or None,
                 }
             )
         )

@@ -40,10 +40,13 @@ class ForwardReturns:
         ``[R, N]`` simple return; NaN where it cannot be known or could not be earned.
     ended
         ``[R, N]`` True where the window ends at a delisting instead of at its horizon.
+    untold
+        ``[R, N]`` True where it would end so and nobody said what came after the last close.
     """
 
     simple: Floats
     ended: Bools
+    untold: Bools
 
 
 def axes_of(frame: pl.DataFrame) -> Axes:
@@ -97,6 +100,7 @@ def forward_returns(
     entry_lag_sessions: int,
     ended: Bools,
     delisting_return: Floats,
+    unknown_delisting_return: float,
 ) -> ForwardReturns:
     """Simple returns from ``close[t + lag]`` to ``close[t + lag + horizon]``.
 
@@ -111,7 +115,9 @@ def forward_returns(
     ended
         ``[N]`` True where the name was delisted: its last close is the end of its life, not the end of the data.
     delisting_return
-        ``[N]`` return after the last close; NaN where the source does not say, and then taken as 0.
+        ``[N]`` return after the last close; NaN where the source does not say.
+    unknown_delisting_return
+        What is taken where the source does not say: a stated number, or NaN to leave such windows out.
 
     Returns
     -------
@@ -121,14 +127,16 @@ def forward_returns(
     -----
     **Timing.** The return starts ``entry_lag_sessions`` after the signal, so it can be earned.
     **Missing values.** A name that is delisted inside the window earns the return to its last close and the delisting
-    return, and is counted in ``ended``; nothing is carried forward. A close missing at entry or exit for any other
+    return, and is counted in ``ended``; where that return is not known, ``unknown_delisting_return`` stands for it and
+    the window is counted in ``untold``; nothing is carried forward. A close missing at entry or exit for any other
     reason (a vendor hole), and a window that runs past the data, is NaN.
     """
     sessions, names = close.shape
     seen = ~np.isnan(close)
     last = np.where(seen.any(axis=0), sessions - 1 - seen[::-1].argmax(axis=0), -1)
     last_close = np.where(last >= 0, close[np.maximum(last, 0), np.arange(names)], np.nan)
-    final = last_close * (1.0 + np.nan_to_num(delisting_return, nan=0.0))
+    told = ~np.isnan(delisting_return)
+    final = last_close * (1.0 + np.where(told, delisting_return, unknown_delisting_return))
     entry_rows = rows + entry_lag_sessions
     exit_rows = entry_rows + horizon_sessions
     entry = np.full((rows.size, names), np.nan)
@@ -143,7 +151,7 @@ def forward_returns(
     leaving = np.where(gone, final[np.newaxis, :], leaving)
     with np.errstate(invalid="ignore", divide="ignore"):
         simple = leaving / entry - 1.0
-    return ForwardReturns(simple, gone & ~np.isnan(simple))
+    return ForwardReturns(simple, gone & ~np.isnan(simple), gone & ~np.isnan(entry) & ~told[np.newaxis, :])
 
 
 def rebalances_per_window(rows: Longs, horizon_sessions: int) -> int:

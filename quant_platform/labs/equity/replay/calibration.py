@@ -9,11 +9,10 @@ import numpy as np
 import polars as pl
 
 from quant_platform.contracts.tables import table
-from quant_platform.labs.equity.replay.trades import generator, judged_until
+from quant_platform.labs.equity.replay.trades import counted_weeks, judged_until, weeks_of
 from quant_platform.specification.replay import ReplaySpec
-from quant_platform.statistics.bootstrap import cluster_bootstrap_mean
 from quant_platform.statistics.calibration import calibration_report
-from quant_platform.statistics.checks import Floats
+from quant_platform.statistics.checks import Floats, Longs
 from quant_platform.statistics.recalibration import (
     OutOfSampleRecalibration,
     Recalibration,
@@ -27,7 +26,7 @@ SUMMARY = -1
 STATED, RECALIBRATED = "stated", "recalibrated"
 
 
-def calibration(as_of_week: date, qualified: pl.DataFrame, spec: ReplaySpec, spec_hash: str) -> pl.DataFrame:
+def calibration(as_of_week: date, qualified: pl.DataFrame, spec: ReplaySpec) -> pl.DataFrame:
     """Judge the target probability of every trade known at the as-of week.
 
     Parameters
@@ -37,9 +36,7 @@ def calibration(as_of_week: date, qualified: pl.DataFrame, spec: ReplaySpec, spe
     qualified
         Rows of ``replay.qualified``, qualified or not: the model claims all of them.
     spec
-        Bins, folds and bootstrap.
-    spec_hash
-        Ontology hash, part of the seed.
+        Bins, folds and intervals.
 
     Returns
     -------
@@ -52,18 +49,17 @@ def calibration(as_of_week: date, qualified: pl.DataFrame, spec: ReplaySpec, spe
     The event is that the target came first; time-outs and delistings count as misses. The correction
     ``logit p = a + b logit p0`` of a fold is fitted on outcomes resolved before it. The coefficients in the summary
     row, a proposal for the future, are fitted on everything. Probabilities of exactly 0 or 1 have no log odds and are
-    left out of the recalibrated rows.
+    left out of the recalibrated rows. Intervals allow for trades that overlap
+    (:mod:`quant_platform.statistics.period_sums`).
     """
     trades = judged_until(qualified, as_of_week).trades.sort("date_sig", "ticker", "direction")
     probability = trades["target_probability"].to_numpy()
     hit = (trades["outcome"] == "target").cast(pl.Float64).to_numpy()
-    weeks = trades["week"].to_numpy()
-    key = as_of_week.isoformat()
-    rng = generator(spec_hash, "replay.calibration", key)
-    rows = _model_rows(STATED, probability, hit, weeks, spec, rng)
+    weeks = weeks_of(trades)
+    rows = _model_rows(STATED, probability, hit, weeks, spec)
 
     open_ = (probability > 0.0) & (probability < 1.0)
-    judged = _walk_forward(trades.filter(pl.Series(open_)), probability[open_], hit[open_], spec, rng)
+    judged = _walk_forward(trades.filter(pl.Series(open_)), probability[open_], hit[open_], spec)
     corrected = np.array([]) if judged is None else judged.probability
     scored = ~np.isnan(corrected)
     recalibrated = _model_rows(
@@ -72,7 +68,6 @@ def calibration(as_of_week: date, qualified: pl.DataFrame, spec: ReplaySpec, spe
         hit[open_][: corrected.size][scored],
         weeks[open_][: corrected.size][scored],
         spec,
-        rng,
     )
     recalibrated[-1] |= _proposal(probability[open_], hit[open_], judged)
     return pl.DataFrame(
@@ -80,25 +75,24 @@ def calibration(as_of_week: date, qualified: pl.DataFrame, spec: ReplaySpec, spe
     ).sort("model", "bin")
 
 
-def _model_rows(
-    model: str, p: Floats, y: Floats, weeks: Any, spec: ReplaySpec, rng: np.random.Generator
-) -> list[dict[str, Any]]:
+def _model_rows(model: str, p: Floats, y: Floats, weeks: Longs, spec: ReplaySpec) -> list[dict[str, Any]]:
     """Bins, then the summary row."""
     if p.size == 0:
         return [{"model": model, "bin": SUMMARY, "n": 0}]
-    report = calibration_report(p, y, bins=spec.calibration.bins)
-    rate = cluster_bootstrap_mean(y, weeks, rng=rng, draws=spec.bootstrap.replications)
+    report = calibration_report(p, y, bins=spec.calibration.bins, periods=weeks, counted=counted_weeks(spec))
     bins = report.bins
-    rows: list[dict[str, Any]] = [
-        {
-            "model": model,
-            "bin": k,
-            "n": int(bins.count[k]),
-            "mean_probability": float(bins.mean_p[k]),
-            "observed_rate": float(bins.observed[k]),
-            "observed_low": float(bins.wilson_low[k]),
-            "observed_high": float(bins.wilson_high[k]),
-        }
+    rows = [
+        _without_nan(
+            {
+                "model": model,
+                "bin": k,
+                "n": int(bins.count[k]),
+                "mean_probability": float(bins.mean_p[k]),
+                "observed_rate": float(bins.observed[k]),
+                "observed_low": float(bins.low[k]),
+                "observed_high": float(bins.high[k]),
+            }
+        )
         for k in range(bins.count.size)
     ]
     summary = {
@@ -107,8 +101,8 @@ def _model_rows(
         "n": report.n,
         "mean_probability": report.mean_p,
         "observed_rate": report.base_rate,
-        "observed_low": rate.low,
-        "observed_high": rate.high,
+        "observed_low": report.rate.low if report.rate else None,
+        "observed_high": report.rate.high if report.rate else None,
         "brier": report.parts.brier,
         "reliability": report.parts.reliability,
         "resolution": report.parts.resolution,
@@ -119,9 +113,7 @@ def _model_rows(
     return [*rows, _without_nan(summary)]
 
 
-def _walk_forward(
-    trades: pl.DataFrame, p: Floats, y: Floats, spec: ReplaySpec, rng: np.random.Generator
-) -> OutOfSampleRecalibration | None:
+def _walk_forward(trades: pl.DataFrame, p: Floats, y: Floats, spec: ReplaySpec) -> OutOfSampleRecalibration | None:
     """Fit before each fold and judge within it; None while there are too few weeks."""
     weeks = trades["week"].unique().sort()
     later = weeks[spec.calibration.minimum_train_weeks :]
@@ -135,9 +127,8 @@ def _walk_forward(
         decided_at=_days(trades["date_sig"]),
         resolved_at=_days(trades["resolved_at"]),
         fold_starts=_days(starts),
-        clusters=trades["week"].to_numpy(),
-        rng=rng,
-        draws=spec.bootstrap.replications,
+        periods=weeks_of(trades),
+        counted=counted_weeks(spec),
     )
 
 

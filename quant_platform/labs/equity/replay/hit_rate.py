@@ -1,4 +1,4 @@
-"""How the trades of the replay did: rates with Wilson intervals, means with intervals over weeks."""
+"""How the trades of the replay did: rates and means, with intervals that allow for trades that overlap."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from datetime import date
 import polars as pl
 
 from quant_platform.contracts.tables import table
-from quant_platform.labs.equity.replay.trades import TRADED, generator, judged_until
-from quant_platform.specification.replay import BootstrapSpec
-from quant_platform.statistics.bootstrap import cluster_bootstrap_mean
-from quant_platform.statistics.proportions import wilson_interval
+from quant_platform.labs.equity.replay.trades import TRADED, counted_weeks, judged_until, weeks_of
+from quant_platform.specification.replay import ReplaySpec
+from quant_platform.statistics import Periods, mean_over_periods, rate_over_periods
 
 _SCHEMA = table("replay.hit_rate").schema
 
 
-def hit_rate(as_of_week: date, qualified: pl.DataFrame, spec: BootstrapSpec, spec_hash: str) -> pl.DataFrame:
+def hit_rate(as_of_week: date, qualified: pl.DataFrame, spec: ReplaySpec) -> pl.DataFrame:
     """Summarise the trades known at the as-of week.
 
     Parameters
@@ -26,9 +25,7 @@ def hit_rate(as_of_week: date, qualified: pl.DataFrame, spec: BootstrapSpec, spe
     qualified
         Rows of ``replay.qualified`` up to that week.
     spec
-        Draws of the bootstrap.
-    spec_hash
-        Ontology hash, part of the seed.
+        How long trades last, and how few weeks are too few.
 
     Returns
     -------
@@ -38,14 +35,15 @@ def hit_rate(as_of_week: date, qualified: pl.DataFrame, spec: BootstrapSpec, spe
 
     Notes
     -----
-    The Wilson interval takes trades as independent, and those of one week are not: read it as a lower bound of the
-    uncertainty, and the expectancy's interval, which resamples weeks, as the one to act on.
+    Trades last up to the horizon, so those of neighbouring weeks share their market. Both intervals come from weekly
+    sums and a long-run variance (:mod:`quant_platform.statistics.period_sums`). In fewer than
+    ``spec.interval.minimum_weeks`` weeks with a trade, or without variation, there is none.
     """
     known = judged_until(qualified, as_of_week).candidates.with_columns(
         year=pl.col("date_sig").dt.year().cast(pl.String), is_traded=pl.col("outcome").cast(pl.String).is_in(TRADED)
     )
     rows = [
-        _row(as_of_week, group, value, part, spec, spec_hash)
+        _row(as_of_week, group, value, part, counted_weeks(spec))
         for selection, part in (("all", known), ("qualified", known.filter("qualified")))
         for group, value, part in _groups(selection, part)
     ]
@@ -59,9 +57,7 @@ def _groups(selection: str, rows: pl.DataFrame) -> Iterator[tuple[str, str, pl.D
             yield group, f"{selection}:{member}", part
 
 
-def _row(
-    as_of_week: date, group: str, value: str, rows: pl.DataFrame, spec: BootstrapSpec, spec_hash: str
-) -> dict[str, object]:
+def _row(as_of_week: date, group: str, value: str, rows: pl.DataFrame, counted: Periods) -> dict[str, object]:
     trades = rows.filter("is_traded").sort("date_sig", "ticker", "direction")
     n = trades.height
     found: dict[str, object] = {
@@ -74,21 +70,15 @@ def _row(
     }
     if n == 0:
         return found
-    hits = int((trades["outcome"] == "target").sum())
-    rate = wilson_interval(hits, n)
-    result = trades["realised_r"]
-    expectancy = cluster_bootstrap_mean(
-        result.to_numpy(),
-        trades["week"].to_numpy(),
-        rng=generator(spec_hash, "replay.hit_rate", as_of_week.isoformat(), value),
-        draws=spec.replications,
-    )
+    weeks, result = weeks_of(trades), trades["realised_r"]
+    rate = rate_over_periods((trades["outcome"] == "target").cast(pl.Float64), weeks, counted)
+    expectancy = mean_over_periods(result, weeks, counted)
     losses = -float(result.filter(result < 0.0).sum())
     return {
         **found,
-        "hit_rate": float(rate.rate),
-        "hit_rate_low": float(rate.low),
-        "hit_rate_high": float(rate.high),
+        "hit_rate": rate.estimate,
+        "hit_rate_low": _finite(rate.low),
+        "hit_rate_high": _finite(rate.high),
         "expectancy_r": expectancy.estimate,
         "expectancy_low": _finite(expectancy.low),
         "expectancy_high": _finite(expectancy.high),

@@ -13,10 +13,10 @@ import polars as pl
 
 from quant_platform.contracts.tables import table
 from quant_platform.labs.equity.replay.calibration import SUMMARY
+from quant_platform.specification.factors import StarSpec
 from quant_platform.statistics.multiplicity import holm
 
 _SCHEMA = table("replay.report").schema
-_STAR_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class ReportContext:
     simulated: bool
     spec_hash: str
     horizon_sessions: int
+    star: StarSpec
     conventions: Mapping[str, str | float | int | bool | None]
 
 
@@ -98,6 +99,8 @@ def build_report(
     sweeps: pl.DataFrame,
     information_coefficients: pl.DataFrame,
     universe: UniverseSummary,
+    setups: Mapping[str, Any] | None = None,
+    expected_signs: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Put the tables of a week together.
 
@@ -113,31 +116,44 @@ def build_report(
         Rows of ``factors.information_coefficient`` of all factors.
     universe
         From :func:`universe_summary`.
+    setups
+        From :func:`~quant_platform.labs.equity.replay.week_setups.week_setups`; None where they are not known.
+    expected_signs
+        Factor to the sign that its spec states; None where they are not known.
 
     Returns
     -------
     dict
         Plain values only: dates as ISO text, a missing number as None. ``signal_edge`` is the table of factors at the
-        main horizon: ``starred`` where the IC is reliable and its p, Holm-adjusted over the factors, is at most 5 %; a
-        row that is not reliable is never starred.
+        main horizon: ``starred`` (significant) where the combined p, Holm-adjusted over the factors, and the number of
+        independent windows are as ``context.star`` says. ``reliable`` and ``precise`` are said beside it; a row that is
+        not reliable is never starred.
     """
     summaries = information_coefficients.filter(pl.col("kind") == "summary")
     rebalances = information_coefficients.filter(
         pl.col("kind") == "rebalance", pl.col("horizon_sessions") == context.horizon_sessions
     )
-    n_cells = sum(int(part["n_cells"][0]) for _, part in sweeps.group_by("sweep"))
+    n_gates = int(str(sweeps["n_trials"].max())) if sweeps.height else 0
     report = {
         "headline": headline(hit_rate),
         "as_of_week": context.as_of_week,
         "date_sig": context.date_sig,
         "simulated": context.simulated,
         "spec_hash": context.spec_hash,
-        "trial_count": summaries.height + n_cells,
+        "trial_count": summaries.height + n_gates,
         "horizon_sessions": context.horizon_sessions,
         "universe": asdict(universe),
-        "signal_edge": _signal_edge(summaries.filter(pl.col("horizon_sessions") == context.horizon_sessions)),
+        "setups": setups,
+        "signal_edge": [
+            {**row, "expected_sign": (expected_signs or {}).get(row["factor"])}
+            for row in _signal_edge(
+                summaries.filter(pl.col("horizon_sessions") == context.horizon_sessions), context.star
+            )
+        ],
         "ic_series": rebalances.select("factor", "date_sig", "ic").sort("factor", "date_sig").to_dicts(),
-        "decay": summaries.select("factor", "horizon_sessions", "ic", "ic_sd", "n_independent", "reliable")
+        "decay": summaries.select(
+            "factor", "horizon_sessions", "ic", "half_width", "n_independent", "reliable", "precise"
+        )
         .sort("factor", "horizon_sessions")
         .to_dicts(),
         "calibration": {
@@ -186,13 +202,21 @@ def headline(hit_rate: pl.DataFrame) -> str:
     return f"{text} (95 % {low:+.3f} to {high:+.3f}), {verdict}; the target came first in {row['hit_rate']:.1%}."
 
 
-def _signal_edge(rows: pl.DataFrame) -> list[dict[str, Any]]:
+def _signal_edge(rows: pl.DataFrame, star: StarSpec) -> list[dict[str, Any]]:
     ordered = rows.sort("factor")
     if ordered.height == 0:
         return []
-    adjusted = holm(ordered["p_nonoverlapping"].fill_null(float("nan")).to_numpy(), level=_STAR_LEVEL).adjusted_p
+    adjusted = holm(
+        ordered["p_nonoverlapping"].fill_null(float("nan")).to_numpy(), level=star.max_adjusted_p
+    ).adjusted_p
     return [
-        {**row, "p_adjusted": float(p), "starred": bool(row["reliable"]) and bool(p <= _STAR_LEVEL)}
+        {
+            **row,
+            "p_adjusted": float(p),
+            "starred": bool(row["reliable"])
+            and int(row["n_independent"] or 0) >= star.min_independent_windows
+            and bool(p <= star.max_adjusted_p),
+        }
         for row, p in zip(ordered.to_dicts(), adjusted, strict=True)
     ]
 

@@ -2,113 +2,131 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
-import numpy as np
 import polars as pl
 
+from quant_platform.contracts.errors import SpecError
 from quant_platform.contracts.tables import table
-from quant_platform.labs.equity.replay.trades import generator, judged_until
+from quant_platform.labs.equity.replay.trades import Judged, counted_weeks, judged_until, weeks_of
 from quant_platform.labs.equity.setups.gate import qualifies
 from quant_platform.specification.activation import ActivationSpec
-from quant_platform.specification.replay import BootstrapSpec, SweepSpec
-from quant_platform.statistics.bootstrap import cluster_bootstrap_mean
-from quant_platform.statistics.multiplicity import holm
-from quant_platform.statistics.overlap import two_sided_p
+from quant_platform.specification.replay import ReplaySpec, SweepSpec
+from quant_platform.statistics import PeriodInterval, holm, mean_over_periods
 
 _SCHEMA = table("replay.activation_sweep").schema
 
 OFF = -1.0
 
 
-def activation_sweep(
-    name: str,
-    sweep: SweepSpec,
+@dataclass(frozen=True)
+class _Cell:
+    """One gate that was tried: what it lets through, and what that earned."""
+
+    n_qualified: int
+    hits: int
+    result: PeriodInterval
+
+
+def activation_sweeps(
+    names: Sequence[str],
+    sweeps: Mapping[str, SweepSpec],
     qualified: pl.DataFrame,
     activation: ActivationSpec,
-    spec: BootstrapSpec,
-    spec_hash: str,
+    spec: ReplaySpec,
     *,
     as_of_week: date | None = None,
 ) -> pl.DataFrame:
-    """Expectancy of what the gate would have passed, for each threshold of one parameter.
+    """Expectancy of what the gate would have passed, for each threshold of some parameters.
 
     Parameters
     ----------
-    name
-        Name of the sweep, the partition key.
-    sweep
-        The parameter and its thresholds.
+    names
+        The sweeps whose rows are wanted, the partition keys.
+    sweeps
+        Every sweep there is, by name: the p-values are corrected over all of them, wanted or not.
     qualified
         Rows of ``replay.qualified``: every candidate with its percentile attached, whatever the verdict was.
     activation
         The gate in force; all its other rules stay as they are.
     spec
-        Draws of the bootstrap.
-    spec_hash
-        Ontology hash, part of the seed.
+        How long trades last, and how few weeks are too few.
     as_of_week
         Monday of the week after which nothing is known; None stands for everything that is known.
 
     Returns
     -------
     DataFrame
-        Schema ``replay.activation_sweep``, one row per threshold, the one in force with ``is_current``.
+        Schema ``replay.activation_sweep``, one row per sweep and threshold, the one in force with ``is_current``.
+
+    Raises
+    ------
+    SpecError
+        If a name is no sweep.
 
     Notes
     -----
-    The p-value tests that the expectancy after cost is zero, with the standard error over resampled weeks and Student's
-    t with weeks - 1 degrees of freedom; Holm adjusts over the cells of the sweep. Cells share most of their trades, and
-    the best of them was chosen after the fact: a threshold is to be judged on weeks that came later.
+    The p-value tests that the expectancy after cost is zero, with the error and the degrees of freedom of its interval
+    (:mod:`quant_platform.statistics.period_sums`). Holm adjusts over the distinct gates of all sweeps together; the one
+    in force stands in every sweep and is one trial. Cells share most of their trades, and the best of them was chosen
+    after the fact: a threshold is to be judged on weeks that came later.
     """
+    unknown = [name for name in names if name not in sweeps]
+    if unknown:
+        raise SpecError(f"there is no sweep {unknown[0]!r}", where="specs/sweeps", action=f"known: {sorted(sweeps)}")
     judged = judged_until(qualified, as_of_week)
-    current = getattr(activation, sweep.parameter)
-    grid = sweep.grid(activation)
     trades = judged.trades.sort("date_sig", "ticker", "direction")
+    gates = {
+        (name, threshold): activation.model_copy(update={sweep.parameter: threshold})
+        for name, sweep in sweeps.items()
+        for threshold in sweep.grid(activation)
+    }
+    cells: dict[str, _Cell] = {}
+    for gate in gates.values():
+        if gate.model_dump_json() not in cells:
+            cells[gate.model_dump_json()] = _evaluate(gate, judged, trades, spec)
+    p_adjusted = dict(
+        zip(cells, holm([cell.result.p for cell in cells.values()], level=0.05).adjusted_p.tolist(), strict=True)
+    )
     rows = []
-    for threshold in grid:
-        gate = qualifies(activation.model_copy(update={sweep.parameter: threshold}))
-        stored = OFF if threshold is None else threshold
+    for (name, threshold), gate in gates.items():
+        if name not in names:
+            continue
+        key, parameter = gate.model_dump_json(), sweeps[name].parameter
+        cell = cells[key]
+        found = cell.result
         rows.append(
             {
                 "sweep": name,
-                "parameter": sweep.parameter,
-                "threshold": stored,
-                "is_current": threshold == current,
-                "n_cells": len(grid),
+                "parameter": parameter,
+                "threshold": OFF if threshold is None else threshold,
+                "is_current": threshold == getattr(activation, parameter),
+                "n_cells": len(sweeps[name].grid(activation)),
+                "n_trials": len(cells),
                 "n_candidates": judged.candidates.height,
-                "n_qualified": int(judged.candidates.select(gate.sum()).item()),
-                **_cell(trades.filter(gate), spec, generator(spec_hash, "replay.activation_sweep", name, str(stored))),
+                "n_qualified": cell.n_qualified,
+                "n_resolved": found.n,
+                "n_weeks": found.n_periods,
+                "hit_rate": cell.hits / found.n if found.n else None,
+                "expectancy_r": found.estimate,
+                "expectancy_low": found.low,
+                "expectancy_high": found.high,
+                "t": found.t,
+                "p_value": found.p,
+                "p_adjusted": p_adjusted[key],
             }
         )
-    adjusted = holm([row["p_value"] for row in rows], level=0.05).adjusted_p
     frame = pl.DataFrame(rows, schema=_SCHEMA.create_empty().schema)
-    return (
-        frame.with_columns(p_adjusted=pl.Series(adjusted))
-        .with_columns(pl.selectors.float().fill_nan(None))
-        .sort("threshold")
-    )
+    return frame.with_columns(pl.selectors.float().fill_nan(None)).sort("sweep", "threshold")
 
 
-def _cell(trades: pl.DataFrame, spec: BootstrapSpec, rng: np.random.Generator) -> dict[str, Any]:
-    n = trades.height
-    found: dict[str, Any] = {"n_resolved": n, "n_weeks": trades["week"].n_unique(), "p_value": float("nan")}
-    if n == 0:
-        return found
-    interval = cluster_bootstrap_mean(
-        trades["realised_r"].to_numpy(),
-        trades["week"].to_numpy(),
-        rng=rng,
-        draws=spec.replications,
+def _evaluate(gate: ActivationSpec, judged: Judged, trades: pl.DataFrame, spec: ReplaySpec) -> _Cell:
+    passes = qualifies(gate)
+    passed = trades.filter(passes)
+    return _Cell(
+        n_qualified=int(judged.candidates.select(passes.sum()).item()),
+        hits=int((passed["outcome"] == "target").sum()),
+        result=mean_over_periods(passed["realised_r"], weeks_of(passed), counted_weeks(spec)),
     )
-    if interval.standard_error > 0.0:
-        t = interval.estimate / interval.standard_error
-        found["p_value"] = float(two_sided_p(t, interval.n_groups - 1))
-    return {
-        **found,
-        "hit_rate": int((trades["outcome"] == "target").sum()) / n,
-        "expectancy_r": interval.estimate,
-        "expectancy_low": interval.low,
-        "expectancy_high": interval.high,
-    }

@@ -1,13 +1,15 @@
-"""Which stored candidates count at an as-of week, and the random numbers a partition may use."""
+"""Which stored candidates count at an as-of week, and how their weeks are counted."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-import numpy as np
 import polars as pl
+
+from quant_platform.market.weeks import Longs, week_number
+from quant_platform.specification.replay import ReplaySpec
+from quant_platform.statistics import Periods
 
 TRADED = ("target", "stop", "timeout", "delisted")
 
@@ -50,7 +52,11 @@ def judged_until(rows: pl.DataFrame, as_of_week: date | None) -> Judged:
     return Judged(rows.filter(known.all().over("week")))
 
 
-def generator(spec_hash: str, *key: str) -> np.random.Generator:
-    """Random numbers that depend on the specs and the partition key only, not on what ran before."""
-    digest = hashlib.sha256("|".join((spec_hash, *key)).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+def weeks_of(trades: pl.DataFrame) -> Longs:
+    """Number of the week of each trade's signal: consecutive weeks differ by one, and an empty one keeps its place."""
+    return week_number(trades["week"].to_numpy())
+
+
+def counted_weeks(spec: ReplaySpec) -> Periods:
+    """How far trades overlap, and how few weeks are too few for an interval."""
+    return Periods(overlap=spec.overlap_weeks, minimum=spec.interval.minimum_weeks)

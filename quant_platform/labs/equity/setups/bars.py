@@ -70,8 +70,8 @@ def traded_bars(bars: pl.DataFrame, sessions: Sequence[date] | Sessions) -> Trad
 
     Notes
     -----
-    **Missing values.** A row without all four prices did not trade: it is left out here and still counts as a session
-    wherever sessions are counted. A missing volume stays missing.
+    **Missing values.** A row without a close did not trade: it is left out here and still counts as a session wherever
+    sessions are counted. A missing open, high, low (a suspect print) or volume stays missing.
     """
     market = as_sessions(sessions)
     names = sorted(set(bars["ticker"].unique()))
@@ -89,8 +89,7 @@ def traded_bars(bars: pl.DataFrame, sessions: Sequence[date] | Sessions) -> Trad
             action="sort by session; the lake stores partitions sorted",
         )
     values = {name: bars[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in (*_PRICES, "volume")}
-    traded = np.isfinite(values["open"]) & np.isfinite(values["high"])
-    traded &= np.isfinite(values["low"]) & np.isfinite(values["close"])
+    traded = np.isfinite(values["close"])
     if market.size:
         traded &= days <= market[-1]
     position = np.searchsorted(market, days[traded]).astype(np.int64)

@@ -6,7 +6,7 @@ are compiled anew when it changes.
 Algorithm of ``find_setups``, one pass over the traded bars t = 0, 1, ...:
 
 1. ``_is_pivot``: bar j = t - k becomes a pivot high (low) when its high is above the k highs before it and not below
-   the k highs after it. Before bar t it does not exist for anyone.
+   the k highs after it. Before bar t it does not exist for anyone. A missing high (low) is no pivot and hides none.
 2. ``_insert``: a new pivot enters the list that is sorted by price; ``_remove_oldest`` drops those at or before
    t - lookback.
 3. At a signal bar, ``_level`` collects levels outwards from the close: the nearest pivot opens a level and takes in the
@@ -132,12 +132,15 @@ def _first_passage_images(distance: float, length: float, spread: float) -> floa
 @compiled
 def _is_pivot(values: Floats, j: int, k: int, sign: float) -> bool:
     centre = sign * values[j]
+    if math.isnan(centre):
+        return False
     for i in range(j - k, j):
         if sign * values[i] >= centre:
             return False
     highest_after = -math.inf
     for i in range(j + 1, j + k + 1):
-        highest_after = max(highest_after, sign * values[i])
+        if not math.isnan(values[i]):
+            highest_after = max(highest_after, sign * values[i])
     return bool(highest_after <= centre)
 
 
@@ -203,10 +206,12 @@ def _strength(touches: int, age: int, relative_volume: float, p: SetupParameters
 
 @compiled
 def _average_true_range(high: Floats, low: Floats, close: Floats, t: int, window: int) -> float:
-    total = 0.0
+    total, count = 0.0, 0
     for i in range(t - window + 1, t + 1):
-        total += max(high[i], close[i - 1]) - min(low[i], close[i - 1])
-    return total / window
+        if not (math.isnan(high[i]) or math.isnan(low[i])):
+            total += max(high[i], close[i - 1]) - min(low[i], close[i - 1])
+            count += 1
+    return total / count if count else math.nan
 
 
 @compiled
@@ -227,7 +232,7 @@ def find_setups(
     Parameters
     ----------
     high, low, close, volume
-        Shape (n,), traded bars only: prices finite and positive, volume may be NaN.
+        Shape (n,), traded bars only: closes finite and positive; a high, low or volume may be NaN.
     signal_bars
         Ascending bar indices.
     p
@@ -351,7 +356,11 @@ def walk_forward(
     result: Floats,
     state: Integers,
 ) -> None:
-    """Trade one setup of bar t; prices are mirrored for a short, so that the rules are written once."""
+    """Trade one setup of bar t; prices are mirrored for a short, so that the rules are written once.
+
+    A missing high or low fills nothing: what is known to have traded is the open and the close of its bar. A missing
+    open is no price to enter or leave at.
+    """
     result[:] = np.nan
     state[:] = -1
     state[OUTCOME] = PENDING
@@ -365,7 +374,7 @@ def walk_forward(
         return
     stop, target = direction * stop_price, direction * target_price
     entry = direction * open_[t + 1]
-    if is_stopped(entry, stop) or has_reached(entry, target):
+    if math.isnan(entry) or is_stopped(entry, stop) or has_reached(entry, target):
         state[OUTCOME], state[RESOLVED_POSITION] = NO_ENTRY, first
         return
     state[ENTRY_POSITION] = first
@@ -375,6 +384,10 @@ def walk_forward(
     while i < n and position[i] <= last:
         at_open, at_close = direction * open_[i], direction * close[i]
         adverse, favourable = (low[i], high[i]) if direction > 0.0 else (-high[i], -low[i])
+        if math.isnan(adverse):
+            adverse = at_close if math.isnan(at_open) else min(at_open, at_close)
+        if math.isnan(favourable):
+            favourable = at_close if math.isnan(at_open) else max(at_open, at_close)
         # The open first, then the inside of the bar, at whose levels the trade leaves.
         found, price = judge(at_open, stop, target), at_open
         before_target = math.nan
@@ -420,9 +433,12 @@ def replay_setups(
     horizon: int,
     last_position: int,
     delisted_after: int,
-    delisting_return: float,
+    delisting_returns: Floats,
 ) -> tuple[Floats, Integers]:
-    """Trade m setups; ``levels`` has shape (m, 3): stop, target, risk; a row with a NaN risk is left out (NaN, -1)."""
+    """Trade m setups; ``levels`` has shape (m, 3): stop, target, risk; a row with a NaN risk is left out (NaN, -1).
+
+    ``delisting_returns`` has shape (m,): the return after the last bar that each trade is given.
+    """
     m = bars.shape[0]
     results = np.full((m, OUTCOME_WIDTH), np.nan)
     states = np.full((m, STATE_WIDTH), -1, dtype=np.int64)
@@ -431,6 +447,6 @@ def replay_setups(
             walk_forward(
                 open_, high, low, close, position, bars[row], directions[row],
                 levels[row, 0], levels[row, 1], levels[row, 2],
-                horizon, last_position, delisted_after, delisting_return, results[row], states[row],
+                horizon, last_position, delisted_after, delisting_returns[row], results[row], states[row],
             )  # fmt: skip
     return results, states

@@ -92,7 +92,8 @@ def follow(
     spec
         Horizon, cost, and after how many sessions without a bar a ticker counts as gone.
     delisting_return
-        Return after the last bar of a ticker that went; None, where it is not known, exits at the last close.
+        Return after the last bar of a ticker that went. None, where it is not known, takes the spec's: a long loses
+        ``unknown_delisting_loss``, a short gains nothing.
 
     Notes
     -----
@@ -121,7 +122,14 @@ def follow(
         spec.horizon_sessions,
         bars.last_position,
         spec.delisted_after_sessions,
-        0.0 if delisting_return is None else delisting_return,
+        _delisting_returns(direction, delisting_return, spec),
     )
     cost_r = spec.cost_bps * entry_reference / (1e4 * levels[:, 2])
     return Outcomes(bars=bars, results=results, states=states, cost_r=cost_r)
+
+
+def _delisting_returns(direction: Floats, known: float | None, spec: ReplaySpec) -> Floats:
+    """What each trade is given after the last bar: the known return, or the worse of what it may be."""
+    if known is not None:
+        return np.full(direction.shape, known)
+    return np.where(direction > 0.0, -spec.unknown_delisting_loss, 0.0)

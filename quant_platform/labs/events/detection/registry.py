@@ -3,20 +3,27 @@
 Per event, over all symbols together:
 
 1. *prevalence*: accepted events per 10,000 bars on which it could be judged (its flag is not null), with a Wilson
-   interval, against its own bounds and those of the registry;
+   interval, against its own bounds and those of the registry; bounds of an event that follows the funding clock are of
+   contracts that settle each eight hours, and are scaled to the interval that the bars were judged under;
 2. *clustering*: share of accepted events with another of the same event and symbol at most ``clustering_bars`` earlier;
 3. *join rate*: share of accepted events whose entry bar has an open price, of those whose entry bar is in the market;
 4. *thin symbols*: those on which it could be judged and was accepted fewer than ``min_events_per_symbol`` times, to be
    reported, not refused.
+
+A check fails where the whole 95 % interval lies beyond its bound: one event of fifty without a price is no evidence of
+a bad join. An event that never fired has passed nothing and is ``never_fired``, unless so many bars without it are
+themselves too few.
 
 What it does not catch: an event that fires at the right rate at the wrong bars.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from quant_platform.labs.events.detection.grid import BAR
@@ -24,8 +31,11 @@ from quant_platform.labs.events.detection.plan import EventPlan
 from quant_platform.specification.events import EventSpec
 from quant_platform.statistics import wilson_interval
 
-Status = Literal["passed", "failed", "not_available", "history_too_short"]
+Status = Literal["passed", "failed", "never_fired", "not_available", "history_too_short"]
+SETTLEMENTHOURS = 8.0
+"""Funding interval that bounds are of."""
 BARS = 10_000
+HOURS = "funding_interval_hours"
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class EventCheck:
         The event.
     status
         ``not_available``: its columns are absent for every symbol; ``history_too_short``: they are there and no bar had
-        enough rows before it; else whether all checks passed.
+        enough rows before it; ``never_fired``: judged, and not once accepted; else whether all checks passed.
     bars
         Bars on which it could be judged.
     events
@@ -56,7 +66,7 @@ class EventCheck:
     thin_symbols
         Those with few accepted events.
     reasons
-        Which checks failed, with the number and the bound.
+        Which checks failed, with the number and the bound, or why the event could not be judged.
     """
 
     event_id: str
@@ -76,7 +86,9 @@ class EventCheck:
     reasons: tuple[str, ...]
 
 
-def check_prevalence(flags: pl.DataFrame, market: pl.DataFrame, plan: EventPlan) -> list[EventCheck]:
+def check_prevalence(
+    flags: pl.DataFrame, market: pl.DataFrame, plan: EventPlan, *, known: Collection[str] | None = None
+) -> list[EventCheck]:
     """Check every active event whose columns are in ``flags``.
 
     Parameters
@@ -84,9 +96,12 @@ def check_prevalence(flags: pl.DataFrame, market: pl.DataFrame, plan: EventPlan)
     flags
         ``events.event_flags`` of all symbols and months to be judged.
     market
-        ``symbol, bar, open`` of the same symbols, from ``clean.market_5m``.
+        ``symbol, bar, open`` of the same symbols, from ``clean.market_5m``, and ``funding_interval_hours`` where it is
+        there.
     plan
         The compiled specs, with the bounds.
+    known
+        Input columns that hold a value anywhere; names the cause of ``not_available``. None where nobody looked.
 
     Returns
     -------
@@ -95,7 +110,8 @@ def check_prevalence(flags: pl.DataFrame, market: pl.DataFrame, plan: EventPlan)
     """
     prices = market.select("symbol", "bar", pl.col("open").fill_nan(None))
     present = {name: event for name, event in plan.lab.active.items() if name in flags.columns}
-    return [_check(flags, prices, event, plan) for event in present.values()]
+    hours = market.select("symbol", "bar", HOURS) if HOURS in market.columns else None
+    return [_check(flags, prices, event, plan, hours, known) for event in present.values()]
 
 
 def checks_frame(checks: list[EventCheck]) -> pl.DataFrame:
@@ -107,31 +123,44 @@ def checks_frame(checks: list[EventCheck]) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _check(flags: pl.DataFrame, prices: pl.DataFrame, event: EventSpec, plan: EventPlan) -> EventCheck:
+def _check(
+    flags: pl.DataFrame,
+    prices: pl.DataFrame,
+    event: EventSpec,
+    plan: EventPlan,
+    hours: pl.DataFrame | None,
+    known: Collection[str] | None,
+) -> EventCheck:
     registry = plan.lab.registry
     own = flags.select("symbol", "bar", pl.col(event.id).alias("flag")).filter(pl.col("flag").is_not_null())
     hits = own.filter(pl.col("flag") == 1.0).sort("symbol", "bar")
     bounds = event.prevalence_per_10k
-    low = bounds.min if bounds.enforce_min else 0.0
-    high = min(bounds.max, registry.max_per_10k)
+    faster = _settlements_per_eight_hours(own, hours) if bounds.per_settlement else 1.0
+    low = faster * bounds.min if bounds.enforce_min else 0.0
+    high = min(faster * bounds.max, max(1.0, faster) * registry.max_per_10k)
     bars, events = own.height, hits.height
     interval = wilson_interval(events, bars)
     counts = own.group_by("symbol").agg(pl.col("flag").sum().alias("events")).sort("symbol")
-    clustering, join_rate = _clustering(hits, registry.clustering_bars), _join_rate(hits, prices, event)
+    clustered = _clustered(hits, registry.clustering_bars)
+    priced, possible = _joined(hits, prices, event)
+    clustering, join_rate = _rate(clustered, events), _rate(priced, possible)
     per_10k = BARS * events / bars if bars else float("nan")
     reasons = []
-    if per_10k < low:
+    if BARS * float(interval.high) < low:
         reasons.append(f"prevalence {per_10k:.2f} below {low:g} per 10,000 bars")
-    if per_10k > high:
+    if BARS * float(interval.low) > high:
         reasons.append(f"prevalence {per_10k:.2f} above {high:g} per 10,000 bars")
-    if clustering > registry.max_clustering:
+    if events and float(wilson_interval(clustered, events).low) > registry.max_clustering:
         reasons.append(f"{clustering:.0%} of events within {registry.clustering_bars} bars of another")
-    if join_rate < registry.min_join_rate:
+    if possible and float(wilson_interval(priced, possible).high) < registry.min_join_rate:
         reasons.append(f"join rate {join_rate:.4f} below {registry.min_join_rate:g}")
+    status = _status(flags, bars, events, plan.event_memory[event.id], reasons)
+    if status in ("not_available", "history_too_short"):
+        reasons = [_cause(status, event, plan.event_memory[event.id], known)]
     return EventCheck(
         event_id=event.id,
         family=event.family,
-        status=_status(flags, bars, plan.event_memory[event.id], reasons),
+        status=status,
         bars=bars,
         events=events,
         per_10k=per_10k,
@@ -147,27 +176,43 @@ def _check(flags: pl.DataFrame, prices: pl.DataFrame, event: EventSpec, plan: Ev
     )
 
 
-def _status(flags: pl.DataFrame, bars: int, memory: int, reasons: list[str]) -> Status:
+def _status(flags: pl.DataFrame, bars: int, events: int, memory: int, reasons: list[str]) -> Status:
     if bars:
-        return "failed" if reasons else "passed"
+        return "failed" if reasons else "passed" if events else "never_fired"
     longest = flags.group_by("symbol").len()["len"].max() if flags.height else 0
     return "history_too_short" if int(str(longest)) <= memory else "not_available"
 
 
-def _clustering(hits: pl.DataFrame, bars: int) -> float:
-    """Share of events that follow another of their symbol at most ``bars`` bars later."""
-    if not hits.height:
-        return float("nan")
+def _cause(status: Status, event: EventSpec, memory: int, known: Collection[str] | None) -> str:
+    if status == "history_too_short":
+        return f"no symbol has more than the {memory:,} bars that must come before the first"
+    if known is None:
+        return "no bar has all of its inputs"
+    absent = sorted(set(event.inputs) - set(known))
+    return f"no value of {', '.join(absent)}" if absent else "every input is there, and no bar has all of them"
+
+
+def _settlements_per_eight_hours(own: pl.DataFrame, hours: pl.DataFrame | None) -> float:
+    """Mean over the bars that were judged; 1 where no interval is known."""
+    if hours is None:
+        return 1.0
+    known = own.join(hours, on=["symbol", "bar"]).get_column(HOURS).fill_nan(None).drop_nulls()
+    return float(np.mean(SETTLEMENTHOURS / known.to_numpy())) if known.len() else 1.0
+
+
+def _rate(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
+def _clustered(hits: pl.DataFrame, bars: int) -> int:
+    """Events that follow another of their symbol at most ``bars`` bars later."""
     close = (pl.col("bar") - pl.col("bar").shift(1).over("symbol")) <= bars * BAR
-    return float(hits.select(close.fill_null(False).sum()).item()) / hits.height
+    return int(hits.select(close.fill_null(False).sum()).item()) if hits.height else 0
 
 
-def _join_rate(hits: pl.DataFrame, prices: pl.DataFrame, event: EventSpec) -> float:
-    """Share of events with a price at their entry, of those whose entry bar is not after the last bar."""
+def _joined(hits: pl.DataFrame, prices: pl.DataFrame, event: EventSpec) -> tuple[int, int]:
+    """Events with a price at their entry, and events whose entry bar is not after the last bar."""
     last = prices.group_by("symbol").agg(pl.col("bar").max().alias("last"))
     entries = hits.select("symbol", (pl.col("bar") + event.entry_lag_bars * BAR).alias("bar"))
     possible = entries.join(last, on="symbol").filter(pl.col("bar") <= pl.col("last"))
-    if not possible.height:
-        return float("nan")
-    priced = possible.join(prices.drop_nulls("open"), on=["symbol", "bar"], how="semi")
-    return priced.height / possible.height
+    return possible.join(prices.drop_nulls("open"), on=["symbol", "bar"], how="semi").height, possible.height

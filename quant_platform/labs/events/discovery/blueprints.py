@@ -101,7 +101,9 @@ class Evidence(_Part):
     validation_trades: int = Field(description="Trades out of sample.")
     validation_net_bps: float = Field(description="Their expectancy after cost.")
     validation_stressed_bps: float = Field(description="Their expectancy at stressed cost.")
-    validation_p_holm: float = Field(description="One-sided p of it after Holm over the survivors.")
+    validation_p_adjusted: float = Field(
+        description="One-sided p of it after Benjamini-Hochberg over the standard cells."
+    )
     edge_over_cost: float = Field(description="Edge out of sample in units of its cost.")
 
 
@@ -288,7 +290,7 @@ def _blueprint(
             validation_trades=row["n_trades"],
             validation_net_bps=row["net_bps"],
             validation_stressed_bps=row["stressed_bps"],
-            validation_p_holm=row["p_holm"],
+            validation_p_adjusted=row["p_adjusted"],
             edge_over_cost=row["edge_over_cost"],
         ),
         snapshot_id=snapshot_id,

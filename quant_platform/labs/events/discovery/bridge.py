@@ -1,7 +1,9 @@
 """Survivors of discovery on data it has not seen: ``discovery.bridge``.
 
 The direction, the template and the cell are fixed by training. Only the survivors are looked at, so that only they need
-correcting for (Holm). There is no fallback to the training segment: too few trades is a verdict of its own.
+correcting for: Benjamini-Hochberg over the cells of the standard track that have enough trades, each cell once however
+many templates read it. Survivors of the weaker bar are looked at outside that family; they are never promoted, and so
+never pass. There is no fallback to the training segment: too few trades is a verdict of its own, without a p.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from quant_platform.labs.events.discovery.labels import LabelStore
 from quant_platform.labs.events.discovery.ontology import require_ontology
 from quant_platform.labs.events.discovery.segments import segments
 from quant_platform.market.perp_panel import DAY, PricePanel
+from quant_platform.market.weeks import week_number
 from quant_platform.specification.discovery import ONE_SIDED, DiscoverySpecs
-from quant_platform.statistics import clustered_mean, holm
+from quant_platform.statistics import benjamini_hochberg, clustered_mean
 from quant_platform.statistics.checks import Longs
 
 _SCHEMA = {name: column.dtype for name, column in DiscoveryBridge.columns().items()}
@@ -71,11 +74,14 @@ def bridge(
     store = prices if isinstance(prices, LabelStore) else LabelStore(prices, specs.discovery)
     rows = [_out_of_sample(row, events, store, specs, window) for row in survivors.iter_rows(named=True)]
     frame = pl.DataFrame(rows, infer_schema_length=None)
+    family = frame.filter(pl.col("track") == "standard", pl.col("n_trades") >= specs.gates.bridge.min_trades)
     # One test per alias group: several templates of one cell are one look.
-    groups = frame.group_by("alias_group").agg(pl.col("p_one_sided").min())
-    corrected = holm(groups["p_one_sided"].fill_null(np.nan).to_numpy(), level=specs.gates.bridge.level)
-    groups = groups.select("alias_group", pl.Series("p_holm", corrected.adjusted_p))
-    judged = [_verdict(row, specs) for row in frame.join(groups, on="alias_group").iter_rows(named=True)]
+    groups = family.group_by("alias_group").agg(pl.col("p_one_sided").min()).sort("alias_group")
+    corrected = benjamini_hochberg(groups["p_one_sided"].fill_null(np.nan).to_numpy(), level=specs.gates.bridge.level)
+    adjusted = pl.when(pl.col("track") == "standard").then("p_adjusted")
+    groups = groups.select("alias_group", pl.Series("p_adjusted", corrected.adjusted_p, dtype=pl.Float64))
+    joined = frame.join(groups, on="alias_group", how="left").with_columns(p_adjusted=adjusted)
+    judged = [_verdict(row, specs) for row in joined.iter_rows(named=True)]
     return (
         pl.DataFrame(judged, infer_schema_length=None)
         .with_columns(pl.col(pl.Float64).fill_nan(None))
@@ -101,9 +107,11 @@ def _out_of_sample(
     cost, funding = found.cost[members][traded], turn * found.funding[members][traded]
     net = gross[traded] - cost - funding
     days = placed.days[members][traded]
-    clusters = days // 7 if int(str(row["horizon_bars"])) > specs.discovery.errors.week_above_bars else days
+    weekly = int(str(row["horizon_bars"])) > specs.discovery.errors.week_above_bars
+    clusters = week_number(days + store.panel.first_day) if weekly else days
     tested = clustered_mean(net, clusters)
     count = int(traded.sum())
+    enough = count >= specs.gates.bridge.min_trades
     mean_cost, mean_funding = (float(x.mean()) if count else np.nan for x in (cost, funding))
     mean_gross = float(gross[traded].mean()) if count else np.nan
     effect = row["effect_bps"]
@@ -115,9 +123,9 @@ def _out_of_sample(
         "n_trades": count,
         "n_days": int(np.unique(days).size),
         "gross_bps": mean_gross,
-        "standard_error_bps": tested.standard_error,
-        "t": tested.t,
-        "p_one_sided": float(stdtr(max(tested.degrees_of_freedom, 1.0), -tested.t)),
+        "standard_error_bps": tested.standard_error if enough else np.nan,
+        "t": tested.t if enough else np.nan,
+        "p_one_sided": float(stdtr(max(tested.degrees_of_freedom, 1.0), -tested.t)) if enough else np.nan,
         "cost_bps": mean_cost,
         "funding_bps": mean_funding,
         "net_bps": mean_gross - mean_cost - mean_funding,
@@ -143,12 +151,15 @@ def _verdict(row: dict[str, object], specs: DiscoverySpecs) -> dict[str, object]
     if int(str(row["n_trades"])) < bars.min_trades:
         reasons = [f"{row['n_trades']} trades, {bars.min_trades} are needed"]
         return row | {"verdict": "insufficient", "reasons": reasons}
-    checks = (
+    checks: tuple[tuple[str, str, float, bool], ...] = (
         ("edge_over_cost", "{:.2f} times its cost, {:.2f} are needed", bars.min_edge_over_cost, True),
         ("stressed_bps", "{:.2f} bps at stressed cost, more than {:.2f} is needed", 0.0, True),
-        ("p_holm", "p {:.3g} after Holm, {:.3g} or less is needed", bars.level, False),
+        ("p_adjusted", "p {:.3g} over the standard cells, {:.3g} or less is needed", bars.level, False),
     )
     reasons = []
+    if row["track"] != "standard":
+        reasons.append("passed the weaker bar only: looked at outside the family, never promoted")
+        checks = checks[:2]
     for name, text, bar, at_least in checks:
         value = row[name]
         number = float(str(value)) if value is not None else np.nan

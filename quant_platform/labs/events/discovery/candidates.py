@@ -17,10 +17,11 @@ import polars as pl
 
 from quant_platform.contracts.errors import SpecError
 from quant_platform.contracts.schemas.discovery import DiscoveryCandidates
-from quant_platform.labs.events.discovery.cells import EventRows, Outcomes, event_rows, outcomes
+from quant_platform.labs.events.discovery.cells import ALL, EventRows, Outcomes, event_rows, outcomes
 from quant_platform.labs.events.discovery.labels import LabelStore
 from quant_platform.labs.events.discovery.segments import segments
 from quant_platform.market.perp_panel import BARS_PER_DAY, DAY, PricePanel
+from quant_platform.market.weeks import week_number
 from quant_platform.specification.discovery import DiscoverySpec, DiscoverySpecs, TemplateSpec
 from quant_platform.specification.events import EventSpec
 from quant_platform.statistics import (
@@ -30,6 +31,7 @@ from quant_platform.statistics import (
     circular_offsets,
     cluster_moments,
     clustered_means,
+    index_cells,
     means_from_moments,
     minimum_detectable_effect,
     one_sided_p,
@@ -38,10 +40,6 @@ from quant_platform.statistics import (
     wild_cluster_p,
 )
 from quant_platform.statistics.checks import Bools, Floats, Longs
-
-DAYS_PER_WEEK = 7
-MONDAY_OF_EPOCH = 3
-"""1970-01-01 was a Thursday: day number plus three, over seven, counts weeks from Monday."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,8 @@ class _Cells:
     agreeing: Longs
     heterogeneity_p: Floats
     leave_one_out_t: Floats
+    recent_t: Floats
+    leave_one_symbol_out_t: Floats
     largest_share: Floats
     cost: Floats
     funding: Floats
@@ -120,8 +120,7 @@ def _evaluate_event(
     spec = specs.discovery
     segment = segments(store.panel.days, spec.split, event.family)[0]
     rows = event_rows(events, store.panel, segment, event.conditioning or ())
-    epoch_day = int(store.panel.start.timestamp()) // 86_400
-    weeks = (rows.days + epoch_day + MONDAY_OF_EPOCH) // DAYS_PER_WEEK
+    weeks = week_number(rows.days + store.panel.first_day)
     by_day, by_week = rows.index(rows.days), rows.index(weeks)
     rng = np.random.default_rng([spec.seed, *event.id.encode()])
     days_in_window = segment.last_day - segment.first_day
@@ -174,7 +173,7 @@ def _judge(
     values = found.hedged if hedged_is_tested else found.values
     moments = cluster_moments(values, clusters, index, blocks=blocks, n_blocks=spec.errors.time_blocks)
     whole = means_from_moments(moments.sum(axis=1))
-    stability = time_block_stability(moments)
+    stability = time_block_stability(moments, recent=spec.errors.recent_blocks)
     raw = whole if not hedged_is_tested else clustered_means(found.values, clusters, index)
     hedged = whole if hedged_is_tested else clustered_means(found.hedged, clusters, index)
     n_days = whole.n_clusters if index is by_day else clustered_means(values, rows.days, by_day).n_clusters
@@ -218,10 +217,32 @@ def _judge(
         agreeing=stability.agreeing,
         heterogeneity_p=stability.heterogeneity_p,
         leave_one_out_t=stability.leave_one_out_t,
+        recent_t=stability.recent_t,
+        leave_one_symbol_out_t=_leave_one_symbol_out(rows, values, clusters, whole),
         largest_share=stability.largest_share,
         cost=cost,
         funding=funding,
     )
+
+
+def _leave_one_symbol_out(rows: EventRows, values: Floats, clusters: Longs, whole: ClusteredMeans) -> Floats:
+    """``[C]`` smallest t in the direction of the effect with any one symbol left out; NaN in cells of one symbol."""
+    smallest = np.full(rows.n_cells, np.nan)
+    of_all = np.array([symbol == ALL for symbol in rows.cell_symbol], dtype=np.bool_)
+    cell, row = rows.pairs
+    inside = of_all[cell]
+    cell, row = cell[inside], row[inside]
+    symbols = np.unique(rows.symbols)
+    if symbols.size < 2:
+        return smallest
+    t = np.full((symbols.size, rows.n_cells), np.nan)
+    for place, left_out in enumerate(symbols):
+        kept = rows.symbols[row] != left_out
+        index = index_cells(cell[kept], row[kept], clusters, rows.n_cells)
+        t[place] = clustered_means(values, clusters, index).t * np.sign(whole.mean)
+    # A cell that is empty without one symbol is that symbol's cell, not one over symbols: NaN stays.
+    smallest[of_all] = t[:, of_all].min(axis=0)
+    return smallest
 
 
 def _rows_of(
@@ -247,7 +268,8 @@ def _rows_of(
     tradable = template.question != "risk"
     cost = cells.cost if tradable else np.where(np.isnan(cells.cost), np.nan, 0.0)
     p_placebo = np.full(effect.size, np.nan) if cells.placebo is None else cells.placebo.p
-    p_raw = np.where(cells.tested, np.fmax(cells.p_cluster, p_placebo), np.nan)
+    p_decides = np.fmax(cells.p_cluster, p_placebo) if spec.errors.placebo_decides else cells.p_cluster
+    p_raw = np.where(cells.tested, p_decides, np.nan)
     p_raw[np.isnan(cells.p_cluster)] = np.nan
     symbols = np.sign(turn)[:, None] * cells.signs
     marks = np.array(["-", "0", "+"])[symbols.astype(np.int64) + 1]
@@ -292,6 +314,8 @@ def _rows_of(
         "blocks_agreeing": cells.agreeing.astype(np.int32),
         "heterogeneity_p": cells.heterogeneity_p,
         "leave_one_out_t": cells.leave_one_out_t,
+        "recent_t": cells.recent_t,
+        "leave_one_symbol_out_t": cells.leave_one_symbol_out_t,
         "largest_block_share": cells.largest_share,
         "mde_bps": minimum_detectable_effect(
             mean.standard_error, level=spec.level, power=spec.power, alternative=template.alternative

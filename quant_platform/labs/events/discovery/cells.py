@@ -130,7 +130,8 @@ class Outcomes:
     Attributes
     ----------
     values, hedged, funding, cost
-        ``[n]``; ``cost`` is of all sides and legs, at 1.0x. Funding is of no meaning where there is no outcome.
+        ``[n]``; ``cost`` is of all sides and legs, at 1.0x, with what unknown funding is charged. Funding is of no
+        meaning where there is no outcome.
     tracks, positions
         ``[n]`` where each row looks its outcome up in a series, positions counted from the segment's first bar.
     table, segment
@@ -170,7 +171,7 @@ def outcomes(
         values=np.where(counts, table.at(table.values, *where), np.nan),
         hedged=nothing if table.hedged is None else np.where(counts, table.at(table.hedged, *where), np.nan),
         funding=store.funding(table, *where),
-        cost=sides * store.cost[rows.symbols, rows.positions],
+        cost=sides * store.cost[rows.symbols, rows.positions] + store.unknown_funding(table, *where),
         tracks=np.where(taken, tracks, no_track).astype(np.int64),
         positions=rows.positions - segment.bars.start,
         table=table,

@@ -19,6 +19,7 @@ import polars as pl
 from scipy.special import ndtri
 
 from quant_platform.contracts.schemas.discovery import DiscoveryHypotheses
+from quant_platform.labs.events.discovery.cells import ALL
 from quant_platform.labs.events.discovery.ontology import require_ontology
 from quant_platform.specification.discovery import DiscoverySpecs, GatesSpec
 from quant_platform.statistics import (
@@ -38,6 +39,8 @@ GATES = (
     "gate_stability",
     "gate_heterogeneity",
     "gate_leave_one_out",
+    "gate_recent",
+    "gate_symbols",
     "gate_concentration",
     "gate_state_information",
     "gate_discovery",
@@ -219,6 +222,10 @@ def _passes(gates: GatesSpec) -> list[pl.Expr]:
         "gate_stability": pl.col("blocks_agreeing") >= gates.min_blocks_agreeing,
         "gate_heterogeneity": pl.col("heterogeneity_p") >= gates.min_heterogeneity_p,
         "gate_leave_one_out": pl.col("leave_one_out_t") >= gates.min_leave_one_out_t,
+        "gate_recent": pl.col("recent_t") >= gates.min_recent_t,
+        # A cell of one symbol says nothing of the others and need not.
+        "gate_symbols": (pl.col("symbol") != ALL)
+        | (pl.col("leave_one_symbol_out_t") >= gates.min_leave_one_symbol_out_t),
         "gate_concentration": pl.col("largest_block_share") <= gates.max_block_share,
         "gate_state_information": pl.col("own_weight") >= gates.min_own_weight,
         "gate_discovery": pl.col("selected"),

@@ -99,7 +99,7 @@ class LabelStore:
         self.panel = panel
         self.spec = spec
         self.cost = one_way_cost_bps(panel, spec.cost)
-        self._paid = paid_funding(panel)
+        self._paid = paid_funding(panel, spec.cost)
         self._log = {name: np.log(panel.columns[name]) for name in ("open", "high", "low", "close")}
         self._tables: dict[tuple[str, int, int], LabelTable] = {}
 
@@ -136,14 +136,27 @@ class LabelStore:
         return taken
 
     def funding(self, table: LabelTable, symbols: Longs, positions: Longs, directions: Longs) -> Floats:
-        """Funding in bps that each event's trade pays from its entry to its exit; of no meaning without an outcome."""
+        """Funding in bps that each event's trade pays from its entry to its exit; of no meaning without an outcome.
+
+        What is not known is not in it: `unknown_funding` is a cost to either side.
+        """
+        paid = self._held(self._paid.known, table, symbols, positions, directions)
+        return np.where(directions > 0, table.side, -table.side) * paid
+
+    def unknown_funding(self, table: LabelTable, symbols: Longs, positions: Longs, directions: Longs) -> Floats:
+        """What each event's trade is charged, in bps, for the bars of its life on which funding is not known."""
+        return self._held(self._paid.unknown, table, symbols, positions, directions)
+
+    def _held(
+        self, cumulated: Floats, table: LabelTable, symbols: Longs, positions: Longs, directions: Longs
+    ) -> Floats:
+        """The change of a cumulated charge from the entry to the exit of each event's trade."""
         if table.layout == "undirected":
             return np.zeros(positions.size)
         rows, last = table.rows(symbols, directions), self.panel.periods - 1
         entries = positions + table.lag if table.entries is None else table.entries[rows, positions]
         exits = positions + table.reach if table.exits is None else table.exits[rows, positions]
-        paid = self._paid[symbols, np.minimum(exits, last)] - self._paid[symbols, np.minimum(entries, last)]
-        return np.where(directions > 0, table.side, -table.side) * paid
+        return cumulated[symbols, np.minimum(exits, last)] - cumulated[symbols, np.minimum(entries, last)]
 
     def _made(self, template: TemplateSpec, horizon: int, lag: int) -> LabelTable:
         label = template.label

@@ -115,7 +115,7 @@ def build_report(
         "heat": tables.heat(judged),
         "effects": tables.effects(judged, candidates),
         "gates": gates,
-        "bridge": _without_keys(bridge.sort("p_holm", *tables.CELL, nulls_last=True).head(LISTED)),
+        "bridge": _without_keys(bridge.sort("p_adjusted", *tables.CELL, nulls_last=True).head(LISTED)),
         "n_bridge": bridge.height,
         "blueprints": [json.loads(text) for text in blueprints["document"].head(LISTED)],
         "n_blueprints": blueprints.height,
@@ -221,6 +221,7 @@ def _registry_words(checks: pl.DataFrame) -> list[str]:
         f"{counts[status]} {text}"
         for status, text in (
             ("failed", "failed them and should not be trusted"),
+            ("never_fired", "never fired, which is no pass"),
             ("not_available", "could not be judged for want of inputs"),
             ("history_too_short", "had too little history"),
         )

@@ -16,11 +16,15 @@ from quant_platform.specification.discovery import DiscoverySpecs
 CELL = ("event_id", "template", "horizon_bars", "symbol", "dimension", "state")
 MAIN_TEST = "forward_return"
 """The test whose effects the fan shows: the return in the direction of the event's impulse."""
+STABLE = (
+    *("gate_stability", "gate_heterogeneity", "gate_leave_one_out", "gate_recent", "gate_symbols"),
+    "gate_concentration",
+)
 STAGES = (
     ("tested", ("gate_sample",)),
     ("economic", ("gate_economic",)),
     ("conservative", ("gate_economic_conservative",)),
-    ("stable", ("gate_stability", "gate_heterogeneity", "gate_leave_one_out", "gate_concentration")),
+    ("stable", STABLE),
     ("own_information", ("gate_state_information",)),
     ("discovery", ("gate_discovery",)),
 )
@@ -163,6 +167,8 @@ def gate_table(judged: pl.DataFrame, specs: DiscoverySpecs, *, most: int) -> dic
             "gate_stability": gates.min_blocks_agreeing,
             "gate_heterogeneity": gates.min_heterogeneity_p,
             "gate_leave_one_out": gates.min_leave_one_out_t,
+            "gate_recent": gates.min_recent_t,
+            "gate_symbols": gates.min_leave_one_symbol_out_t,
             "gate_concentration": gates.max_block_share,
             "gate_state_information": gates.min_own_weight,
             "gate_discovery": None,
@@ -176,7 +182,8 @@ def gate_table(judged: pl.DataFrame, specs: DiscoverySpecs, *, most: int) -> dic
         .select(
             *CELL, "family", "question", "side", "n", "n_days", "effect_bps", "standard_error_bps", "cost_bps",
             *("shrunk_bps", "shrunk_net_bps", "shrunk_stressed_bps", "blocks_agreeing", "heterogeneity_p"),
-            *("leave_one_out_t", "largest_block_share", "own_weight", "p_fdr", "q_level1", "q_level2", "level_within"),
+            *("leave_one_out_t", "recent_t", "leave_one_symbol_out_t", "largest_block_share", "own_weight"),
+            *("p_fdr", "q_level1", "q_level2", "level_within"),
             *("q_global", "n_tests", "mde_bps", "plausible_bps", "track", "finding", "gates_failed", *names),
         )
         .to_dicts(),

@@ -11,6 +11,7 @@ import pytest
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.labs.equity.factors.panel import (
     Axes,
+    ForwardReturns,
     axes_of,
     forward_returns,
     panel,
@@ -52,7 +53,9 @@ def test_last_rows_of_weeks_follow_the_iso_calendar_over_a_new_year() -> None:
     np.testing.assert_array_equal(week_last_rows(days), [1, 3, 4])
 
 
-def _returns(close: list[list[float]], *, ended: list[bool], delisting: list[float], horizon: int = 2) -> object:
+def _returns(
+    close: list[list[float]], *, ended: list[bool], delisting: list[float], horizon: int = 2, unknown: float = NAN
+) -> ForwardReturns:
     array = np.array(close, dtype=float)
     return forward_returns(
         array,
@@ -61,6 +64,7 @@ def _returns(close: list[list[float]], *, ended: list[bool], delisting: list[flo
         entry_lag_sessions=1,
         ended=np.array(ended),
         delisting_return=np.array(delisting),
+        unknown_delisting_return=unknown,
     )
 
 
@@ -80,6 +84,18 @@ def test_a_delisted_name_earns_to_its_last_close_and_the_delisting_return() -> N
     assert found.simple[1, 1] == pytest.approx(-0.5)
     np.testing.assert_array_equal(found.ended[:, 1], [True, True, False, False, False])
     assert np.isnan(found.simple[2:, 1]).all()
+
+
+def test_what_nobody_said_of_a_delisting_is_left_out_or_stated_and_counted_in_both_cases() -> None:
+    close = [[100.0, 10.0], [110.0, 10.0], [120.0, 8.0], [132.0, NAN], [99.0, NAN]]
+    left_out = _returns(close, ended=[False, True], delisting=[NAN, NAN])
+    assert np.isnan(left_out.simple[:, 1]).all()
+    assert not left_out.ended.any()
+    stated = _returns(close, ended=[False, True], delisting=[NAN, NAN], unknown=-0.3)
+    # t=0: entry 10, last close 8, then -30 %: 5.6 / 10 - 1.
+    np.testing.assert_allclose(stated.simple[:2, 1], [-0.44, -0.3])
+    for found in (left_out, stated):
+        np.testing.assert_array_equal(found.untold[:, 1], [True, True, False, False, False])
 
 
 def test_a_vendor_hole_is_not_a_delisting_and_nothing_is_carried_forward() -> None:

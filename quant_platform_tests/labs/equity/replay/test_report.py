@@ -18,11 +18,13 @@ from quant_platform.labs.equity.replay.report import (
     report_row,
     universe_summary,
 )
-from quant_platform.labs.equity.replay.sweep import activation_sweep
+from quant_platform.labs.equity.replay.sweep import activation_sweeps
+from quant_platform.specification.factors import StarSpec
 from quant_platform.specification.replay import SweepSpec
 from quant_platform_tests.labs.equity.replay.factory import MONDAY, frame, random_rows, row
 from quant_platform_tests.labs.equity.setups.twin import activation_spec, replay_spec
 
+STAR = StarSpec(max_adjusted_p=0.05, min_independent_windows=24)
 WEEK = MONDAY + timedelta(weeks=100)
 IC = table("factors.information_coefficient").schema
 
@@ -30,7 +32,7 @@ IC = table("factors.information_coefficient").schema
 def factor_row(factor: str, horizon: int, kind: str = "summary", **changes: Any) -> dict[str, Any]:
     return {
         "factor": factor, "kind": kind, "horizon_sessions": horizon, "date_sig": MONDAY, "ic": 0.02,
-        "p_nonoverlapping": 0.001, "reliable": True, **changes,
+        "p_nonoverlapping": 0.001, "n_independent": 24, "reliable": True, "precise": False, **changes,
     }  # fmt: skip
 
 
@@ -39,7 +41,8 @@ def factors() -> pl.DataFrame:
         factor_row("momentum_12_1", 30),
         factor_row("momentum_12_1", 60),
         factor_row("reversal_1m", 30, reliable=False, unreliable_because="3 independent windows"),
-        factor_row("low_volatility", 30, p_nonoverlapping=0.03),
+        factor_row("low_volatility", 30, p_nonoverlapping=0.01),
+        factor_row("short", 30, n_independent=23),
         factor_row("momentum_12_1", 30, kind="rebalance", ic=float("nan"), p_nonoverlapping=None, reliable=None),
     ]
     return pl.DataFrame(rows, schema=IC.create_empty().schema)
@@ -54,10 +57,10 @@ def report() -> dict[str, Any]:
         {"ticker": ["A", "A", "B", "X", "Y"], "start_date": [MONDAY, WEEK, MONDAY, MONDAY, date(2030, 1, 1)]}
     )
     return build_report(
-        ReportContext(WEEK, WEEK + timedelta(days=4), True, "abc", 30, {"cost_bps": 10.0}),
-        hit_rate=hit_rate(WEEK, rows, replay_spec().bootstrap, "abc"),
-        calibration=calibration(WEEK, rows, replay_spec(), "abc"),
-        sweeps=activation_sweep("rr", sweep, rows, activation_spec(), replay_spec().bootstrap, "abc"),
+        ReportContext(WEEK, WEEK + timedelta(days=4), True, "abc", 30, STAR, {"cost_bps": 10.0}),
+        hit_rate=hit_rate(WEEK, rows, replay_spec()),
+        calibration=calibration(WEEK, rows, replay_spec()),
+        sweeps=activation_sweeps(["rr"], {"rr": sweep}, rows, activation_spec(), replay_spec()),
         information_coefficients=factors(),
         universe=universe_summary(bars, WEEK, WEEK - timedelta(days=7), securities),
     )
@@ -72,19 +75,20 @@ def test_it_is_plain_json_and_one_row(report: dict[str, Any]) -> None:
 
 
 def test_trials_are_factors_by_horizons_and_sweep_cells(report: dict[str, Any]) -> None:
-    assert report["trial_count"] == 4 + 3
+    assert report["trial_count"] == 5 + 3
 
 
 def test_an_unreliable_row_is_never_starred(report: dict[str, Any]) -> None:
     edge = {item["factor"]: item for item in report["signal_edge"]}
     assert {name: item["starred"] for name, item in edge.items()} == {
-        "low_volatility": True, "momentum_12_1": True, "reversal_1m": False
+        "low_volatility": True, "momentum_12_1": True, "reversal_1m": False, "short": False
     }  # fmt: skip
-    # Holm over three factors: 0.001 twice and 0.03, the last times one.
-    assert edge["momentum_12_1"]["p_adjusted"] == pytest.approx(0.003)
-    assert edge["low_volatility"]["p_adjusted"] == pytest.approx(0.03)
+    # Holm over four factors: 0.001 three times and 0.01, the last times one. Nothing here is precise.
+    assert edge["momentum_12_1"]["p_adjusted"] == pytest.approx(0.004)
+    assert edge["low_volatility"]["p_adjusted"] == pytest.approx(0.01)
+    assert edge["short"]["p_adjusted"] == pytest.approx(0.004)
     assert report["ic_series"] == [{"factor": "momentum_12_1", "date_sig": "2021-01-04", "ic": None}]
-    assert [item["horizon_sessions"] for item in report["decay"]] == [30, 30, 60, 30]
+    assert [item["horizon_sessions"] for item in report["decay"]] == [30, 30, 60, 30, 30]
 
 
 def test_survivorship_is_stated(report: dict[str, Any]) -> None:
@@ -120,8 +124,8 @@ def test_the_headline_says_what_the_interval_says(low: float, high: float, words
 
 
 def test_the_headline_without_trades_or_weeks() -> None:
-    nothing = hit_rate(WEEK, frame(row(0, "pending", None)), replay_spec().bootstrap, "abc")
+    nothing = hit_rate(WEEK, frame(row(0, "pending", None)), replay_spec())
     assert headline(nothing) == "No qualified setup has a known outcome yet."
-    single = hit_rate(WEEK, frame(row(0, "stop", -1.0)), replay_spec().bootstrap, "abc")
+    single = hit_rate(WEEK, frame(row(0, "stop", -1.0)), replay_spec())
     assert headline(single).endswith("too few weeks for an interval.")
     assert not math.isnan(single["expectancy_r"][0])

@@ -77,6 +77,14 @@ def run(
         ([QUIET, GONE, QUIET, (102.0, 104.0, 98.0, 103.0), (120.0,) * 4], "timeout", 0.75, 4, -0.5, 1.0),
         # The last session of the horizon has no bar: marked at the close before it.
         ([QUIET, QUIET, (102.0, 104.0, 98.0, 103.0), GONE, QUIET], "timeout", 0.75, 3, -0.5, 1.0),
+        # A suspect low fills no stop: the open of 99 and the close of 97 are what is known to have traded.
+        ([QUIET, (99.0, 100.0, NAN, 97.0), QUIET, (102.0, 104.0, 98.0, 103.0)], "timeout", 0.75, 4, -0.75, 1.0),
+        # Its close does.
+        ([QUIET, (99.0, 100.0, NAN, 95.0)], "stop", -1.0, 2, -1.0, 0.25),
+        # A suspect high fills no target.
+        ([QUIET, (101.0, NAN, 99.0, 102.0), QUIET, (102.0, 104.0, 98.0, 103.0)], "timeout", 0.75, 4, -0.5, 1.0),
+        # A suspect open with a low below the stop: filled at the stop, not at the open.
+        ([QUIET, (NAN, 100.0, 95.5, 97.0)], "stop", -1.0, 2, -1.0, 0.25),
         # The stop is exactly touched.
         ([(100.0, 101.0, 96.0, 100.0)], "stop", -1.0, 1, -1.0, 0.0),
     ],
@@ -142,6 +150,19 @@ def test_a_ticker_that_ends_inside_the_horizon(delisting_return: float | None, g
     assert run(*bars, sessions=7, delisting_return=delisting_return)["outcome"] == "pending"
 
 
+@pytest.mark.parametrize(("direction", "gross_r"), [(1, -7.15), (-1, -0.5)])
+def test_what_nobody_said_of_a_delisting_is_taken_at_its_worse(
+    direction: int, gross_r: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long loses 30 % of the last close of 102, (71.4 - 100) / 4; a short from 100 is left with its mark at 102."""
+    stated = replay_spec(horizon_sessions=4, unknown_delisting_loss=0.3)
+    monkeypatch.setattr("quant_platform_tests.labs.equity.setups.test_outcomes.replay_spec", lambda **_: stated)
+    mirrored = (100.0, 100.5, 97.0, 98.0) if direction < 0 else (100.0, 103.0, 99.5, 102.0)
+    row = run(QUIET, mirrored, sessions=8, direction=direction)
+    assert row["outcome"] == "delisted"
+    assert row["gross_r"] == pytest.approx(gross_r)
+
+
 def test_a_delisting_hurts_the_long_and_feeds_the_short() -> None:
     """A short from 100 whose name ends at 98 and then loses 30 %: (100 - 68.6) / 4 = 7.85."""
     row = run(QUIET, (100.0, 103.0, 99.5, 102.0), sessions=8, direction=-1, delisting_return=-0.3)
@@ -154,3 +175,8 @@ def test_a_ticker_that_ends_after_the_horizon_times_out() -> None:
 
 def test_a_ticker_that_ends_on_the_signal_day_was_never_entered() -> None:
     assert run(sessions=3)["outcome"] == "no_entry"
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_a_suspect_open_is_no_price_to_enter_at(direction: int) -> None:
+    assert run((NAN, 101.0, 99.0, 100.0), QUIET, direction=direction)["outcome"] == "no_entry"

@@ -76,6 +76,23 @@ def test_a_pivot_does_not_exist_before_its_confirmation(last_bar: int, known: bo
     assert (found.height > 0) is known
 
 
+def test_a_suspect_low_is_no_pivot_and_has_no_true_range() -> None:
+    """Without the low of bar 8 (97) the level is that of bar 7 (98); the other three ranges of 2 make the ATR."""
+    bars = golden_bars()
+    sessions = bars["session"].to_list()
+    spec = setup_spec(lookback_bars=12, minimum_history_bars=6, atr_window_bars=4, volatility_window_bars=4)
+    at = pl.col("session")
+    gone = bars.with_columns(pl.when(at == sessions[8]).then(float("nan")).otherwise("low").alias("low"))
+    assert find_setups(traded_bars(gone, sessions), [sessions[12]], spec, 30).frame()["stop"][0] == 97.5
+    wild = bars.with_columns(
+        pl.when(at == sessions[10]).then(float("nan")).otherwise("low").alias("low"),
+        pl.when(at == sessions[10]).then(500.0).otherwise("high").alias("high"),
+    )
+    found = find_setups(traded_bars(wild, sessions), [sessions[12]], spec, 30).frame()
+    assert found.height > 0
+    assert found["atr"].unique().to_list() == [2.0]
+
+
 def test_a_pivot_is_forgotten_after_the_lookback() -> None:
     bars = golden_bars()
     sessions = bars["session"].to_list()

@@ -13,7 +13,7 @@ import polars as pl
 from scipy.stats import norm
 
 from quant_platform.specification.activation import ActivationSpec, HighConviction
-from quant_platform.specification.replay import BootstrapSpec, CalibrationSpec, ReplaySpec
+from quant_platform.specification.replay import CalibrationSpec, IntervalSpec, ReplaySpec
 from quant_platform.specification.setups import ConfidenceWeights, SetupSpec
 
 
@@ -48,7 +48,8 @@ def replay_spec(**changes: Any) -> ReplaySpec:
         "horizon_sessions": 30,
         "cost_bps": 10.0,
         "delisted_after_sessions": 5,
-        "bootstrap": BootstrapSpec(replications=199),
+        "unknown_delisting_loss": 0.0,
+        "interval": IntervalSpec(minimum_weeks=24),
         "calibration": CalibrationSpec(bins=5, minimum_train_weeks=20, folds=3),
     }
     return ReplaySpec(**{**base, **changes})

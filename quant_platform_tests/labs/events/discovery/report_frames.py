@@ -27,7 +27,8 @@ CUTOFF = "2024-12"
 START, END, LAST = (datetime(year, 1, 1, tzinfo=UTC) for year in (2023, 2024, 2025))
 GATES = (
     *("gate_sample", "gate_economic", "gate_economic_conservative", "gate_stability", "gate_heterogeneity"),
-    *("gate_leave_one_out", "gate_concentration", "gate_state_information", "gate_discovery", "gate_power"),
+    *("gate_leave_one_out", "gate_recent", "gate_symbols", "gate_concentration", "gate_state_information"),
+    *("gate_discovery", "gate_power"),
 )
 REFUSING = GATES[:-1]
 
@@ -71,6 +72,7 @@ def judged(*, passes: Sequence[str] = ("gate_sample",), **changes: Any) -> dict[
         f"{changes.get('horizon_bars', 12)}", "q_group": 0.2, "q_level1": 0.3, "selected_level1": False,
         "level_within": 0.001, "selected": "gate_discovery" in passes, "q_global": 0.4, "mde_bps": 5.0,
         "plausible_bps": 27.7, "blocks_agreeing": 4, "heterogeneity_p": 0.5, "leave_one_out_t": 1.2,
+        "recent_t": 0.8, "leave_one_symbol_out_t": 1.1,
         "largest_block_share": 0.4, "q_level2": 0.2,
     }  # fmt: skip
     row |= {name: name in passes for name in GATES}
@@ -97,7 +99,7 @@ def bridged(of: dict[str, Any], **changes: Any) -> dict[str, Any]:
     row = {name: of[name] for name in DiscoveryBridge.column_names() if name in of}
     row |= {
         "window": "validation", "window_start": END, "window_end": LAST, "n_trades": 90, "n_days": 60,
-        "gross_bps": 24.0, "standard_error_bps": 4.0, "t": 3.5, "p_one_sided": 0.0004, "p_holm": 0.0012,
+        "gross_bps": 24.0, "standard_error_bps": 4.0, "t": 3.5, "p_one_sided": 0.0004, "p_adjusted": 0.0012,
         "cost_bps": 9.0, "funding_bps": 1.0, "net_bps": 14.0, "stressed_bps": 9.5, "edge_over_cost": 2.6,
         "in_sample_bps": 30.0, "out_over_in": 0.8, "verdict": "pass", "reasons": [],
     }  # fmt: skip

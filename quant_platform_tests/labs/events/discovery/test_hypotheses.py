@@ -22,6 +22,7 @@ from quant_platform.labs.events.discovery.candidates import evaluate
 from quant_platform.labs.events.discovery.hypotheses import GATES, judge
 from quant_platform.labs.events.discovery.trials import ledger, trials_of
 from quant_platform.market.perp_panel import BARS_PER_DAY
+from quant_platform.market.weeks import week_number
 from quant_platform.specification.discovery import DISCOVERY_FILES, TemplatesFile, load_discovery
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.settings import settings
@@ -36,12 +37,12 @@ SPECS = specs([event_spec(name, family=f"F{i % 3}") for i, name in enumerate(IDS
 EVENTS = random_events(21, IDS, days=DAYS)
 
 
-def planted(last_day: int) -> np.ndarray:
-    """Drift of 60 bps over an hour against the direction of two of the events, up to a day."""
+def planted(last_day: int, symbols: tuple[str, ...] = SYMBOLS) -> np.ndarray:
+    """Drift of 60 bps over an hour against the direction of two of the events, up to a day, in some symbols."""
     drift = np.zeros((3, DAYS * BARS_PER_DAY))
     for row in EVENTS.filter(pl.col("event_id").is_in(ACTIVE)).iter_rows(named=True):
         t = int((row["bar"] - START).total_seconds() / 300)
-        if t < last_day * BARS_PER_DAY:
+        if t < last_day * BARS_PER_DAY and row["symbol"] in symbols:
             drift[SYMBOLS.index(row["symbol"]), t + 1 : t + 13] -= row["direction"] * 60e-4 / 12
     return drift
 
@@ -131,6 +132,8 @@ def test_every_gate_refuses_by_itself(gate):
         "gate_stability": {"min_blocks_agreeing": 6},
         "gate_heterogeneity": {"min_heterogeneity_p": 1.0},
         "gate_leave_one_out": {"min_leave_one_out_t": 1e3},
+        "gate_recent": {"min_recent_t": 1e3},
+        "gate_symbols": {"min_leave_one_symbol_out_t": 1e3},
         "gate_concentration": {"max_block_share": 1e-6},
         "gate_state_information": {"min_own_weight": 1.0},
     }
@@ -141,6 +144,10 @@ def test_every_gate_refuses_by_itself(gate):
     before = HYPOTHESES.filter(pl.col("track").cast(pl.String) == "standard")
     after = judge(CANDIDATES, strict)
     assert before.height > 0
+    if gate == "gate_symbols":
+        # Only cells over all symbols are asked.
+        assert set(before["symbol"]) > {"ALL"}
+        after = after.filter(pl.col("symbol") == "ALL")
     assert not after.filter(gate).height or gate == "gate_heterogeneity"
     assert (after["track"].cast(pl.String) == "standard").sum() == 0
 
@@ -204,11 +211,112 @@ def test_an_effect_that_ends_with_training_fails_the_bridge():
     assert found.filter(pl.col("verdict").cast(pl.String) == "fail")["reasons"].list.len().min() > 0
 
 
+def test_an_effect_of_one_symbol_is_no_cell_over_all_symbols():
+    one = panel(22, days=DAYS, drift=3.0 * planted(DAYS, SYMBOLS[:1]))
+    rows = judge(evaluate(EVENTS, one, SPECS, cutoff="2024-04"), SPECS)
+    found = rows.filter(pl.col("event_id").is_in(ACTIVE), pl.col("horizon_bars") == 12, template="mean_reversion")
+    whole = found.filter(pl.col("symbol") == "ALL", pl.col("dimension") == "ALL")
+    assert whole["selected"].all()
+    assert whole["gates_failed"].list.contains("gate_symbols").all()
+    own = found.filter(pl.col("symbol") == SYMBOLS[0], pl.col("dimension") == "ALL")
+    assert (own["track"].cast(pl.String) == "standard").all()
+    assert own["leave_one_symbol_out_t"].is_null().all()
+    # By hand: the t without the first symbol, clustered by day over the other two.
+    opens = np.log(one.columns["open"])
+    sums: dict[int, list[float]] = {}
+    for event in EVENTS.filter(pl.col("event_id") == "E0", pl.col("symbol") != SYMBOLS[0]).iter_rows(named=True):
+        t = int((event["bar"] - START).total_seconds() / 300)
+        if t + 13 < 72 * BARS_PER_DAY:
+            s = SYMBOLS.index(event["symbol"])
+            move = event["direction"] * (opens[s, t + 13] - opens[s, t + 1]) * 1e4
+            sums.setdefault(t // BARS_PER_DAY, []).append(move)
+    values = [value for day in sums.values() for value in day]
+    mean, groups = float(np.mean(values)), len(sums)
+    squares = sum((sum(day) - mean * len(day)) ** 2 for day in sums.values())
+    t = mean / np.sqrt(groups / (groups - 1) * squares) * len(values)
+    row = whole.filter(pl.col("event_id") == "E0").to_dicts()[0]
+    # Without the symbol that has the effect it is smallest, and the effect goes against the impulse.
+    assert row["leave_one_symbol_out_t"] == pytest.approx(-t, rel=1e-6)
+
+
+def test_an_effect_that_ends_halfway_through_training_is_no_longer_there():
+    faded = panel(22, days=DAYS, drift=2.0 * planted(36))
+    rows = judge(evaluate(EVENTS, faded, SPECS, cutoff="2024-04"), SPECS)
+    found = rows.filter(
+        pl.col("event_id").is_in(ACTIVE), pl.col("symbol") == "ALL", pl.col("dimension") == "ALL",
+        pl.col("horizon_bars") == 12, template="mean_reversion",
+    )  # fmt: skip
+    assert found["selected"].all()
+    assert found["gates_failed"].list.contains("gate_recent").all()
+    assert HYPOTHESES.filter(pl.col("track").cast(pl.String) == "standard")["recent_t"].min() >= 1.0
+
+
+def test_the_family_of_the_bridge_is_the_standard_cells_each_once():
+    """Step up by hand: sort the m p-values of standard cells, q_(i) = min over j >= i of m p_(j) / j."""
+    weaker = (
+        HYPOTHESES.filter("counted", "tested")
+        .sort("p_raw")
+        .tail(40)
+        .with_columns(track=pl.lit("fallback_only", HYPOTHESES.schema["track"]))
+    )
+    standard = HYPOTHESES.filter(pl.col("track").cast(pl.String) == "standard")
+    found = bridge(pl.concat([standard, weaker]), EVENTS, PANEL, SPECS)
+    family = found.filter(pl.col("track").cast(pl.String) == "standard", pl.col("n_trades") >= 20)
+    p = family.group_by("alias_group").agg(pl.col("p_one_sided").first()).sort("p_one_sided").rows()
+    largest, expected = 1.0, {}
+    for rank in range(len(p), 0, -1):
+        largest = min(largest, len(p) * p[rank - 1][1] / rank)
+        expected[p[rank - 1][0]] = largest
+    for group, value in family.select("alias_group", "p_adjusted").rows():
+        assert value == pytest.approx(expected[group], rel=1e-9)
+    outside = found.filter(pl.col("track").cast(pl.String) == "fallback_only")
+    assert outside.height == 40
+    assert outside["p_adjusted"].is_null().all()
+    assert "pass" not in outside["verdict"].cast(pl.String).to_list()
+    # The weaker bar's rows change nothing for the others, however many are looked at.
+    alone = bridge(standard, EVENTS, PANEL, SPECS)
+    assert alone.equals(found.filter(pl.col("track").cast(pl.String) == "standard"))
+
+
+def test_clusters_of_weeks_start_on_monday_on_both_sides_of_the_bridge():
+    """The panel starts on Monday 1 January 2024; a day earlier it would start on a Sunday, and weeks stay the same."""
+    assert week_number(PANEL.first_day) == week_number(PANEL.first_day + 6)
+    assert week_number(PANEL.first_day - 1) == week_number(PANEL.first_day) - 1
+    long = specs([event_spec("E0", family="F0", horizons_bars=(120,))])
+    own = EVENTS.filter(pl.col("event_id") == "E0")
+    hypotheses = judge(evaluate(own, PANEL, long, cutoff="2024-04"), long).with_columns(
+        track=pl.lit("standard", HYPOTHESES.schema["track"])
+    )
+    row = (
+        bridge(hypotheses, own, PANEL, long)
+        .filter(pl.col("symbol") == "ALL", pl.col("dimension") == "ALL", template="continuation")
+        .to_dicts()[0]
+    )
+    opens = np.log(PANEL.columns["open"])
+    weeks: dict[int, list[float]] = {}
+    for event in own.iter_rows(named=True):
+        t = int((event["bar"] - START).total_seconds() / 300)
+        if t >= 73 * BARS_PER_DAY and t + 121 < 96 * BARS_PER_DAY:
+            s = SYMBOLS.index(event["symbol"])
+            gross = 1e4 * event["direction"] * (opens[s, t + 121] - opens[s, t + 1])
+            monday = event["bar"].toordinal() - event["bar"].weekday()
+            weeks.setdefault(monday, []).append(gross)
+    values = [value for week in weeks.values() for value in week]
+    mean, groups = float(np.mean(values)), len(weeks)
+    squares = sum((sum(week) - mean * len(week)) ** 2 for week in weeks.values())
+    assert row["n_trades"] == len(values)
+    # Cost is nearly the same for all trades; the spread of results is that of the gross.
+    assert row["standard_error_bps"] == pytest.approx(np.sqrt(groups / (groups - 1) * squares) / len(values), rel=0.02)
+
+
 def test_too_few_trades_say_nothing():
     strict = SPECS.gates.model_copy(update={"bridge": SPECS.gates.bridge.model_copy(update={"min_trades": 10_000})})
     found = bridge(HYPOTHESES, EVENTS, PANEL, replace(SPECS, gates=strict))
     assert found["verdict"].cast(pl.String).unique().to_list() == ["insufficient"]
     assert found["reasons"][0].to_list()[0].endswith("10000 are needed")
+    assert (
+        found.select("p_one_sided", "p_adjusted", "t", "standard_error_bps").null_count().row(0) == (found.height,) * 4
+    )
 
 
 def test_nothing_that_survives_is_a_result(tmp_path):

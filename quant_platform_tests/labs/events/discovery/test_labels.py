@@ -214,3 +214,21 @@ def test_a_panel_is_whole_days_and_refuses_what_does_not_fit():
         price_panel({})
     with pytest.raises(SchemaViolation, match=r"outside the price panel[\s\S]*ZZZ"):
         event_rows(random_events(1, ["E"], symbols=("ZZZ",)), found, WHOLE, [])
+
+
+def test_funding_that_nobody_knows_is_charged_to_both_sides_and_is_not_turned():
+    """Three bars of five minutes are 3 / 96 of eight hours: 3 bps x 3 / 96."""
+    shape = (3, DAYS * BARS_PER_DAY)
+    columns = {name: values for name, values in PANEL.columns.items() if not name.startswith("funding")}
+    cost = SPECS.discovery.cost.model_copy(update={"unknown_funding_bps": 3.0})
+    spec = SPECS.discovery.model_copy(update={"cost": cost})
+    known = {**columns, "funding_settle": np.zeros(shape), "funding_rate": np.full(shape, 1e-4)}
+    for there, expected in ((columns, 3.0 * 3 / 96), (known, 0.0)):
+        store = LabelStore(PricePanel(SYMBOLS, START, there), spec)
+        table = store.table(SPECS.templates["continuation"], 3, 1)
+        bars, first = np.arange(94, 101), np.zeros(7, dtype=np.int64)
+        for direction in (1, -1):
+            assert store.unknown_funding(table, first, bars, first + direction).tolist() == pytest.approx(
+                [expected] * 7
+            )
+            assert not store.funding(table, first, bars, first + direction).any()

@@ -55,6 +55,8 @@ def panel(
             "low": np.exp(opens + 0.5 * (returns - bridge[1])) * 100.0,
             "spread_bps": np.full_like(returns, 1.0),
             "quote_volume": np.full_like(returns, 1e6),
+            "funding_settle": np.zeros_like(returns),
+            "funding_rate": np.zeros_like(returns),
             "rv12": rms(12),
             "rv288": rms(288),
             "tstat96": trend(96),

@@ -1,0 +1,56 @@
+"""Assets of stages that make many partitions in one pass: several tables come from one computation."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from quant_platform.defs.described import described, key_of
+from quant_platform.defs.resources import HomeResource
+from quant_platform.defs.schemes import lake_key, scheme_of
+from quant_platform.defs.tags import REFRESH_TAG
+from quant_platform.defs.workers import worker_count
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.stage import BatchStage
+
+
+def batch_asset(stage: BatchStage, home: Home, lab: str) -> dg.AssetsDefinition:
+    """Make the assets of a stage that makes many partitions in one pass.
+
+    Parameters
+    ----------
+    stage
+        The computation.
+    home
+        The market.
+    lab
+        The group under which the UI shows them.
+    """
+
+    @dg.multi_asset(
+        name=stage.compute.__name__,
+        specs=[
+            dg.AssetSpec(**described(stage, name, home, lab), deps=[key_of(source) for source in stage.upstream])
+            for name in stage.outputs
+        ],
+        partitions_def=scheme_of(stage.outputs).definition(home),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def assets(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
+        done = stage.compute(
+            home.open(),
+            [lake_key(stage.outputs[0], key) for key in context.partition_keys],
+            run_id=context.run.root_run_id or context.run.run_id,
+            refresh=context.run.tags.get(REFRESH_TAG) == "true",
+            workers=worker_count(),
+        )
+        home.refresh_catalogue()
+        for name in stage.outputs:
+            asset_key = key_of(name)
+            for partition, result in zip(context.partition_keys, done, strict=True):
+                metadata = {"dagster/partition_row_count": result.rows[name], "state": result.state}
+                context.add_asset_metadata(metadata, asset_key=asset_key, partition_key=partition)
+            context.log_event(dg.AssetObservation(asset_key, metadata={"rows_in_run": sum(d.rows[name] for d in done)}))
+            yield dg.MaterializeResult(asset_key=asset_key)
+
+    return assets

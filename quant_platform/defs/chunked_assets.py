@@ -1,0 +1,175 @@
+"""Tables over independent partitions as assets: a run over many is cut into chunks, one worker process each.
+
+Every asset made here is a graph of three steps: ``plan`` cuts the run's partitions into chunks, ``work`` runs the stage
+over one chunk (Dagster maps it over the chunks, in parallel processes where there are cores), ``record`` reports every
+partition as materialised with its own metadata. With one partition, one core, or no fork there is one chunk, and the
+same function gives the same bits in one process.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+from dagster._core.events import AssetMaterializationPlannedData
+
+from quant_platform.contracts.errors import PlatformError
+from quant_platform.defs import schemes
+from quant_platform.defs.described import described, key_of
+from quant_platform.defs.metadata import bar_picture
+from quant_platform.defs.remainder import failure_metadata
+from quant_platform.defs.resources import HomeResource
+from quant_platform.defs.retries import ask_again
+from quant_platform.defs.tags import FIRST_RUN_TAG, REFRESH_TAG
+from quant_platform.defs.workers import chunks, workers_of_run
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.stage import Stage, run_stage
+
+
+class PartitionsFailed(PlatformError, RuntimeError):
+    """Some partitions of a run could not be made; the others were."""
+
+    code = "partitions_failed"
+
+
+def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
+    """Make the assets of a stage over independent partitions, one per output.
+
+    Parameters
+    ----------
+    stage
+        The computation.
+    home
+        The market; whether it goes on decides whether its freshness means something.
+    lab
+        The group under which the UI shows them.
+    """
+    name = "__".join(output.replace(".", "_") for output in stage.outputs)
+    upstream = [*stage.inputs, *stage.shared_inputs, *stage.upstream]
+    ins = {source.replace(".", "_"): source for source in upstream}
+    outs = {output.replace(".", "_"): output for output in stage.outputs}
+
+    @dg.op(
+        name=f"{name}__plan",
+        ins={short: dg.In(dg.Nothing) for short in ins},
+        out=dg.DynamicOut(list[str]),
+        tags={"kind": "plan"},
+    )
+    def plan(context: dg.OpExecutionContext) -> Any:
+        workers = workers_of_run(context.run.run_config)
+        for position, chunk in enumerate(chunks(context.partition_keys, workers)):
+            yield dg.DynamicOutput(chunk, mapping_key=f"chunk_{position:03d}")
+
+    @dg.op(name=f"{name}__work")
+    def work(context: dg.OpExecutionContext, chunk: list[str], home: HomeResource) -> list[dict[str, Any]]:
+        return _work(stage, context, chunk, home.open())
+
+    @dg.op(name=f"{name}__record", out={short: dg.Out(dg.Nothing) for short in outs})
+    def record(context: dg.AssetExecutionContext, results: list[Any], home: HomeResource) -> Any:
+        home.refresh_catalogue()
+        _record(stage, context, [row for part in results for row in part])
+        for short in outs:
+            yield dg.Output(None, short)
+
+    @dg.graph_multi_asset(
+        name=name,
+        group_name=lab,
+        ins={short: dg.AssetIn(key=key_of(source), dagster_type=dg.Nothing) for short, source in ins.items()},
+        outs={
+            short: dg.AssetOut(**described(stage, output, home, lab), dagster_type=dg.Nothing)
+            for short, output in outs.items()
+        },
+        partitions_def=schemes.scheme_of(stage.outputs).definition(home),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    @_with_parameters(ins)
+    def assets(*inputs: Any, **named: Any) -> Any:
+        recorded = record(plan(*inputs, **named).map(work).collect())
+        return {short: getattr(recorded, short) for short in outs} if len(outs) > 1 else recorded
+
+    freshness = freshness_policy(home) if home.has_equities and "ticker" in stage.table.dimensions else None
+    if freshness is None:
+        return assets
+    return assets.map_asset_specs(lambda spec: spec.replace_attributes(freshness_policy=freshness))
+
+
+def freshness_policy(home: Home) -> dg.FreshnessPolicy | None:
+    """When a table of a market that goes on is called old; None for one that has ended."""
+    if home.spec.last_session is not None:
+        return None
+    days = home.schedules.freshness_days
+    return dg.FreshnessPolicy.time_window(fail_window=timedelta(days=4 * days), warn_window=timedelta(days=days))
+
+
+def _work(stage: Stage, context: dg.OpExecutionContext, chunk: Sequence[str], home: Home) -> list[dict[str, Any]]:
+    refresh = context.run.tags.get(REFRESH_TAG) == "true"
+    first_run = context.run.tags.get(FIRST_RUN_TAG) or context.run.root_run_id or context.run_id
+    keys = [schemes.lake_key(stage.outputs[0], key) for key in chunk]
+    results = run_stage(stage, home, keys, run_id=first_run, refresh=refresh)
+    if stage.always and any(result.passing for result in results):
+        ask_again(context, home.schedules)
+    written = sum(result.state == "written" for result in results)
+    current = sum(result.state == "current" for result in results)
+    context.log.info("%d partitions written, %d were current, of %d", written, current, len(chunk))
+    return [
+        {"key": key, "state": result.state, "rows": dict(result.rows), "error": result.error}
+        for key, result in zip(chunk, results, strict=True)
+    ]
+
+
+def _record(stage: Stage, context: dg.AssetExecutionContext, rows: Sequence[Mapping[str, Any]]) -> None:
+    good = [row for row in rows if row["state"] != "failed"]
+    failed = [row for row in rows if row["state"] == "failed"]
+    for output in stage.outputs:
+        asset_key = key_of(output)
+        for row in good:
+            metadata = {"dagster/partition_row_count": row["rows"][output], "state": row["state"]}
+            if failed:
+                context.log_event(dg.AssetMaterialization(asset_key, partition=row["key"], metadata=metadata))
+            else:
+                context.add_asset_metadata(metadata, asset_key=asset_key, partition_key=row["key"])
+    if failed:
+        _plan_failed(stage, context, [row["key"] for row in failed])
+        errors = {row["key"]: row["error"] for row in failed}
+        description = str(_failure(stage, failed, len(rows)))
+        raise dg.Failure(description=description, metadata=failure_metadata(errors), allow_retries=False)
+    for output in stage.outputs:
+        counts = sorted((row["rows"][output] for row in good), reverse=True)
+        step = max(1, len(counts) // 24)
+        picture = bar_picture(range(0, len(counts), step), counts[::step], f"rows per partition of {output}, sorted")
+        # Once per run: metadata of a materialisation is stored with every partition.
+        seen = {"rows_in_run": sum(counts), "partitions_in_run": len(counts), "rows_per_partition": picture}
+        context.log_event(dg.AssetObservation(key_of(output), metadata=seen))
+
+
+def _plan_failed(stage: Stage, context: dg.AssetExecutionContext, keys: Sequence[str]) -> None:
+    """Say of each partition that failed that the run was to make it, so that the UI shows it as failed."""
+    for output in stage.outputs:
+        for key in keys:
+            planned = AssetMaterializationPlannedData(key_of(output), partition=key)
+            event = dg.DagsterEvent.build_asset_materialization_planned_event(
+                context.job_name, context.op_handle.to_string(), planned
+            )
+            context.instance.report_dagster_event(event, context.run_id)
+
+
+def _with_parameters(names: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a graph body the named parameters Dagster looks for; their number differs from stage to stage."""
+
+    def declare(body: Callable[..., Any]) -> Callable[..., Any]:
+        parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+        vars(body)["__signature__"] = inspect.Signature(parameters)  # the attribute inspect.signature reads
+        return body
+
+    return declare
+
+
+def _failure(stage: Stage, failed: Sequence[Mapping[str, Any]], total: int) -> PartitionsFailed:
+    return PartitionsFailed(
+        f"{len(failed)} of {total} partitions of {', '.join(stage.outputs)} could not be made",
+        where=", ".join(row["key"] for row in failed[:20]),
+        rows=[{row["key"]: "; ".join(map(str.strip, row["error"].splitlines()))} for row in failed],
+        cause="each row above is that partition's own error; the other partitions of this run were written",
+        action="mend the cause and run the failed partitions again; what is current is skipped",
+    )

@@ -1,0 +1,61 @@
+"""What each lab contributes to the definitions: the assets of its stages, its jobs, schedules and sensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from quant_platform.defs.batch_assets import batch_asset
+from quant_platform.defs.chunked_assets import chunked_asset
+from quant_platform.defs.frame_assets import frame_asset
+from quant_platform.defs.jobs import EQUITY_JOBS, EVENT_JOBS, Job, stages_of
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.stage import BatchStage, FrameStage, Stage, StageBase
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One lab.
+
+    Attributes
+    ----------
+    name
+        The group of its assets.
+    jobs
+        What it runs; the stages of these jobs are its assets.
+    held
+        Whether a home holds its market.
+    """
+
+    name: str
+    jobs: Sequence[Job]
+    held: Callable[[Home], bool]
+
+    def assets(self, home: Home) -> list[dg.AssetsDefinition]:
+        """The assets of its stages; the specs of the home decide partitions and code versions."""
+        return [asset_of(stage, home, self.name) for stage in stages_of(self.jobs)]
+
+
+LABS = (
+    Lab("equity", EQUITY_JOBS, lambda home: home.has_equities),
+    Lab("events", EVENT_JOBS, lambda home: home.has_perps),
+)
+
+
+def labs_of(home: Home) -> list[Lab]:
+    """The labs whose markets a home holds."""
+    return [lab for lab in LABS if lab.held(home)]
+
+
+def asset_of(stage: StageBase, home: Home, lab: str) -> dg.AssetsDefinition:
+    """The assets of a stage of any kind."""
+    match stage:
+        case Stage():
+            return chunked_asset(stage, home, lab)
+        case FrameStage():
+            return frame_asset(stage, home, lab)
+        case BatchStage():
+            return batch_asset(stage, home, lab)
+    raise TypeError(f"no asset is made of a {type(stage).__name__}")

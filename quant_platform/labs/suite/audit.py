@@ -1,0 +1,279 @@
+"""The look-ahead audit: does a submitted signal know what nobody could know on its dates.
+
+A file cannot be proven innocent, but look-ahead leaves marks:
+
+1. **The cliff.** The mean rank IC with the return of the k-th bar after ``date_sig``, k = 1, 2, ... An honest signal
+   predicts the next bars alike. One that has seen k bars ahead correlates with bar k and not with bar k + 1: its IC
+   collapses under one more bar of lag. It is a leak where the IC before the fall is implausible, or where bar k is
+   correlated with the signal as the bars are that it has openly seen (`_cliff`).
+2. **The scale.** A z-score over the whole sample has a mean of exactly zero for every name, which no quantity
+   computed day by day has (`_scale`).
+3. **The restatement.** A value of a date differs between two versions of the file, or two snapshots (`restatement`).
+4. **The proof**, for signals written as a computation over bars: everything after a date is replaced by garbage, and
+   the value of the date must not move (`prove_by_perturbation`).
+
+What it does not catch: a leak that is small beside an honest edge and fades instead of ending; a universe chosen with
+hindsight; parameters fitted to the whole sample. The book of the suite trades at the earliest one bar after the bar a
+signal has seen, so that a leak of a single bar earns nothing here; it is named all the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from quant_platform.contracts.errors import LookAheadFound
+from quant_platform.labs.suite.panel import Panel, SignalPanel
+from quant_platform.labs.suite.ranking import rank_panel, shifted_ic
+from quant_platform.specification.suite import AuditSpec
+
+Floats = npt.NDArray[np.float64]
+Compute = Callable[[pl.DataFrame], npt.ArrayLike]
+
+
+@dataclass(frozen=True)
+class AuditFinding:
+    """One mark of look-ahead.
+
+    Attributes
+    ----------
+    code
+        ``look_ahead_cliff``, ``look_ahead_scale``, ``look_ahead_restated`` or ``look_ahead_proven``.
+    message
+        What was seen, with its numbers.
+    bars
+        How many bars ahead; 0 where that is no question.
+    """
+
+    code: str
+    message: str
+    bars: int = 0
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Result of the audit of one signal.
+
+    Attributes
+    ----------
+    findings
+        Empty for a signal without marks.
+    profile
+        ``bar`` (0 is that of ``date_sig``), mean IC with its return, standard error, n.
+    """
+
+    findings: tuple[AuditFinding, ...]
+    profile: pl.DataFrame
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def require_passed(self, signal: str) -> None:
+        """Raise LookAheadFound with every finding."""
+        if self.findings:
+            raise LookAheadFound(
+                self.findings[0].message,
+                where=f"signal {signal!r}",
+                how_many=f"{len(self.findings)} finding{'s' if len(self.findings) > 1 else ''}",
+                rows=[{"code": finding.code, "message": finding.message} for finding in self.findings],
+                cause="a shift in the wrong direction, a price of the day after, or a statistic over the whole sample",
+                action="compute every value from data known at its date_sig, and submit again",
+            )
+
+
+def audit_signal(
+    signal: SignalPanel, panel: Panel, spec: AuditSpec, *, min_names: int, earlier: SignalPanel | None = None
+) -> Audit:
+    """Look for marks of look-ahead in a signal.
+
+    Parameters
+    ----------
+    signal
+        Its values by the row of ``date_sig``.
+    panel
+        The returns.
+    spec
+        Thresholds.
+    min_names
+        Fewest names of an IC.
+    earlier
+        An earlier version of the signal, or the signal on an earlier snapshot, to be compared where both have values.
+
+    Returns
+    -------
+    Audit
+    """
+    profile = _profile(signal, panel, spec, min_names)
+    findings = [*_cliff(profile, spec), *_scale(signal.by_date, spec)]
+    if earlier is not None:
+        findings.extend(restatement(earlier.by_date, signal.by_date, panel, spec))
+    return Audit(tuple(findings), profile)
+
+
+def restatement(first: Floats, second: Floats, panel: Panel, spec: AuditSpec) -> list[AuditFinding]:
+    """Compare two versions of a signal on the rows both have.
+
+    Only dates up to the last one of the first version are compared; a later version may add dates, never change them.
+    A value that is gone, or that appears on an old date, is a change.
+    """
+    known = ~np.isnan(first)
+    if not known.any():
+        return []
+    last = int(np.flatnonzero(known.any(axis=1))[-1])
+    old, new = first[: last + 1], second[: last + 1]
+    dates = (~np.isnan(old)).any(axis=1)
+    old, new = old[dates], new[dates]
+    either = ~np.isnan(old) | ~np.isnan(new)
+    scale = np.maximum(np.abs(old), np.abs(new))
+    with np.errstate(invalid="ignore"):
+        same = (np.abs(old - new) <= spec.restated_tolerance * scale) | ~either
+    changed = either & ~same
+    share = changed.sum() / max(1, int(either.sum()))
+    if share <= spec.restated_share:
+        return []
+    sessions = panel.sessions[: last + 1][dates]
+    places = np.argwhere(changed)[:3]
+    shown = "; ".join(
+        f"{panel.tickers[i]} on {sessions[t]}: {old[t, i]:g}, then {new[t, i]:g}" for t, i in places.tolist()
+    )
+    return [
+        AuditFinding(
+            "look_ahead_restated",
+            f"{int(changed.sum()):,} of {int(either.sum()):,} values ({share:.1%}) of old dates differ between two "
+            f"versions: {shown}",
+        )
+    ]
+
+
+def prove_by_perturbation(
+    compute: Compute, bars: pl.DataFrame, rows: Sequence[int], *, rng: np.random.Generator
+) -> list[AuditFinding]:
+    """Replace everything after a row by garbage, then by nothing; the values up to the row must stay, bit by bit.
+
+    Parameters
+    ----------
+    compute
+        From the bars of one name to one value per row.
+    bars
+        Rows in time order; Float64 columns are perturbed, the others stay.
+    rows
+        Where to cut: take the ends of the sample, and rows on which the signal jumps.
+    rng
+        Of the garbage.
+
+    Returns
+    -------
+    list of AuditFinding
+        One per row that moved.
+    """
+    whole = np.asarray(compute(bars), dtype=np.float64)
+    numbers = [name for name, dtype in bars.schema.items() if dtype == pl.Float64]
+    found = []
+    for row in rows:
+        later = bars.height - row - 1
+        noise = [pl.Series(name, np.exp(rng.normal(0.0, 2.0, later)) * 100.0) for name in numbers]
+        garbage = bars.head(row + 1).vstack(bars.slice(row + 1).with_columns(noise))
+        for how, changed in (("replaced", garbage), ("cut off", bars.head(row + 1))):
+            again = np.asarray(compute(changed), dtype=np.float64)[: row + 1]
+            moved = ~((again == whole[: row + 1]) | (np.isnan(again) & np.isnan(whole[: row + 1])))
+            if moved.any():
+                first = int(np.flatnonzero(moved)[0])
+                found.append(
+                    AuditFinding(
+                        "look_ahead_proven",
+                        f"with everything after row {row} {how}, the value of row {first} went from "
+                        f"{whole[first]:g} to {again[first]:g}",
+                        row - first,
+                    )
+                )
+                break
+    return found
+
+
+def _profile(signal: SignalPanel, panel: Panel, spec: AuditSpec, min_names: int) -> pl.DataFrame:
+    ranked = rank_panel(signal.by_date, panel.universe)
+    lines = []
+    for bar in range(-1, spec.max_bars + 2):
+        ic = shifted_ic(ranked, panel.return_ranked, bar, min_names=min_names)
+        seen = ic[~np.isnan(ic)]
+        mean = float(seen.mean()) if seen.size else math.nan
+        error = float(seen.std(ddof=1)) / math.sqrt(seen.size) if seen.size > 1 else math.nan
+        lines.append((bar, mean, error, int(seen.size)))
+    schema = {"bar": pl.Int64, "ic": pl.Float64, "standard_error": pl.Float64, "n": pl.Int64}
+    return pl.DataFrame(lines, schema=schema, orient="row")
+
+
+def _cliff(profile: pl.DataFrame, spec: AuditSpec) -> list[AuditFinding]:
+    """Find the last bar that the signal has seen, if it is later than its date.
+
+    Bar k is seen and bar k + 1 is not where all of this holds:
+
+    - the IC falls to less than ``collapse_ratio`` of itself, or turns its sign;
+    - the fall is ``min_t`` standard errors;
+    - the IC is above ``implausible_ic``, or it has the sign of, and is at least ``seen_ratio`` of, the IC of the bar
+      before it, which in turn is openly seen or was found seen.
+    """
+    mean = dict(zip(profile["bar"].to_list(), profile["ic"].to_list(), strict=True))
+    error = dict(zip(profile["bar"].to_list(), profile["standard_error"].to_list(), strict=True))
+    for bar in range(spec.max_bars, 0, -1):
+        here, after = mean[bar], mean[bar + 1]
+        if not (math.isfinite(here) and math.isfinite(after)) or here == 0.0:
+            continue
+        fall = abs(here) - math.copysign(1.0, here) * after
+        collapsed = math.copysign(1.0, here) * after < spec.collapse_ratio * abs(here)
+        sure = fall > spec.min_t * math.hypot(error[bar], error[bar + 1])
+        if not (collapsed and sure):
+            continue
+        steps = [mean[k] for k in range(0, bar + 1)]
+        like_seen = all(
+            math.isfinite(one) and one * two > 0.0 and abs(two) >= spec.seen_ratio * abs(one)
+            for one, two in pairwise(steps)
+        )
+        if abs(here) < spec.implausible_ic and not like_seen:
+            continue
+        why = "as with the bars it has openly seen" if like_seen else "more than any forecast is"
+        return [
+            AuditFinding(
+                "look_ahead_cliff",
+                f"the signal is correlated with the return {bar} bar{'s' if bar > 1 else ''} after date_sig "
+                f"(mean IC {here:+.3f}, {why}) and not with the bar after that ({after:+.3f}): it collapses under one "
+                "more bar of lag",
+                bar,
+            )
+        ]
+    return []
+
+
+def _scale(values: Floats, spec: AuditSpec) -> list[AuditFinding]:
+    """Find names whose mean over the sample is exactly zero."""
+    present = ~np.isnan(values)
+    count = present.sum(axis=0)
+    judged = count >= spec.scale_min_dates
+    if not judged.any():
+        return []
+    kept = np.where(present, values, 0.0)[:, judged]
+    n = count[judged]
+    mean = kept.sum(axis=0) / n
+    sd = np.sqrt(np.maximum(np.square(np.where(present[:, judged], kept - mean, 0.0)).sum(axis=0) / n, 0.0))
+    vary = sd > 0.0
+    zero = vary & (np.abs(mean) <= spec.scale_tolerance * sd)
+    share = zero.sum() / max(1, int(vary.sum()))
+    if share < spec.scale_names_share:
+        return []
+    unit = float(np.median(np.abs(sd[zero] - 1.0))) < 1e-3
+    return [
+        AuditFinding(
+            "look_ahead_scale",
+            f"the mean over the whole sample is zero for {int(zero.sum())} of {int(vary.sum())} names"
+            + (", and the standard deviation one" if unit else "")
+            + ": the signal was scaled with data that came later",
+        )
+    ]

@@ -1,0 +1,297 @@
+"""Between arrays and tables: the panel as its three tables and back, and what a suite found as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from quant_platform.contracts.errors import SchemaViolation
+from quant_platform.contracts.tables import table
+from quant_platform.labs.suite.backtest import BacktestResult
+from quant_platform.labs.suite.build import STYLES
+from quant_platform.labs.suite.contract import Validated
+from quant_platform.labs.suite.panel import Panel
+from quant_platform.labs.suite.sessions import session_clock
+from quant_platform.labs.suite.suite import SuiteResult
+from quant_platform.specification.suite import SuiteSpec
+
+Floats = npt.NDArray[np.float64]
+
+
+def returns_frame(panel: Panel) -> pl.DataFrame:
+    """``suite.returns``: a row for every session on which a name has a price or is paid out, and those between."""
+    t, i, keys = _living(panel)
+    opens = panel.open_returns
+    buckets = np.asarray([None, *panel.cap_buckets[1:]], dtype=object)[panel.cap_bucket[t, i]]
+    return _typed(
+        "suite.returns",
+        {
+            **keys,
+            "ret": panel.returns[t, i],
+            "ret_open_to_close": panel.intraday[t, i] if panel.intraday is not None else np.full(len(t), np.nan),
+            "ret_open_to_open": opens[t, i] if opens is not None else np.full(len(t), np.nan),
+            "adv": panel.adv[t, i],
+            "volatility": panel.volatility[t, i],
+            "market_cap": panel.market_cap[t, i] if panel.market_cap is not None else np.full(len(t), np.nan),
+            "cap_bucket": pl.Series(buckets.tolist(), dtype=pl.String),
+            "priced": panel.priced[t, i],
+            "member": panel.universe[t, i],
+            "paid_out": t == panel.last[i] + 1,
+        },
+    )
+
+
+def exposures_frame(panel: Panel) -> pl.DataFrame:
+    """``suite.exposures``: industry and styles of every row of ``suite.returns``."""
+    t, i, keys = _living(panel)
+    names = np.asarray([*panel.industries, None], dtype=object)[panel.industry[t, i]]
+    missing = np.full(len(t), np.nan)
+    styles = {name: panel.exposures[name][t, i] if name in panel.exposures else missing for name in STYLES}
+    return _typed("suite.exposures", {**keys, "industry": pl.Series(names.tolist(), dtype=pl.String), **styles})
+
+
+def dates_frame(panel: Panel) -> pl.DataFrame:
+    """``suite.dates``: the sessions, their hours, and which return a signal of the session can earn."""
+    rows = panel.clock.rows(panel.sessions)
+    days = panel.clock.days
+    return _typed(
+        "suite.dates",
+        {
+            "session": panel.sessions,
+            "exchange": pl.Series([panel.clock.name] * len(rows), dtype=pl.String),
+            "opens_at": pl.Series(panel.clock.opens[rows]).dt.replace_time_zone("UTC"),
+            "closes_at": pl.Series(panel.clock.closes[rows]).dt.replace_time_zone("UTC"),
+            "date_ret": days[np.minimum(rows + 2, len(days) - 1)],
+            "date_openret": days[np.minimum(rows + 1, len(days) - 1)],
+        },
+    )
+
+
+def panel_of_frames(
+    returns: pl.DataFrame,
+    exposures: pl.DataFrame,
+    dates: pl.DataFrame,
+    spec: SuiteSpec,
+    *,
+    snapshot_id: str,
+    simulated: bool,
+) -> Panel:
+    """Make the panel of the three tables again.
+
+    Raises
+    ------
+    SchemaViolation
+        When the sessions of the dates are not those of the returns, or there are none.
+    """
+    sessions = dates["session"].sort().to_numpy().astype("datetime64[D]")
+    if returns.height == 0 or len(sessions) == 0:
+        raise SchemaViolation("there are no rows to make a panel of", where="suite.returns, suite.dates")
+    exchange = str(dates["exchange"][0])
+    tickers = tuple(returns["ticker"].unique().sort().to_list())
+    shape = (len(sessions), len(tickers))
+    rows, names = _places(returns, sessions, tickers)
+
+    def spread(column: str, frame: pl.DataFrame = returns, places: Any = (rows, names)) -> Floats:
+        out = np.full(shape, np.nan)
+        out[places] = frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        return out
+
+    priced, universe = spread("priced") == 1.0, spread("member") == 1.0
+    paid = spread("paid_out") == 1.0
+    last = np.where(paid.any(axis=0), paid.argmax(axis=0) - 1, shape[0]).astype(np.int64)
+    missing: dict[str, str] = {}
+    cap = spread("market_cap")
+    bucket = _codes(returns["cap_bucket"], spec.cap_bucket_names, shape, (rows, names)) + 1
+    if not np.isfinite(cap).any():
+        missing["market_cap"] = "the fundamentals have no shares outstanding"
+    opens, adv = spread("ret_open_to_open"), spread("adv")
+    if not np.isfinite(opens).any():
+        missing["open"] = "the bars have no opens"
+    if not np.isfinite(adv).any():
+        missing["adv"] = "the bars have no traded values"
+    places = _places(exposures, sessions, tickers)
+    industries = tuple(exposures["industry"].drop_nulls().unique().sort().to_list())
+    if not industries:
+        missing["industry"] = "the securities have no sectors"
+    styles = {}
+    for name in STYLES:
+        values = spread(name, exposures, places)
+        if np.isfinite(values).any():
+            styles[name] = values
+        else:
+            missing[f"exposure {name}"] = "its inputs are not among the data"
+    if not styles:
+        missing["exposures"] = "no style exposure could be computed"
+    return Panel(
+        sessions=sessions,
+        tickers=tickers,
+        returns=spread("ret"),
+        open_returns=None if "open" in missing else opens,
+        intraday=None if "open" in missing else spread("ret_open_to_close"),
+        priced=priced,
+        universe=universe,
+        last=last,
+        adv=adv,
+        volatility=spread("volatility"),
+        market_cap=None if "market_cap" in missing else cap,
+        cap_bucket=bucket.astype(np.int16),
+        cap_buckets=("unknown", *spec.cap_bucket_names),
+        industry=_codes(exposures["industry"], industries, shape, places),
+        industries=industries,
+        exposures=styles,
+        clock=session_clock(exchange),
+        periods_per_year=spec.days_per_year if exchange == "UTC" else spec.sessions_per_year,
+        not_available=missing,
+        snapshot_id=snapshot_id,
+        simulated=simulated,
+    )
+
+
+def signal_frame(signal: str, validated: Validated) -> pl.DataFrame:
+    """``suite.signals`` of one signal."""
+    return _select("suite.signals", validated.good.rename({"signal": "value"}).with_columns(signal=pl.lit(signal)))
+
+
+def rejects_frame(signal: str, validated: Validated) -> pl.DataFrame:
+    """``suite.rejects`` of one signal."""
+    return _select("suite.rejects", validated.rejects.rename({"signal": "value"}).with_columns(signal=pl.lit(signal)))
+
+
+def suite_frames(found: SuiteResult) -> dict[str, pl.DataFrame]:
+    """Everything a suite found, as rows of its tables by table name."""
+    results = list(found.results.values())
+    keys = (pl.lit(found.signal).alias("signal"), pl.lit(found.snapshot_id).alias("snapshot_id"))
+
+    def stacked(name: str, frames: Iterable[tuple[str, pl.DataFrame]]) -> pl.DataFrame:
+        parts = [frame.with_columns(*keys, pl.lit(variant).alias("variant")) for variant, frame in frames]
+        return _select(name, pl.concat(parts)) if parts else table(name).schema.create_empty()
+
+    reasons = (
+        found.verdict.to_frame()
+        .with_row_index("rule")
+        .with_columns(*keys, pl.lit(found.verdict.colour).alias("verdict"), pl.lit(found.reference).alias("reference"))
+    )
+    return {
+        "suite.results": _select("suite.results", found.summary()),
+        "suite.daily": stacked("suite.daily", ((r.variant, r.daily) for r in results)),
+        "suite.fractiles": stacked(
+            "suite.fractiles", ((r.variant, r.fractiles.table) for r in results if r.fractiles is not None)
+        ),
+        "suite.diagnostics": _diagnostics(found),
+        "suite.correlations": _select("suite.correlations", found.correlations.with_columns(*keys)),
+        "suite.trials": _select("suite.trials", found.trials),
+        "suite.verdict": _select("suite.verdict", reasons),
+    }
+
+
+def _diagnostics(found: SuiteResult) -> pl.DataFrame:
+    rows: list[tuple[str, str, float, float]] = []
+    for result in found.results.values():
+        rows.extend((result.variant, *line) for line in _of_variant(result))
+    selection, partial = found.selection, found.partial
+    whole: Mapping[str, float] = {
+        "deflated_probability": selection.deflated.probability,
+        "deflated_benchmark": selection.deflated.benchmark,
+        "trials": float(selection.trials),
+        "effective_trials": selection.effective_trials,
+        "minimum_track_record_years": selection.minimum_years,
+        "overfitting_probability": selection.overfitting.probability,
+        "break_even_bps": found.break_even_bps,
+        "partial_ic": partial.mean,
+        "partial_ic_p": partial.p,
+        "partial_ic_share": partial.share,
+    }
+    rows.extend(("", name, 0.0, value) for name, value in whole.items())
+    rows.extend(("", "audit_ic", float(bar), ic) for bar, ic in found.audit.profile.select("bar", "ic").iter_rows())
+    if found.capacity is not None:
+        rows.append(("", "capacity_capital", found.capacity.floor, found.capacity.capital))
+        for capital, ratio, earned, cost in found.capacity.curve.iter_rows():
+            rows.append(("", "capacity_sharpe_net", capital, ratio))
+            rows.append(("", "capacity_ann_return_net", capital, earned))
+            rows.append(("", "capacity_ann_cost", capital, cost))
+        rows.extend(("", f"held_{name}", 0.0, value) for name, value in found.capacity.holdings.items())
+    frame = pl.DataFrame(rows, schema=["variant", "measure", "at", "value"], orient="row")
+    # DuckDB and JSON have no infinity that every reader understands; a null says that there is none.
+    finite = pl.when(pl.col("value").is_finite()).then(pl.col("value"))
+    return _select(
+        "suite.diagnostics",
+        frame.with_columns(finite, signal=pl.lit(found.signal), snapshot_id=pl.lit(found.snapshot_id)),
+    )
+
+
+def _of_variant(result: BacktestResult) -> Iterable[tuple[str, float, float]]:
+    yield from ((name, 0.0, value) for name, value in result.diagnostics.items())
+    for row in result.ic.iter_rows(named=True):
+        horizon = float(row["horizon_sessions"])
+        yield from (
+            (f"ic_{name}", horizon, float(row[name]))
+            for name in ("mean", "sd", "icir", "n", "n_independent", "t_nonoverlapping", "p_nonoverlapping", "t_ewc")
+        )
+    if result.ic_decay is not None:
+        yield from (("ic_decay", float(lag), mean) for lag, mean in result.ic_decay.select("lag", "mean").iter_rows())
+    if result.fractiles is not None:
+        found = result.fractiles
+        yield from (
+            ("fractile_spread_bps", 0.0, found.spread_mean_bps),
+            ("fractile_spread_t", 0.0, found.spread_t),
+            ("fractile_trend_t", 0.0, found.trend_t),
+            ("fractile_trend_p", 0.0, found.trend_p),
+            ("monotonicity_p_broken", 0.0, found.monotonicity.p_broken),
+            ("monotonicity_p_flat", 0.0, found.monotonicity.p_flat),
+            ("monotonicity_rising_steps", 0.0, found.monotonicity.rising_steps),
+        )
+
+
+def _living(panel: Panel) -> tuple[Any, Any, dict[str, Any]]:
+    """Rows from a name's first price to its last, or to its payment."""
+    first = np.where(panel.priced.any(axis=0), panel.priced.argmax(axis=0), panel.shape[0])
+    rows = np.arange(panel.shape[0])[:, np.newaxis]
+    i, t = np.nonzero(((rows >= first) & (rows <= panel.last + 1)).T)
+    year = (panel.sessions.astype("datetime64[Y]").astype(np.int64) + 1970)[t]
+    return (
+        t,
+        i,
+        {
+            "year": pl.Series(year).cast(pl.String),
+            "ticker": pl.Series(np.asarray(panel.tickers, dtype=object)[i].tolist(), dtype=pl.String),
+            "session": pl.Series(panel.sessions[t], dtype=pl.Date),
+        },
+    )
+
+
+def _typed(name: str, columns: Mapping[str, Any]) -> pl.DataFrame:
+    return _select(name, pl.DataFrame(dict(columns)))
+
+
+def _select(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Columns of a table in its order and types, NaN as null, sorted by its key."""
+    schema = table(name).schema
+    columns = schema.columns()
+    chosen = frame.select(pl.col(column).cast(found.dtype) for column, found in columns.items())
+    floats = [column for column, found in columns.items() if found.dtype == pl.Float64]
+    return chosen.with_columns(pl.col(floats).fill_nan(None)).sort(schema.primary_key())
+
+
+def _places(frame: pl.DataFrame, sessions: Any, tickers: tuple[str, ...]) -> tuple[Any, Any]:
+    stamps = frame["session"].to_numpy().astype("datetime64[D]")
+    rows = np.minimum(np.searchsorted(sessions, stamps), len(sessions) - 1)
+    wrong = sessions[rows] != stamps
+    names = frame["ticker"].cast(pl.String).cast(pl.Enum(tickers), strict=False)
+    if wrong.any() or names.null_count():
+        raise SchemaViolation(
+            "rows lie outside the sessions of suite.dates or the names of suite.returns",
+            how_many=f"{int(wrong.sum()) + names.null_count()} of {frame.height} rows",
+            cause="tables of two snapshots were mixed",
+        )
+    return rows, names.to_physical().cast(pl.Int64).to_numpy()
+
+
+def _codes(series: pl.Series, names: tuple[str, ...], shape: tuple[int, int], places: Any) -> npt.NDArray[np.int16]:
+    out = np.full(shape, -1, dtype=np.int16)
+    codes = series.replace_strict({name: k for k, name in enumerate(names)}, default=None, return_dtype=pl.Int16)
+    out[places] = codes.fill_null(-1).to_numpy()
+    return out

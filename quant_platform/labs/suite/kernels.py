@@ -1,0 +1,333 @@
+"""Compiled loops of the suite: one pass over ``[date, name]`` each, on ranks that were taken once.
+
+Ranks are doubled average ranks as integers (2 is the lowest of a date without ties), 0 where a name has none: sums
+over them are exact, and a later cross-section ranks again by counting instead of sorting.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from quant_platform.contracts.compiled import compiled
+
+Floats = npt.NDArray[np.float64]
+Longs = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int32]
+Codes = npt.NDArray[np.int16]
+Bools = npt.NDArray[np.bool_]
+
+
+@compiled
+def shifted_ic_rows(
+    signal: Ints, signal_counts: Longs, returns: Ints, return_counts: Longs, shift: int, min_names: int, ic: Floats
+) -> None:
+    """Write Spearman's correlation of ``signal[t]`` with ``returns[t + shift]`` into ``ic[T]``, NaN where it has none.
+
+    Where every name has both, the ranks are those of the pairs; else both sides are ranked again within the pairs.
+    """
+    dates, names = signal.shape
+    of_signal = np.zeros(2 * names + 3, dtype=np.int64)
+    of_return = np.zeros(2 * names + 3, dtype=np.int64)
+    for date in range(dates):
+        ic[date] = np.nan
+        other = date + shift
+        if other < 0 or other >= dates:
+            continue
+        pairs = np.int64(0)
+        cross = np.int64(0)
+        signal_squares = np.int64(0)
+        return_squares = np.int64(0)
+        for name in range(names):
+            a = np.int64(signal[date, name])
+            b = np.int64(returns[other, name])
+            if a > 0 and b > 0:
+                pairs += 1
+                cross += a * b
+                signal_squares += a * a
+                return_squares += b * b
+        if pairs < min_names:
+            continue
+        if pairs != signal_counts[date] or pairs != return_counts[other]:
+            of_signal[:] = 0
+            of_return[:] = 0
+            for name in range(names):
+                a = np.int64(signal[date, name])
+                b = np.int64(returns[other, name])
+                if a > 0 and b > 0:
+                    of_signal[a] += 1
+                    of_return[b] += 1
+            signal_below = np.int64(0)
+            return_below = np.int64(0)
+            for place in range(2 * names + 3):
+                size = of_signal[place]
+                of_signal[place] = 2 * signal_below + size + 1
+                signal_below += size
+                size = of_return[place]
+                of_return[place] = 2 * return_below + size + 1
+                return_below += size
+            cross = np.int64(0)
+            signal_squares = np.int64(0)
+            return_squares = np.int64(0)
+            for name in range(names):
+                a = np.int64(signal[date, name])
+                b = np.int64(returns[other, name])
+                if a > 0 and b > 0:
+                    a = of_signal[a]
+                    b = of_return[b]
+                    cross += a * b
+                    signal_squares += a * a
+                    return_squares += b * b
+        centre = pairs * (pairs + 1) * (pairs + 1)
+        spread = float(signal_squares - centre) * float(return_squares - centre)
+        if spread > 0.0:
+            ic[date] = min(1.0, max(-1.0, float(cross - centre) / np.sqrt(spread)))
+
+
+@compiled
+def group_rows(ranks: Ints, counts: Longs, bounds_milli: Longs, groups: Codes) -> None:
+    """Write the group of each name, 0 for the lowest, -1 without a rank, into ``groups[T, N]``.
+
+    ``bounds_milli`` are ascending percentiles times 1,000. A name belongs above a bound if it ranks above the name at
+    place ``floor((n - 1) q)`` of its date: the linear quantile, closed on the right, without rounding.
+    """
+    dates, names = ranks.shape
+    bounds = bounds_milli.shape[0]
+    histogram = np.zeros(2 * names + 3, dtype=np.int64)
+    edges = np.zeros(bounds, dtype=np.int64)
+    for date in range(dates):
+        groups[date, :] = -1
+        n = counts[date]
+        if n == 0:
+            continue
+        histogram[:] = 0
+        for name in range(names):
+            histogram[ranks[date, name]] += 1
+        bound = 0
+        below = np.int64(0)
+        for rank in range(1, 2 * names + 3):
+            below += histogram[rank]
+            while bound < bounds and below > ((n - 1) * bounds_milli[bound]) // 100_000:
+                edges[bound] = rank
+                bound += 1
+            if bound == bounds:
+                break
+        for name in range(names):
+            rank = ranks[date, name]
+            if rank > 0:
+                group = 0
+                while group < bounds and rank > edges[group]:
+                    group += 1
+                groups[date, name] = group
+
+
+@compiled
+def leg_weight_rows(
+    groups: Codes, top: int, base: Floats, use_base: bool, min_names: int, weights: Floats, valid: Bools
+) -> None:
+    """Write weights of the two outer groups, +1 and -1 in sum, into ``weights[T, N]``.
+
+    ``base[T, N]`` says how a leg is divided if ``use_base``; a name whose base is missing or not positive is left out.
+    ``valid[T]`` is False where a leg has fewer than ``min_names``, and its weights are zero.
+    """
+    dates, names = groups.shape
+    for date in range(dates):
+        valid[date] = False
+        low_total, high_total = 0.0, 0.0
+        low_count, high_count = 0, 0
+        for name in range(names):
+            weights[date, name] = 0.0
+            group = groups[date, name]
+            if group != 0 and group != top:
+                continue
+            size = base[date, name] if use_base else 1.0
+            if not size > 0.0:
+                continue
+            if group == 0:
+                low_total += size
+                low_count += 1
+            else:
+                high_total += size
+                high_count += 1
+        if low_count < min_names or high_count < min_names:
+            continue
+        valid[date] = True
+        for name in range(names):
+            group = groups[date, name]
+            if group != 0 and group != top:
+                continue
+            size = base[date, name] if use_base else 1.0
+            if size > 0.0:
+                weights[date, name] = -size / low_total if group == 0 else size / high_total
+
+
+@compiled
+def book_rows(
+    targets: Floats,
+    valid: Bools,
+    lag: int,
+    max_age: int,
+    returns: Floats,
+    tradable: Bools,
+    last: Longs,
+    linear_rate: Floats,
+    impact_rate: Floats,
+    first_bucket: Codes,
+    second_bucket: Codes,
+    totals: Floats,
+    by_first: Floats,
+    by_second: Floats,
+    counted: Longs,
+    held: Floats,
+    keep_held: bool,
+) -> None:
+    """Carry one book through time; per row of capital 1 the columns below are added up.
+
+    Per row, for every name:
+
+    1. The position of the row before earns the row's return; a missing return earns nothing and is counted.
+    2. A name past its last row was paid out with that return: its position is gone, and nothing is traded.
+    3. A tradable name goes to its target; what is traded costs ``linear_rate`` times the traded notional and
+       ``impact_rate`` times the traded notional to the power 3/2. A name that cannot be traded keeps what it has.
+
+    The target is that of ``lag`` rows before if a portfolio was formed then; without one, positions are left to drift
+    for ``max_age`` rows from the last one and are then closed.
+
+    ``totals[T, 6]``: gross, linear cost, unit impact cost, traded, long, short. ``by_first[T, B, 3]`` and
+    ``by_second[T, B, 3]``: gross, linear and unit impact cost by bucket. ``counted[T, 4]``: names long, names short,
+    held without a price, wanted but not tradable. ``held[T, N]``: position after trading, if ``keep_held``. The first
+    bucket of each kind is "unknown": code 0 of ``first_bucket``, code -1 of ``second_bucket``.
+    """
+    dates, names = targets.shape
+    position = np.zeros(names)
+    age = max_age + 1
+    for date in range(dates):
+        source = date - lag
+        formed = source >= 0 and valid[source]
+        if formed:
+            age = 0
+        else:
+            age += 1
+        expired = age > max_age
+        for name in range(names):
+            target = 0.0
+            if formed:
+                target = targets[source, name]
+            before = position[name]
+            if before == 0.0 and target == 0.0:
+                continue
+            a = first_bucket[date, name]
+            b = second_bucket[date, name] + 1
+            if before != 0.0:
+                earned = returns[date, name]
+                if earned == earned:
+                    gain = before * earned
+                    totals[date, 0] += gain
+                    by_first[date, a, 0] += gain
+                    by_second[date, b, 0] += gain
+                    before += gain
+                else:
+                    counted[date, 2] += 1
+            if date > last[name]:
+                position[name] = 0.0
+                continue
+            after = before
+            if formed or expired:
+                if tradable[date, name]:
+                    after = target
+                elif target != before:
+                    counted[date, 3] += 1
+            traded = abs(after - before)
+            if traded > 0.0:
+                linear = traded * linear_rate[date, name]
+                impact = traded * np.sqrt(traded) * impact_rate[date, name]
+                totals[date, 1] += linear
+                totals[date, 2] += impact
+                totals[date, 3] += traded
+                by_first[date, a, 1] += linear
+                by_first[date, a, 2] += impact
+                by_second[date, b, 1] += linear
+                by_second[date, b, 2] += impact
+            position[name] = after
+            if after > 0.0:
+                totals[date, 4] += after
+                counted[date, 0] += 1
+            elif after < 0.0:
+                totals[date, 5] -= after
+                counted[date, 1] += 1
+            if keep_held:
+                held[date, name] = after
+
+
+@compiled
+def group_mean_rows(
+    groups: Codes, forward: Floats, n_groups: int, min_names: int, means: Floats, counts: Longs
+) -> None:
+    """Write mean forward returns and counts per group and date; NaN on dates with fewer than ``min_names`` pairs."""
+    dates, names = groups.shape
+    for date in range(dates):
+        total = 0
+        for group in range(n_groups):
+            means[date, group] = 0.0
+            counts[date, group] = 0
+        for name in range(names):
+            group = groups[date, name]
+            value = forward[date, name]
+            if group >= 0 and value == value:
+                means[date, group] += value
+                counts[date, group] += 1
+                total += 1
+        for group in range(n_groups):
+            if counts[date, group] == 0 or total < min_names:
+                means[date, group] = np.nan
+            else:
+                means[date, group] /= counts[date, group]
+
+
+@compiled
+def forward_return_rows(returns: Floats, tradable: Bools, last: Longs, horizon: int, forward: Floats) -> None:
+    """Write the compound return of rows ``t + 1 .. t + horizon`` of names tradable at t into ``forward[T, N]``.
+
+    NaN for a window past the end, and for one whose last row has no return although the name is still listed. A name
+    that is paid out inside the window earns what it earned until then.
+    """
+    dates, names = returns.shape
+    for date in range(dates):
+        for name in range(names):
+            forward[date, name] = np.nan
+            if date + horizon >= dates or not tradable[date, name]:
+                continue
+            compound = 1.0
+            seen = False
+            for row in range(date + 1, date + horizon + 1):
+                value = returns[row, name]
+                seen = value == value
+                if seen:
+                    compound *= 1.0 + value
+            if seen or date + horizon > last[name]:
+                forward[date, name] = compound - 1.0
+
+
+@compiled
+def demean_rows(values: Floats, codes: Codes, n_codes: int, out: Floats) -> None:
+    """Subtract from each value the mean of its code on its date; NaN for a code below zero. ``[K, T, N]``."""
+    panels, dates, names = values.shape
+    total = np.zeros(n_codes)
+    count = np.zeros(n_codes, dtype=np.int64)
+    for panel in range(panels):
+        for date in range(dates):
+            total[:] = 0.0
+            count[:] = 0
+            for name in range(names):
+                value = values[panel, date, name]
+                code = codes[date, name]
+                if code >= 0 and value == value:
+                    total[code] += value
+                    count[code] += 1
+            for name in range(names):
+                value = values[panel, date, name]
+                code = codes[date, name]
+                if code >= 0 and value == value:
+                    out[panel, date, name] = value - total[code] / count[code]
+                else:
+                    out[panel, date, name] = np.nan

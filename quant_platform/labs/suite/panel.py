@@ -1,0 +1,228 @@
+"""The dense panel of a suite: everything about a market that a book, an IC or a residual needs, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from quant_platform.contracts.errors import NotAvailable
+from quant_platform.labs.suite.kernels import forward_return_rows
+from quant_platform.labs.suite.ranking import Ranked, rank_panel
+from quant_platform.labs.suite.sessions import SessionClock, entry_rows
+
+Floats = npt.NDArray[np.float64]
+Longs = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int16]
+Bools = npt.NDArray[np.bool_]
+Days = npt.NDArray[np.datetime64]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Arrays of shape ``[sessions, names]``.
+
+    Attributes
+    ----------
+    sessions
+        ``[T]`` consecutive sessions, ``datetime64[D]``.
+    tickers
+        ``[N]`` names, delisted ones included.
+    returns
+        Simple total return from the last price before to this close; NaN without one. On the row after the last price
+        of a delisted name stands the return of its delisting.
+    open_returns
+        From the open of the session before to this open; None where opens are not known.
+    intraday
+        From the open to the close of the session; None where opens are not known.
+    priced
+        The name has a price on that row, so that it can be traded.
+    universe
+        It has a price and belongs to the universe: every cross-section is taken over these.
+    last
+        ``[N]`` row of the last price of a name that was delisted; ``T`` for the others.
+    adv, volatility
+        Average traded value per session and volatility per session, trailing windows that end on the row.
+    market_cap
+        Price times shares outstanding; None where shares are not known.
+    cap_bucket
+        Code of the cap bucket; 0 is unknown, then small to large.
+    cap_buckets
+        Names of the codes.
+    industry
+        Code of the industry, -1 where it is not known.
+    industries
+        Names of the codes; empty where there are none.
+    exposures
+        Style exposures by name, standardised by date; NaN where unknown.
+    not_available
+        What the data cannot carry, and why.
+    periods_per_year
+        Rows per year, for annual figures.
+    snapshot_id, simulated
+        Where it came from.
+    """
+
+    sessions: Days
+    tickers: tuple[str, ...]
+    returns: Floats
+    open_returns: Floats | None
+    priced: Bools
+    universe: Bools
+    last: Longs
+    adv: Floats
+    volatility: Floats
+    market_cap: Floats | None
+    cap_bucket: Codes
+    cap_buckets: tuple[str, ...]
+    industry: Codes
+    industries: tuple[str, ...]
+    exposures: Mapping[str, Floats]
+    clock: SessionClock
+    periods_per_year: int
+    not_available: Mapping[str, str] = field(default_factory=dict)
+    snapshot_id: str = ""
+    simulated: bool = False
+    intraday: Floats | None = None
+
+    def __post_init__(self) -> None:
+        """Make arrays contiguous and writable: numba would compile every kernel once more for others."""
+        kinds = {
+            np.float64: ("returns", "open_returns", "intraday", "adv", "volatility", "market_cap"),
+            np.bool_: ("priced", "universe"),
+            np.int64: ("last",),
+            np.int16: ("cap_bucket", "industry"),
+        }
+        for kind, names in kinds.items():
+            for name in names:
+                values = getattr(self, name)
+                if values is not None:
+                    object.__setattr__(self, name, np.require(values, kind, ["C", "W"]))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(sessions, names)``."""
+        return len(self.sessions), len(self.tickers)
+
+    @cached_property
+    def next_ranked(self) -> Ranked:
+        """Ranks of the return of the row after, of names of the universe on the row: ranked once for all ICs."""
+        return rank_panel(self.forward(1))
+
+    @cached_property
+    def return_ranked(self) -> Ranked:
+        """Ranks of the returns by their own row, whatever was tradable before."""
+        return rank_panel(self.returns)
+
+    def forward(self, horizon: int) -> Floats:
+        """Compound return of the ``horizon`` rows after each row, of its universe; NaN past the end."""
+        out = np.empty(self.shape)
+        forward_return_rows(self.returns, self.universe, self.last, horizon, out)
+        return out
+
+    def market_return(self) -> Floats:
+        """Equal-weighted mean return over the universe of the row before, ``[T]``; 0 where there is none."""
+        held = np.zeros(self.shape, dtype=np.bool_)
+        held[1:] = self.universe[:-1]
+        counts = held & ~np.isnan(self.returns)
+        total = np.where(counts, self.returns, 0.0).sum(axis=1)
+        result: Floats = total / np.maximum(counts.sum(axis=1), 1)
+        return result
+
+    def require(self, what: str) -> None:
+        """Raise NotAvailable, with its cause, for something the data cannot carry."""
+        if what in self.not_available:
+            raise NotAvailable(
+                f"{what} is not available: {self.not_available[what]}",
+                where=f"snapshot {self.snapshot_id}" if self.snapshot_id else "the panel",
+                action="leave the variant out, or use a snapshot that holds the data",
+            )
+
+
+@dataclass(frozen=True)
+class SignalPanel:
+    """A signal on the rows on which it can first be traded.
+
+    Attributes
+    ----------
+    name
+        Of the signal.
+    at_close, at_open
+        ``[T, N]`` the value to act on at the close, and at the open, of the row; NaN without one.
+    by_date
+        ``[T, N]`` the value on the row of its ``date_sig``, for the look-ahead audit only.
+    rows
+        Rows of the signal.
+    outside
+        Rows that fell outside the panel's sessions or names.
+    superseded
+        Rows that another row with a later ``date_sig`` replaced before they could be traded.
+    """
+
+    name: str
+    at_close: Floats
+    at_open: Floats
+    by_date: Floats
+    rows: int
+    outside: int
+    superseded: int
+
+
+def signal_panel(signal: pl.DataFrame, panel: Panel, *, name: str = "signal") -> SignalPanel:
+    """Spread a validated signal over the panel.
+
+    Parameters
+    ----------
+    signal
+        ``security_id, date_sig, date_avail, avail_hour, signal``, as `contract.validate` returns it.
+    panel
+        Sessions and names.
+    name
+        Of the signal.
+
+    Notes
+    -----
+    **Timing.** A value stands on the row on which it can first be traded: see `sessions.align_dates`.
+    **Missing values.** Rows beyond the sessions or names of the panel are counted, not squeezed in.
+    """
+    ordered = signal.sort("date_sig", maintain_order=True)
+    names = ordered["security_id"].cast(pl.Enum(panel.tickers), strict=False)
+    columns = names.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
+    values = ordered["signal"].to_numpy()
+    opened, closed = entry_rows(ordered, panel.clock)
+    first = int(panel.clock.rows(panel.sessions[:1])[0])
+    seen = panel.clock.rows(ordered["date_sig"].to_numpy())
+    spread, inside_all, kept_all = [], 0, 0
+    for which, rows in enumerate((closed, opened, seen)):
+        place = rows - first
+        inside = (place >= 0) & (place < panel.shape[0]) & (columns >= 0)
+        out = np.full(panel.shape, np.nan)
+        # Later signal dates come last and win; numpy keeps the last of repeated positions.
+        out[place[inside], columns[inside]] = values[inside]
+        spread.append(out)
+        if which == 0:
+            inside_all, kept_all = int(inside.sum()), int(np.count_nonzero(~np.isnan(out)))
+    return SignalPanel(
+        name=name,
+        at_close=spread[0],
+        at_open=spread[1],
+        by_date=spread[2],
+        rows=signal.height,
+        outside=signal.height - inside_all,
+        superseded=inside_all - kept_all,
+    )
+
+
+def dense_signal(name: str, values: Floats) -> SignalPanel:
+    """Make a signal panel of values by the row whose close they have seen, as the platform's own signals are.
+
+    They are traded at the open or close of the row after.
+    """
+    shifted = np.full(values.shape, np.nan)
+    shifted[1:] = values[:-1]
+    present = int(np.count_nonzero(~np.isnan(values)))
+    return SignalPanel(name, shifted, shifted, values, present, int(np.count_nonzero(~np.isnan(values[-1]))), 0)
