@@ -36,12 +36,12 @@ def run_dates(home: Home, keys: Sequence[str], *, bars: pl.LazyFrame) -> pl.Data
 
 
 def dates_are_current(home: Home) -> bool:
-    """Whether the sessions were made by this code, after the newest bars."""
-    made = home.lake.current("suite.dates", None)
-    if made is None or made.provenance.code_version != DATES.code_version(home):
+    """Whether the stored sessions are those of the bars that the lake holds now."""
+    if home.lake.current("suite.dates", None) is None:
         return False
-    # Names of versions begin with the time they were written at.
-    return all(path.stem < made.path.stem for path in home.lake.current_by_key("clean.equity_bars").values())
+    stored = home.lake.read("suite.dates")
+    made = run_dates(home, (), bars=home.lake.scan("clean.equity_bars"))
+    return stored.select(made.columns).equals(made)
 
 
 def run_panel(home: Home, keys: Sequence[str], *, run_id: str, refresh: bool, workers: int) -> list[Done]:

@@ -40,6 +40,7 @@ PARTITIONS = {
     "raw.securities": None,
     "clean.equity_accounting": None,
     "audit.findings": None,
+    "replay.trials": None,
     "suite.dates": None,
     "suite.returns": "year",
     "suite.exposures": "year",
@@ -177,7 +178,7 @@ def fresh_tables(definitions: dg.Definitions) -> set[str]:
     return {name_of(spec.key) for spec in specs if spec.freshness_policy is not None}
 
 
-JUDGED = {"replay.hit_rate", "replay.calibration", "replay.activation_sweep", "replay.report"}
+JUDGED = {"replay.hit_rate", "replay.calibration", "replay.activation_sweep", "replay.trials", "replay.report"}
 DEPENDENTS = [
     (
         "cleaning/equity.yaml",
@@ -187,6 +188,7 @@ DEPENDENTS = [
             "clean.equity_quarantine",
             "clean.equity_suspects",
             "clean.corporate_actions",
+            "replay.trials",
             "replay.report",
         },
     ),
@@ -203,8 +205,12 @@ DEPENDENTS = [
         "cost_bps: 10",
         {"replay.candidates", "live.scan", "live.outcomes", "audit.findings"} | JUDGED,
     ),
-    ("factors/equity.yaml", "min_names: 20", {"factors.information_coefficient", "replay.report", "audit.findings"}),
-    ("sweeps/confidence.yaml", "[null, 40,", {"replay.activation_sweep", "replay.report"}),
+    (
+        "factors/equity.yaml",
+        "min_names: 20",
+        {"factors.information_coefficient", "replay.trials", "replay.report", "audit.findings"},
+    ),
+    ("sweeps/confidence.yaml", "[null, 40,", {"replay.activation_sweep", "replay.trials", "replay.report"}),
     ("sources/simulated.yaml", "years: 2", READ_FROM_SOURCES),
     ("sources/yahoo.yaml", "name: yahoo", set()),
     ("schedules.yaml", "freshness_days: 4", set()),
