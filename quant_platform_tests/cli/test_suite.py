@@ -170,5 +170,8 @@ def test_what_is_not_there_is_refused_before_anything_is_made(quant: Command, sm
     is_one_paragraph(refused, "unknown_signal")
     assert "did you mean 'rev5'?" in refused.plain
     is_one_paragraph(quant("suite", "rev5", "--snapshot", "2020-01-01-US-v9", "--home", small), "snapshot_invalid")
+    nothing = quant("run", "suite", "--home", small)
+    is_one_paragraph(nothing, "partition_missing")
+    assert "quant signal submit" in nothing.plain
     assert files_below(small / "lake") == before
     assert json.loads((small / "signals/rev5/submission.json").read_text())["author"] == "unknown"
