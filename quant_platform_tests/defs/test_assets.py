@@ -40,6 +40,7 @@ PARTITIONS = {
     "replay.activation_sweep": "sweep",
     "raw.securities": None,
     "clean.equity_accounting": None,
+    "replay.trials": None,
     "audit.findings": None,
 }
 READ_FROM_SOURCES = {"raw.equity_bars", "raw.corporate_actions", "raw.fundamentals", "raw.securities", "live.marks"}
@@ -163,7 +164,7 @@ def fresh_tables(definitions: dg.Definitions) -> set[str]:
     return {name_of(spec.key) for spec in specs if spec.freshness_policy is not None}
 
 
-JUDGED = {"replay.hit_rate", "replay.calibration", "replay.activation_sweep", "replay.report"}
+JUDGED = {"replay.hit_rate", "replay.calibration", "replay.activation_sweep", "replay.report", "replay.trials"}
 DEPENDENTS = [
     (
         "cleaning/equity.yaml",
@@ -174,6 +175,7 @@ DEPENDENTS = [
             "clean.equity_suspects",
             "clean.corporate_actions",
             "replay.report",
+            "replay.trials",
             "live.marks",
         },
     ),
@@ -190,8 +192,12 @@ DEPENDENTS = [
         "cost_bps: 10",
         {"replay.candidates", "live.scan", "live.outcomes", "live.marks", "audit.findings"} | JUDGED,
     ),
-    ("factors/equity.yaml", "min_names: 20", {"factors.information_coefficient", "replay.report", "audit.findings"}),
-    ("sweeps/confidence.yaml", "[null, 40,", {"replay.activation_sweep", "replay.report"}),
+    (
+        "factors/equity.yaml",
+        "min_names: 20",
+        {"factors.information_coefficient", "replay.report", "replay.trials", "audit.findings"},
+    ),
+    ("sweeps/confidence.yaml", "[null, 40,", {"replay.activation_sweep", "replay.report", "replay.trials"}),
     ("sources/simulated.yaml", "years: 2", READ_FROM_SOURCES),
     ("sources/yahoo.yaml", "name: yahoo", set()),
     ("schedules.yaml", "freshness_days: 4", set()),

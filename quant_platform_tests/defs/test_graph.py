@@ -81,7 +81,7 @@ def test_every_ticker_shows_as_materialised_with_the_rows_of_its_file(name: str,
 
 def test_every_table_has_rows_and_the_report_its_page(market: Market) -> None:
     sizes = {name: rows for name, _, rows in market.home.table_sizes()}
-    assert len(sizes) == 24
+    assert len(sizes) == 25
     # The planted errors of this small market stand in its closes, and its fundamentals are right.
     assert {name for name, rows in sizes.items() if rows == 0} <= {
         "clean.equity_suspects",
@@ -98,7 +98,7 @@ def test_every_check_of_every_run_passed(market: Market) -> None:
             for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
                 event = entry.get_dagster_event().asset_check_evaluation_data
                 evaluated[event.asset_key.to_user_string(), event.check_name] = event.passed
-    assert len(evaluated) == 2 * 24 + 5
+    assert len(evaluated) == 2 * 25 + 5
     # Planted vendor errors are a larger share of a small market: the warning is what should be seen.
     warned = {where for where, passed in evaluated.items() if not passed}
     assert warned <= {("clean/equity_quarantine", "quarantine_rate")}
