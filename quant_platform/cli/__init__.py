@@ -75,6 +75,9 @@ COMMANDS: Mapping[str, Entry] = {
         "runs", "list_runs", "List the last runs of a home: id, job, state, when it began, how long it took."
     ),
     "up": Entry("serving", "up", "Start Dagster's code server, daemon and web server on this home, until interrupted."),
+    "backtest": Entry(
+        "backtest", "backtest", "Trade decisions on bars, with costs, and write trades, fills, equity and figures."
+    ),
     "sql": Entry("inspect", "sql", "Query the catalogue read-only."),
     "compare": Entry(
         "compare",

@@ -1,1 +1,1 @@
-"""The one law of what a trade does and costs; every lab calls it, it knows no lab."""
+"""The one law of what a trade does and costs: decisions in, trades out; every lab calls it, it knows no lab."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from quant_platform.engine.cost_law import square_root_impact
 from quant_platform.market.perp_panel import PricePanel
 from quant_platform.specification.discovery import CostSpec
 from quant_platform.statistics.checks import Floats
@@ -34,7 +35,7 @@ def one_way_cost_bps(panel: PricePanel, cost: CostSpec) -> Floats:
     half = 0.5 * np.where(np.isnan(spread), cost.unknown_spread_bps, spread)
     mean_volume = np.vstack([_trailing_mean(row, VOLUME_BARS) for row in panel.column("quote_volume")])
     with np.errstate(divide="ignore", invalid="ignore"):
-        impact = cost.impact_coefficient * panel.column("rv12") * np.sqrt(cost.order_usd / mean_volume) * 1e4
+        impact = square_root_impact(cost.impact_coefficient, panel.column("rv12"), cost.order_usd, mean_volume) * 1e4
     return cost.fee_bps + half + np.where(np.isfinite(impact), impact, cost.unknown_impact_bps)
 
 

@@ -27,6 +27,7 @@ from quant_platform.specification.replay import ReplaySpec, SweepSpec
 from quant_platform.specification.setups import SetupSpec
 from quant_platform.specification.sources import SourceSpec
 from quant_platform.specification.states import StatesSpec
+from quant_platform.specification.strategies import StrategySpec
 from quant_platform.specification.suite import (
     AuditSpec,
     BaselinesFile,
@@ -62,6 +63,7 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "factors/equity.yaml": FactorSpec,
     "features/market_5m*.yaml": FeatureFile,
     "states.yaml": StatesSpec,
+    "strategies/*.yaml": StrategySpec,
     "families.yaml": FamiliesFile,
     "context.yaml": ContextSpec,
     "events/*.yaml": EventSpec,

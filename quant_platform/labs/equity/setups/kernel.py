@@ -1,7 +1,7 @@
 """The compiled replay of one ticker: levels, setups, barrier probabilities and outcomes over plain arrays.
 
-It stays in one module on purpose: the disk cache of compiled code notices a change of the file it was compiled from,
-not of another file that it calls.
+What a stop, a target, a gap and a time-out do stands in ``engine.barriers`` and nowhere else; the kernels that call it
+are compiled anew when it changes.
 
 Algorithm of ``find_setups``, one pass over the traded bars t = 0, 1, ...:
 
@@ -28,7 +28,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.contracts.compiled import compiled
+from quant_platform.contracts.compiled import compiled, compiled_with
+from quant_platform.engine import barriers
+from quant_platform.engine.barriers import (
+    NOTHING,
+    REACHED,
+    excursions_at_exit,
+    has_reached,
+    is_stopped,
+    judge,
+    judge_extremes,
+    last_bar_inside,
+)
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -326,7 +337,7 @@ def _setup(
     out[CONFIDENCE] = confidence
 
 
-@compiled
+@compiled_with(barriers)
 def walk_forward(
     open_: Floats,
     high: Floats,
@@ -355,7 +366,7 @@ def walk_forward(
     state[OUTCOME] = PENDING
     n = close.shape[0]
     first = position[t] + 1
-    last = first + horizon - 1
+    last = last_bar_inside(first, horizon)
     if first > last_position:
         return
     if t + 1 >= n or position[t + 1] != first:
@@ -363,7 +374,7 @@ def walk_forward(
         return
     stop, target = direction * stop_price, direction * target_price
     entry = direction * open_[t + 1]
-    if math.isnan(entry) or entry <= stop or entry >= target:
+    if math.isnan(entry) or is_stopped(entry, stop) or has_reached(entry, target):
         state[OUTCOME], state[RESOLVED_POSITION] = NO_ENTRY, first
         return
     state[ENTRY_POSITION] = first
@@ -377,22 +388,18 @@ def walk_forward(
             adverse = at_close if math.isnan(at_open) else min(at_open, at_close)
         if math.isnan(favourable):
             favourable = at_close if math.isnan(at_open) else max(at_open, at_close)
-        if at_open <= stop:
-            outcome, price = STOP, at_open
-        elif at_open >= target:
-            outcome, price = TARGET, at_open
-        elif adverse <= stop:
-            outcome, price = STOP, stop
-        elif favourable >= target:
-            outcome, price = TARGET, target
-            worst = min(worst, adverse)
-        else:
-            worst, best, price = min(worst, adverse), max(best, favourable), at_close
-        if outcome != PENDING:
-            # What else the exit bar did is not known to lie before the exit; only its price is counted, and on the way
-            # to a target the adverse extreme, which keeps both excursions on the cautious side.
-            worst, best = min(worst, price), max(best, price)
+        # The open first, then the inside of the bar, at whose levels the trade leaves.
+        found, price = judge(at_open, stop, target), at_open
+        before_target = math.nan
+        if found == NOTHING:
+            found = judge_extremes(adverse, favourable, stop, target)
+            price = target if found == REACHED else stop
+            before_target = adverse if found == REACHED else math.nan
+        if found != NOTHING:
+            outcome = TARGET if found == REACHED else STOP
+            worst, best = excursions_at_exit(worst, best, price, before_target)
             break
+        worst, best, price = min(worst, adverse), max(best, favourable), at_close
         i += 1
     held_to = position[i] if outcome != PENDING else position[i - 1]
     resolved = held_to
@@ -401,7 +408,7 @@ def walk_forward(
         if ended and position[n - 1] + delisted_after <= last_position:
             outcome, resolved = DELISTED, position[n - 1] + delisted_after
             price = direction * close[n - 1] * (1.0 + delisting_return)
-            worst, best = min(worst, price), max(best, price)
+            worst, best = excursions_at_exit(worst, best, price, math.nan)
         elif not ended and last <= last_position:
             outcome, resolved = TIMEOUT, last
     result[ENTRY_PRICE], result[EXIT_PRICE] = direction * entry, direction * price
@@ -413,7 +420,7 @@ def walk_forward(
     state[BARS_HELD] = held_to - first + 1
 
 
-@compiled
+@compiled_with(barriers)
 def replay_setups(
     open_: Floats,
     high: Floats,

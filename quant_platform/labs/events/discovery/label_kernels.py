@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from quant_platform.contracts.compiled import compiled
+from quant_platform.contracts.compiled import compiled_with
+from quant_platform.engine import barriers
+from quant_platform.engine.barriers import NOTHING, first_bar_after, has_reached, is_stopped, judge
 from quant_platform.statistics.checks import Floats, Longs
 
 
-@compiled
+@compiled_with(barriers)
 def walk_to_target_or_stop(
     opens: Floats,
     closes: Floats,
@@ -36,27 +38,28 @@ def walk_to_target_or_stop(
         outcome[t] = np.nan
         exits[t] = t
         first = t + lag
-        last = first + horizon
+        last = first_bar_after(first, horizon)
         if last >= bars:
             continue
         entry = opens[first]
-        if np.isnan(entry) or np.isnan(opens[last]) or np.isnan(stop[t]) or position * (stop[t] - entry) >= 0.0:
+        if np.isnan(entry) or np.isnan(opens[last]) or np.isnan(stop[t]):
             continue
-        has_target = position * (target[t] - entry) > 0.0
+        below = position * stop[t]
+        if is_stopped(position * entry, below):
+            continue
+        above = np.nan if has_reached(position * entry, position * target[t]) else position * target[t]
         end = last
         done = False
         for k in range(first, last):
             if done and not np.isnan(opens[k]):
                 end = k
                 break
-            stopped = position * (closes[k] - stop[t]) <= 0.0
-            reached = has_target and position * (closes[k] - target[t]) >= 0.0
-            done = done or stopped or reached
+            done = done or judge(position * closes[k], below, above) != NOTHING
         outcome[t] = position * (opens[end] - entry)
         exits[t] = end
 
 
-@compiled
+@compiled_with(barriers)
 def walk_to_pullback(
     opens: Floats,
     closes: Floats,
@@ -83,8 +86,8 @@ def walk_to_pullback(
             continue
         outcome[t] = 0.0
         for k in range(first, first + valid):
-            if position * (closes[k] - level[t]) <= 0.0:
-                outcome[t] = position * (opens[k + 1 + horizon] - opens[k + 1])
+            if is_stopped(position * closes[k], position * level[t]):
                 entries[t] = k + 1
-                exits[t] = k + 1 + horizon
+                exits[t] = first_bar_after(k + 1, horizon)
+                outcome[t] = position * (opens[exits[t]] - opens[k + 1])
                 break

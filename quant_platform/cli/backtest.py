@@ -1,0 +1,83 @@
+"""``quant backtest``: decisions in a file, bars in a file or in the home, out come trades, equity and figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich.console import Console
+
+from quant_platform.cli.homes import HomeOption, open_home
+from quant_platform.contracts.errors import SourceNotFound
+from quant_platform.specification.loading import load_spec
+from quant_platform.specification.settings import settings
+from quant_platform.specification.strategies import StrategySpec
+
+
+def backtest(
+    decisions: Annotated[
+        Path, typer.Argument(help="CSV or Parquet of orders or weights.", exists=True, dir_okay=False)
+    ],
+    bars: Annotated[
+        str, typer.Option(help="A CSV or Parquet file, a folder of them, or a table of the home.")
+    ] = "clean.equity_bars",
+    config: Annotated[
+        Path | None, typer.Option(help="A strategy file; specs/strategies/default.yaml if not given.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder that trades, fills, equity and figures are written to.")] = Path(
+        "backtest"
+    ),
+    home: HomeOption = None,
+) -> None:
+    """Trade decisions on bars, with costs, and write trades, fills, equity and figures."""
+    from quant_platform.engine.backtest import Bars, Costs, EngineConfig, Sizing, run
+    from quant_platform.engine.decision_table import read_decisions
+    from quant_platform.engine.identities import verify
+
+    spec = load_spec(config or settings().specs / "strategies" / "default.yaml", StrategySpec)
+    options = spec.model_dump(exclude={"description", "costs", "sizing"})
+    engine = EngineConfig(costs=Costs(**spec.costs.model_dump()), sizing=Sizing(**spec.sizing.model_dump()), **options)
+    place = Path(bars)
+    frame = _files(place) if place.exists() else open_home(home).lake.read(bars)
+    if frame.is_empty():
+        raise SourceNotFound("there is no bar", where=bars, action="name a file, or a table that holds bars")
+    result = run(traded := Bars.from_frame(frame), read_decisions(decisions, traded), engine)
+    verify(result)
+    output.mkdir(parents=True, exist_ok=True)
+    for name in ("trades", "fills", "equity", "exposures"):
+        getattr(result, name).write_parquet(output / f"{name}.parquet")
+    figures = {name: value if math.isfinite(value) else None for name, value in asdict(result.metrics).items()}
+    summary = {"strategy": spec.model_dump(), "metrics": figures, "counts": dict(result.counts)}
+    (output / "metrics.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    counted = ", ".join(f"{name} {count}" for name, count in result.counts.items() if count)
+    lines = [
+        f"{result.metrics.trades} closed trades, {result.fills.height} fills on {len(traded.assets)} assets "
+        f"and {len(traded.stamps)} bars",
+        f"  return     {result.metrics.total_return:.2%}, {result.metrics.annual_return:.2%} a year",
+        f"  Sharpe     {result.metrics.sharpe:.2f}, standard error {result.metrics.sharpe_error:.2f}",
+        f"  drawdown   {result.metrics.max_drawdown:.2%}",
+        f"  costs      {result.metrics.cost_bps:.1f} bps of what was traded, "
+        f"break-even {result.metrics.break_even_bps:.1f}",
+        f"  counted    {counted or 'nothing unusual'}",
+        f"  written    {output}/: trades, fills, equity, exposures, metrics.json",
+    ]
+    Console().print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def _files(place: Path) -> pl.DataFrame:
+    """Bars of a file, or of all files of a folder."""
+    found = [place] if place.is_file() else sorted([*place.glob("*.parquet"), *place.glob("*.csv")])
+    if not found:
+        raise SourceNotFound("the folder holds no CSV or Parquet file", where=str(place), action="check the path")
+    return pl.concat(
+        [
+            pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, try_parse_dates=True)
+            for path in found
+        ],
+        how="diagonal_relaxed",
+    )

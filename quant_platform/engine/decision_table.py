@@ -1,0 +1,142 @@
+"""Decisions as a table of a person: read, checked row by row, and fitted to the bars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from quant_platform.contracts.errors import PlatformError
+from quant_platform.contracts.schemas.backtest import ACTIONS, DecisionOrders, DecisionWeights
+from quant_platform.engine.bars import Bars
+from quant_platform.engine.decisions import Orders, Weights
+
+_LEVELS = ("stop", "target", "trail", "stop_price", "target_price")
+_PROBLEMS = {
+    "asset_unknown": "name assets as the bars do",
+    "date_unknown": "date each decision with a bar whose close it has seen",
+    "look_ahead": "a decision is filled after the close that made it; leave date_fill out, or date it later",
+    "action_unknown": f"use one of {', '.join(ACTIONS)}",
+    "quantity_missing": "state a signed quantity that is not zero for trade, and a positive one or none for signals",
+    "level_invalid": "state levels as positive fractions or prices",
+    "weight_missing": "state a finite weight",
+    "duplicate": "keep one weight of an asset and date",
+}
+
+
+class DecisionsInvalid(PlatformError, ValueError):
+    """A table of decisions holds rows that cannot be traded."""
+
+    code = "decisions_invalid"
+
+
+def read_decisions(path: Path, bars: Bars) -> Orders | Weights:
+    """Read a CSV or Parquet file of orders (with a column ``action``) or of weights (with a column ``weight``).
+
+    Parameters
+    ----------
+    path
+        The file; its columns are those of ``DecisionOrders`` or ``DecisionWeights``, optional ones may be left out. A
+        further column ``date_fill`` is compared with ``date`` and not used otherwise.
+    bars
+        What the decisions are traded on.
+
+    Raises
+    ------
+    DecisionsInvalid
+        With every kind of bad row, its count and the first five rows with their line in the file.
+
+    Notes
+    -----
+    **Timing.** ``date`` is the bar whose close made the decision. An asset that a rebalance does not name gets a weight
+    of zero.
+    """
+    frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema_length=None)
+    return from_table(frame, bars, where=str(path))
+
+
+def from_table(frame: pl.DataFrame, bars: Bars, *, where: str = "decisions") -> Orders | Weights:
+    """Turn a table into decisions; see :func:`read_decisions`."""
+    orders = "action" in frame.columns
+    schema = DecisionOrders if orders else DecisionWeights
+    needed = ("asset", "date", "action") if orders else ("asset", "date", "weight")
+    absent = [name for name in needed if name not in frame.columns]
+    unknown = [name for name in frame.columns if name not in (*schema.column_names(), "date_fill")]
+    if absent or unknown:
+        raise DecisionsInvalid(
+            f"columns are missing: {', '.join(absent)}" if absent else f"columns are not known: {', '.join(unknown)}",
+            where=where,
+            action=f"the columns are {', '.join(schema.column_names())}; weights need weight, orders need action",
+        )
+    # Line 1 of a CSV holds the names.
+    rows = frame.with_row_index("line", offset=2).with_columns(_stamp(frame, "date").alias("stamp"))
+    for name in schema.column_names():
+        if name not in rows.columns:
+            rows = rows.with_columns(pl.lit(None, dtype=pl.Float64).alias(name))
+    numeric = [name for name in ("quantity", *_LEVELS, "time_bars", "weight") if name in rows.columns]
+    rows = rows.with_columns(pl.col(name).cast(pl.Float64, strict=False).fill_null(float("nan")) for name in numeric)
+    place = np.searchsorted(bars.stamps, rows["stamp"].fill_null(-1).to_numpy())
+    known_bar = bars.stamps[np.minimum(place, len(bars.stamps) - 1)] == rows["stamp"].fill_null(-1).to_numpy()
+    positions = {name: column for column, name in enumerate(bars.assets)}
+    asset = np.array([positions.get(str(name), -1) for name in rows["asset"].to_list()], dtype=np.int64)
+    problems = [("asset_unknown", asset < 0), ("date_unknown", ~known_bar)]
+    if "date_fill" in frame.columns:
+        filled = _stamp(frame, "date_fill").fill_null(np.iinfo(np.int64).max)
+        problems.append(("look_ahead", (filled <= rows["stamp"].fill_null(-1)).to_numpy()))
+    if not orders:
+        weight = rows["weight"].to_numpy()
+        problems += [
+            ("weight_missing", ~np.isfinite(weight)),
+            ("duplicate", rows.select(pl.struct("asset", "stamp").is_duplicated()).to_series().to_numpy()),
+        ]
+        _refuse(rows, problems, where)
+        at, row = np.unique(place, return_inverse=True)
+        weights = np.zeros((at.size, len(bars.assets)))
+        weights[row, asset] = weight
+        return Weights(at, weights)
+    quantity = rows["quantity"].to_numpy()
+    action = rows["action"].cast(pl.String).fill_null("").to_numpy()
+    trade = action == "trade"
+    sized = np.where(trade, np.isfinite(quantity) & (quantity != 0.0), np.isnan(quantity) | (quantity > 0.0))
+    levels = rows.select(*_LEVELS, "time_bars").to_numpy()
+    problems += [
+        ("action_unknown", ~np.isin(action, ACTIONS)),
+        ("quantity_missing", ~sized | np.isinf(quantity)),
+        ("level_invalid", np.any(~np.isnan(levels) & ~((levels > 0.0) & np.isfinite(levels)), axis=1)),
+    ]
+    _refuse(rows, problems, where)
+    return Orders.build(
+        place,
+        asset,
+        action,
+        quantity=quantity,
+        time_bars=np.nan_to_num(rows["time_bars"].to_numpy()).astype(np.int64),
+        **{name: rows[name].to_numpy() for name in _LEVELS},
+    )
+
+
+def _stamp(frame: pl.DataFrame, name: str) -> pl.Series:
+    """Nanoseconds since 1970; null where a text is no date."""
+    column = frame[name]
+    if column.dtype == pl.String:
+        whole = column.str.to_datetime("%Y-%m-%d", time_unit="ns", strict=False)
+        timed = column.str.replace("T", " ").str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="ns", strict=False)
+        column = whole.fill_null(timed) if whole.null_count() else whole
+    return column.cast(pl.Datetime("ns")).to_physical()
+
+
+def _refuse(rows: pl.DataFrame, problems: list[tuple[str, np.ndarray]], where: str) -> None:
+    found = [(code, np.flatnonzero(wrong)) for code, wrong in problems if wrong.any()]
+    if not found:
+        return
+    shown = [c for c in ("line", "asset", "date", "action", "quantity", "weight") if c in rows.columns]
+    first = [{"code": code} | {name: rows[name][int(k)] for name in shown} for code, lines in found for k in lines[:5]]
+    bad = np.unique(np.concatenate([lines for _, lines in found]))
+    raise DecisionsInvalid(
+        "; ".join(f"{code} in {len(lines)} rows" for code, lines in found),
+        where=where,
+        how_many=f"{bad.size} of {rows.height} rows",
+        rows=first,
+        action="; ".join(f"{code}: {_PROBLEMS[code]}" for code, _ in found),
+    )

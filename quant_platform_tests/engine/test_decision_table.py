@@ -1,0 +1,93 @@
+"""Tables of decisions: what they become, and every kind of bad row with its code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from quant_platform.engine.backtest import run
+from quant_platform.engine.decision_table import DecisionsInvalid, from_table, read_decisions
+from quant_platform.engine.decisions import Orders, Weights
+from quant_platform_tests.engine.cases import config, flat_bars, shown
+
+BARS = flat_bars({3: (100, 101, 96, 98)}, assets=2)
+
+
+def test_orders_from_csv_trade_as_those_built(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("date,asset,action,quantity,stop\n1970-01-02,A0,long_entry,100,0.03\n1970-01-05,A1,trade,-5,\n")
+    found = run(BARS, read_decisions(path, BARS), config())
+    assert shown(found) == [(2, 100, 100), (3, -100, 97), (5, -5, 100)]
+
+
+def test_weights_from_parquet_close_what_they_do_not_name(tmp_path: Path) -> None:
+    path = tmp_path / "weights.parquet"
+    days = pl.Series([1, 1, 4], dtype=pl.Int32).cast(pl.Date)
+    pl.DataFrame({"date": days, "asset": ["A0", "A1", "A1"], "weight": [0.5, 0.25, 0.25]}).write_parquet(path)
+    found = read_decisions(path, BARS)
+    assert isinstance(found, Weights)
+    assert found.bars.tolist() == [1, 4]
+    np.testing.assert_array_equal(found.weights, [[0.5, 0.25], [0.0, 0.25]])
+
+
+def test_times_of_day_and_bars_held() -> None:
+    frame = pl.DataFrame(
+        {"date": ["1970-01-02T00:00:00"], "asset": ["A1"], "action": ["short_entry"], "time_bars": [2]}
+    )
+    found = from_table(frame, BARS)
+    assert isinstance(found, Orders)
+    assert found.places.tolist() == [[1, 1, 4, 2, 0]]
+    assert np.isnan(found.numbers).all()
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ({"asset": "ZZ"}, "asset_unknown"),
+        ({"date": "1980-01-01"}, "date_unknown"),
+        ({"date": "soon"}, "date_unknown"),
+        ({"date_fill": "1970-01-02"}, "look_ahead"),
+        ({"action": "buy"}, "action_unknown"),
+        ({"action": "trade", "quantity": None}, "quantity_missing"),
+        ({"action": "trade", "quantity": 0.0}, "quantity_missing"),
+        ({"quantity": -1.0}, "quantity_missing"),
+        ({"stop": 0.0}, "level_invalid"),
+        ({"target_price": -3.0}, "level_invalid"),
+    ],
+)
+def test_every_bad_row_has_a_code_and_its_line(row: dict[str, object], code: str) -> None:
+    good = {"asset": "A0", "date": "1970-01-02", "date_fill": "1970-01-03", "action": "long_entry", "quantity": 1.0,
+            "stop": 0.1, "target_price": 110.0}  # fmt: skip
+    with pytest.raises(DecisionsInvalid, match=f"{code} in 1 rows") as error:
+        from_table(pl.DataFrame([good, good | row], infer_schema_length=None), BARS)
+    assert error.value.how_many == "1 of 2 rows"
+    assert (error.value.rows[0]["code"], error.value.rows[0]["line"]) == (code, 3)
+    assert code in error.value.action
+
+
+@pytest.mark.parametrize(
+    ("weights", "code"), [([0.5, None], "weight_missing in 1"), ([0.5, float("inf")], "weight_missing in 1")]
+)
+def test_bad_weights(weights: list[float | None], code: str) -> None:
+    frame = pl.DataFrame({"asset": ["A0", "A1"], "date": ["1970-01-02"] * 2, "weight": weights})
+    with pytest.raises(DecisionsInvalid, match=code):
+        from_table(frame, BARS)
+
+
+def test_two_weights_of_one_asset_and_date() -> None:
+    frame = pl.DataFrame({"asset": ["A0", "A0"], "date": ["1970-01-02"] * 2, "weight": [0.1, 0.2]})
+    with pytest.raises(DecisionsInvalid, match="duplicate in 2"):
+        from_table(frame, BARS)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [(["asset", "weight"], "missing: date"), (["asset", "date"], "missing: weight"),
+     (["asset", "date", "weight", "wight"], "not known: wight")],
+)  # fmt: skip
+def test_columns(columns: list[str], message: str) -> None:
+    with pytest.raises(DecisionsInvalid, match=message):
+        from_table(pl.DataFrame({name: ["A0"] for name in columns}), BARS)
