@@ -47,6 +47,7 @@ evidence: $(STAMP) ## the slow simulations; writes docs/evidence/
 	$(BIN)/python -m quant_platform_tests.evidence.persistence
 	$(BIN)/python -m quant_platform_tests.evidence.replay
 	$(BIN)/python -m quant_platform_tests.evidence.discovery
+	$(BIN)/python -m quant_platform_tests.evidence.live_market
 	$(BIN)/python -m quant_platform_tests.evidence.survivors
 
 doors: $(STAMP) ## try every broken input at every door and count the clear answers

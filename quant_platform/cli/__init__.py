@@ -56,7 +56,9 @@ COMMANDS: Mapping[str, Entry] = {
         "market", "demo", "Materialise the whole graph on the built-in simulated market and say where to look."
     ),
     "init": Entry(
-        "init", "init", "Look at a folder of bars, guess how it is written, and write specs/sources and specs/universe."
+        "init",
+        "init",
+        "Look at a folder of bars, guess how it is written, and write specs/sources and specs/universe for it.",
     ),
     "import": Entry(
         "market",

@@ -16,9 +16,6 @@ import zipfile
 import zlib
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from quant_platform.contracts.errors import FileTooLarge, SourceMalformed
 
 UNREMARKABLE_BYTES = 256 * 2**20
@@ -65,6 +62,10 @@ def require_bounded_parquet(path: Path) -> None:
         When it is no Parquet file.
     """
     packed = require_plain_file(path)
+    # Arrow starts threads when it is imported; a fork server must not have any.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         found = pq.read_metadata(path)
         pages = sum(found.row_group(k).total_byte_size for k in range(found.num_row_groups))

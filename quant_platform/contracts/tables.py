@@ -80,6 +80,7 @@ _ALL = (
     Table("replay.report", equity.ReplayReport, ("as_of_week",)),
     Table("live.scan", equity.LiveScan, ("day",)),
     Table("live.outcomes", equity.LiveOutcomes, ("day",)),
+    Table("live.marks", equity.LiveMarks, ("day",)),
     Table("audit.findings", audit.AuditFindings, ()),
     Table("audit.perp_findings", audit.AuditPerpFindings, ()),
     Table("raw.perp_bars", perp.RawPerpBars, _SYMBOL_MONTH),

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from quant_platform.defs.covered import covered
 from quant_platform.defs.described import described, key_of
 from quant_platform.defs.resources import HomeResource
 from quant_platform.defs.schemes import lake_key, scheme_of
@@ -37,9 +38,11 @@ def batch_asset(stage: BatchStage, home: Home, lab: str) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def assets(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
+        opened = home.open()
+        keys = covered(context, scheme_of(stage.outputs), opened)
         done = stage.compute(
-            home.open(),
-            [lake_key(stage.outputs[0], key) for key in context.partition_keys],
+            opened,
+            [lake_key(stage.outputs[0], key) for key in keys],
             run_id=context.run.root_run_id or context.run.run_id,
             refresh=context.run.tags.get(REFRESH_TAG) == "true",
             workers=worker_count(),
@@ -47,7 +50,7 @@ def batch_asset(stage: BatchStage, home: Home, lab: str) -> dg.AssetsDefinition:
         home.refresh_catalogue()
         for name in stage.outputs:
             asset_key = key_of(name)
-            for partition, result in zip(context.partition_keys, done, strict=True):
+            for partition, result in zip(keys, done, strict=True):
                 metadata = {"dagster/partition_row_count": result.rows[name], "state": result.state}
                 context.add_asset_metadata(metadata, asset_key=asset_key, partition_key=partition)
             context.log_event(dg.AssetObservation(asset_key, metadata={"rows_in_run": sum(d.rows[name] for d in done)}))

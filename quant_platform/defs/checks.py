@@ -10,16 +10,19 @@ from typing import Any
 
 import dagster as dg
 import dataframely as dy
+import numpy as np
 import polars as pl
 
 from quant_platform.contracts.tables import Table, table
 from quant_platform.defs.resources import HomeResource
 from quant_platform.defs.schemes import END, START, lake_key
 from quant_platform.lake import Key
+from quant_platform.market.calendar import session_array
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sessions import last_final
 from quant_platform.specification.checks import ChecksSpec
 
-PRICE_TABLES = ("clean.equity_bars",)
+_NO_BARS = "the tickers of the run have no bar with a price"
 
 
 def build_checks(tables: Sequence[str]) -> list[dg.AssetChecksDefinition]:
@@ -74,7 +77,12 @@ def _integrity(definition: Table) -> dg.AssetChecksDefinition:
     )
     def integrity(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
         opened = home.open()
-        frame = opened.lake.read(definition.name, run_keys(context, opened, definition.name))
+        keys_of_run = run_keys(context, opened, definition.name)
+        if keys_of_run is not None and not keys_of_run:
+            cause = f"no partition of {definition.name} that the run names exists"
+            yield from (nothing_to_check(name, asset, cause) for name in ("schema", "key_unique"))
+            return
+        frame = opened.lake.read(definition.name, keys_of_run)
         failures = schema_failures(definition.schema, frame)
         yield dg.AssetCheckResult(
             passed=not failures,
@@ -89,6 +97,18 @@ def _integrity(definition: Table) -> dg.AssetChecksDefinition:
         )
 
     return integrity
+
+
+def nothing_to_check(name: str, asset: dg.AssetKey, cause: str) -> dg.AssetCheckResult:
+    """The result of a check that had nothing to look at: it did not pass, and it blocks nothing."""
+    return dg.AssetCheckResult(
+        passed=False,
+        severity=dg.AssetCheckSeverity.WARN,
+        check_name=name,
+        asset_key=asset,
+        description=f"Nothing to check: {cause}.",
+        metadata={"nothing_to_check": cause},
+    )
 
 
 def schema_failures(schema: type[dy.Schema], frame: pl.DataFrame) -> dict[str, int]:
@@ -118,6 +138,9 @@ def _prices() -> dg.AssetChecksDefinition:
         opened = home.open()
         rules: ChecksSpec = opened.load("checks.yaml", ChecksSpec)
         frame = opened.lake.read("clean.equity_bars", run_keys(context, opened, "clean.equity_bars"))
+        if frame.is_empty():
+            yield from (nothing_to_check(name, asset, _NO_BARS) for name in ("price_sanity", "missing_has_reason"))
+            return
         slack = 1.0 + rules.ohlc_tolerance
         low, high = pl.col("low"), pl.col("high")
         # A suspect field is NaN; null makes a comparison with it say nothing.
@@ -147,7 +170,7 @@ def _coverage() -> dg.AssetChecksDefinition:
         name="clean_equity_bars__coverage",
         specs=[
             dg.AssetCheckSpec("coverage", asset=asset, description="Few sessions inside a name's life are missing."),
-            dg.AssetCheckSpec("staleness", asset=asset, description="The newest bar of the market is recent."),
+            dg.AssetCheckSpec("staleness", asset=asset, description="The newest bar is of the last finished session."),
         ],
     )
     def coverage(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
@@ -158,8 +181,11 @@ def _coverage() -> dg.AssetChecksDefinition:
             run_keys(context, opened, "clean.equity_bars"),
             columns=["ticker", "session", "missing_reason"],
         )
+        if frame.is_empty():
+            yield from (nothing_to_check(name, asset, _NO_BARS) for name in ("coverage", "staleness"))
+            return
         missing = frame.filter(pl.col("missing_reason").is_not_null()).height
-        share = missing / frame.height if frame.height else 0.0
+        share = missing / frame.height
         yield dg.AssetCheckResult(
             passed=share <= rules.max_missing_share,
             severity=dg.AssetCheckSeverity.WARN,
@@ -167,18 +193,45 @@ def _coverage() -> dg.AssetChecksDefinition:
             asset_key=asset,
             metadata={"missing_sessions": missing, "share": share, "limit": rules.max_missing_share},
         )
-        newest = frame.get_column("session").max()
-        reference = opened.spec.last_session or date.today()
-        age = (reference - newest).days if isinstance(newest, date) else 10_000
-        yield dg.AssetCheckResult(
-            passed=age <= rules.max_age_days,
-            severity=dg.AssetCheckSeverity.WARN,
-            check_name="staleness",
-            asset_key=asset,
-            metadata={"newest_bar": str(newest), "days_old": age, "limit_days": rules.max_age_days},
-        )
+        priced = frame.filter(pl.col("missing_reason").is_null()).get_column("session")
+        yield staleness(opened, asset, priced.max(), rules.max_age_days)
 
     return coverage
+
+
+def staleness(home: Home, asset: dg.AssetKey, newest: Any, limit_days: int) -> dg.AssetCheckResult:
+    """Compare the newest priced bar with the last session that the exchange has closed by now.
+
+    Parameters
+    ----------
+    home
+        The market. One that has ended is compared with its declared last session.
+    asset
+        What the result is about.
+    newest
+        Date of the newest bar with a price; anything else says that there is none.
+    limit_days
+        Calendar days it may lie before that session.
+    """
+    if not isinstance(newest, date):
+        return nothing_to_check("staleness", asset, _NO_BARS)
+    expected = last_final(home)
+    behind = int((session_array(home.universe.exchange, newest, max(newest, expected)) > np.datetime64(newest)).sum())
+    age = (expected - newest).days
+    return dg.AssetCheckResult(
+        passed=age <= limit_days,
+        severity=dg.AssetCheckSeverity.WARN,
+        check_name="staleness",
+        asset_key=asset,
+        description="The market has ended." if home.spec.last_session is not None else None,
+        metadata={
+            "newest_bar": str(newest),
+            "last_finished_session": str(expected),
+            "sessions_behind": behind,
+            "days_old": age,
+            "limit_days": limit_days,
+        },
+    )
 
 
 def _quarantine_rate() -> dg.AssetChecksDefinition:
@@ -198,7 +251,10 @@ def _quarantine_rate() -> dg.AssetChecksDefinition:
         keys = run_keys(context, opened, "clean.equity_quarantine")
         kept_out = opened.lake.read("clean.equity_quarantine", keys, columns=["ticker", "rule"])
         bars = opened.lake.scan("raw.equity_bars", keys).select(pl.len()).collect().item()
-        share = kept_out.height / bars if bars else 0.0
+        if not bars:
+            yield nothing_to_check("quarantine_rate", asset, "the run's tickers have no raw row")
+            return
+        share = kept_out.height / bars
         by_rule = dict(kept_out.group_by("rule").len().sort("len", descending=True).iter_rows())
         yield dg.AssetCheckResult(
             passed=share <= rules.max_quarantine_share,

@@ -8,7 +8,6 @@ same function gives the same bits in one process.
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -16,6 +15,7 @@ from dagster._core.events import AssetMaterializationPlannedData
 
 from quant_platform.contracts.errors import PlatformError
 from quant_platform.defs import schemes
+from quant_platform.defs.covered import covered
 from quant_platform.defs.described import described, key_of
 from quant_platform.defs.metadata import bar_picture
 from quant_platform.defs.remainder import failure_metadata
@@ -56,9 +56,10 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
         out=dg.DynamicOut(list[str]),
         tags={"kind": "plan"},
     )
-    def plan(context: dg.OpExecutionContext) -> Any:
+    def plan(context: dg.OpExecutionContext, home: HomeResource) -> Any:
         workers = workers_of_run(context.run.run_config)
-        for position, chunk in enumerate(chunks(context.partition_keys, workers)):
+        keys = covered(context, schemes.scheme_of(stage.outputs), home.open())
+        for position, chunk in enumerate(chunks(keys, workers)):
             yield dg.DynamicOutput(chunk, mapping_key=f"chunk_{position:03d}")
 
     @dg.op(name=f"{name}__work")
@@ -88,18 +89,7 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
         recorded = record(plan(*inputs, **named).map(work).collect())
         return {short: getattr(recorded, short) for short in outs} if len(outs) > 1 else recorded
 
-    freshness = freshness_policy(home) if home.has_equities and "ticker" in stage.table.dimensions else None
-    if freshness is None:
-        return assets
-    return assets.map_asset_specs(lambda spec: spec.replace_attributes(freshness_policy=freshness))
-
-
-def freshness_policy(home: Home) -> dg.FreshnessPolicy | None:
-    """When a table of a market that goes on is called old; None for one that has ended."""
-    if home.spec.last_session is not None:
-        return None
-    days = home.schedules.freshness_days
-    return dg.FreshnessPolicy.time_window(fail_window=timedelta(days=4 * days), warn_window=timedelta(days=days))
+    return assets
 
 
 def _work(stage: Stage, context: dg.OpExecutionContext, chunk: Sequence[str], home: Home) -> list[dict[str, Any]]:

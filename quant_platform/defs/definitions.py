@@ -25,13 +25,12 @@ def build_definitions(home: Home) -> dg.Definitions:
     declared = [job for lab in labs for job in lab.jobs]
     jobs = {job.name: job.asset_job() for job in declared}
     made = {".".join(key.path) for asset in assets for key in asset.keys}
-    by_ticker = home.has_equities
     return dg.Definitions(
         assets=assets,
         asset_checks=build_checks([name for name in TABLES if name in made]),
         jobs=list(jobs.values()),
-        schedules=build_schedules(home, jobs) if by_ticker else [],
-        sensors=[*(build_sensors(home, declared, jobs) if by_ticker else []), build_failure_log()],
+        schedules=build_schedules(home, declared, jobs),
+        sensors=[*build_sensors(home, declared, jobs), build_failure_log()],
         resources=build_resources(home),
         executor=build_executor(),
     )

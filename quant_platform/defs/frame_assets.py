@@ -6,10 +6,11 @@ from collections.abc import Callable
 import dagster as dg
 import polars as pl
 
+from quant_platform.defs.covered import covered
 from quant_platform.defs.described import described, key_of
 from quant_platform.defs.resources import HomeResource
 from quant_platform.defs.retries import ask_again
-from quant_platform.defs.schemes import scheme_of
+from quant_platform.defs.schemes import stage_scheme
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import PASSING, FrameStage, Made, Reads
 
@@ -28,11 +29,12 @@ def frame_asset(stage: FrameStage, home: Home, lab: str) -> dg.AssetsDefinition:
     """
     (name,) = stage.outputs
     definition = stage.table
-    partitions_def = scheme_of(stage.outputs).definition(home)
+    scheme = stage_scheme(stage)
+    partitions_def = scheme.definition(home)
 
     def body(context: dg.AssetExecutionContext, home: HomeResource, **frames: pl.LazyFrame) -> pl.DataFrame:
         opened = home.open()
-        keys = list(context.partition_keys) if partitions_def is not None else []
+        keys = covered(context, scheme, opened) if partitions_def is not None else []
         try:
             found = stage.compute(opened, keys, **frames)
         except PASSING:

@@ -16,13 +16,14 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from quant_platform.contracts.errors import PlatformError
 from quant_platform.defs.schemes import Scheme, scheme_of
-from quant_platform.defs.tags import REFRESH_TAG
+from quant_platform.defs.tags import ALONE_TAG, REFRESH_TAG
 from quant_platform.pipeline import (
     audit,
     cross_section,
     discovery,
     equity,
     live,
+    marks,
     perpetuals,
     replay,
     studies,
@@ -64,6 +65,8 @@ class Job:
         what others make.
     refresh
         Whether it makes again what is current.
+    every_days
+        Days between two of its runs where a schedule is on; None for a job that nothing starts by itself.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Job:
     follows: tuple[str, ...] = ()
     whole: int = 0
     refresh: bool = False
+    every_days: int | None = None
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -90,28 +94,37 @@ class Job:
             self.name,
             selection=dg.AssetSelection.assets(*keys),
             description=self.description,
-            tags={REFRESH_TAG: "true"} if self.refresh else None,
+            tags={REFRESH_TAG: "true"} if self.refresh else {ALONE_TAG: self.name} if self.scheme.period else None,
         )
 
 
 EQUITY_JOBS = (
-    Job("securities", (cross_section.SECURITIES,), "Membership intervals of the universe.", whole=ALL),
+    Job(
+        "securities",
+        (cross_section.SECURITIES,),
+        "Membership intervals of the universe.",
+        follows=("daily_pipeline",),
+        whole=ALL,
+        every_days=1,
+    ),
     Job(
         "daily_pipeline",
         (equity.RAW_MARKET, equity.CLEAN, equity.FEATURES),
-        "New bars and actions, clean bars and features of every ticker; the scan of the session follows.",
-    ),
-    Job(
-        "intraday_pipeline",
-        (equity.RAW_MARKET, equity.CLEAN),
-        "Bars of the running session; the outcome of open setups follows.",
+        "New bars and actions, clean bars and features of every ticker; membership and the scan follow.",
+        every_days=1,
     ),
     Job(
         "weekly_fundamentals",
         (equity.RAW_FUNDAMENTALS, equity.CLEAN_FUNDAMENTALS),
         "Published fundamentals of every ticker.",
+        every_days=7,
     ),
-    Job("weekly_replay", (equity.CANDIDATES,), "Candidates of the finished week; the weekly evidence follows."),
+    Job(
+        "weekly_replay",
+        (equity.CANDIDATES,),
+        "Candidates of the finished week; the weekly evidence follows.",
+        every_days=7,
+    ),
     Job(
         "ticker_graph",
         equity.STAGES,
@@ -131,6 +144,7 @@ EQUITY_JOBS = (
         "Where every raw row went, counted in SQL over the catalogue.",
         follows=("daily_pipeline",),
         whole=ALL,
+        every_days=1,
     ),
     Job(
         "equity_audit",
@@ -138,6 +152,7 @@ EQUITY_JOBS = (
         "What was kept out, contradicted, unmatched or left empty, in words.",
         follows=("row_accounting",),
         whole=ALL,
+        every_days=1,
     ),
     Job(
         "weekly_cross_section",
@@ -145,6 +160,7 @@ EQUITY_JOBS = (
         "Momentum ranks and the gate's verdicts of some weeks.",
         follows=("weekly_replay",),
         whole=ALL,
+        every_days=7,
     ),
     Job(
         "factor_study",
@@ -152,6 +168,7 @@ EQUITY_JOBS = (
         "Information coefficients of the factors.",
         follows=("weekly_cross_section",),
         whole=ALL,
+        every_days=7,
     ),
     Job(
         "sweep_study",
@@ -159,6 +176,7 @@ EQUITY_JOBS = (
         "Activation sweeps over the stored candidates.",
         follows=("factor_study",),
         whole=ALL,
+        every_days=7,
     ),
     Job(
         "trial_ledger",
@@ -166,6 +184,7 @@ EQUITY_JOBS = (
         "Every factor and gate that was tried, beside those of before.",
         follows=("sweep_study",),
         whole=ALL,
+        every_days=7,
     ),
     Job(
         "weekly_report",
@@ -173,15 +192,24 @@ EQUITY_JOBS = (
         "Hit rate, calibration and the report as of a week.",
         follows=("sweep_study",),
         whole=1,
+        every_days=7,
     ),
     Job(
         "live_scan",
         live.STAGES,
         "Setups of a session and the outcome of open ones.",
-        follows=("daily_pipeline",),
+        follows=("securities",),
         whole=3,
+        every_days=1,
     ),
-    Job("live_outcomes", (live.OUTCOMES,), "The outcome of open setups.", follows=("intraday_pipeline",)),
+    Job("live_outcomes", (live.OUTCOMES,), "The outcome of open setups."),
+    Job(
+        "intraday_pipeline",
+        (marks.MARKS,),
+        "Last price and R so far of every open setup in the running session; no new signals.",
+        whole=1,
+        every_days=1,
+    ),
 )
 EVENT_JOBS = (
     Job(
@@ -191,16 +219,26 @@ EVENT_JOBS = (
         whole=ALL,
     ),
     Job(
+        "perp_daily",
+        perpetuals.STAGES,
+        "New bars of the running month, of one that has just ended, and of every month not made yet; events follow.",
+        every_days=1,
+    ),
+    Job(
         "perp_audit",
         (audit.PERP_AUDIT,),
         "What was kept out of the perpetuals, what is missing and what is not known, in words.",
+        follows=("perp_daily",),
         whole=ALL,
+        every_days=1,
     ),
     Job(
         "event_graph",
         (EVENT_TABLES,),
         "Features, context, states and event flags of every symbol and month.",
+        follows=("perp_daily",),
         whole=ALL,
+        every_days=1,
     ),
     Job(
         "event_study",
@@ -209,10 +247,18 @@ EVENT_JOBS = (
         whole=ALL,
     ),
     Job(
+        "monthly_discovery",
+        discovery.STAGES,
+        "Accepted onsets and cells up to the end of every month not studied yet; the verdicts follow.",
+        every_days=31,
+    ),
+    Job(
         "discovery",
         verdicts.STAGES,
         "Hypotheses, the out-of-sample bridge, blueprints, the trial ledger and the report of a cutoff.",
+        follows=("monthly_discovery",),
         whole=1,
+        every_days=31,
     ),
 )
 SUITE_JOBS = (
@@ -242,6 +288,12 @@ def job_named(name: str) -> Job:
 def job_making(table_name: str) -> str:
     """The job to name to a person who lacks a table: the first of those that make it."""
     return next(job.name for job in JOBS.values() if table_name in job.tables)
+
+
+def days_between(table_name: str) -> int | None:
+    """Days between two runs that make a table where every schedule is on; None where none makes it."""
+    found = [job.every_days for job in JOBS.values() if table_name in job.tables and job.every_days is not None]
+    return min(found) if found else None
 
 
 def stages_of(jobs: Iterable[Job]) -> list[StageBase]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import dagster as dg
 
 from quant_platform.defs.batch_assets import batch_asset
 from quant_platform.defs.chunked_assets import chunked_asset
 from quant_platform.defs.frame_assets import frame_asset
-from quant_platform.defs.jobs import EQUITY_JOBS, EVENT_JOBS, SUITE_JOBS, Job, stages_of
+from quant_platform.defs.jobs import EQUITY_JOBS, EVENT_JOBS, SUITE_JOBS, Job, days_between, stages_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import BatchStage, FrameStage, Stage, StageBase
 
@@ -27,21 +28,41 @@ class Lab:
         What it runs; the stages of these jobs are its assets.
     held
         Whether a home holds its market.
+    goes_on
+        Whether that market is open-ended.
     """
 
     name: str
     jobs: Sequence[Job]
     held: Callable[[Home], bool]
+    goes_on: Callable[[Home], bool]
 
     def assets(self, home: Home) -> list[dg.AssetsDefinition]:
         """The assets of its stages; the specs of the home decide partitions and code versions."""
-        return [asset_of(stage, home, self.name) for stage in stages_of(self.jobs)]
+        found = [asset_of(stage, home, self.name) for stage in stages_of(self.jobs)]
+        return (
+            [asset.map_asset_specs(lambda spec: aging(spec, home)) for asset in found] if self.goes_on(home) else found
+        )
+
+
+def aging(spec: dg.AssetSpec, home: Home) -> dg.AssetSpec:
+    """Attach to an asset of a market that goes on when it is called old, after the schedule that makes it.
+
+    It warns ``freshness_days`` of ``specs/schedules.yaml`` after the run that did not come, and fails after four times
+    that. A table that no schedule makes has no age.
+    """
+    between = days_between(".".join(spec.key.path))
+    if between is None:
+        return spec
+    late = home.schedules.freshness_days
+    warn, fail = timedelta(days=between - 1 + late), timedelta(days=between - 1 + 4 * late)
+    return spec.replace_attributes(freshness_policy=dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=warn))
 
 
 LABS = (
-    Lab("equity", EQUITY_JOBS, lambda home: home.has_equities),
-    Lab("events", EVENT_JOBS, lambda home: home.has_perps),
-    Lab("suite", SUITE_JOBS, lambda home: home.has_equities),
+    Lab("equity", EQUITY_JOBS, lambda home: home.has_equities, lambda home: home.spec.last_session is None),
+    Lab("events", EVENT_JOBS, lambda home: home.has_perps, lambda home: home.perps.last_month is None),
+    Lab("suite", SUITE_JOBS, lambda home: home.has_equities, lambda home: home.spec.last_session is None),
 )
 
 

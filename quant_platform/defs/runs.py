@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -32,10 +31,10 @@ from quant_platform.defs.schemes import (
     SIGNALS,
     SUITE,
     SUITES,
+    SYMBOL_MONTHS,
     TICKER,
     TICKERS,
-    WEEKS,
-    last_session,
+    UNPARTITIONED,
     partition_key,
     range_tags,
 )
@@ -83,16 +82,17 @@ def everything(home: Home, instance: dg.DagsterInstance, *, live_sessions: int |
         Number of last sessions that are scanned; the job's own number when not given.
     """
     jobs = [job for lab in labs_of(home) for job in lab.jobs if job.whole]
-    return [_whole(job, home, instance, live_sessions) for job in jobs]
+    launches = [_whole(job, home, instance, live_sessions) for job in jobs]
+    # A market in which no week is over yet has no report; one without a ticker or a month is a mistake.
+    data = (UNPARTITIONED, TICKERS, SYMBOL_MONTHS)
+    return [launch for launch in launches if launch.keys or job_named(launch.job).scheme in data]
 
 
 def _whole(job: Job, home: Home, instance: dg.DagsterInstance, live_sessions: int | None) -> Launch:
     keys = job.scheme.keys(home, instance)
-    if job.scheme in (WEEKS, DAYS):
-        last = last_session(home, date.today()).isoformat()
-        keys = [key for key in keys if key <= last]
-    if job.scheme is EVENT_CUTOFFS:
-        keys = [key for key in keys if key.startswith(f"{home.perps.months[-1]}|")]
+    if job.scheme is EVENT_CUTOFFS and keys:
+        newest = max(key.split("|")[0] for key in keys)
+        keys = [key for key in keys if key.startswith(f"{newest}|")]
     count = live_sessions if job.scheme is DAYS and live_sessions is not None else job.whole
     return Launch(job.name, tuple(keys if count == ALL else keys[-count:]))
 
@@ -201,6 +201,8 @@ def execute(
 
     Raises
     ------
+    PartitionMissing
+        When a job over partitions is given none.
     RunFailed
         Naming the step that failed and its error.
     TickersLeftOut
@@ -208,6 +210,13 @@ def execute(
     KeyboardInterrupt
         When the run was interrupted; what it had written is whole.
     """
+    if not launch.keys and job_named(launch.job).scheme is not UNPARTITIONED:
+        raise PartitionMissing(
+            f"the job {launch.job} was asked to run over no partition",
+            where=instance.root_directory,
+            cause="nothing of what it makes is over yet, or the universe has no name",
+            action="give the market a first session or month that is over, and names",
+        )
     if resume is not None and instance.get_run_by_id(resume) is None:
         raise RunFailed(
             f"there is no run {resume!r} to resume",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,8 +13,11 @@ from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.contracts.tables import table
 from quant_platform.labs.equity.features.equity import factor_names
 from quant_platform.lake import Key
-from quant_platform.market.calendar import sessions
+from quant_platform.market.calendar import calendar, sessions
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sessions import finished_weeks, last_final
+from quant_platform.pipeline.stage import FrameStage, StageBase
+from quant_platform.specification import clock
 from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.features import load_equity_features
 from quant_platform.specification.home import HomeSpec, PerpMarketSpec
@@ -52,16 +55,27 @@ def monday(day: date) -> date:
 
 
 def weeks(spec: HomeSpec) -> dg.WeeklyPartitionsDefinition:
-    """ISO weeks keyed by their Monday, from the first to the last session of the market."""
+    """ISO weeks keyed by their Monday, from the first to the last session of the market.
+
+    In a market that goes on the running week is a partition from its Monday on: its evidence is due on Friday evening,
+    and Dagster's own windows would not exist before the next Monday. Which weeks are over, :data:`WEEKS` says.
+    """
     end = None if spec.last_session is None else (monday(spec.last_session) + timedelta(days=7)).isoformat()
     return dg.WeeklyPartitionsDefinition(
-        start_date=monday(spec.first_session).isoformat(), end_date=end, day_offset=1, fmt="%Y-%m-%d"
+        start_date=monday(spec.first_session).isoformat(),
+        end_date=end,
+        day_offset=1,
+        fmt="%Y-%m-%d",
+        end_offset=1 if end is None else 0,
     )
 
 
 def days(spec: HomeSpec, exchange: str) -> dg.TimeWindowPartitionsDefinition:
-    """Exchange sessions: weekdays without the holidays of the calendar."""
-    last = spec.last_session or date.today()
+    """Exchange sessions: weekdays without the holidays of the calendar, those to come included.
+
+    In a market that goes on a session is a partition from its midnight on; which are over, :data:`DAYS` says.
+    """
+    last = spec.last_session or calendar(exchange).end
     open_days = set(sessions(exchange, spec.first_session, last))
     span = (last - spec.first_session).days + 1
     weekdays = (spec.first_session + timedelta(days=k) for k in range(span))
@@ -75,6 +89,7 @@ def days(spec: HomeSpec, exchange: str) -> dg.TimeWindowPartitionsDefinition:
         fmt="%Y-%m-%d",
         cron_schedule="0 0 * * 1-5",
         exclusions=holidays,
+        end_offset=1 if end is None else 0,
     )
 
 
@@ -84,19 +99,23 @@ def years(spec: HomeSpec) -> dg.StaticPartitionsDefinition:
     return dg.StaticPartitionsDefinition([str(year) for year in range(spec.first_session.year, last + 1)])
 
 
+def months(spec: PerpMarketSpec, *, running: bool) -> dg.PartitionsDefinition[str]:
+    """Calendar months of a market; of one that goes on those over, with ``running`` also the one that is not."""
+    if spec.last_month is not None:
+        return dg.StaticPartitionsDefinition(list(spec.months))
+    return dg.MonthlyPartitionsDefinition(start_date=spec.first_month, fmt="%Y-%m", end_offset=1 if running else 0)
+
+
 def symbol_months(spec: PerpMarketSpec) -> dg.MultiPartitionsDefinition:
-    """Symbols by calendar months."""
+    """Symbols by calendar months, the running one included."""
     return dg.MultiPartitionsDefinition(
-        {
-            "symbol": dg.StaticPartitionsDefinition(list(spec.symbols)),
-            "month": dg.StaticPartitionsDefinition(list(spec.months)),
-        }
+        {"symbol": dg.StaticPartitionsDefinition(list(spec.symbols)), "month": months(spec, running=True)}
     )
 
 
-def cutoffs(spec: PerpMarketSpec) -> dg.StaticPartitionsDefinition:
-    """Calendar months up to whose end data are used."""
-    return dg.StaticPartitionsDefinition(list(spec.months))
+def cutoffs(spec: PerpMarketSpec) -> dg.PartitionsDefinition[str]:
+    """Calendar months up to whose end data are used: those that are over."""
+    return months(spec, running=False)
 
 
 def event_cutoffs(events: Sequence[str], spec: PerpMarketSpec) -> dg.MultiPartitionsDefinition:
@@ -110,15 +129,13 @@ def symbol_month(key: str) -> tuple[str, str]:
     return symbol, month
 
 
+def _all_of(_home: Home, _at: datetime, keys: Sequence[str]) -> Sequence[str]:
+    return keys
+
+
 def range_tags(keys: Sequence[str]) -> dict[str, str]:
     """Tags that make one run cover all of the keys, which must be consecutive partitions."""
     return {START: keys[0], END: keys[-1]}
-
-
-def last_session(home: Home, today: date) -> date:
-    """Last session of the market at a date."""
-    limit = min(today, home.spec.last_session or today)
-    return sessions(home.universe.exchange, limit - timedelta(days=14), limit)[-1]
 
 
 @dataclass(frozen=True)
@@ -131,62 +148,67 @@ class Scheme:
         A word for people.
     definition
         Dagster's definition for a home; None for tables without partitions.
-    at
-        What a follow-up at a date covers, given all keys that exist: the newest week, session or month, or everything.
+    over
+        Which of the keys are over at a time; a key that is not over may exist and cannot be made yet.
+    period
+        Whether the keys are periods of time: of those a follow-up covers what is over and not made yet, of others all.
     """
 
     name: str
     definition: Callable[[Home], dg.PartitionsDefinition[Any] | None]
-    at: Callable[[Home, date, Sequence[str]], Sequence[str]]
+    over: Callable[[Home, datetime, Sequence[str]], Sequence[str]] = _all_of
+    period: bool = False
 
-    def keys(self, home: Home, instance: dg.DagsterInstance) -> list[str]:
-        """Every partition key that exists now, in Dagster's order; none for tables without partitions."""
+    def keys(self, home: Home, instance: dg.DagsterInstance, at: datetime | None = None) -> list[str]:
+        """Every partition key that is over, in Dagster's order; none for tables without partitions.
+
+        Parameters
+        ----------
+        home, instance
+            The market, and where its tickers are recorded.
+        at
+            A time with a zone; the clock's, when not given.
+        """
         definition = self.definition(home)
         if definition is None:
             return []
-        return list(definition.get_partition_keys(dynamic_partitions_store=instance))
+        moment = at or clock.now()
+        found = definition.get_partition_keys(current_time=moment, dynamic_partitions_store=instance)
+        return list(self.over(home, moment, [str(key) for key in found]))
 
 
-def _everything(_home: Home, _today: date, keys: Sequence[str]) -> Sequence[str]:
-    return keys
+def _sessions_over(home: Home, at: datetime, keys: Sequence[str]) -> Sequence[str]:
+    last = last_final(home, at).isoformat()
+    return [key for key in keys if key <= last]
 
 
-def _newest(_home: Home, _today: date, keys: Sequence[str]) -> Sequence[str]:
-    return keys[-1:]
+def _weeks_over(home: Home, at: datetime, keys: Sequence[str]) -> Sequence[str]:
+    if home.spec.last_session is not None:
+        return keys
+    finished = set(finished_weeks(home, at))
+    return [key for key in keys if key in finished]
 
 
-def _week(home: Home, today: date, _keys: Sequence[str]) -> Sequence[str]:
-    return [monday(last_session(home, today)).isoformat()]
-
-
-def _day(home: Home, today: date, _keys: Sequence[str]) -> Sequence[str]:
-    return [last_session(home, today).isoformat()]
-
-
-UNPARTITIONED = Scheme("none", lambda _: None, _everything)
-TICKERS = Scheme("ticker", lambda _: tickers, _everything)
-WEEKS = Scheme("week", lambda home: weeks(home.spec), _week)
-DAYS = Scheme("day", lambda home: days(home.spec, home.universe.exchange), _day)
+UNPARTITIONED = Scheme("none", lambda _: None)
+TICKERS = Scheme("ticker", lambda _: tickers)
+WEEKS = Scheme("week", lambda home: weeks(home.spec), _weeks_over, period=True)
+DAYS = Scheme("day", lambda home: days(home.spec, home.universe.exchange), _sessions_over, period=True)
 # A new factor file, a new sweep file or a new event file is a new partition.
 FACTORS = Scheme(
     "factor",
     lambda home: dg.StaticPartitionsDefinition(factor_names(load_equity_features(home.specs))),
-    _everything,
 )
 SWEEPS = Scheme(
     "sweep",
     lambda home: dg.StaticPartitionsDefinition(sorted(path.stem for path in (home.specs / "sweeps").glob("*.yaml"))),
-    _everything,
 )
-YEARS = Scheme("year", lambda home: years(home.spec), _everything)
-SIGNALS = Scheme("signal", lambda _: signals, _everything)
-SUITES = Scheme("signal x snapshot", lambda _: suites, _everything)
-SYMBOL_MONTHS = Scheme("symbol x month", lambda home: symbol_months(home.perps), _everything)
-CUTOFFS = Scheme("cutoff", lambda home: cutoffs(home.perps), _newest)
+YEARS = Scheme("year", lambda home: years(home.spec))
+SIGNALS = Scheme("signal", lambda _: signals)
+SUITES = Scheme("signal x snapshot", lambda _: suites)
+SYMBOL_MONTHS = Scheme("symbol x month", lambda home: symbol_months(home.perps))
+CUTOFFS = Scheme("cutoff", lambda home: cutoffs(home.perps), period=True)
 EVENT_CUTOFFS = Scheme(
-    "event x cutoff",
-    lambda home: event_cutoffs(list(load_event_lab(home.specs).active), home.perps),
-    _everything,
+    "event x cutoff", lambda home: event_cutoffs(list(load_event_lab(home.specs).active), home.perps)
 )
 
 _BY_DIMENSIONS: Mapping[tuple[str, ...], Scheme] = {
@@ -221,3 +243,10 @@ def scheme_of(names: Iterable[str]) -> Scheme:
             where=", ".join(names),
         )
     return found.pop()
+
+
+def stage_scheme(stage: StageBase) -> Scheme:
+    """The partition scheme of a stage; of one that may look at a running session, with that session."""
+    scheme = scheme_of(stage.outputs)
+    running = isinstance(stage, FrameStage) and stage.running
+    return replace(scheme, over=_all_of) if running else scheme

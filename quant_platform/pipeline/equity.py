@@ -18,8 +18,10 @@ from quant_platform.market.cleaning import clean_bars
 from quant_platform.market.fundamentals_cleaning import clean_fundamentals
 from quant_platform.market.stated_facts import applied_actions
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sessions import last_final
 from quant_platform.pipeline.sources import source_of
 from quant_platform.pipeline.stage import Frames, Stage
+from quant_platform.specification import clock
 from quant_platform.specification.cleaning import CleaningSpec, FundamentalsCleaningSpec
 from quant_platform.specification.features import FeatureSet, load_equity_features
 from quant_platform.specification.replay import ReplaySpec
@@ -49,12 +51,14 @@ def fetch_market(home: Home, ticker: str, *, refresh: bool) -> Frames:
     if home.spec.last_session is not None or home.source_spec.kind == "files":
         bars = source_of(home).bars(ticker)
     else:
-        bars = _fetch_since(home, ticker, refresh=refresh)
+        # The bar of a session that is still running would be stored as if it were final.
+        final = pl.col("session") <= last_final(home)
+        bars = _fetch_since(home, ticker, refresh=refresh).filter(final)
     return {"raw.equity_bars": bars, "raw.corporate_actions": source_of(home).actions(ticker)}
 
 
 def _fetch_since(home: Home, ticker: str, *, refresh: bool) -> pl.DataFrame:
-    history = date.today() - timedelta(days=home.universe.ohlcv_history_days)
+    history = clock.now().date() - timedelta(days=home.universe.ohlcv_history_days)
     stored = None
     if not refresh and home.lake.current("raw.equity_bars", ticker) is not None:
         stored = home.lake.read("raw.equity_bars", [ticker])
@@ -101,7 +105,7 @@ def _span(raw: pl.DataFrame, home: Home) -> tuple[date, date]:
     first, last = days.min(), days.max()
     if isinstance(first, date) and isinstance(last, date):
         return first, last
-    return home.spec.first_session, home.spec.last_session or date.today()
+    return home.spec.first_session, last_final(home)
 
 
 def fundamentals(home: Home, ticker: str, *, refresh: bool) -> Frames:
@@ -134,7 +138,7 @@ def candidates(home: Home, ticker: str, *, refresh: bool) -> Frames:
     bars = home.lake.read("clean.equity_bars", [ticker])
     actions = applied_actions(home.lake.read("clean.corporate_actions", [ticker]))
     ends = actions.filter(pl.col("kind") == "delisting").get_column("value")
-    last = home.spec.last_session or date.today()
+    last = last_final(home)
     exchange, first = home.universe.exchange, home.spec.first_session
     found = replay_ticker(
         bars,

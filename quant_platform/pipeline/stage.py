@@ -179,12 +179,15 @@ class FrameStage(StageBase):
         True for a stage that reads the outside world: it is tried again later where the source may come back.
     together
         Whether one run makes many partitions; otherwise a backfill is one run per partition.
+    running
+        Whether it may be run over a session that is not over yet.
     """
 
     inputs: Mapping[str, Reads] = field(default_factory=dict)
     deps: tuple[str, ...] = ()
     from_source: bool = False
     together: bool = False
+    running: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 from quant_platform.contracts.errors import SourceNotFound, SpecError
@@ -14,7 +14,11 @@ MAIN_LOCATION = "data"
 
 
 def open_source(
-    spec: SourceSpec, location: Path | Mapping[str, Path] | None = None, *, today: date | None = None
+    spec: SourceSpec,
+    location: Path | Mapping[str, Path] | None = None,
+    *,
+    today: date | None = None,
+    simulated_until: datetime | None = None,
 ) -> Source:
     """Open the source a spec describes.
 
@@ -27,6 +31,8 @@ def open_source(
         section whose folder is not given is not delivered. Network and simulated sources need none.
     today
         Bars dated later than this (plus ``max_future_days``) are refused; default the date of the machine.
+    simulated_until
+        A time with a zone beyond which a simulated market has not happened yet; None delivers all of it.
 
     Raises
     ------
@@ -44,11 +50,11 @@ def open_source(
     if spec.simulated is not None:
         from quant_platform.sources.simulated import SimulatedSource
 
-        return SimulatedSource(spec)
+        return SimulatedSource(spec, simulated_until)
     if spec.yahoo is not None:
         from quant_platform.sources.yahoo import YahooSource
 
-        return YahooSource(spec)
+        return YahooSource(spec) if today is None else YahooSource(spec, today=lambda: today)
     if spec.files is None:
         raise SpecError(f"the source {spec.name!r} has no section", where="specs/sources")
     if MAIN_LOCATION not in folders:

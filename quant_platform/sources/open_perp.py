@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from quant_platform.contracts.errors import SourceNotFound, SpecError
@@ -9,7 +10,13 @@ from quant_platform.sources.perp_protocol import PerpSource
 from quant_platform.specification.perp_sources import PerpSourceSpec
 
 
-def open_perp_source(spec: PerpSourceSpec, location: Path | None = None, *, cache: Path | None = None) -> PerpSource:
+def open_perp_source(
+    spec: PerpSourceSpec,
+    location: Path | None = None,
+    *,
+    cache: Path | None = None,
+    simulated_until: datetime | None = None,
+) -> PerpSource:
     """Open the source of perpetuals that a spec describes.
 
     Parameters
@@ -21,6 +28,8 @@ def open_perp_source(spec: PerpSourceSpec, location: Path | None = None, *, cach
         are fetched over HTTP into ``cache``.
     cache
         Folder that keeps what was fetched and verified.
+    simulated_until
+        A time with a zone beyond which a simulated market has not happened yet; None delivers all of it.
 
     Raises
     ------
@@ -36,7 +45,7 @@ def open_perp_source(spec: PerpSourceSpec, location: Path | None = None, *, cach
     if spec.simulated_perp is not None:
         from quant_platform.sources.simulated_perp import SimulatedPerpSource
 
-        return SimulatedPerpSource(spec)
+        return SimulatedPerpSource(spec, simulated_until)
     if spec.binance is not None:
         from quant_platform.sources.binance import open_binance
 

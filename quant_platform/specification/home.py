@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from quant_platform.specification import clock
 from quant_platform.specification.loading import SpecModel
 
 
@@ -58,9 +59,11 @@ class SchedulesSpec(SpecModel):
 
     timezone: str = Field(description="IANA name of the time zone of every cron expression here.")
     daily_pipeline: ScheduleSpec = Field(description="New bars to clean bars and features; scan and outcomes follow.")
-    intraday_pipeline: ScheduleSpec = Field(description="Bars of the running session; outcomes of open setups follow.")
+    intraday_pipeline: ScheduleSpec = Field(description="Last price and R so far of open setups.")
     weekly_fundamentals: ScheduleSpec = Field(description="Published fundamentals.")
     weekly_replay: ScheduleSpec = Field(description="Candidates; ranks, gate, factors, sweeps and the report follow.")
+    perp_daily: ScheduleSpec = Field(description="New bars of perpetuals to market rows; event flags follow.")
+    monthly_discovery: ScheduleSpec = Field(description="Onsets and cells of a finished month; the verdicts follow.")
     retry_max: int = Field(ge=0, description="Retries of a step that reads a source.")
     retry_delay_seconds: float = Field(ge=0, description="Delay before the first retry; doubles with each.")
     left_out_max: int = Field(ge=0, description="Tickers that may fail before a run does not go on without them.")
@@ -83,6 +86,6 @@ class PerpMarketSpec(SpecModel):
     @property
     def months(self) -> tuple[str, ...]:
         """Every month from the first to the last; of a market that goes on, to the running one, UTC."""
-        end = self.last_month or f"{datetime.now(UTC):%Y-%m}"
+        end = self.last_month or f"{clock.now():%Y-%m}"
         first, last = (int(text[:4]) * 12 + int(text[5:]) - 1 for text in (self.first_month, end))
         return tuple(f"{number // 12:04d}-{number % 12 + 1:02d}" for number in range(first, last + 1))

@@ -112,6 +112,7 @@ def clean_bars(shape: Shape, seed: int = SEED) -> Iterator[pl.DataFrame]:
                 "dollar_volume": close[:, k] * volume[:, k],
                 "adjustment_factor": 1.0,
                 "missing_reason": None,
+                "suspect": None,
             },
             schema_overrides={name: column.dtype for name, column in columns.items()},
         )

@@ -304,7 +304,7 @@ def test_a_universe_names_what_the_source_has(tmp_path: Path, quant: Command, mo
     monkeypatch.setenv("QUANT_SPECS", str(specs))
     data = csv_folder(tmp_path / "data", {"AAA": bar_lines()})
     file = specs / "universe" / "csv_folder.yaml"
-    for tickers, message in (("[AAA, AAB]", "AAB (AAA?)"), ("[AAA, ON]", "quote it: without quotes ON, NO")):
+    for tickers, message in (("[AAA, AAB]", "AAB (AAA?)"), ("[AAA, ON]", 'quote it: "ON"')):
         file.write_text(f"name: csv_folder\ndescription: x\nexchange: XNYS\ntickers: {tickers}\n", encoding="utf-8")
         ended = quant("import", "csv_folder", data, "--home", tmp_path / "home")
         is_one_paragraph(ended, "spec_invalid")
@@ -316,7 +316,8 @@ def test_a_universe_names_what_the_source_has(tmp_path: Path, quant: Command, mo
 
 
 @pytest.mark.parametrize(
-    "command", [["run"], ["sql", "select 1"], ["lake", "check"], ["snapshot", "list"], ["results"]]
+    "command",
+    [["run"], ["sql", "select 1"], ["lake", "check"], ["snapshot", "list"], ["results", "page.md", "--title", "x"]],
 )
 def test_a_home_that_does_not_exist_is_refused_with_the_one_that_was_meant(
     command: list[str], quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -38,6 +38,7 @@ def test_the_tables_of_the_equity_lab_keep_their_names() -> None:
         "replay.report",
         "live.scan",
         "live.outcomes",
+        "live.marks",
     }
     assert promised <= set(TABLES)
 

@@ -35,12 +35,13 @@ PARTITIONS = {
     "replay.report": "week",
     "live.scan": "day",
     "live.outcomes": "day",
+    "live.marks": "day",
     "factors.information_coefficient": "factor",
     "replay.activation_sweep": "sweep",
     "raw.securities": None,
     "clean.equity_accounting": None,
-    "audit.findings": None,
     "replay.trials": None,
+    "audit.findings": None,
     "suite.dates": None,
     "suite.returns": "year",
     "suite.exposures": "year",
@@ -55,7 +56,7 @@ PARTITIONS = {
     "suite.verdict": "suite",
 }
 JOBS = [job.name for job in (*EQUITY_JOBS, *SUITE_JOBS)]
-READ_FROM_SOURCES = {"raw.equity_bars", "raw.corporate_actions", "raw.fundamentals", "raw.securities"}
+READ_FROM_SOURCES = {"raw.equity_bars", "raw.corporate_actions", "raw.fundamentals", "raw.securities", "live.marks"}
 
 
 def key_of(name: str) -> dg.AssetKey:
@@ -170,7 +171,8 @@ def test_freshness_means_something_only_while_the_market_goes_on(definitions: dg
     specs = write_specs(tmp_path / "specs")
     edit(specs / "home.yaml", lambda spec: spec.update(last_session=None))
     with entered(tmp_path / "home", specs) as home:
-        assert fresh_tables(build_definitions(home)) >= {name for name, kind in PARTITIONS.items() if kind == "ticker"}
+        # Schedules make every table of the lab, so each has an age.
+        assert fresh_tables(build_definitions(home)) == set(PARTITIONS)
 
 
 def fresh_tables(definitions: dg.Definitions) -> set[str]:
@@ -178,7 +180,7 @@ def fresh_tables(definitions: dg.Definitions) -> set[str]:
     return {name_of(spec.key) for spec in specs if spec.freshness_policy is not None}
 
 
-JUDGED = {"replay.hit_rate", "replay.calibration", "replay.activation_sweep", "replay.trials", "replay.report"}
+JUDGED = {"replay.hit_rate", "replay.calibration", "replay.activation_sweep", "replay.report", "replay.trials"}
 DEPENDENTS = [
     (
         "cleaning/equity.yaml",
@@ -188,8 +190,9 @@ DEPENDENTS = [
             "clean.equity_quarantine",
             "clean.equity_suspects",
             "clean.corporate_actions",
-            "replay.trials",
             "replay.report",
+            "replay.trials",
+            "live.marks",
         },
     ),
     ("cleaning/fundamentals.yaml", "largest_minority: 0.34", {"clean.fundamentals", "clean.fundamentals_quarantine"}),
@@ -203,14 +206,14 @@ DEPENDENTS = [
     (
         "replay/equity.yaml",
         "cost_bps: 10",
-        {"replay.candidates", "live.scan", "live.outcomes", "audit.findings"} | JUDGED,
+        {"replay.candidates", "live.scan", "live.outcomes", "live.marks", "audit.findings"} | JUDGED,
     ),
     (
         "factors/equity.yaml",
         "min_names: 20",
-        {"factors.information_coefficient", "replay.trials", "replay.report", "audit.findings"},
+        {"factors.information_coefficient", "replay.report", "replay.trials", "audit.findings"},
     ),
-    ("sweeps/confidence.yaml", "[null, 40,", {"replay.activation_sweep", "replay.trials", "replay.report"}),
+    ("sweeps/confidence.yaml", "[null, 40,", {"replay.activation_sweep", "replay.report", "replay.trials"}),
     ("sources/simulated.yaml", "years: 2", READ_FROM_SOURCES),
     ("sources/yahoo.yaml", "name: yahoo", set()),
     ("schedules.yaml", "freshness_days: 4", set()),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,17 +13,22 @@ import pytest
 import yaml
 from dagster._utils.schedules import schedule_execution_time_iterator
 
-from quant_platform.defs.automation import follow_up
+from quant_platform.contracts.errors import PartitionMissing
+from quant_platform.contracts.tables import table
+from quant_platform.defs import runs
+from quant_platform.defs.automation import due, follow_up
 from quant_platform.defs.definitions import build_definitions
 from quant_platform.defs.jobs import job_named
 from quant_platform.defs.remainder import failure_metadata
 from quant_platform.defs.resources import HomeResource
+from quant_platform.lake import Provenance
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sources import tickers_of
 from quant_platform_tests.homes import NAMES, SHIPPED, edit, entered, write_specs
 
 START, END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-SCHEDULED = ("daily_pipeline", "intraday_pipeline", "weekly_fundamentals", "weekly_replay")
+BY_TICKER = ("daily_pipeline", "weekly_fundamentals", "weekly_replay")
+SCHEDULED = (*BY_TICKER, "intraday_pipeline")
 
 
 @pytest.fixture(scope="module")
@@ -87,23 +91,20 @@ def test_the_intraday_pipeline_ticks_at_every_full_hour_of_the_session(definitio
     assert [hour for hour in hours if hour not in seen] == []
 
 
-@pytest.mark.parametrize("name", SCHEDULED)
-def test_a_tick_asks_for_every_ticker(name: str, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
-    instance.add_dynamic_partitions("ticker", ["B", "A", "C"])
-    with dg.build_schedule_context(instance, scheduled_execution_time=datetime(2024, 3, 4, 7)) as context:
+@pytest.mark.parametrize("name", BY_TICKER)
+def test_a_tick_asks_for_every_name_of_the_universe(
+    name: str, definitions: dg.Definitions, home: Home, instance: dg.DagsterInstance
+) -> None:
+    # One name has left the universe and keeps its partition; the others get theirs by the tick.
+    instance.add_dynamic_partitions("ticker", ["GONE"])
+    with dg.build_schedule_context(instance, scheduled_execution_time=datetime(2024, 3, 4, 7, tzinfo=UTC)) as context:
         data = definitions.resolve_schedule_def(name).evaluate_tick(context)
     assert data.run_requests is not None
-    assert [(request.tags[START], request.tags[END]) for request in data.run_requests] == [("B", "C")]
+    names = tickers_of(home)
+    assert len(names) == NAMES
+    assert [(request.tags[START], request.tags[END]) for request in data.run_requests] == [("GONE", names[-1])]
     assert "2024-03-04" in str(data.run_requests[0].run_key)
-
-
-def test_a_tick_before_there_are_tickers_says_why_it_does_nothing(
-    definitions: dg.Definitions, instance: dg.DagsterInstance
-) -> None:
-    with dg.build_schedule_context(instance, scheduled_execution_time=datetime(2024, 3, 4, 7)) as context:
-        data = definitions.resolve_schedule_def("daily_pipeline").evaluate_tick(context)
-    assert not data.run_requests
-    assert "universe_sensor" in str(data.skip_message)
+    assert data.run_requests[0].tags["quant/as_of"] == "2024-03-04T07:00:00+00:00"
 
 
 def universe_tick(definitions: dg.Definitions, home: Home, instance: dg.DagsterInstance) -> Any:
@@ -216,59 +217,145 @@ def test_a_run_in_which_few_tickers_failed_is_finished_over_the_others(
     assert len({request.run_key for request in found.run_requests}) == len(wanted)
 
 
+# The market of the fixture ended on Tuesday 2019-12-31; nothing is in its lake. What a follower then covers: of periods
+# as many as the whole graph takes of it, of anything else everything.
 CHAIN = {
-    "live_scan": ("daily_pipeline", ["2019-12-31"]),
+    "securities": ("daily_pipeline", []),
     "row_accounting": ("daily_pipeline", []),
-    "live_outcomes": ("intraday_pipeline", ["2019-12-31"]),
+    "equity_audit": ("row_accounting", []),
+    "live_scan": ("securities", ["2019-12-27", "2019-12-31"]),
     # The last session, a Tuesday, lies in the week of Monday the 30th.
-    "weekly_cross_section": ("weekly_replay", ["2019-12-30"]),
+    "weekly_cross_section": ("weekly_replay", ["2018-01-01", "2019-12-30"]),
     "factor_study": ("weekly_cross_section", None),
     "sweep_study": ("factor_study", None),
     "trial_ledger": ("sweep_study", []),
-    "weekly_report": ("sweep_study", ["2019-12-30"]),
+    "weekly_report": ("sweep_study", ["2019-12-30", "2019-12-30"]),
+}
+ON_FROM_THE_START = {f"{after}_after_{before}" for after, (before, _) in CHAIN.items()} | {
+    "run_failure_log",
+    "go_on_without_failed",
 }
 
 
-def test_the_chain_is_the_one_of_this_list(definitions: dg.Definitions) -> None:
-    names = {sensor.name for sensor in definitions.sensors or ()}
-    chain = {f"{after}_after_{before}" for after, (before, _) in CHAIN.items()}
-    assert names == chain | {"universe_sensor", "run_failure_log", "go_on_without_failed"}
+def test_the_chain_is_the_one_of_this_list_and_on_from_the_start(definitions: dg.Definitions) -> None:
+    status = {sensor.name: sensor.default_status for sensor in definitions.sensors or ()}
+    assert set(status) == ON_FROM_THE_START | {"universe_sensor"}
+    running = {name for name, one in status.items() if one is dg.DefaultSensorStatus.RUNNING}
+    assert running == ON_FROM_THE_START
 
 
 @pytest.mark.parametrize("after", CHAIN)
-def test_a_follower_gets_the_partitions_that_its_predecessor_changed(
+def test_a_follower_gets_the_partitions_that_are_due(
     after: str, home: Home, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     before, wanted = CHAIN[after]
     if wanted is None:
         wanted = job_named(after).scheme.keys(home, instance)
         assert len(wanted) > 4
+    result = finished(before, instance)
+    sensor = definitions.resolve_sensor_def(f"{after}_after_{before}")
+    context = dg.build_run_status_sensor_context(
+        sensor.name, result.get_run_success_event(), instance, result.dagster_run
+    )
+    found: Any = sensor(context)
+    (request,) = found.run_requests
+    expected = {START: wanted[0], END: wanted[-1]} if wanted else {}
+    assert {name: value for name, value in request.tags.items() if name in (START, END)} == expected
+    assert [job.name for job in sensor.jobs] == [after]
+
+
+def finished(name: str, instance: dg.DagsterInstance, **tags: str) -> Any:
+    """A run of a job of this name that did nothing and succeeded."""
 
     @dg.op
     def nothing() -> None:
         """Succeed."""
 
-    @dg.job(name=before)
-    def finished() -> None:
+    @dg.job(name=name, tags=tags)
+    def empty() -> None:
         nothing()
 
-    result = finished.execute_in_process(instance=instance)
-    sensor = definitions.resolve_sensor_def(f"{after}_after_{before}")
-    context = dg.build_run_status_sensor_context(
-        sensor.name, result.get_run_success_event(), instance, result.dagster_run
+    return empty.execute_in_process(instance=instance)
+
+
+@pytest.fixture
+def open_ended(tmp_path: Path) -> Iterator[Home]:
+    """A market that goes on, with an empty lake."""
+    specs = write_specs(tmp_path / "specs")
+    edit(specs / "home.yaml", lambda spec: spec.update(first_session=date(2024, 1, 2), last_session=None))
+    with entered(tmp_path / "home", specs) as found:
+        yield found
+
+
+def hold(home: Home, name: str, *keys: str) -> None:
+    """Put empty partitions of a table into the lake."""
+    provenance = Provenance(name, "", "", {}, "a run", {}, simulated=True)
+    for key in keys:
+        home.lake.write(name, key, table(name).schema.create_empty(), provenance)
+
+
+# Good Friday, 29 March 2024: the exchange was closed, and its week ended on Thursday. 09:00 in Berlin is before New
+# York opens.
+DUE = [
+    ("live_scan", "2024-03-29T09:00:00+01:00", "2024-03-28", []),
+    ("live_scan", "2024-04-02T09:00:00+02:00", "2024-03-28", ["2024-04-01"]),
+    ("live_scan", "2024-04-04T09:00:00+02:00", "2024-03-27", ["2024-03-28", "2024-04-01", "2024-04-02", "2024-04-03"]),
+    ("live_scan", "2024-04-04T22:30:00+02:00", "2024-04-03", ["2024-04-04"]),
+    ("live_scan", "2024-04-04T21:30:00+02:00", "2024-04-03", []),
+    ("weekly_report", "2024-03-30T09:00:00+01:00", "2024-03-18", ["2024-03-25"]),
+    ("weekly_report", "2024-03-28T20:59:00+01:00", "2024-03-18", []),
+    ("weekly_report", "2024-04-06T09:00:00+02:00", "2024-03-18", ["2024-03-25", "2024-04-01"]),
+]
+
+
+@pytest.mark.parametrize(("job", "moment", "last", "wanted"), DUE)
+def test_what_is_due_was_over_when_the_data_were_asked_for_and_is_not_made(
+    job: str, moment: str, last: str, wanted: list[str], open_ended: Home, instance: dg.DagsterInstance
+) -> None:
+    after = job_named(job)
+    for name in after.tables:
+        hold(open_ended, name, last)
+    before = finished("sweep_study", instance, **{"quant/as_of": moment}).dagster_run
+    found: Any = follow_up(open_ended, after, before, instance)
+    if not wanted:
+        assert "made or being made" in found.skip_message
+        return
+    (request,) = found.run_requests
+    assert (request.tags[START], request.tags[END]) == (wanted[0], wanted[-1])
+    assert due(open_ended, after, datetime.fromisoformat(moment), instance) == wanted
+    assert request.tags["quant/as_of"] == moment
+    assert request.run_key == f"{job}/{wanted[0]}/{wanted[-1]}"
+    # An attempt that failed is made again under another key, which no sensor takes for the first.
+    finished(job, instance, **{START: wanted[0], END: wanted[-1]})
+    again: Any = follow_up(open_ended, after, before, instance)
+    assert [one.run_key for one in again.run_requests] == [f"{request.run_key}/again-1"]
+
+
+def test_of_the_pieces_of_a_failed_run_the_last_to_succeed_is_followed(
+    open_ended: Home, instance: dg.DagsterInstance
+) -> None:
+    piece = finished("daily_pipeline", instance, **{"quant/first_run": "x"}).dagster_run
+    other = instance.create_run_for_job(
+        dg.GraphDefinition(name="daily_pipeline").to_job(), tags={"quant/first_run": "x"}
     )
-    request: Any = sensor(context)
-    expected = {START: wanted[0], END: wanted[-1]} if wanted else {}
-    assert {name: value for name, value in request.tags.items() if name in (START, END)} == expected
-    assert result.run_id in request.run_key
-    assert [job.name for job in sensor.jobs] == [after]
+    waiting: Any = follow_up(open_ended, job_named("securities"), piece, instance)
+    assert "1 runs over other tickers" in waiting.skip_message
+    instance.report_run_failed(other)
+    found: Any = follow_up(open_ended, job_named("securities"), piece, instance)
+    assert len(found.run_requests) == 1
 
 
-def test_a_market_that_goes_on_is_followed_to_its_last_session_before_today(home: Home) -> None:
-    spec = home.spec.model_copy(update={"last_session": None})
-    open_ended: Any = SimpleNamespace(spec=spec, universe=home.universe)
-    # Good Friday, 29 March 2024: the exchange was closed.
-    day = follow_up(open_ended, job_named("live_scan"), datetime(2024, 3, 29).date(), [])
-    assert day == {START: "2024-03-28", END: "2024-03-28"}
-    week = follow_up(open_ended, job_named("weekly_report"), datetime(2024, 3, 30).date(), [])
-    assert week == {START: "2024-03-25", END: "2024-03-25"}
+def test_the_intraday_tick_asks_for_the_running_session_and_for_none_outside(
+    open_ended: Home, instance: dg.DagsterInstance
+) -> None:
+    schedule = build_definitions(open_ended).resolve_schedule_def("intraday_pipeline")
+    for moment, wanted in (("2024-04-04T17:00:00+02:00", "2024-04-04"), ("2024-03-29T17:00:00+01:00", None)):
+        with dg.build_schedule_context(instance, scheduled_execution_time=datetime.fromisoformat(moment)) as context:
+            data = schedule.evaluate_tick(context)
+        assert [request.tags[START] for request in data.run_requests or ()] == ([wanted] if wanted else [])
+    assert "no session of XNYS is running" in str(data.skip_message)
+
+
+def test_no_partition_is_nothing_to_run(open_ended: Home) -> None:
+    with runs.instance_of(open_ended) as instance, pytest.raises(PartitionMissing, match="over no partition"):
+        runs.execute(runs.Launch("live_scan"), instance, in_process=True)

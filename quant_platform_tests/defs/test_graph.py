@@ -81,7 +81,7 @@ def test_every_ticker_shows_as_materialised_with_the_rows_of_its_file(name: str,
 
 def test_every_table_has_rows_and_the_report_its_page(market: Market) -> None:
     sizes = {name: rows for name, _, rows in market.home.table_sizes()}
-    assert len(sizes) == 23
+    assert len(sizes) == 25
     # The planted errors of this small market stand in its closes, and its fundamentals are right.
     assert {name for name, rows in sizes.items() if rows == 0} <= {
         "clean.equity_suspects",
@@ -98,7 +98,7 @@ def test_every_check_of_every_run_passed(market: Market) -> None:
             for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
                 event = entry.get_dagster_event().asset_check_evaluation_data
                 evaluated[event.asset_key.to_user_string(), event.check_name] = event.passed
-    assert len(evaluated) == 2 * 23 + 5
+    assert len(evaluated) == 2 * 25 + 5
     # Planted vendor errors are a larger share of a small market: the warning is what should be seen.
     warned = {where for where, passed in evaluated.items() if not passed}
     assert warned <= {("clean/equity_quarantine", "quarantine_rate")}
@@ -245,14 +245,14 @@ def test_a_source_is_asked_again_where_waiting_may_help(
         tickers, _ = runs.register_tickers(home, instance)
         times: list[int] = []
         monkeypatch.setattr(
-            "quant_platform.pipeline.home.open_source",
-            lambda *given: BrokenSource(open_source(*given), tickers[0], error, times),
+            "quant_platform.pipeline.sources.open_source",
+            lambda *given, **named: BrokenSource(open_source(*given, **named), tickers[0], error, times),
         )
         if isinstance(error, SourceMalformed):
             with pytest.raises(runs.RunFailed, match="torn"):
-                run(home, instance, "intraday_pipeline", *tickers[:2])
+                run(home, instance, "daily_pipeline", *tickers[:2])
         else:
-            run(home, instance, "intraday_pipeline", *tickers[:2])
+            run(home, instance, "daily_pipeline", *tickers[:2])
             assert home.lake.partitions("clean.equity_bars") == tickers[:2]
     assert len(times) == asked
 
@@ -267,8 +267,8 @@ def test_a_ticker_that_fails_is_named_and_the_others_are_made(
         error = SourceMalformed("the price was 'n/a'", where=f"{broken}.csv, line 7")
         with monkeypatch.context() as patch:
             patch.setattr(
-                "quant_platform.pipeline.home.open_source",
-                lambda *given: BrokenSource(open_source(*given), broken, error, []),
+                "quant_platform.pipeline.sources.open_source",
+                lambda *given, **named: BrokenSource(open_source(*given, **named), broken, error, []),
             )
             with pytest.raises(runs.RunFailed) as failure:
                 run(home, instance, "intraday_pipeline", *chosen)
@@ -314,7 +314,8 @@ def test_a_run_goes_on_without_the_tickers_that_fail(
         tickers, _ = runs.register_tickers(home, instance)
         chosen, torn, asked = tickers[:6], {tickers[1], tickers[4]}, list[str]()
         monkeypatch.setattr(
-            "quant_platform.pipeline.home.open_source", lambda *given: Recording(open_source(*given), torn, asked)
+            "quant_platform.pipeline.sources.open_source",
+            lambda *given, **named: Recording(open_source(*given, **named), torn, asked),
         )
         with pytest.raises(runs.RunFailed, match="2 of 6 partitions"):
             run(home, instance, "ticker_graph", *chosen, may_leave_out=1)

@@ -23,6 +23,7 @@ from quant_platform.defs.jobs import JOBS
 from quant_platform.labs.equity.features.equity import feature_plan
 from quant_platform.labs.events.detection.plan import event_plan
 from quant_platform.lake import Lake, connect, snapshots
+from quant_platform.specification.calendars import CalendarSpec
 from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.features import FeatureFile, load_equity_features
 from quant_platform.specification.home import UniverseSpec
@@ -241,6 +242,8 @@ def test_yaml_satisfies_the_model_it_is_for(fence: Fence, tmp_path: Path) -> Non
         UniverseSpec.model_validate(content)
     elif "files" in content:
         SourceSpec.model_validate(content)
+    elif "added" in content:
+        CalendarSpec.model_validate(content)
     else:
         assert "storage" in content, "no test knows what this block is for"
 

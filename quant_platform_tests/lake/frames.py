@@ -65,6 +65,7 @@ def bars(ticker: str, closes: Sequence[float], start: dt.date = dt.date(2020, 1,
             "dollar_volume": prices * 1000.0,
             "adjustment_factor": pl.Series([1.0] * n, dtype=pl.Float64),
             "missing_reason": pl.Series([None] * n, dtype=TABLES[BARS].schema.create_empty().schema["missing_reason"]),
+            "suspect": pl.Series([None] * n, dtype=pl.String),
         }
     )
 

@@ -17,11 +17,11 @@ from quant_platform.pipeline import closure
 from quant_platform.pipeline.stage import StageBase
 
 PACKAGE = Path(closure.__file__).resolve().parents[1]
-STAGES = {"__".join(stage.outputs): stage for stage in stages_of(JOBS.values())}
+STAGES = {stage.outputs[0]: stage for stage in stages_of(JOBS.values())}
 # What a stage must reach, from reading what it does: not from the code under test.
 REACHES = {
-    "raw.equity_bars__raw.corporate_actions": {"sources.yahoo", "sources.files.bars", "sources.simulated.prices"},
-    "clean.equity_bars__clean.equity_quarantine": {"market.cleaning", "market.rules", "market.adjustment"},
+    "raw.equity_bars": {"sources.yahoo", "sources.files.bars", "sources.simulated.prices"},
+    "clean.equity_bars": {"market.cleaning", "market.rules", "market.adjustment"},
     "features.equity": {"expressions.kernels", "labs.equity.features.equity", "specification.features"},
     "replay.candidates": {"labs.equity.setups.kernel", "labs.equity.replay.candidates", "specification.setups"},
     "replay.qualified": {"labs.equity.setups.gate", "market.universe", "specification.activation"},
@@ -162,11 +162,11 @@ def test_a_style_sheet_beside_a_page_counts(tmp_path: Path, monkeypatch: pytest.
     after = hashes(root, monkeypatch)
     changed = {name for name in before if before[name] != after[name]}
     assert {"replay.report", "discovery.report"} <= changed
-    assert "clean.equity_bars__clean.equity_quarantine" not in changed
+    assert "clean.equity_bars" not in changed
 
 
 def test_the_libraries_of_a_stage_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = STAGES["clean.equity_bars__clean.equity_quarantine"]
+    stage = STAGES["clean.equity_bars"]
     names = closure.libraries(closure.closure(stage.compute))
     assert {"numpy", "polars", "exchange_calendars"} <= set(names)
     before = closure.code_hash(stage.compute)
@@ -197,7 +197,7 @@ def test_a_name_that_a_package_passes_on_leads_to_where_it_is_defined(
 
 
 def test_the_hash_is_of_the_bytes() -> None:
-    stage: StageBase = STAGES["clean.equity_bars__clean.equity_quarantine"]
+    stage: StageBase = STAGES["clean.equity_bars"]
     reached = closure.closure(stage.compute)
     digest = hashlib.sha256()
     files = {closure._path(name) for name in reached} | set(closure._data_files(reached))

@@ -148,7 +148,7 @@ class Numbers(SpecModel):
         ("text: off\n", 'quote it: "off"', 1),
         ("on: 1\n", "YAML reads on as true", 1),
         ("text: 12:30\n", "one number to the base of sixty", 1),
-        ("names: [600000]\n", "was 600000; quote it where a text is meant", 1),
+        ("names: [600000]\n", "YAML reads it as 600000; quote it", 1),
         ("flag: true\nrate: 2024-13-01\n", "this cannot be read as a value: 2024-13-01", 2),
         ("rate: " + "9" * 5_000 + "\n", "(5,000 characters)", 1),
         ("? [a]\n: 1\n", "a key is a word", 1),

@@ -279,3 +279,20 @@ class LiveOutcomes(dy.Schema):
     bars_held = dy.Int32(nullable=True, description="Sessions held so far.")
     mae_r = _number("Maximum adverse excursion in R so far.")
     mfe_r = _number("Maximum favourable excursion in R so far.")
+
+
+class LiveMarks(dy.Schema):
+    """Open setups in the session that is running: the last price and R so far, of no use for statistics.
+
+    Every intraday run writes the session's partition anew.
+    """
+
+    day = dy.Date(primary_key=True, description="Exchange session of the run, the partition key.")
+    date_sig = dy.Date(primary_key=True, description="Day of the scan that found the setup.")
+    ticker = dy.String(primary_key=True, description="Upper-case ticker.")
+    direction = dy.Enum(DIRECTIONS, primary_key=True, description="long or short.")
+    outcome = dy.Enum(OUTCOMES, description="As in replay.candidates, so far; pending while open.")
+    entry_price = _number("Open of the session after date_sig; null before it, and where it was not traded.")
+    last_price = _number("Newest price, that of the running bar where there is one.")
+    live_rr = _number("R so far after cost, of an open setup at last_price, of one that has ended its result.")
+    as_of = dy.Datetime(time_zone="UTC", time_unit="us", description="When last_price was asked for, or its close.")

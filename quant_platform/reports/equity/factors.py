@@ -173,7 +173,7 @@ def decay_figures(report: Fields) -> list[Figure]:
 def _decay_query(report: Fields, factor: str) -> str:
     return (
         f"{as_of(report)}select horizon_sessions, ic,\n"
-        "  ic - 2 * ic_sd / sqrt(n_independent) as low, ic + 2 * ic_sd / sqrt(n_independent) as high,\n"
+        "  ic - half_width as low, ic + half_width as high,\n"
         "  not reliable as unreliable, n_independent\n"
         f"from factors.information_coefficient\nwhere kind = 'summary' and factor = {literal(factor)}\n"
         "order by horizon_sessions"

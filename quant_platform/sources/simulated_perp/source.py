@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import polars as pl
 
-from quant_platform.contracts.errors import SpecError
+from quant_platform.contracts.errors import SourceNotFound, SpecError
 from quant_platform.sources.perp_protocol import require_month, require_symbol
 from quant_platform.sources.simulated_perp.market import SimulatedPerpMarket, months, simulate, symbols
 from quant_platform.specification.perp_sources import PerpSourceSpec, SimulatedPerpSpec
@@ -15,9 +16,19 @@ from quant_platform.specification.perp_sources import PerpSourceSpec, SimulatedP
 
 @dataclass(frozen=True)
 class SimulatedPerpSource:
-    """Raw tables of the market the spec describes; everything that shows them says SIMULATED."""
+    """Raw tables of the market the spec describes; everything that shows them says SIMULATED.
+
+    Parameters
+    ----------
+    spec
+        The source spec; its months are how far the simulated future reaches.
+    until
+        A time with a zone: bars that had not closed and rows that were not known by then are not delivered. None
+        delivers the whole market. What was delivered once does not change with a later time.
+    """
 
     spec: PerpSourceSpec
+    until: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -39,9 +50,25 @@ class SimulatedPerpSource:
         return symbols(self._section)
 
     def months(self, symbol: str) -> list[str]:
-        """All months of the market."""
+        """All months of the market, up to the running one.
+
+        Raises
+        ------
+        SourceNotFound
+            When the market lies wholly after, or its simulated future wholly before, the time it is asked at.
+        """
         require_symbol(symbol, self.symbols(), self.name)
-        return months(self._section)
+        found = months(self._section)
+        if self.until is None:
+            return found
+        running = f"{self.until.astimezone(UTC):%Y-%m}"
+        if not found[0] <= running <= found[-1]:
+            raise SourceNotFound(
+                f"the simulated market reaches from {found[0]} to {found[-1]} and was asked for {running}",
+                where=f"source {self.name!r}",
+                action="give it more months, or another start, in the source spec",
+            )
+        return [month for month in found if month <= running]
 
     def bars(self, symbol: str, month: str) -> pl.DataFrame:
         """``raw.perp_bars``."""
@@ -76,4 +103,11 @@ class SimulatedPerpSource:
     def _of(self, kind: str, symbol: str, month: str) -> pl.DataFrame:
         require_month(month, self.months(symbol), symbol, self.name)
         frames: Mapping[str, pl.DataFrame] = getattr(self.market, kind)
-        return frames[symbol].filter(pl.col("month") == month)
+        frame = frames[symbol].filter(pl.col("month") == month)
+        if self.until is None:
+            return frame
+        if "open_time" in frame.columns:
+            known = pl.col("open_time") + pl.duration(seconds="interval_seconds")
+        else:
+            known = pl.col("known_at")
+        return frame.filter(known <= self.until)
