@@ -270,3 +270,21 @@ class SignalNameInvalid(SignalInvalid):
     """A name cannot be that of a signal, or a file speaks of several signals."""
 
     code = "signal_name_invalid"
+
+
+class SignalTaken(SignalInvalid):
+    """A signal of this name is registered with other rows; what is registered never changes."""
+
+    code = "signal_taken"
+
+
+class SignalChanged(SignalInvalid):
+    """The registered file of a signal is not what was registered."""
+
+    code = "signal_changed"
+
+
+class UnknownSignal(PlatformError, LookupError):
+    """No signal of this name is registered."""
+
+    code = "unknown_signal"

@@ -27,6 +27,8 @@ from quant_platform.pipeline import (
     perpetuals,
     replay,
     studies,
+    suite,
+    suite_panel,
     verdicts,
 )
 from quant_platform.pipeline.events import EVENT_TABLES
@@ -259,7 +261,13 @@ EVENT_JOBS = (
         every_days=31,
     ),
 )
-JOBS: Mapping[str, Job] = {job.name: job for job in (*EQUITY_JOBS, *EVENT_JOBS)}
+SUITE_JOBS = (
+    Job("suite_dates", (suite_panel.DATES,), "Sessions of the research suite, with their hours."),
+    Job("suite_panel", (suite_panel.PANEL,), "Returns, liquidity and exposures of every name by year."),
+    Job("suite_signals", (suite.SIGNALS,), "Registered signals and the rows of them that were left out."),
+    Job("suite", (suite.SUITE,), "A signal judged on a snapshot: variants, baselines, trials, verdict, tear sheet."),
+)
+JOBS: Mapping[str, Job] = {job.name: job for job in (*EQUITY_JOBS, *EVENT_JOBS, *SUITE_JOBS)}
 
 
 def job_named(name: str) -> Job:

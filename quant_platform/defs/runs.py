@@ -27,10 +27,15 @@ from quant_platform.defs.remainder import failed_partitions, pieces
 from quant_platform.defs.schemes import (
     DAYS,
     EVENT_CUTOFFS,
+    SIGNAL,
+    SIGNALS,
+    SUITE,
+    SUITES,
     SYMBOL_MONTHS,
     TICKER,
     TICKERS,
     UNPARTITIONED,
+    partition_key,
     range_tags,
 )
 from quant_platform.defs.tags import FIRST_RUN_TAG, GOES_ON_TAG, REFRESH_TAG
@@ -135,6 +140,21 @@ def register_tickers(home: Home, instance: dg.DagsterInstance) -> tuple[list[str
     if new:
         instance.add_dynamic_partitions(TICKER, new)
     return list(instance.get_dynamic_partitions(TICKER)), new
+
+
+def register_suite(instance: dg.DagsterInstance, signal: str, snapshot: str) -> str:
+    """Add the partitions of a signal and of the pair of signal and snapshot, where there are none.
+
+    Returns
+    -------
+    str
+        Partition key of the pair.
+    """
+    key = partition_key("suite.verdict", (signal, snapshot))
+    for name, wanted in ((SIGNAL, signal), (SUITE, key)):
+        if not instance.has_dynamic_partition(name, wanted):
+            instance.add_dynamic_partitions(name, [wanted])
+    return key
 
 
 def resolved_job(name: str, home: str, specs: str) -> dg.JobDefinition:
@@ -316,7 +336,13 @@ def partition_range(
     PartitionMissing
         When a key is none of the job's, with the closest one.
     """
-    keys = job_named(job).scheme.keys(home, instance)
+    scheme = job_named(job).scheme
+    keys = scheme.keys(home, instance)
+    if not keys and scheme in (SIGNALS, SUITES):
+        raise PartitionMissing(
+            f"the job {job} has no partitions yet: no signal was judged",
+            action="register one and judge it: quant signal submit FILE --name NAME, then quant suite NAME",
+        )
     for key in (first, last):
         if key is not None and key not in keys:
             close = get_close_matches(key, keys, n=1)

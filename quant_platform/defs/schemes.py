@@ -23,9 +23,13 @@ from quant_platform.specification.features import load_equity_features
 from quant_platform.specification.home import HomeSpec, PerpMarketSpec
 
 TICKER = "ticker"
+SIGNAL, SUITE = "signal", "suite"
 START, END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 tickers = dg.DynamicPartitionsDefinition(name=TICKER)
+signals = dg.DynamicPartitionsDefinition(name=SIGNAL)
+# Pairs that were asked for, not every signal by every snapshot: most of those nobody wants.
+suites = dg.DynamicPartitionsDefinition(name=SUITE)
 
 
 def lake_key(name: str, partition_key: str) -> Key:
@@ -94,6 +98,12 @@ def months(spec: PerpMarketSpec, *, running: bool) -> dg.PartitionsDefinition[st
     if spec.last_month is not None:
         return dg.StaticPartitionsDefinition(list(spec.months))
     return dg.MonthlyPartitionsDefinition(start_date=spec.first_month, fmt="%Y-%m", end_offset=1 if running else 0)
+
+
+def years(spec: HomeSpec) -> dg.StaticPartitionsDefinition:
+    """Calendar years of the market."""
+    last = (spec.last_session or clock.now().date()).year
+    return dg.StaticPartitionsDefinition([str(year) for year in range(spec.first_session.year, last + 1)])
 
 
 def symbol_months(spec: PerpMarketSpec) -> dg.MultiPartitionsDefinition:
@@ -192,6 +202,9 @@ SWEEPS = Scheme(
     "sweep",
     lambda home: dg.StaticPartitionsDefinition(sorted(path.stem for path in (home.specs / "sweeps").glob("*.yaml"))),
 )
+YEARS = Scheme("year", lambda home: years(home.spec))
+SIGNALS = Scheme("signal", lambda _: signals)
+SUITES = Scheme("signal x snapshot", lambda _: suites)
 SYMBOL_MONTHS = Scheme("symbol x month", lambda home: symbol_months(home.perps))
 CUTOFFS = Scheme("cutoff", lambda home: cutoffs(home.perps), period=True)
 EVENT_CUTOFFS = Scheme(
@@ -206,6 +219,9 @@ _BY_DIMENSIONS: Mapping[tuple[str, ...], Scheme] = {
     ("day",): DAYS,
     ("factor",): FACTORS,
     ("sweep",): SWEEPS,
+    ("year",): YEARS,
+    ("signal",): SIGNALS,
+    ("signal", "snapshot"): SUITES,
     ("symbol", "month"): SYMBOL_MONTHS,
     ("cutoff",): CUTOFFS,
     ("event", "cutoff"): EVENT_CUTOFFS,

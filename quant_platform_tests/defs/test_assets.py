@@ -13,7 +13,7 @@ import yaml
 
 from quant_platform.contracts.tables import TABLES
 from quant_platform.defs.definitions import build_definitions
-from quant_platform.defs.jobs import EQUITY_JOBS
+from quant_platform.defs.jobs import EQUITY_JOBS, SUITE_JOBS
 from quant_platform_tests.homes import edit, entered, write_specs
 
 PARTITIONS = {
@@ -42,7 +42,20 @@ PARTITIONS = {
     "clean.equity_accounting": None,
     "replay.trials": None,
     "audit.findings": None,
+    "suite.dates": None,
+    "suite.returns": "year",
+    "suite.exposures": "year",
+    "suite.signals": "signal",
+    "suite.rejects": "signal",
+    "suite.results": "suite",
+    "suite.daily": "suite",
+    "suite.fractiles": "suite",
+    "suite.diagnostics": "suite",
+    "suite.correlations": "suite",
+    "suite.trials": "suite",
+    "suite.verdict": "suite",
 }
+JOBS = [job.name for job in (*EQUITY_JOBS, *SUITE_JOBS)]
 READ_FROM_SOURCES = {"raw.equity_bars", "raw.corporate_actions", "raw.fundamentals", "raw.securities", "live.marks"}
 
 
@@ -79,7 +92,7 @@ def test_assets_are_the_tables_that_this_list_names(nodes: dict[str, Any]) -> No
 @pytest.mark.parametrize("name", PARTITIONS)
 def test_an_asset_says_what_it_is(name: str, nodes: dict[str, Any]) -> None:
     node = nodes[name]
-    assert node.group_name == "equity"
+    assert node.group_name == ("suite" if name.startswith("suite.") else "equity")
     assert node.kinds
     assert node.owners == ["team:quant-platform"]
     assert node.description is not None
@@ -106,9 +119,12 @@ def test_an_asset_has_the_partition_scheme_of_its_table(name: str, scheme: str |
     match scheme:
         case None:
             assert definition is None
-        case "ticker":
+        case "ticker" | "signal" | "suite":
             assert isinstance(definition, dg.DynamicPartitionsDefinition)
-            assert definition.name == "ticker"
+            assert definition.name == scheme
+        case "year":
+            assert isinstance(definition, dg.StaticPartitionsDefinition)
+            assert definition.get_partition_keys() == ["2018", "2019"]
         case "week":
             assert isinstance(definition, dg.WeeklyPartitionsDefinition)
             # 2018-01-02 is a Tuesday and 2019-12-31 another: 105 weeks, named by their Monday.
@@ -125,12 +141,12 @@ def test_an_asset_has_the_partition_scheme_of_its_table(name: str, scheme: str |
 
 def test_jobs_together_make_every_table(definitions: dg.Definitions) -> None:
     covered: set[str] = set()
-    for name in (job.name for job in EQUITY_JOBS):
+    for name in JOBS:
         covered |= {name_of(key) for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys}
     assert covered == set(PARTITIONS)
 
 
-@pytest.mark.parametrize("job", [job.name for job in EQUITY_JOBS])
+@pytest.mark.parametrize("job", JOBS)
 def test_a_job_has_one_partition_scheme_and_a_description(job: str, definitions: dg.Definitions) -> None:
     resolved = definitions.resolve_job_def(job)
     assert len({PARTITIONS[name_of(key)] for key in resolved.asset_layer.executable_asset_keys}) == 1
@@ -174,8 +190,8 @@ DEPENDENTS = [
             "clean.equity_quarantine",
             "clean.equity_suspects",
             "clean.corporate_actions",
-            "replay.report",
             "replay.trials",
+            "replay.report",
             "live.marks",
         },
     ),

@@ -15,7 +15,7 @@ from quant_platform.labs.suite.backtest import BacktestResult
 from quant_platform.labs.suite.build import STYLES
 from quant_platform.labs.suite.contract import Validated
 from quant_platform.labs.suite.panel import Panel
-from quant_platform.labs.suite.sessions import session_clock
+from quant_platform.labs.suite.sessions import Days, SessionClock, session_clock
 from quant_platform.labs.suite.suite import SuiteResult
 from quant_platform.specification.suite import SuiteSpec
 
@@ -56,15 +56,19 @@ def exposures_frame(panel: Panel) -> pl.DataFrame:
 
 def dates_frame(panel: Panel) -> pl.DataFrame:
     """``suite.dates``: the sessions, their hours, and which return a signal of the session can earn."""
-    rows = panel.clock.rows(panel.sessions)
-    days = panel.clock.days
+    return sessions_frame(panel.sessions, panel.clock)
+
+
+def sessions_frame(sessions: Days, clock: SessionClock) -> pl.DataFrame:
+    """``suite.dates`` of sessions of a clock."""
+    rows, days = clock.rows(sessions), clock.days
     return _typed(
         "suite.dates",
         {
-            "session": panel.sessions,
-            "exchange": pl.Series([panel.clock.name] * len(rows), dtype=pl.String),
-            "opens_at": pl.Series(panel.clock.opens[rows]).dt.replace_time_zone("UTC"),
-            "closes_at": pl.Series(panel.clock.closes[rows]).dt.replace_time_zone("UTC"),
+            "session": sessions,
+            "exchange": pl.Series([clock.name] * len(rows), dtype=pl.String),
+            "opens_at": pl.Series(clock.opens[rows]).dt.replace_time_zone("UTC"),
+            "closes_at": pl.Series(clock.closes[rows]).dt.replace_time_zone("UTC"),
             "date_ret": days[np.minimum(rows + 2, len(days) - 1)],
             "date_openret": days[np.minimum(rows + 1, len(days) - 1)],
         },

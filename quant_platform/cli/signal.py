@@ -1,0 +1,70 @@
+"""``quant signal``: check a file of signals, register it, list what is registered."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich.console import Console
+
+from quant_platform.cli.homes import HomeOption, open_home
+from quant_platform.cli.lake import FOUND_SOMETHING, JsonOption, to_json
+from quant_platform.cli.query import show
+from quant_platform.pipeline import submissions
+
+signal_app = typer.Typer(help="Check and register files of signals.", no_args_is_help=True, add_completion=False)
+
+FileArgument = Annotated[Path, typer.Argument(help="CSV, Parquet or Arrow with the columns of the contract.")]
+
+
+@signal_app.command("validate")
+def signal_validate(file: FileArgument, home: HomeOption = None) -> None:
+    """Say everything that is wrong with a file, before anything is run; exit code 3 when rows are refused."""
+    found = submissions.validate_file(open_home(home), file)
+    print(found.message())
+    if not found.clean:
+        raise typer.Exit(FOUND_SOMETHING)
+
+
+@signal_app.command("submit")
+def signal_submit(
+    file: FileArgument,
+    name: Annotated[str | None, typer.Option(help="Name; the file's own signal_name when not given.")] = None,
+    author: Annotated[str, typer.Option(help="Who stands behind it.")] = submissions.NOBODY,
+    region: Annotated[str | None, typer.Option(help="Market it is meant for.")] = None,
+    universe: Annotated[str | None, typer.Option(help="Universe it is meant for.")] = None,
+    version: Annotated[str | None, typer.Option(help="Its version, as its author counts.")] = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Register the good rows although others are refused.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Register a file under a name, once and for all; exit code 3, and nothing stored, when rows are refused."""
+    opened = open_home(home)
+    found = submissions.validate_file(opened, file)
+    print(found.message())
+    if not found.clean and not leave_out:
+        print("nothing was registered; correct the file, or register the good rows with --leave-out")
+        raise typer.Exit(FOUND_SOMETHING)
+    made = submissions.submit(
+        opened, file, found, name=name, author=author, region=region, universe=universe, version=version
+    )
+    print(
+        f"registered as {made.name} by {made.author} at {made.submitted_at}, hash {made.signal_hash[:16]}\n"
+        f"next: quant suite {made.name}"
+    )
+
+
+@signal_app.command("list")
+def signal_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List the registered signals of a home."""
+    found = submissions.submissions(open_home(home))
+    if as_json:
+        print(to_json([asdict(one) for one in found]))
+        return
+    columns = ("name", "author", "submitted_at", "rows", "rejected", "securities", "first_date", "last_date")
+    rows = [[getattr(one, column) for column in columns] for one in found]
+    show(pl.DataFrame(rows, schema=list(columns), orient="row"), Console(), len(rows))

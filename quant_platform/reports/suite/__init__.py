@@ -1,0 +1,1 @@
+"""The tear sheet of a suite, drawn from its tables."""

@@ -1,0 +1,174 @@
+"""From a registered signal to a verdict, on a small simulated home: tables, numbers, what is skipped, what is said."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from quant_platform.labs.suite.api import run_backtest
+from quant_platform.labs.suite.build import MarketTables, build_panel
+from quant_platform.labs.suite.panel import signal_panel
+from quant_platform.lake import Lake, check
+from quant_platform.specification.suite import load_preset, load_suite
+from quant_platform_tests.cli.commands import Command, is_one_paragraph
+from quant_platform_tests.homes import edit
+from quant_platform_tests.homes import files as files_below
+from quant_platform_tests.reports.reading import read_html
+
+KEY_TABLES = ("results", "daily", "fractiles", "diagnostics", "correlations", "trials", "verdict")
+SUFFIX = "residoff_fractile20to80_mincos3"
+JUDGED = f"lag0_{SUFFIX}"
+VARIANTS = {f"lag{lag}_{SUFFIX}" for lag in (0, 1, 2)}
+
+
+@pytest.fixture
+def small(own: Path) -> Path:
+    """The home, with numbers that a market of twenty names can carry."""
+    specs = Path(os.environ["QUANT_SPECS"])
+    edit(specs / "suite" / "suite.yaml", lambda spec: spec.update(min_names=10, fractiles=4))
+    for name in ("standard", "quick", "deep"):
+        edit(specs / "suite" / "presets" / f"{name}.yaml", lambda spec: spec.update(mincos=3, fractile=[20, 80]))
+    return own
+
+
+def reversal(bars: pl.DataFrame) -> pl.DataFrame:
+    """Minus the return of five sessions: a signal that has seen nothing but its past."""
+    return (
+        bars.filter(pl.col("close").is_finite())
+        .sort("ticker", "session")
+        .select(
+            pl.col("ticker").alias("security_id"),
+            pl.col("session").alias("date_sig"),
+            pl.col("session").alias("date_avail"),
+            (1.0 - pl.col("close") / pl.col("close").shift(5).over("ticker")).alias("signal"),
+        )
+        .drop_nulls()
+    )
+
+
+def test_a_signal_is_judged_and_its_numbers_are_those_of_the_lab(quant: Command, small: Path, tmp_path: Path) -> None:
+    lake = Lake(small / "lake")
+    bars = lake.read("clean.equity_bars")
+    signal = reversal(bars)
+    signal.write_csv(tmp_path / "reversal.csv")
+    assert quant("signal", "submit", tmp_path / "reversal.csv", "--name", "rev5", "--home", small).code == 0
+    ended = quant("suite", "rev5", "--home", small)
+    assert ended.code == 0, ended.err
+    ((name, snapshot),) = lake.partitions("suite.verdict")
+    assert name == "rev5"
+    key = [("rev5", snapshot)]
+    frames = {table: lake.read(f"suite.{table}", key) for table in KEY_TABLES}
+
+    # The same panel and variant, made of the lake's tables without a snapshot, a stage or a job.
+    specs = load_suite(Path(os.environ["QUANT_SPECS"]))
+    panel = build_panel(
+        MarketTables(
+            bars,
+            lake.read("clean.corporate_actions"),
+            lake.read("clean.fundamentals"),
+            lake.read("raw.securities"),
+        ),
+        specs.suite,
+        exchange="XNYS",
+        universe="simulated",
+    )
+    preset = load_preset(Path(os.environ["QUANT_SPECS"]), "STANDARD")
+    contract = signal.with_columns(pl.lit(None, dtype=pl.Float64).alias("avail_hour"))
+    direct = run_backtest(signal_panel(contract, panel, name="rev5"), preset.configs()[0], panel, specs=specs)
+    overall = frames["results"].filter((pl.col("slice_kind") == "overall") & (pl.col("variant") == JUDGED))
+    assert overall["sharpe_net"][0] == pytest.approx(direct.overall("sharpe_net"), abs=1e-12)
+    daily = frames["daily"].filter(pl.col("variant") == JUDGED).sort("session")
+    assert daily.height == direct.daily.height
+
+    # By hand, from the daily rows alone.
+    net = daily["net"].to_numpy()
+    assert overall["sharpe_net"][0] == pytest.approx(net.mean() / net.std(ddof=1) * math.sqrt(252), abs=1e-10)
+    assert daily["cumret"][-1] == pytest.approx(np.prod(1.0 + net) - 1.0, abs=1e-12)
+    assert set(frames["results"]["variant"]) == VARIANTS
+    assert frames["trials"].height == len(VARIANTS)
+    assert frames["daily"]["variant"].n_unique() == len(VARIANTS)
+    assert lake.read("suite.signals", ["rev5"]).height == signal.height
+    assert lake.read("suite.rejects", ["rev5"]).height == 0
+    clone = frames["correlations"].filter(pl.col("baseline") == "reversal_5d")
+    assert clone["signal_correlation"][0] > 0.99
+
+    # What is said is what is stored.
+    colour = frames["verdict"]["verdict"][0]
+    assert f"rev5 on {snapshot}: {colour.upper()}" in ended.out
+    for text in frames["verdict"]["text"]:
+        assert text in ended.out
+    assert check(lake) == []
+
+    page = small / "reports" / "suite" / f"rev5@{snapshot}.html"
+    assert page.stat().st_size < 5_000_000
+    read = read_html(page.read_text(encoding="utf-8"))
+    said = read.said
+    assert "SIMULATED" in said
+    assert f"{overall['sharpe_net'][0]:.2f}" in said
+    for text in frames["verdict"]["text"]:
+        assert text in said
+    headings = {node.text.replace("SIMULATED", "") for node in read.all("h2")}
+    assert headings == {
+        "Verdict",
+        "Variants",
+        "Performance",
+        "By year and slice",
+        "Prediction",
+        "Uniqueness",
+        "Capacity",
+        "Where it comes from",
+    }
+    assert not {node.attributes.get("src") for node in read.everything()} - {None}
+
+    # Again: nothing has changed, so nothing is made, no second snapshot either.
+    made = {table: versions_of(lake, f"suite.{table}") for table in (*KEY_TABLES, "signals", "returns", "dates")}
+    again = quant("suite", "rev5", "--home", small)
+    assert again.code == 0
+    assert {table: versions_of(lake, f"suite.{table}") for table in made} == made
+    assert len(list((small / "snapshots").glob("*/manifest.json"))) == 1
+
+    # Another preset is another question on the same data: its trials come to those of before.
+    assert quant("suite", "rev5", "--home", small, "--snapshot", snapshot, "--preset", "quick").code == 0
+    assert set(lake.read("suite.results", key)["variant"]) < VARIANTS
+    assert set(lake.read("suite.trials", key)["variant"]) == VARIANTS
+
+
+def versions_of(lake: Lake, name: str) -> list[str]:
+    return sorted(path.name for path in lake.current_by_key(name).values())
+
+
+def test_a_signal_that_has_seen_tomorrow_is_stopped(quant: Command, small: Path, tmp_path: Path) -> None:
+    bars = Lake(small / "lake").read("clean.equity_bars")
+    priced = bars.filter(pl.col("close").is_finite()).sort("ticker", "session")
+    ahead = priced.select(
+        pl.col("ticker").alias("security_id"),
+        pl.col("session").alias("date_sig"),
+        pl.col("session").alias("date_avail"),
+        (pl.col("close").shift(-2).over("ticker") / pl.col("close").shift(-1).over("ticker")).alias("signal"),
+    )
+    ahead.drop_nulls().write_csv(tmp_path / "peek.csv")
+    quant("signal", "submit", tmp_path / "peek.csv", "--name", "peek", "--home", small)
+    ended = quant("suite", "peek", "--home", small)
+    assert ended.code == 1
+    assert "look_ahead_found" in ended.err
+    assert Lake(small / "lake").partitions("suite.verdict") == []
+
+
+def test_what_is_not_there_is_refused_before_anything_is_made(quant: Command, small: Path, tmp_path: Path) -> None:
+    before = files_below(small / "lake")
+    is_one_paragraph(quant("suite", "nobodys", "--home", small), "unknown_signal")
+    bars = Lake(small / "lake").read("clean.equity_bars")
+    reversal(bars).write_csv(tmp_path / "s.csv")
+    quant("signal", "submit", tmp_path / "s.csv", "--name", "rev5", "--home", small)
+    refused = quant("suite", "rev6", "--home", small)
+    is_one_paragraph(refused, "unknown_signal")
+    assert "did you mean 'rev5'?" in refused.plain
+    is_one_paragraph(quant("suite", "rev5", "--snapshot", "2020-01-01-US-v9", "--home", small), "snapshot_invalid")
+    assert files_below(small / "lake") == before
+    assert json.loads((small / "signals/rev5/submission.json").read_text())["author"] == "unknown"
