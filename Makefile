@@ -64,7 +64,7 @@ docs: $(STAMP) ## regenerate the reference pages from schemas and specs
 
 lock: $(STAMP) ## pin every dependency again, with hashes
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --no-strip-extras \
-	  --no-emit-options --extra dev --extra postgres --extra s3 --extra yahoo --output-file requirements.lock pyproject.toml
+	  --no-emit-options --extra dev --extra yahoo --output-file requirements.lock pyproject.toml
 
 clean: ## remove the demo's home and the caches, keep the environment
 	rm -rf data .mypy_cache .ruff_cache .pytest_cache .hypothesis

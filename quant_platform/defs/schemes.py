@@ -93,17 +93,17 @@ def days(spec: HomeSpec, exchange: str) -> dg.TimeWindowPartitionsDefinition:
     )
 
 
-def years(spec: HomeSpec) -> dg.StaticPartitionsDefinition:
-    """Calendar years of the market."""
-    last = (spec.last_session or date.today()).year
-    return dg.StaticPartitionsDefinition([str(year) for year in range(spec.first_session.year, last + 1)])
-
-
 def months(spec: PerpMarketSpec, *, running: bool) -> dg.PartitionsDefinition[str]:
     """Calendar months of a market; of one that goes on those over, with ``running`` also the one that is not."""
     if spec.last_month is not None:
         return dg.StaticPartitionsDefinition(list(spec.months))
     return dg.MonthlyPartitionsDefinition(start_date=spec.first_month, fmt="%Y-%m", end_offset=1 if running else 0)
+
+
+def years(spec: HomeSpec) -> dg.StaticPartitionsDefinition:
+    """Calendar years of the market."""
+    last = (spec.last_session or clock.now().date()).year
+    return dg.StaticPartitionsDefinition([str(year) for year in range(spec.first_session.year, last + 1)])
 
 
 def symbol_months(spec: PerpMarketSpec) -> dg.MultiPartitionsDefinition:

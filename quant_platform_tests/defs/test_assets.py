@@ -192,7 +192,6 @@ DEPENDENTS = [
             "clean.equity_suspects",
             "clean.corporate_actions",
             "replay.report",
-            "replay.trials",
             "live.marks",
         },
     ),
