@@ -191,6 +191,7 @@ DEPENDENTS = [
             "clean.equity_quarantine",
             "clean.equity_suspects",
             "clean.corporate_actions",
+            "replay.trials",
             "replay.report",
             "live.marks",
         },
