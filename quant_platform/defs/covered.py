@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+import dagster as dg
 
 from quant_platform.contracts.errors import PartitionMissing
 from quant_platform.defs.schemes import END, START, Scheme
@@ -11,26 +10,7 @@ from quant_platform.pipeline.home import Home
 from quant_platform.specification import clock
 
 
-class _Run(Protocol):
-    @property
-    def tags(self) -> Mapping[str, str]: ...
-
-
-class PartitionedContext(Protocol):
-    """What of Dagster's asset and op contexts is read here."""
-
-    @property
-    def partition_keys(self) -> Sequence[str]:
-        """The partitions of the run that exist."""
-        ...
-
-    @property
-    def run(self) -> _Run:
-        """The run."""
-        ...
-
-
-def covered(context: PartitionedContext, scheme: Scheme, home: Home) -> list[str]:
+def covered(context: dg.OpExecutionContext | dg.AssetExecutionContext, scheme: Scheme, home: Home) -> list[str]:
     """Partition keys of a step.
 
     Dagster answers a range that names partitions which do not exist with those that do, or with none; such a step would

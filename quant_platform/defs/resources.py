@@ -57,7 +57,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         ontology = opened.ontology(declared.get(SOURCES_TAG, ()))
         provenance = Provenance(
             asset=name,
-            code_version=context.version or "",
+            code_version=context.asset_spec.code_version or "",
             ontology_hash=ontology.hash,
             ontology_files=dict(ontology.files),
             run_id=context.run_id,

@@ -3,16 +3,50 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
+import polars as pl
 
 from quant_platform.engine import layout
+from quant_platform.engine.config import EngineConfig
 from quant_platform.engine.layout import Floats
 
-if TYPE_CHECKING:
-    from quant_platform.engine.result import BacktestResult
+
+class Measured(Protocol):
+    """What of a run its figures are made from."""
+
+    @property
+    def config(self) -> EngineConfig:
+        """How it was run."""
+        ...
+
+    @property
+    def equity(self) -> pl.DataFrame:
+        """One row per bar."""
+        ...
+
+    @property
+    def fills(self) -> pl.DataFrame:
+        """One row per fill."""
+        ...
+
+    @property
+    def trades(self) -> pl.DataFrame:
+        """One row per trade."""
+        ...
+
+    @property
+    def totals(self) -> Mapping[str, float]:
+        """Cost parts of the run."""
+        ...
+
+    @property
+    def exposures(self) -> pl.DataFrame:
+        """One row per bar."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +129,7 @@ def sharpe_with_error(returns: Floats, periods_per_year: float) -> tuple[float, 
     return scale * sharpe, scale * math.sqrt(variance)
 
 
-def measure(result: BacktestResult) -> Metrics:
+def measure(result: Measured) -> Metrics:
     """Make the figures of a run."""
     config, frame = result.config, result.equity
     equity = frame["equity"].to_numpy()

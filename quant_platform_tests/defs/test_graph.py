@@ -271,7 +271,7 @@ def test_a_ticker_that_fails_is_named_and_the_others_are_made(
                 lambda *given, **named: BrokenSource(open_source(*given, **named), broken, error, []),
             )
             with pytest.raises(runs.RunFailed) as failure:
-                run(home, instance, "intraday_pipeline", *chosen)
+                run(home, instance, "daily_pipeline", *chosen)
         message = str(failure.value)
         assert "Traceback" not in message
         assert f"1 of 5 partitions of {', '.join(tables)} could not be made" in message
@@ -282,7 +282,7 @@ def test_a_ticker_that_fails_is_named_and_the_others_are_made(
             assert set(home.lake.partitions(name)) == others
             assert instance.get_materialized_partitions(key_of(name)) == others
         before = versions(home, *tables)
-        run(home, instance, "intraday_pipeline", *chosen)
+        run(home, instance, "daily_pipeline", *chosen)
         after = versions(home, *tables)
         assert {where: after[where] for where in before} == before
         expected = hashes(market.home, *tables, "clean.equity_bars")
