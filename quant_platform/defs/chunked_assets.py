@@ -45,7 +45,7 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
     lab
         The group under which the UI shows them.
     """
-    name = "__".join(output.replace(".", "_") for output in stage.outputs)
+    name = _name(stage)
     upstream = [*stage.inputs, *stage.shared_inputs, *stage.upstream]
     ins = {source.replace(".", "_"): source for source in upstream}
     outs = {output.replace(".", "_"): output for output in stage.outputs}
@@ -133,13 +133,17 @@ def _record(stage: Stage, context: dg.AssetExecutionContext, rows: Sequence[Mapp
         context.log_event(dg.AssetObservation(key_of(output), metadata=seen))
 
 
+def _name(stage: Stage) -> str:
+    return "__".join(output.replace(".", "_") for output in stage.outputs)
+
+
 def _plan_failed(stage: Stage, context: dg.AssetExecutionContext, keys: Sequence[str]) -> None:
     """Say of each partition that failed that the run was to make it, so that the UI shows it as failed."""
     for output in stage.outputs:
         for key in keys:
             planned = AssetMaterializationPlannedData(key_of(output), partition=key)
             event = dg.DagsterEvent.build_asset_materialization_planned_event(
-                context.job_name, context.op_handle.to_string(), planned
+                context.run.job_name, f"{_name(stage)}.{_name(stage)}__record", planned
             )
             context.instance.report_dagster_event(event, context.run_id)
 

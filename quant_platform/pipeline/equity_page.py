@@ -55,7 +55,7 @@ def write_report(
     securities
         ``raw.securities``.
     last_bars
-        Ticker and last_session of every name with prices by then.
+        Ticker, last_session, close and close_unadjusted of it, of every name with prices by then.
     judged, candidates
         Rows of ``replay.qualified`` of the week, and of ``replay.candidates`` with its signal dates.
 
@@ -93,7 +93,7 @@ def write_report(
         sweeps=sweeps,
         information_coefficients=factors,
         universe=universe_summary(last_bars, date_sig, gone_since, own),
-        setups=week_setups(judged, candidates),
+        setups=week_setups(judged, candidates, last_bars.rename({"last_session": "session"})),
         expected_signs={
             name: feature.expected_sign
             for name, feature in load_equity_features(home.specs).features.items()

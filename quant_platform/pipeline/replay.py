@@ -71,13 +71,20 @@ def report(
             sweeps=moved,
             factors=studied,
             securities=members,
-            last_bars=priced.group_by("ticker").agg(last_session=pl.col("session").max()).collect(),
+            last_bars=priced.group_by("ticker").agg(_LAST).collect(),
             judged=verdicts.filter(pl.col("week") == as_of),
             candidates=candidates.filter(pl.col("date_sig").dt.truncate("1w") == as_of).collect(),
         )
         rows.append(row)
         pages[f"page of {as_of}" if len(keys) > 1 else "page"] = page
     return Made(pl.concat(rows), pages, {"headline": rows[-1]["headline"][0]})
+
+
+# The last bar of each name, for membership and for levels as prices of its session.
+_LAST = (
+    pl.col("session").max().alias("last_session"),
+    pl.col("close", "close_unadjusted").sort_by("session").last(),
+)
 
 
 def _until(judged: pl.LazyFrame, as_of: date) -> pl.DataFrame:

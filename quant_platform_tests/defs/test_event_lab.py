@@ -37,7 +37,7 @@ SYMBOL_MONTH_JOBS = ("perp_graph", "event_graph")
 SYMBOL_MONTH_TABLES = tuple(table for job in SYMBOL_MONTH_JOBS for table in JOBS[job].tables)
 EVENT_TABLES = JOBS["event_study"].tables
 CUTOFF_TABLES = JOBS["discovery"].tables
-TABLES = (*SYMBOL_MONTH_TABLES, *EVENT_TABLES, *CUTOFF_TABLES)
+TABLES = (*SYMBOL_MONTH_TABLES, *JOBS["perp_audit"].tables, *EVENT_TABLES, *CUTOFF_TABLES)
 # Five-minute bars of January (31 days), February (29 in 2024) and March.
 BARS = {"2024-01": 31 * 288, "2024-02": 29 * 288, "2024-03": 31 * 288}
 ON_THE_GRID = ("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.market_5m", *JOBS["event_graph"].tables)

@@ -14,7 +14,7 @@ _LEVELS = ("entry_reference", "stop", "target", "stop_distance_bps")
 _FLOOR = re.compile(r"^(\w+) \S+ is (below \w+ \S+)$")
 
 
-def week_setups(judged: pl.DataFrame, candidates: pl.DataFrame) -> dict[str, Any]:
+def week_setups(judged: pl.DataFrame, candidates: pl.DataFrame, closes: pl.DataFrame) -> dict[str, Any]:
     """Sort the setups of a week by the gate's verdict.
 
     Parameters
@@ -23,6 +23,9 @@ def week_setups(judged: pl.DataFrame, candidates: pl.DataFrame) -> dict[str, Any
         Rows of ``replay.qualified`` of the week.
     candidates
         Rows of ``replay.candidates`` with the same signal dates, for entry, stop and target.
+    closes
+        ``ticker, session, close, close_unadjusted`` of the signal dates: levels are shown as prices of that session,
+        which no later split or dividend moves.
 
     Returns
     -------
@@ -38,7 +41,14 @@ def week_setups(judged: pl.DataFrame, candidates: pl.DataFrame) -> dict[str, Any
     """
     key = ["ticker", "date_sig", "direction"]
     plain = judged.with_columns(pl.col("direction").cast(pl.String))
-    levels = candidates.select(*key, *_LEVELS).with_columns(pl.col("direction").cast(pl.String))
+    traded = closes.select("ticker", date_sig="session", scale=pl.col("close_unadjusted") / pl.col("close"))
+    levels = (
+        candidates.select(*key, *_LEVELS)
+        .with_columns(pl.col("direction").cast(pl.String))
+        .join(traded, on=["ticker", "date_sig"], how="left")
+        .with_columns(pl.col("entry_reference", "stop", "target") * pl.col("scale"))
+        .drop("scale")
+    )
     refusals = pl.col("refusals").list.len()
     verdict = pl.when(refusals == 0).then(pl.lit("qualified")).when(refusals == 1).then(pl.lit("nearly"))
     rows = (

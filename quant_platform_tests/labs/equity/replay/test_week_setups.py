@@ -16,7 +16,7 @@ RR = "rr 0.93 is below min_rr 1.2"
 SURE = "confidence 41.0 is below min_confidence 55"
 
 
-def frames(setups: dict[str, list[str]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def frames(setups: dict[str, list[str]]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Rows of both tables for tickers and their refusals; confidence falls with the place."""
     judged: list[dict[str, Any]] = []
     candidates: list[dict[str, Any]] = []
@@ -29,7 +29,18 @@ def frames(setups: dict[str, list[str]]) -> tuple[pl.DataFrame, pl.DataFrame]:
         )
         candidates.append(key | {"entry_reference": 100.0, "stop": 95.0, "target": 110.0, "stop_distance_bps": 500.0})
     schemas = [table(name).schema.create_empty().schema for name in ("replay.qualified", "replay.candidates")]
-    return pl.DataFrame(judged, schema=schemas[0]), pl.DataFrame(candidates, schema=schemas[1])
+    # A later 2:1 split has halved the adjusted prices: what traded that day was twice as much.
+    closes = (
+        pl.DataFrame(
+            {"ticker": list(setups), "session": [DAY] * len(setups), "close": 100.0, "close_unadjusted": 200.0},
+            schema={"ticker": pl.String, "session": pl.Date, "close": pl.Float64, "close_unadjusted": pl.Float64},
+        )
+        if setups
+        else pl.DataFrame(
+            schema={"ticker": pl.String, "session": pl.Date, "close": pl.Float64, "close_unadjusted": pl.Float64}
+        )
+    )
+    return pl.DataFrame(judged, schema=schemas[0]), pl.DataFrame(candidates, schema=schemas[1]), closes
 
 
 def test_one_refusal_is_nearly_and_more_are_refused() -> None:
@@ -42,7 +53,7 @@ def test_one_refusal_is_nearly_and_more_are_refused() -> None:
         {"rule": "confidence below min_confidence 55", "refused": 2, "alone": 1},
         {"rule": "rr below min_rr 1.2", "refused": 2, "alone": 1},
     ]
-    assert [found["rows"][0][name] for name in ("entry_reference", "stop", "target")] == [100.0, 95.0, 110.0]
+    assert [found["rows"][0][name] for name in ("entry_reference", "stop", "target")] == [200.0, 190.0, 220.0]
 
 
 def test_what_became_of_a_setup_is_not_told() -> None:
@@ -70,3 +81,9 @@ def test_a_week_without_setups() -> None:
 )
 def test_a_reason_is_counted_without_its_number(text: str, want: str) -> None:
     assert reason_without_value(text) == want
+
+
+def test_levels_are_prices_of_the_session_which_no_later_split_moves() -> None:
+    [row] = week_setups(*frames({"A": []}))["rows"]
+    assert (row["entry_reference"], row["stop"], row["target"]) == (200.0, 190.0, 220.0)
+    assert row["stop_distance_bps"] == 500.0
