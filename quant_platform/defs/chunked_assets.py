@@ -145,7 +145,7 @@ def _plan_failed(stage: Stage, context: dg.AssetExecutionContext, keys: Sequence
             event = dg.DagsterEvent.build_asset_materialization_planned_event(
                 context.run.job_name, f"{_name(stage)}.{_name(stage)}__record", planned
             )
-            context.instance.report_dagster_event(event, context.run_id)
+            context.instance.report_dagster_event(event, context.run.run_id)
 
 
 def _with_parameters(names: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

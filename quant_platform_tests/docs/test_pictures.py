@@ -140,6 +140,7 @@ def test_every_dependency_can_be_walked_along_the_arrows(name: str, dependencies
         (parent, child)
         for parent, child in dependencies
         if parent in drawn.box_of
+        and child in drawn.box_of
         and drawn.box_of[parent] != drawn.box_of[child]
         and drawn.box_of[child] not in reachable(drawn.box_of[parent], set(drawn.arrows))
     }
