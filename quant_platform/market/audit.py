@@ -295,6 +295,22 @@ def empty_sections(*, names: int, sessions: int, needed_names: int, needed_sessi
     return found
 
 
+def not_looked_at(tables: Sequence[str]) -> list[Finding]:
+    """Tables of which nothing was made yet, so that nothing is said about them."""
+    if not tables:
+        return []
+    return [
+        Finding(
+            kind="not_looked_at",
+            where=", ".join(tables),
+            what="nothing of these tables has been made yet, so this audit says nothing about them",
+            rows=len(tables),
+            action="the first weekly runs make them; the schedules of the UI say when",
+            severity="info",
+        )
+    ]
+
+
 def unstated_ends(candidates: pl.DataFrame, told: Sequence[str], loss: float) -> list[Finding]:
     """Trades that ended at a delisting of which no source says what came after: ``ticker, outcome``."""
     ended = candidates.filter((pl.col("outcome").cast(pl.String) == "delisted") & ~pl.col("ticker").is_in(list(told)))

@@ -84,6 +84,7 @@ def equity_audit(
             needed_names=factors.min_names,
             needed_sessions=MOMENTUM_SESSIONS,
         ),
+        *audit.not_looked_at([reads.table for reads in LATER.values() if not home.lake.partitions(reads.table)]),
         *audit.unstated_ends(candidates.select("ticker", "outcome").collect(), told, replay.unknown_delisting_loss),
         *_limits("raw.equity_bars", kept_out.height, delivered, missing, clean.height, checks),
     ]
@@ -307,6 +308,12 @@ def require_within_limits(home: Home) -> None:
         )
 
 
+# What the weekly runs make: a home that goes on is audited every day from its first on.
+LATER = {
+    "fundamentals": Reads("clean.fundamentals", "all", required=False),
+    "fundamentals_quarantine": Reads("clean.fundamentals_quarantine", "all", required=False),
+    "candidates": Reads("replay.candidates", "all", required=False),
+}
 EQUITY_AUDIT = FrameStage(
     outputs=("audit.findings",),
     compute=equity_audit,
@@ -318,10 +325,8 @@ EQUITY_AUDIT = FrameStage(
         "quarantine": Reads("clean.equity_quarantine", "all"),
         "suspects": Reads("clean.equity_suspects", "all"),
         "actions": Reads("clean.corporate_actions", "all"),
-        "fundamentals": Reads("clean.fundamentals", "all"),
-        "fundamentals_quarantine": Reads("clean.fundamentals_quarantine", "all"),
         "securities": Reads("raw.securities"),
-        "candidates": Reads("replay.candidates", "all"),
+        **LATER,
     },
 )
 PERP_AUDIT = FrameStage(
