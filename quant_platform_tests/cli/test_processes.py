@@ -69,7 +69,9 @@ def test_a_killed_server_is_named_and_takes_the_others_with_it(tmp_path: Path) -
         pids = written(tmp_path / "one", tmp_path / "two")
         os.kill(pids[0], signal.SIGKILL)
         servers.watch()
-    assert str(raised.value).startswith("server_stopped: the one ended by signal 9 (SIGKILL, perhaps for want of memory)")
+    assert str(raised.value).startswith(
+        "server_stopped: the one ended by signal 9 (SIGKILL, perhaps for want of memory)"
+    )
     # The group of the killed one is ended too: its child is not left behind.
     assert all_gone(pids)
 
