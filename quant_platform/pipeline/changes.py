@@ -123,7 +123,7 @@ def apply(home: Home, proposal_id: str, reviewed_by: str) -> Record:
     SpecError
         When the spec would not be valid with it.
     """
-    name = _reviewer(reviewed_by)
+    name = reviewer(reviewed_by)
     row = proposal(home, proposal_id)
     earlier = record_of(home, proposal_id)
     if earlier is not None and earlier.reverted_at is None:
@@ -165,7 +165,7 @@ def revert(home: Home, proposal_id: str, reviewed_by: str) -> Record:
     ProposalRefused
         When it is taken back already, or another value stands there by now.
     """
-    name = _reviewer(reviewed_by)
+    name = reviewer(reviewed_by)
     record = record_of(home, proposal_id)
     if record is None:
         raise UnknownProposal(
@@ -239,7 +239,8 @@ def edited(text: str, keys: list[str], value: Any) -> str:
     return buffer.getvalue()
 
 
-def _reviewer(name: str) -> str:
+def reviewer(name: str) -> str:
+    """A name that can stand in a record, without blanks around it; one that is none is refused."""
     if not _REVIEWER.fullmatch(name.strip()):
         raise ProposalRefused(
             "nobody is named who reviewed it", where="--reviewed-by", action="give a name of up to 100 characters"

@@ -20,6 +20,7 @@ import polars as pl
 
 from quant_platform.contracts.tables import table
 from quant_platform.labs.operations.book import PaperBook, PaperMarket, paper_book
+from quant_platform.labs.operations.frames import rows_frame
 from quant_platform.labs.operations.green import green_signals, route_signal
 from quant_platform.labs.operations.routing import SETUPS, route_setups, skip, skips_frame
 from quant_platform.labs.operations.sizing import Wanted, grant, risk_weight, whole_units
@@ -38,7 +39,6 @@ DAILY_TABLES = ("ops.executions", "ops.trades", "ops.marks", "ops.book", "ops.sk
 SPECS = (ROUTING, SLEEVES, "replay/equity.yaml")
 # Sessions before the first order, for what the cost model looks back on.
 _WARM_SESSIONS = 40
-_NO_FILLS = table("ops.fills").schema
 
 
 def as_traded(bars: pl.LazyFrame) -> pl.LazyFrame:
@@ -212,7 +212,7 @@ def _account(day: date, book: PaperBook, halted: bool, switches: list[str]) -> p
         "halted": halted,
         "switches": switches,
     }
-    return pl.DataFrame([row], schema=table("ops.book").schema.create_empty().schema)
+    return rows_frame("ops.book", [row])
 
 
 def _decide(
@@ -269,7 +269,7 @@ def _decide(
             skips.append(skip(*place, "cap" if given.layers else "too_small", why, stage="decision"))
         else:
             made.append(_order(day, row, one, given.weight, given.layers, quantity, reference, rules.spec_hash))
-    return pl.DataFrame(made, schema=table("ops.orders").schema.create_empty().schema), skips
+    return rows_frame("ops.orders", made), skips
 
 
 def _order(

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from quant_platform.contracts.tables import table
 from quant_platform.labs.operations import dashboard as lab
+from quant_platform.labs.operations.frames import empty, rows_frame
 from quant_platform.labs.operations.growth import growth
 from quant_platform.lake.atomic import atomic_text
 from quant_platform.pipeline.home import Home
@@ -86,7 +86,7 @@ def dashboards(
             )
         if day == frames["book"]["day"].max():
             files = write_outputs(home, day, made)
-    frame = pl.DataFrame(rows, schema=table("ops.dashboard").schema.create_empty().schema)
+    frame = rows_frame("ops.dashboard", rows)
     return Made(frame, files)
 
 
@@ -142,7 +142,7 @@ def _recent(day: date, simulated: bool, name: str, frame: pl.DataFrame, why: str
 
 def _newest_week(home: Home, name: str, day: date) -> pl.DataFrame:
     weeks = [key for key in map(str, home.lake.partitions(name)) if key <= day.isoformat()]
-    return home.lake.read(name, [max(weeks)]) if weeks else table(name).schema.create_empty()
+    return home.lake.read(name, [max(weeks)]) if weeks else empty(name)
 
 
 def _behind(home: Home, day: date) -> int:

@@ -6,6 +6,7 @@ An import writes one immutable file below ``<home>/fills``; ``ops.fills`` is wha
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -14,9 +15,9 @@ import numpy as np
 import polars as pl
 
 from quant_platform.contracts.errors import FillsInvalid
-from quant_platform.contracts.tables import table
 from quant_platform.engine.cost_law import square_root_impact
 from quant_platform.labs.operations.fills import STORED, Expected, ReadFills, check_fills, read_fills
+from quant_platform.labs.operations.frames import columns
 from quant_platform.lake.atomic import atomic_bytes
 from quant_platform.lake.content_hash import content_hash
 from quant_platform.market.calendar import calendar
@@ -84,8 +85,6 @@ def import_fills(home: Home, path: Path) -> ReadFills:
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:
-    import io
-
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
     return buffer.getvalue()
@@ -166,14 +165,14 @@ def fills(home: Home, keys: Sequence[str], *, executions: pl.LazyFrame, bars: pl
     known = liquidity(bars).collect()
     found = imported(home)
     if home.simulated:
-        opens = [stamp for stamp in calendar(home.universe.exchange).opens.tolist()]
+        opens = calendar(home.universe.exchange).opens.tolist()
         paper = executions.filter(pl.col("reason") != "delisted").collect()
         naive = paper.with_columns(pl.col("executed_at").dt.replace_time_zone(None))
         given = venue_fills(naive, known, opens, home.load(VENUE, VenueSpec))
         given = given.with_columns(pl.col("executed_at").dt.replace_time_zone("UTC"))
         found = pl.concat([found, given.select(found.columns)])
     classes = {ticker: home.universe.class_of(ticker) for ticker in found["ticker"].unique().to_list()}
-    wanted = list(table("ops.fills").schema.create_empty().schema)
+    wanted = list(columns("ops.fills"))
     return (
         found.with_columns(
             asset_class=pl.col("ticker").replace_strict(classes, return_dtype=pl.String),
@@ -195,5 +194,5 @@ FILLS = FrameStage(
     compute=fills,
     specs=(VENUE,),
     kinds=("polars", "parquet"),
-    inputs={"executions": Reads("ops.executions", "all"), "bars": Reads("clean.equity_bars", "all")},
+    inputs={"executions": Reads("ops.executions", "all", required=False), "bars": Reads("clean.equity_bars", "all")},
 )

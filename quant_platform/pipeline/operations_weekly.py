@@ -10,8 +10,8 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from quant_platform.contracts.tables import table
 from quant_platform.labs.operations.cost_tables import slippage_windows, transaction_costs
+from quant_platform.labs.operations.frames import empty
 from quant_platform.labs.operations.proposals import WeekEvidence, config_proposals
 from quant_platform.labs.operations.sleeves import (
     NameTrades,
@@ -79,7 +79,7 @@ def costs(home: Home, keys: Sequence[str], *, fills: pl.LazyFrame) -> pl.DataFra
     made = [
         transaction_costs(week, within(known, end - back, end), evidence, routing) for week, end in _weeks(home, keys)
     ]
-    return pl.concat([_empty("ops.transaction_costs"), *made])
+    return pl.concat([empty("ops.transaction_costs"), *made])
 
 
 def windows(home: Home, keys: Sequence[str], *, fills: pl.LazyFrame) -> pl.DataFrame:
@@ -87,7 +87,7 @@ def windows(home: Home, keys: Sequence[str], *, fills: pl.LazyFrame) -> pl.DataF
     known, evidence = fills.collect(), home.load(EVIDENCE, EvidenceSpec)
     back = timedelta(days=evidence.lookback_days - 1)
     made = [slippage_windows(week, within(known, end - back, end), evidence) for week, end in _weeks(home, keys)]
-    return pl.concat([_empty("ops.slippage_windows"), *made])
+    return pl.concat([empty("ops.slippage_windows"), *made])
 
 
 def summaries(home: Home, keys: Sequence[str], *, candidates: pl.LazyFrame, trades: pl.LazyFrame) -> pl.DataFrame:
@@ -95,7 +95,7 @@ def summaries(home: Home, keys: Sequence[str], *, candidates: pl.LazyFrame, trad
     evidence, sleeves = home.load(EVIDENCE, EvidenceSpec), home.load(SLEEVES, SleevesSpec)
     known, classes = _evidence(home, candidates, trades), classes_of(home)
     made = [sleeve_summary(week, end, known, classes, evidence, sleeves) for week, end in _weeks(home, keys)]
-    return pl.concat([_empty("ops.sleeve_summary"), *made])
+    return pl.concat([empty("ops.sleeve_summary"), *made])
 
 
 def promotions(home: Home, keys: Sequence[str], *, candidates: pl.LazyFrame, trades: pl.LazyFrame) -> pl.DataFrame:
@@ -103,7 +103,7 @@ def promotions(home: Home, keys: Sequence[str], *, candidates: pl.LazyFrame, tra
     evidence, sleeves = home.load(EVIDENCE, EvidenceSpec), home.load(SLEEVES, SleevesSpec)
     known, classes = _evidence(home, candidates, trades)[sleeves.promotions.evidence], classes_of(home)
     made = [sleeve_promotions(week, end, known, list(classes), evidence, sleeves) for week, end in _weeks(home, keys)]
-    return pl.concat([_empty("ops.sleeve_promotions"), *made])
+    return pl.concat([empty("ops.sleeve_promotions"), *made])
 
 
 def _evidence(home: Home, candidates: pl.LazyFrame, trades: pl.LazyFrame) -> Mapping[str, Mapping[str, NameTrades]]:
@@ -147,7 +147,7 @@ def proposals(
         made.append(
             config_proposals(week, end, known, routing, sleeves, spec, spec_hashes=hashes, hash_of=content_hash)
         )
-    return pl.concat([_empty("ops.config_proposals"), *made])
+    return pl.concat([empty("ops.config_proposals"), *made])
 
 
 def spec_file_hash(home: Home, name: str) -> str:
@@ -155,16 +155,12 @@ def spec_file_hash(home: Home, name: str) -> str:
     return home.validated((name,))[:16]
 
 
-def _empty(name: str) -> pl.DataFrame:
-    return table(name).schema.create_empty()
-
-
 SWEEP = FrameStage(
     outputs=("ops.threshold_sweep",),
     compute=sweeps,
     specs=_SWEPT,
     kinds=("numpy", "parquet"),
-    inputs={"candidates": Reads("replay.candidates", "all"), "trades": Reads("ops.trades", "all")},
+    inputs={"candidates": Reads("replay.candidates", "all"), "trades": Reads("ops.trades", "all", required=False)},
     together=True,
 )
 TRIALS = FrameStage(
@@ -196,7 +192,7 @@ SUMMARY = FrameStage(
     compute=summaries,
     specs=_JUDGED,
     kinds=("numpy", "parquet"),
-    inputs={"candidates": Reads("replay.candidates", "all"), "trades": Reads("ops.trades", "all")},
+    inputs={"candidates": Reads("replay.candidates", "all"), "trades": Reads("ops.trades", "all", required=False)},
     together=True,
 )
 PROMOTIONS = FrameStage(
@@ -204,7 +200,7 @@ PROMOTIONS = FrameStage(
     compute=promotions,
     specs=_JUDGED,
     kinds=("numpy", "parquet"),
-    inputs={"candidates": Reads("replay.candidates", "all"), "trades": Reads("ops.trades", "all")},
+    inputs={"candidates": Reads("replay.candidates", "all"), "trades": Reads("ops.trades", "all", required=False)},
     together=True,
 )
 PROPOSALS = FrameStage(
@@ -218,7 +214,7 @@ PROPOSALS = FrameStage(
         "windows": Reads("ops.slippage_windows"),
         "promotions": Reads("ops.sleeve_promotions"),
         "ledger": Reads("ops.trials", "all"),
-        "trades": Reads("ops.trades", "all"),
+        "trades": Reads("ops.trades", "all", required=False),
     },
     together=True,
 )

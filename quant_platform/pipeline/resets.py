@@ -1,4 +1,4 @@
-"""Resets of the kill switches: a line per reset in ``<home>/operations/resets.jsonl``, written by a person's command."""
+"""Resets of the kill switches: a line per reset in ``<home>/operations/resets.jsonl``, written by a command."""
 
 from __future__ import annotations
 

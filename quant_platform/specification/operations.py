@@ -1,7 +1,7 @@
 """The specs of operations: what is traded on paper, in which sleeves, and how evidence becomes a proposal.
 
-``specs/operations/routing.yaml`` and ``sleeves.yaml`` are what proposals speak of; ``evidence.yaml`` says what counts as
-evidence, ``venue.yaml`` how a simulated venue fills, ``alerts.yaml`` when somebody is told.
+``specs/operations/routing.yaml`` and ``sleeves.yaml`` are what proposals speak of; ``evidence.yaml`` says what counts
+as evidence, ``venue.yaml`` how a simulated venue fills, ``alerts.yaml`` when somebody is told.
 """
 
 from __future__ import annotations

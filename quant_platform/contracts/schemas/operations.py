@@ -1,7 +1,7 @@
-"""Tables of operations: paper orders and what became of them, imported fills, weekly evidence, proposals, the dashboard.
+"""Tables of operations: paper orders and what became of them, fills, weekly evidence, proposals, the dashboard.
 
 Money is in the account's currency. ``law`` says what a price was made by: ``modelled`` is the engine's own cost model,
-``venue`` a broker's, ``simulated...`` a simulated venue's. Only laws other than ``modelled`` teach anything about costs.
+``venue`` a broker's, ``simulated...`` a simulated venue's. Only laws other than ``modelled`` teach about costs.
 """
 
 from __future__ import annotations

@@ -17,24 +17,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
-import dataframely as dy
 import numpy as np
 import polars as pl
 
 from quant_platform.contracts.schemas.operations import MODELLED
-from quant_platform.contracts.tables import table
 from quant_platform.engine.backtest import Bars, Costs, EngineConfig, Event, Orders, run
 from quant_platform.engine.layout import Floats
 from quant_platform.engine.result import BacktestResult
+from quant_platform.labs.operations.frames import rows_frame
 from quant_platform.labs.operations.routing import skip
 from quant_platform.market.calendar import Days
 from quant_platform.specification.operations import RoutingSpec
 from quant_platform.specification.replay import ReplaySpec
 
-EXECUTIONS, TRADES, MARKS = (table(f"ops.{name}").schema for name in ("executions", "trades", "marks"))
 _AT_OPEN = ("entry", "addition", "exit", "reversal", "reduction", "delisted")
 
 
@@ -114,9 +111,8 @@ def paper_book(orders: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, 
     is marked at its last close.
     """
     capital, last = routing.account.capital, len(market.sessions) - 1
-    parts: list[_Account] = []
-    for (name,), rows in orders.sort("strategy", "day", "ticker").group_by("strategy", maintain_order=True):
-        parts.append(_account(str(name), rows, market, routing, replay))
+    by_strategy = orders.sort("strategy", "day", "ticker").partition_by("strategy", maintain_order=True)
+    parts = [_account(rows, market, routing, replay) for rows in by_strategy]
     curve = np.tile(np.array([capital, capital, 0.0, 0.0]), (last + 1, 1))
     for part in parts:
         found = part.result.curve[:, [1, 0, 2, 3]]
@@ -126,9 +122,9 @@ def paper_book(orders: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, 
     marks = [row for part in parts for row in part.marks()]
     today = market.sessions[last].item()
     return PaperBook(
-        executions=_frame(executions, EXECUTIONS),
-        trades=_frame(trades, TRADES),
-        marks=_frame(marks, MARKS),
+        executions=rows_frame("ops.executions", executions),
+        trades=rows_frame("ops.trades", trades),
+        marks=rows_frame("ops.marks", marks),
         voids=[row for part in parts for row in part.voids],
         equity=curve[:, 0],
         cash=curve[:, 1],
@@ -137,10 +133,6 @@ def paper_book(orders: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, 
         held={row["order_id"]: row["quantity"] * row["mark"] for row in marks},
         pending=orders.filter(pl.col("day") == today, pl.col("action").cast(pl.String) == "enter"),
     )
-
-
-def _frame(rows: list[dict[str, Any]], schema: type[dy.Schema]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=schema.create_empty().schema)
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,9 +238,7 @@ def _risk(order: dict[str, Any]) -> float | None:
     return None if stop is None else float(abs(reference - stop) * quantity)
 
 
-def _account(
-    strategy: str, rows: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, replay: ReplaySpec
-) -> _Account:
+def _account(rows: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, replay: ReplaySpec) -> _Account:
     names = sorted(rows["ticker"].unique().to_list())
     bars = _bars(names, market, replay)
     place = {name: column for column, name in enumerate(bars.assets)}
@@ -334,9 +324,3 @@ def _bars(names: list[str], market: PaperMarket, replay: ReplaySpec) -> Bars:
     return Bars.from_frame(
         frame, splits=events["split"], dividends=events["cash_dividend"], delistings=events["delisting"]
     )
-
-
-def first_day(orders: pl.DataFrame) -> date | None:
-    """Day of the first recorded order; None without any."""
-    found = orders["day"].min()
-    return found if isinstance(found, date) else None

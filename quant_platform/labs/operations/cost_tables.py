@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 from scipy.stats import t as student
 
-from quant_platform.contracts.tables import table
 from quant_platform.engine.layout import Floats
 from quant_platform.labs.operations.costs import (
     Estimate,
@@ -20,6 +19,7 @@ from quant_platform.labs.operations.costs import (
     round_trips,
     signed_slippage,
 )
+from quant_platform.labs.operations.frames import rows_frame
 from quant_platform.specification.operations import EvidenceSpec, RoutingSpec
 from quant_platform.statistics import clustered_mean
 
@@ -86,8 +86,7 @@ def transaction_costs(week: date, fills: pl.DataFrame, evidence: EvidenceSpec, r
                     "laws": laws,
                 }
             )
-    frame = pl.DataFrame(rows, schema=table("ops.transaction_costs").schema.create_empty().schema)
-    return frame.with_columns(pl.selectors.float().fill_nan(None)).sort("group", "measure")
+    return rows_frame("ops.transaction_costs", rows).sort("group", "measure")
 
 
 def _scaled(estimate: Estimate, factor: float) -> Estimate:
@@ -146,8 +145,7 @@ def slippage_windows(week: date, fills: pl.DataFrame, evidence: EvidenceSpec) ->
                     "proposed": bool(enough and low > rules.excess_bps),
                 }
             )
-    frame = pl.DataFrame(rows, schema=table("ops.slippage_windows").schema.create_empty().schema)
-    return frame.with_columns(pl.selectors.float().fill_nan(None)).sort("asset_class", "hour")
+    return rows_frame("ops.slippage_windows", rows).sort("asset_class", "hour")
 
 
 def _clustered(values: Floats, days: Floats, level: float) -> Estimate:

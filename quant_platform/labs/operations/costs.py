@@ -9,8 +9,8 @@ is. They are refused.
 
 References
 ----------
-MacKinnon and White (1985), Journal of Econometrics 29:305-325. Almgren, Thum, Hauptmann and Li (2005), Risk 18(7):58-62.
-David and Nagaraja (2003), Order Statistics, ch. 7, for the interval of a percentile.
+MacKinnon and White (1985), Journal of Econometrics 29:305-325. Almgren, Thum, Hauptmann and Li (2005), Risk
+18(7):58-62. David and Nagaraja (2003), Order Statistics, ch. 7, for the interval of a percentile.
 """
 
 from __future__ import annotations

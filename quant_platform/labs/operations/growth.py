@@ -1,4 +1,4 @@
-"""How much evidence there is yet: closed trades on the way to what a proposal needs, and whether core names are seen."""
+"""How much evidence there is yet: closed trades towards what a proposal needs, and whether core names are seen."""
 
 from __future__ import annotations
 

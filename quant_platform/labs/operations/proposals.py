@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from quant_platform.contracts.tables import table
+from quant_platform.labs.operations.frames import rows_frame
 from quant_platform.labs.operations.sweep import OFF
 from quant_platform.specification.operations import ROUTING, SLEEVES, EvidenceSpec, RoutingSpec, SleevesSpec
 
@@ -146,7 +147,7 @@ def config_proposals(
                 "evidence_hash": evidence_hash,
             }
         )
-    return pl.DataFrame(rows, schema=table("ops.config_proposals").schema.create_empty().schema)
+    return rows_frame("ops.config_proposals", rows)
 
 
 def evidence_rows(frame: pl.DataFrame, where: Mapping[str, Any]) -> pl.DataFrame:

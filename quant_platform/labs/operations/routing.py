@@ -9,12 +9,11 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from quant_platform.contracts.tables import table
+from quant_platform.labs.operations.frames import rows_frame
 from quant_platform.specification.home import AssetClass
 from quant_platform.specification.operations import ClassSpec, RoutingSpec, WindowSpec
 
 SETUPS = "setups"
-SKIPS = table("ops.skips").schema
 _POINTS = 100.0
 
 
@@ -88,7 +87,7 @@ def skip(
 
 def skips_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
     """Rows as ``ops.skips``."""
-    return pl.DataFrame(rows, schema=SKIPS.create_empty().schema)
+    return rows_frame("ops.skips", rows)
 
 
 def route_setups(

@@ -14,9 +14,9 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from quant_platform.contracts.tables import table
 from quant_platform.engine.layout import Floats
 from quant_platform.labs.operations.evidence import Figures, Ordinals, TradeLog, figures
+from quant_platform.labs.operations.frames import rows_frame
 from quant_platform.labs.operations.routing import below_floor, with_expectation
 from quant_platform.specification.home import AssetClass
 from quant_platform.specification.operations import (
@@ -136,8 +136,7 @@ def sleeve_summary(
                     "max_drawdown": float((np.maximum.accumulate(curve) - curve).max()),
                 }
             )
-    frame = pl.DataFrame(rows, schema=table("ops.sleeve_summary").schema.create_empty().schema)
-    return frame.with_columns(pl.selectors.float().fill_nan(None))
+    return rows_frame("ops.sleeve_summary", rows)
 
 
 _NONE = np.empty(0, dtype=np.int64)
@@ -218,8 +217,7 @@ def sleeve_promotions(
                 "mean_r_high": seen.mean_high,
             }
         )
-    frame = pl.DataFrame(rows, schema=table("ops.sleeve_promotions").schema.create_empty().schema)
-    return frame.with_columns(pl.selectors.float().fill_nan(None))
+    return rows_frame("ops.sleeve_promotions", rows)
 
 
 def _goal(

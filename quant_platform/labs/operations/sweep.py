@@ -25,9 +25,9 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from quant_platform.contracts.tables import table
 from quant_platform.engine.layout import Floats
 from quant_platform.labs.operations.evidence import Figures, TradeLog, figures
+from quant_platform.labs.operations.frames import columns, rows_frame
 from quant_platform.labs.operations.routing import with_expectation
 from quant_platform.specification.operations import EvidenceSpec, RoutingSpec, SweepRulesSpec
 from quant_platform.statistics import shrink_tree
@@ -47,7 +47,7 @@ class Cell:
     @property
     def name(self) -> str:
         """As the ledger names it."""
-        return f"min_confidence={self.min_confidence:g},min_expected_return={self.min_expected_return:g},max_risk={self.max_risk:g}"
+        return ",".join(f"{floor}={value:g}" for floor, value in vars(self).items())
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,26 +106,33 @@ def candidates_of(rows: pl.DataFrame, routing: RoutingSpec, friction: float) -> 
     )
 
 
-def cell_figures(found: Candidates, cells: Sequence[Cell], since: int, until: int) -> list[Figures]:
-    """Figures of every cell over the trades signalled from ``since`` on and known by ``until``, both day numbers."""
+def cell_trades(found: Candidates, cells: Sequence[Cell], since: int, until: int) -> list[TradeLog]:
+    """Trades of every cell signalled from ``since`` on and known by ``until``, both day numbers."""
     inside = (found.trades.signal >= since) & (found.trades.known <= until)
-    return [figures(found.trades.only(inside & found.passing(cell))) for cell in cells]
+    return [found.trades.only(inside & found.passing(cell)) for cell in cells]
 
 
-def admissible(seen: Figures, rules: SweepRulesSpec) -> bool:
-    """Whether a cell may be chosen: a cell without a loss has no profit factor, and enough of it."""
-    factor = math.inf if math.isnan(seen.profit_factor) and seen.total_r > 0.0 else seen.profit_factor
+def admissible(r: Floats, rules: SweepRulesSpec) -> bool:
+    """Whether a cell with these outcomes may be chosen: one without a loss has profit factor enough."""
+    gains, losses = float(r[r > 0.0].sum()), -float(r[r < 0.0].sum())
     return (
-        seen.n >= rules.minimum_trades
-        and factor >= rules.minimum_profit_factor
-        and seen.win_rate >= rules.minimum_win_rate
+        r.size >= rules.minimum_trades
+        and gains >= rules.minimum_profit_factor * losses
+        and gains > 0.0
+        and int((r > 0.0).sum()) >= rules.minimum_win_rate * r.size
     )
 
 
-def choose(seen: Sequence[Figures], rules: SweepRulesSpec) -> int | None:
-    """The admissible cell with the largest total R, of equal ones the first; None where none is admissible."""
-    allowed = [place for place, one in enumerate(seen) if admissible(one, rules)]
-    return max(allowed, key=lambda place: (seen[place].total_r, -place), default=None)
+def choose(outcomes: Sequence[Floats], rules: SweepRulesSpec) -> int | None:
+    """The admissible cell with the largest total R, of equal ones the first; None where none is admissible.
+
+    Parameters
+    ----------
+    outcomes
+        R of the trades of each cell.
+    """
+    allowed = [place for place, r in enumerate(outcomes) if admissible(r, rules)]
+    return max(allowed, key=lambda place: (float(outcomes[place].sum()), -place), default=None)
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,8 @@ def walk_forward(
         if np.any(known[ahead] > until):
             break
         past = (signal >= start - lookback_days) & (known < start)
-        chosen = choose([figures(found.trades.only(past & one)) for one in passing], rules)
+        enough = np.count_nonzero(past) >= rules.minimum_trades
+        chosen = choose([found.trades.r[past & one] for one in passing], rules) if enough else None
         if chosen is not None:
             earned = found.trades.r[ahead & passing[chosen]]
             total, n = total + float(earned.sum()), n + earned.size
@@ -220,8 +228,10 @@ def threshold_sweep(
         for (ticker,), rows in candidates.sort("ticker").group_by("ticker", maintain_order=True)
         if str(ticker) in classes
     }
-    seen = {ticker: cell_figures(found, cells, since, until) for ticker, found in logs.items()}
-    shrunk = _shrunk(logs, seen, cells, classes, since, until)
+    taken = {ticker: cell_trades(found, cells, since, until) for ticker, found in logs.items()}
+    seen = {ticker: [figures(trades) for trades in cell] for ticker, cell in taken.items()}
+    shrunk = _shrunk(taken, seen, classes, len(cells))
+    beside = [_neighbours(cells, place) for place in range(len(cells))]
     risk = routing.account.risk_per_trade
     yearly = risk * YEAR_DAYS / evidence.lookback_days
     rows = []
@@ -229,11 +239,12 @@ def threshold_sweep(
         if ticker not in logs:
             continue
         mine = seen[ticker]
-        chosen = choose(mine, rules)
+        outcomes = [trades.r for trades in taken[ticker]]
+        chosen = choose(outcomes, rules)
         rule = walk_forward(logs[ticker], cells, rules, evidence.lookback_days, until)
         judged = rule.steps >= rules.walk_forward.minimum_steps
         for place, (cell, one) in enumerate(zip(cells, mine, strict=True)):
-            near = [mine[other].total_r * yearly for other in _neighbours(cells, place)]
+            near = [mine[other].total_r * yearly for other in beside[place]]
             mean, error, moderated, weight = shrunk[ticker, place]
             rows.append(
                 {
@@ -251,7 +262,7 @@ def threshold_sweep(
                     "shrunk_r": moderated,
                     "own_weight": weight,
                     "neighbour_pnl": sum(near) / len(near) if near else None,
-                    "admissible": admissible(one, rules),
+                    "admissible": admissible(outcomes[place], rules),
                     "chosen": place == chosen,
                     "rule_pnl": rule.total_r * risk / rule.years if judged else None,
                     "rule_n": rule.n,
@@ -259,8 +270,7 @@ def threshold_sweep(
                     "closed_overall": closed_overall,
                 }
             )
-    frame = pl.DataFrame(rows, schema=table("ops.threshold_sweep").schema.create_empty().schema)
-    return frame.with_columns(pl.selectors.float().fill_nan(None))
+    return rows_frame("ops.threshold_sweep", rows)
 
 
 def _friction(routing: RoutingSpec, asset_class: str) -> float:
@@ -284,27 +294,23 @@ def _floors(cell: Cell) -> tuple[float, float, float]:
 
 
 def _shrunk(
-    logs: Mapping[str, Candidates],
+    taken: Mapping[str, Sequence[TradeLog]],
     seen: Mapping[str, Sequence[Figures]],
-    cells: Sequence[Cell],
     classes: Mapping[str, str],
-    since: int,
-    until: int,
+    n_cells: int,
 ) -> dict[tuple[str, int], tuple[float, float, float, float]]:
     """Mean R, its error, the shrunk mean and the own weight, by name and place of the cell.
 
     One standard deviation per cell, pooled over names, divided by the root of each name's independent trades: single
     names have too few of them for one of their own.
     """
-    tickers = list(logs)
+    tickers = list(taken)
     groups = [classes[ticker] for ticker in tickers]
     found = {}
-    for place, cell in enumerate(cells):
+    for place in range(n_cells):
         squares, freedom = 0.0, 0
         for ticker in tickers:
-            log = logs[ticker]
-            inside = (log.trades.signal >= since) & (log.trades.known <= until) & log.passing(cell)
-            r = log.trades.r[inside]
+            r = taken[ticker][place].r
             if r.size > 1:
                 squares, freedom = squares + float(((r - r.mean()) ** 2).sum()), freedom + r.size - 1
         spread = math.sqrt(squares / freedom) if freedom else math.nan
@@ -332,7 +338,7 @@ def sweep_trials(sweep: pl.DataFrame, spec_hash: str, earlier: pl.DataFrame | No
     earlier
         Rows of ``ops.trials`` of the same names.
     """
-    schema = table("ops.trials").schema.create_empty().schema
+    schema = columns("ops.trials")
     rows = []
     for row in sweep.iter_rows(named=True):
         cell = Cell(row["min_confidence"], row["min_expected_return"], row["max_risk"]).name

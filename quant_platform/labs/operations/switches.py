@@ -75,7 +75,7 @@ def observations(
     sent = dict(orders.filter(pl.col("action").cast(pl.String) == "enter").group_by("day").len().iter_rows())
     refused = {day: voids.count(day) for day in set(voids)}
     found = []
-    for t, day in enumerate(days):
+    for t in range(len(days)):
         window = days[max(0, t - WINDOW_SESSIONS + 1) : t + 1]
         costs = [slippage[one] for one in window if one in slippage]
         age = float(t + 1) if newest[t] == 0 else float(t - place[newest[t] - 1])
