@@ -30,6 +30,8 @@ from quant_platform.specification.ontology import spec_hash
 from quant_platform.specification.spec_models import model_of
 
 _REVIEWER = re.compile(r"\S.{0,99}")
+# A text that every YAML reads as a text without quotes: no time, date, number or truth value looks like it.
+_PLAIN = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z_][\w ,.%()-]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -228,15 +230,28 @@ def edited(text: str, keys: list[str], value: Any) -> str:
     place = document
     for key in keys[:-1]:
         if not isinstance(place.get(key), dict):
-            place[key] = {}
+            place[_quoted(key)] = {}
         place = place[key]
     if value is None:
         place.pop(keys[-1], None)
+    elif keys[-1] in place:
+        place[keys[-1]] = _quoted(value)
     else:
-        place[keys[-1]] = value
+        place[_quoted(keys[-1])] = _quoted(value)
     buffer = io.StringIO()
     yaml.dump(document, buffer)
     return buffer.getvalue()
+
+
+def _quoted(value: Any) -> Any:
+    """A JSON value with every text in quotes that YAML would read as something else."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    if isinstance(value, str):
+        return value if _PLAIN.fullmatch(value) else DoubleQuotedScalarString(value)
+    if isinstance(value, dict):
+        return {_quoted(key): _quoted(one) for key, one in value.items()}
+    return [_quoted(one) for one in value] if isinstance(value, list) else value
 
 
 def reviewer(name: str) -> str:

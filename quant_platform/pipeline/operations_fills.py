@@ -53,7 +53,7 @@ def imported(home: Home) -> pl.DataFrame:
                 where=str(path),
                 action="take the file away and import the broker's file again",
             ) from error
-        parts.append(frame.select(STORED).with_columns(source=pl.lit(path.stem)))
+        parts.append(frame.select(list(STORED)).with_columns(source=pl.lit(path.stem)))
     empty = pl.DataFrame(schema={**STORED, "source": pl.String})
     return pl.concat([empty, *parts]).unique("fill_id", keep="first", maintain_order=True)
 

@@ -183,8 +183,8 @@ def check_fills(raw: pl.DataFrame, expected: Expected, where: str) -> ReadFills:
     _refuse(text, far, f"price and mid are more than {FARTHEST:.0%} apart", where,
             "one of them is in another unit or currency")  # fmt: skip
     _refuse(text, fills["fill_id"].is_duplicated(), "a fill id stands twice in the file", where, "")
-    fresh = fills.select(STORED)
-    stored = expected.known.select(STORED)
+    fresh = fills.select(list(STORED))
+    stored = expected.known.select(list(STORED))
     again = fresh.join(stored.select("fill_id"), on="fill_id", how="semi")
     same = again.join(stored, on=list(STORED), how="semi", nulls_equal=True)
     changed = again.join(same, on="fill_id", how="anti")

@@ -357,4 +357,4 @@ def sweep_trials(sweep: pl.DataFrame, spec_hash: str, earlier: pl.DataFrame | No
     made = pl.DataFrame(rows, schema=schema)
     if earlier is None or earlier.is_empty():
         return made
-    return pl.concat([made, earlier.select(schema).join(made, on=["ticker", "trial_id"], how="anti")])
+    return pl.concat([made, earlier.select(list(schema)).join(made, on=["ticker", "trial_id"], how="anti")])
