@@ -140,7 +140,7 @@ def run_daily(home: Home, keys: Sequence[str], *, run_id: str, refresh: bool, wo
     )
     days = [date.fromisoformat(key) for key in keys]
     orders = home.lake.read("ops.orders", missing="ignore")
-    first = min([*orders["day"].to_list(), *days])
+    first = min(date.fromisoformat(str(key)) for key in [*home.lake.partitions("ops.orders"), *keys])
     market = paper_market(home, days[-1], first)
     priced = market.bars["session"].unique().sort().to_numpy().astype("datetime64[D]")
     slippage = imported_slippage(home.lake.read("ops.fills", missing="ignore"), rules.routing)
@@ -156,13 +156,19 @@ def run_daily(home: Home, keys: Sequence[str], *, run_id: str, refresh: bool, wo
     for day in days:
         seen = until(market, day)
         book = paper_book(orders.filter(pl.col("day") <= day), seen, rules.routing, rules.replay)
-        resets = [int(np.searchsorted(seen.sessions, np.datetime64(at), side="right")) for at in reset_sessions(home)]
-        log = run_switches(
-            observations(seen.sessions, book.equity, priced[priced <= np.datetime64(day)], orders.filter(
-                pl.col("day") <= day), [row["day"] for row in book.voids], slippage),
-            rules.routing.kill_switches,
-            resets,
-        )  # fmt: skip
+        # What was before the account's first session is no reason to stop it.
+        began = int(np.searchsorted(seen.sessions, np.datetime64(first)))
+        known = observations(
+            seen.sessions,
+            book.equity,
+            priced[priced <= np.datetime64(day)],
+            orders.filter(pl.col("day") <= day),
+            [row["day"] for row in book.voids],
+            slippage,
+        )[began:]
+        after = seen.sessions[began:]
+        resets = [int(np.searchsorted(after, np.datetime64(at), side="right")) for at in reset_sessions(home)]
+        log = run_switches(known, rules.routing.kill_switches, resets)
         switches = tripped(log, resets)
         recorded = home.lake.current("ops.orders", day.isoformat()) is not None
         if recorded:

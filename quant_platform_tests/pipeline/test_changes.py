@@ -210,7 +210,8 @@ def test_a_change_is_taken_back_beside_other_edits_but_not_over_one_of_itself(ho
     other = id_of(home, "sleeve")
     changes.apply(home, other, "Ann")
     file = home.specs / SLEEVES
-    file.write_text(file.read_text(encoding="utf-8").replace("sleeve: core\n    since: '2024", "sleeve: safe\n    since: '2024"))
+    there = file.read_text(encoding="utf-8")
+    file.write_text(changes.edited(there, ["members", "AAA", "sleeve"], "safe"), encoding="utf-8")
     text = file.read_text(encoding="utf-8")
     with pytest.raises(ProposalRefused, match="by now, not the"):
         changes.revert(home, other, "Bob")

@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from quant_platform.contracts.errors import CircularFit
 from quant_platform.labs.operations.cost_tables import slippage_windows, transaction_costs
-from quant_platform.labs.operations.costs import fit_costs, percentile, round_trips
+from quant_platform.labs.operations.costs import _freedom, fit_costs, percentile, round_trips
 from quant_platform_tests.labs.operations.builders import EVIDENCE, ROUTING, fill, fills
 
 WEEK = date(2024, 3, 4)
@@ -38,6 +38,20 @@ def test_without_noise_the_parameters_are_the_ones_put_in() -> None:
     assert found.half_spread.value == pytest.approx(4e-4)
     assert found.impact_coefficient.value == pytest.approx(1.1)
     assert (found.half_spread.n, found.left_out) == (4, 1)
+
+
+def test_the_freedom_is_that_of_the_full_matrices() -> None:
+    rng = np.random.default_rng(4)
+    design = np.column_stack([np.ones(15), np.exp(rng.normal(0, 1.5, 15))])
+    inverse = np.linalg.inv(design.T @ design)
+    hat = design @ inverse @ design.T
+    kept = np.eye(15) - hat
+    for column, found in enumerate(_freedom(design, inverse, np.diag(hat), np.diag(kept))):
+        a = design @ inverse[:, column]
+        columns = kept @ np.diag(a / np.sqrt(np.diag(kept)))
+        values = np.linalg.eigvalsh(columns.T @ columns)
+        assert found == pytest.approx(values.sum() ** 2 / (values**2).sum())
+        assert found < 13
 
 
 def test_orders_of_one_size_tell_the_parameters_not_apart() -> None:
