@@ -73,9 +73,7 @@ def coverage(worlds: int) -> dict[str, Any]:
     values = np.zeros((worlds, 2))
     for seed in range(worlds):
         found = fit_costs(world_of_fills(seed), minimum=20, level=LEVEL)
-        for k, (one, truth) in enumerate(
-            ((found.half_spread, HALF_SPREAD), (found.impact_coefficient, IMPACT))
-        ):
+        for k, (one, truth) in enumerate(((found.half_spread, HALF_SPREAD), (found.impact_coefficient, IMPACT))):
             held[seed, k], values[seed, k] = one.low <= truth <= one.high, one.value
     return {
         "worlds": worlds,
@@ -131,9 +129,7 @@ def promotions_on_noise(names: int) -> dict[str, Any]:
     for k, ticker in enumerate(tickers):
         log, _ = fair_trades(np.random.default_rng([3, k]), 52 + MOVES_WEEKS + 4)
         trades[ticker] = NameTrades(log, RISK * log.r)
-    members: dict[str, MemberSpec] = {
-        ticker: MemberSpec(sleeve="core", since=date(2020, 1, 3)) for ticker in tickers
-    }
+    members: dict[str, MemberSpec] = {ticker: MemberSpec(sleeve="core", since=date(2020, 1, 3)) for ticker in tickers}
     moved = dict.fromkeys(tickers, 0)
     says = {"up": 0, "down": 0, "stay": 0}
     for week in range(MOVES_WEEKS):

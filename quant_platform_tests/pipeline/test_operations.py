@@ -199,7 +199,9 @@ def test_a_dashboard_says_what_is_there_and_why_the_rest_is_empty(traded: Home, 
     made = dashboard(home, KEYS[-1])
     assert set(made) == {"dashboard", "executions", "skips", "trades", "open_positions", "costs", "windows", "sleeves",
                          "promotions", "proposals", "growth", "alerts"}  # fmt: skip
-    assert all(set(one) == {"layout", "output", "day", "simulated", "content", "empty_because"} for one in made.values())
+    assert all(
+        set(one) == {"layout", "output", "day", "simulated", "content", "empty_because"} for one in made.values()
+    )
     assert all((one["empty_because"] is None) == bool(one["content"]) for one in made.values())
     assert {one["layout"] for one in made.values()} == {"quant_platform.operations/1"}
     content = made["dashboard"]["content"]

@@ -75,7 +75,11 @@ def test_a_split_turns_quantity_and_levels() -> None:
     found = book([order()], {"AAA": [FLAT, FLAT, halves, (50.0, 56.0, 50.0, 55.0)]}, split)
     trade = found.trades.row(0, named=True)
     # The target of 110 is 55 after the split, and there are twenty units to sell.
-    assert (trade["exit_reason"], found.executions["quantity"][-1], found.executions["fill"][-1]) == ("target", 20.0, 55.0)
+    assert (trade["exit_reason"], found.executions["quantity"][-1], found.executions["fill"][-1]) == (
+        "target",
+        20.0,
+        55.0,
+    )
 
 
 def test_the_horizon_ends_a_trade_at_its_close() -> None:

@@ -57,9 +57,7 @@ def proposed(
         closed,
     )
     hashes = {"operations/routing.yaml": "r", "operations/sleeves.yaml": "s"}
-    return config_proposals(
-        WEEK, UNTIL, evidence, spec, SLEEVES, EVIDENCE, spec_hashes=hashes, hash_of=content_hash
-    )
+    return config_proposals(WEEK, UNTIL, evidence, spec, SLEEVES, EVIDENCE, spec_hashes=hashes, hash_of=content_hash)
 
 
 def test_a_threshold_is_proposed_where_the_rule_itself_earned() -> None:

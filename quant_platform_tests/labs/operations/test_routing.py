@@ -99,7 +99,9 @@ def test_a_window_is_read_in_its_own_zone() -> None:
 
 def test_a_green_signal_holds_the_ends_of_its_ranking() -> None:
     values = pl.DataFrame({"ticker": list("ABCDEFGHIJ"), "value": [float(k) for k in range(10)]})
-    moves = route_signal(values, {"J": "long", "E": "long", "A": "long"}, SignalsSpec(trade=True, gross=0.2, fractile=0.2))
+    moves = route_signal(
+        values, {"J": "long", "E": "long", "A": "long"}, SignalsSpec(trade=True, gross=0.2, fractile=0.2)
+    )
     assert moves.enter == {"B": "short", "I": "long"}
     assert moves.leave == {"E": "long", "A": "long"}
     assert moves.weight == pytest.approx(0.2 / 4)

@@ -55,7 +55,10 @@ def test_caps_hold_and_nothing_grows(
         used = sum(weight for (name, _), weight in held.items() if name == sleeve)
         new = sum(one.weight for one, want in zip(got, wanted, strict=True) if want.sleeve == sleeve)
         assert new <= max(0.0, cap - used) + 1e-9
-    assert sum(one.weight for one in got) <= min(LIMITS.new_exposure, max(0.0, LIMITS.portfolio - sum(held.values()))) + 1e-9
+    assert (
+        sum(one.weight for one in got)
+        <= min(LIMITS.new_exposure, max(0.0, LIMITS.portfolio - sum(held.values()))) + 1e-9
+    )
 
 
 def test_units_are_whole_and_none_without_equity() -> None:

@@ -85,7 +85,9 @@ def test_a_step_with_an_unknown_outcome_is_not_judged() -> None:
     found = one_cell_world([1.0, -0.5] * 26, [-1.0] * 27)
     known = found.trades.known.copy()
     known[60] = NEVER
-    open_one = Candidates(TradeLog(found.trades.signal, known, found.trades.r), found.chance, found.risk, found.expected)
+    open_one = Candidates(
+        TradeLog(found.trades.signal, known, found.trades.r), found.chance, found.risk, found.expected
+    )
     assert walk_forward(open_one, grid(RULES), RULES, 365, int(found.trades.known[-1])).steps == 0
 
 
@@ -94,8 +96,10 @@ def test_what_came_later_changes_no_choice() -> None:
     r = rng.standard_normal(80).tolist()
     n = len(r)
     chance = rng.uniform(0.45, 0.7, n)
+
     def world(outcomes: list[float]) -> Candidates:
         return Candidates(log(outcomes), chance, np.full(n, 0.05), np.full(n, 0.02))
+
     first = walk_forward(world(r), grid(RULES), RULES, 365, 365 + 91 + 6)
     changed = walk_forward(world(r[:66] + [9.0] * 14), grid(RULES), RULES, 365, 365 + 91 + 6)
     assert first == changed
@@ -148,9 +152,11 @@ def test_a_sweep_counts_what_each_cell_passes_and_shows_both_figures() -> None:
 
 def test_the_ledger_counts_a_cell_once_per_state_of_its_data() -> None:
     rows = candidates("AAA", 60, 1.0, 57.0)
+
     def swept(until: date) -> pl.DataFrame:
         return threshold_sweep(["AAA"], pl.DataFrame(rows), {"AAA": "US_EQUITY"}, EVIDENCE, ROUTING,
                                seen_until=until, closed_overall=0)  # fmt: skip
+
     first = sweep_trials(swept(date(2021, 1, 8)), "h", None)
     again = sweep_trials(swept(date(2021, 1, 8)), "h", first)
     later = sweep_trials(swept(date(2021, 1, 15)), "h", again)
