@@ -11,7 +11,7 @@ is. They are refused.
 References
 ----------
 Bell and McCaffrey (2002), Survey Methodology 28:169-181. Imbens and Kolesar (2016), REStat 98:701-712. Almgren, Thum,
-Hauptmann and Li (2005), Risk 18(7):58-62. David and Nagaraja (2003), Order Statistics, ch. 7, for the interval of a percentile.
+Hauptmann and Li (2005), Risk 18(7):58-62. David and Nagaraja (2003), Order Statistics, ch. 7, for percentiles.
 """
 
 from __future__ import annotations
