@@ -182,9 +182,8 @@ def round_trips(fills: pl.DataFrame) -> pl.DataFrame:
                             }
                         )
                     position, opened, cost = 0.0, 0.0, 0.0
-    schema = {"ticker": pl.String, "asset_class": pl.String, "closed_at": fills.schema["executed_at"],
-              "cost_bps": pl.Float64}  # fmt: skip
-    return pl.DataFrame(rows, schema=schema)
+    empty = fills.clear().select("ticker", "asset_class", closed_at="executed_at", cost_bps=pl.lit(0.0))
+    return pl.DataFrame(rows, schema=empty.schema)
 
 
 def percentile(values: Sequence[float] | Floats, share: float, level: float) -> Estimate:
