@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from quant_platform.contracts.errors import PlatformError
-from quant_platform.contracts.findings import Finding
+from quant_platform.contracts.findings import DataChecks, Finding
 from quant_platform.market import audit
 from quant_platform.market.declared_adjustment import declared_adjustment, ex_days, response_by_year
 from quant_platform.market.universe import membership
@@ -257,6 +257,9 @@ def _unknown(market: pl.LazyFrame) -> list[Finding]:
     return found
 
 
+_EQUITY_RAW = ("raw.equity_bars", "raw.fundamentals")
+
+
 def _stored(home: Home, name: str) -> int:
     """Rows that a table holds."""
     return int(home.lake.scan(name).select(pl.len()).collect().item()) if home.lake.partitions(name) else 0
@@ -264,17 +267,30 @@ def _stored(home: Home, name: str) -> int:
 
 def delivered_rows(home: Home) -> int:
     """Raw rows that a home holds of everything that is judged."""
-    return sum(_stored(home, name) for name in ("raw.equity_bars", "raw.fundamentals", *RAW))
+    return sum(_stored(home, name) for name in (*_EQUITY_RAW, *RAW))
 
 
-def stored_audit(home: Home) -> pl.DataFrame:
+def stored_audit(home: Home, tables: Sequence[str] = ("audit.findings", "audit.perp_findings")) -> pl.DataFrame:
     """The audits that stand in the lake, equities first; empty where none was made yet."""
-    parts = [
-        home.lake.read(name)
-        for name in ("audit.findings", "audit.perp_findings")
-        if home.lake.current(name, None) is not None
-    ]
+    parts = [home.lake.read(name) for name in tables if home.lake.current(name, None) is not None]
     return pl.concat(parts) if parts else audit.audit_frame([])
+
+
+def equity_checks(home: Home) -> DataChecks | None:
+    """What the audit of the equities says, for a page; None where none was made yet."""
+    return _checks(home, "audit.findings", _EQUITY_RAW)
+
+
+def perp_checks(home: Home) -> DataChecks | None:
+    """What the audit of the perpetuals says, for a page; None where none was made yet."""
+    return _checks(home, "audit.perp_findings", RAW)
+
+
+def _checks(home: Home, name: str, raw: Sequence[str]) -> DataChecks | None:
+    if home.lake.current(name, None) is None:
+        return None
+    frame = home.lake.read(name)
+    return DataChecks(audit.verdict(frame, sum(_stored(home, table) for table in raw)), frame)
 
 
 def audit_lines(home: Home) -> list[str]:
