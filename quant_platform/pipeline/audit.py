@@ -59,7 +59,7 @@ def equity_audit(
     factors, replay = home.load("factors/equity.yaml", FactorSpec), home.load("replay/equity.yaml", ReplaySpec)
     delivered = raw.select(pl.len()).collect().item()
     kept_out = quarantine.select("ticker", "rule").collect()
-    wanted = ("ticker", "session", "high", "low", "close", "volume", "missing_reason")
+    wanted = ("ticker", "session", "high", "low", "close", "volume", "dollar_volume", "missing_reason")
     clean = bars.select(*wanted).collect()
     judged = actions.collect()
     bad_values = fundamentals_quarantine.select(
@@ -78,6 +78,7 @@ def equity_audit(
         *audit.unexplained_jumps(clean),
         *(audit.missing_sessions(clean) if clean.height else []),
         *audit.membership_gaps(members, clean, home.universe.name),
+        *audit.traded_unlike_members(members, clean, home.universe.name, checks.least_traded_share),
         *audit.empty_sections(
             names=_most_names(home, members, clean),
             sessions=len(market_sessions(home)),
