@@ -102,6 +102,13 @@ COMMANDS: Mapping[str, Entry] = {
     "lake": Entry("lake", "lake_app", "Look after the partition files."),
     "snapshot": Entry("lake", "snapshot_app", "Immutable, named sets of partition versions."),
     "signal": Entry("signal", "signal_app", "Check and register files of signals."),
+    "fills": Entry("operations", "fills_app", "Import a broker's own fills, which teach what trading costs."),
+    "proposals": Entry(
+        "operations", "proposals_app", "Look at proposed changes of the specs, apply one, or take one back."
+    ),
+    "operations": Entry(
+        "operations", "operations_app", "Run the weekly evidence of operations, or open the kill switches again."
+    ),
     "suite": Entry("suite", "suite", "Judge a registered signal on a snapshot: verdict, reasons, tear sheet."),
 }
 

@@ -9,7 +9,18 @@ from difflib import get_close_matches
 import dataframely as dy
 
 from quant_platform.contracts.errors import UnknownTable
-from quant_platform.contracts.schemas import audit, clean, discovery, discovery_report, equity, events, perp, raw, suite
+from quant_platform.contracts.schemas import (
+    audit,
+    clean,
+    discovery,
+    discovery_report,
+    equity,
+    events,
+    operations,
+    perp,
+    raw,
+    suite,
+)
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,21 @@ _ALL = (
     Table("suite.correlations", suite.SuiteCorrelations, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("suite.trials", suite.SuiteTrials, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("suite.verdict", suite.SuiteVerdict, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("ops.orders", operations.OpsOrders, ("day",)),
+    Table("ops.executions", operations.OpsExecutions, ("day",)),
+    Table("ops.skips", operations.OpsSkips, ("day",)),
+    Table("ops.trades", operations.OpsTrades, ("day",)),
+    Table("ops.marks", operations.OpsMarks, ("day",)),
+    Table("ops.book", operations.OpsBook, ("day",)),
+    Table("ops.fills", operations.OpsFills, ()),
+    Table("ops.threshold_sweep", operations.OpsThresholdSweep, ("ticker",)),
+    Table("ops.trials", operations.OpsTrials, ("ticker",)),
+    Table("ops.transaction_costs", operations.OpsTransactionCosts, ("week",)),
+    Table("ops.slippage_windows", operations.OpsSlippageWindows, ("week",)),
+    Table("ops.sleeve_summary", operations.OpsSleeveSummary, ("week",)),
+    Table("ops.sleeve_promotions", operations.OpsSleevePromotions, ("week",)),
+    Table("ops.config_proposals", operations.OpsConfigProposals, ("week",)),
+    Table("ops.dashboard", operations.OpsDashboard, ("day",)),
 )
 
 TABLES: Mapping[str, Table] = {table.name: table for table in _ALL}

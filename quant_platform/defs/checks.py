@@ -18,6 +18,7 @@ from quant_platform.defs.resources import HomeResource
 from quant_platform.defs.schemes import END, START, lake_key
 from quant_platform.lake import Key
 from quant_platform.market.calendar import session_array
+from quant_platform.pipeline.alerts import alerts_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sessions import last_final
 from quant_platform.specification.checks import ChecksSpec
@@ -30,7 +31,7 @@ def build_checks(tables: Sequence[str]) -> list[dg.AssetChecksDefinition]:
     checks = [_integrity(table(name)) for name in tables]
     if "clean.equity_bars" not in tables:
         return checks
-    return [*checks, _prices(), _coverage(), _quarantine_rate()]
+    return [*checks, _prices(), _coverage(), _quarantine_rate(), *([_alerts()] if "ops.dashboard" in tables else [])]
 
 
 def _key(definition: Table) -> dg.AssetKey:
@@ -265,6 +266,32 @@ def _quarantine_rate() -> dg.AssetChecksDefinition:
         )
 
     return rate
+
+
+def _alerts() -> dg.AssetChecksDefinition:
+    asset = dg.AssetKey(["ops", "dashboard"])
+
+    @dg.multi_asset_check(
+        name="ops_dashboard__alerts",
+        specs=[dg.AssetCheckSpec("alerts", asset=asset, description="Nothing of the paper account is out of bounds.")],
+    )
+    def alerts(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
+        opened = home.open()
+        days = [date.fromisoformat(str(key)) for key in run_keys(context, opened, "ops.dashboard") or []]
+        if not days:
+            yield nothing_to_check("alerts", asset, "no session of the run has a dashboard")
+            return
+        found = {day.isoformat(): alerts_of(opened, day) for day in days}
+        raised = {day: [one["text"] for one in some] for day, some in found.items() if some}
+        yield dg.AssetCheckResult(
+            passed=not raised,
+            severity=dg.AssetCheckSeverity.WARN,
+            check_name="alerts",
+            asset_key=asset,
+            metadata={"sessions": len(days), "alerts": str(raised)},
+        )
+
+    return alerts
 
 
 def _rows(frame: pl.DataFrame) -> dict[str, Any]:

@@ -24,6 +24,10 @@ from quant_platform.pipeline import (
     equity,
     live,
     marks,
+    operations,
+    operations_dashboard,
+    operations_fills,
+    operations_weekly,
     perpetuals,
     replay,
     studies,
@@ -38,6 +42,9 @@ from quant_platform.pipeline.stage import StageBase
 AssetJob: TypeAlias = UnresolvedAssetJobDefinition
 
 ALL = -1
+# What the demo shows of operations: eight weeks.
+SIMULATED_WEEKS = 8
+SIMULATED_SESSIONS = 5 * SIMULATED_WEEKS
 
 
 class UnknownJob(PlatformError, LookupError):
@@ -63,6 +70,8 @@ class Job:
     whole
         How many of its last partitions belong to the whole graph of a market: :data:`ALL`, or 0 for a job that repeats
         what others make.
+    simulated
+        The same for a simulated market that has ended, where it is another number.
     refresh
         Whether it makes again what is current.
     every_days
@@ -74,6 +83,7 @@ class Job:
     description: str
     follows: tuple[str, ...] = ()
     whole: int = 0
+    simulated: int | None = None
     refresh: bool = False
     every_days: int | None = None
 
@@ -200,6 +210,7 @@ EQUITY_JOBS = (
         "Setups of a session and the outcome of open ones.",
         follows=("securities",),
         whole=3,
+        simulated=SIMULATED_SESSIONS,
         every_days=1,
     ),
     Job("live_outcomes", (live.OUTCOMES,), "The outcome of open setups."),
@@ -267,7 +278,51 @@ SUITE_JOBS = (
     Job("suite_signals", (suite.SIGNALS,), "Registered signals and the rows of them that were left out."),
     Job("suite", (suite.SUITE,), "A signal judged on a snapshot: variants, baselines, trials, verdict, tear sheet."),
 )
-JOBS: Mapping[str, Job] = {job.name: job for job in (*EQUITY_JOBS, *EVENT_JOBS, *SUITE_JOBS)}
+OPERATIONS_JOBS = (
+    Job(
+        "operations_daily",
+        (operations.DAILY,),
+        "Paper fills of a session, and the orders for the next open; what was not sent says why.",
+        follows=("live_scan",),
+        whole=3,
+        simulated=SIMULATED_SESSIONS,
+        every_days=1,
+    ),
+    Job(
+        "operations_fills",
+        (operations_fills.FILLS,),
+        "Imported fills, and in a simulated market those of a simulated venue.",
+        follows=("operations_daily",),
+        whole=ALL,
+        every_days=1,
+    ),
+    Job(
+        "operations_sweep",
+        operations_weekly.BY_NAME,
+        "Routing thresholds of every name over stored candidates, and the ledger of what was tried.",
+        follows=("weekly_cross_section",),
+        whole=ALL,
+        every_days=7,
+    ),
+    Job(
+        "operations_weekly",
+        operations_weekly.BY_WEEK,
+        "Costs, hours, sleeves and proposals as known at the end of some weeks.",
+        follows=("operations_sweep",),
+        whole=1,
+        simulated=SIMULATED_WEEKS,
+        every_days=7,
+    ),
+    Job(
+        "operations_dashboard",
+        (operations_dashboard.DASHBOARD,),
+        "The outputs of a session: account, skips, costs, sleeves, proposals, growth, alerts.",
+        follows=("operations_fills",),
+        whole=1,
+        every_days=1,
+    ),
+)
+JOBS: Mapping[str, Job] = {job.name: job for job in (*EQUITY_JOBS, *EVENT_JOBS, *SUITE_JOBS, *OPERATIONS_JOBS)}
 
 
 def job_named(name: str) -> Job:

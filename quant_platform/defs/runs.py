@@ -93,7 +93,9 @@ def _whole(job: Job, home: Home, instance: dg.DagsterInstance, live_sessions: in
     if job.scheme is EVENT_CUTOFFS and keys:
         newest = max(key.split("|")[0] for key in keys)
         keys = [key for key in keys if key.startswith(f"{newest}|")]
-    count = live_sessions if job.scheme is DAYS and live_sessions is not None else job.whole
+    ended = home.simulated and home.spec.last_session is not None if job.simulated is not None else False
+    count = job.simulated if ended and job.simulated is not None else job.whole
+    count = live_sessions if job.scheme is DAYS and live_sessions is not None else count
     return Launch(job.name, tuple(keys if count == ALL else keys[-count:]))
 
 
