@@ -84,7 +84,7 @@ COMMANDS: Mapping[str, Entry] = {
     "compare": Entry(
         "compare",
         "compare",
-        "Compare two weeks (or other partitions), or two snapshots: rows that came and went, cells that changed.",
+        "Compare two weeks (or other partitions), two snapshots, or two suites: what came, went and changed.",
     ),
     "doctor": Entry(
         "inspect", "doctor", "Check that this machine and home can do the work; exit code 3 when something is wrong."
@@ -102,6 +102,9 @@ COMMANDS: Mapping[str, Entry] = {
     "lake": Entry("lake", "lake_app", "Look after the partition files."),
     "snapshot": Entry("lake", "snapshot_app", "Immutable, named sets of partition versions."),
     "signal": Entry("signal", "signal_app", "Check and register files of signals."),
+    "verify": Entry(
+        "verify", "verify", "Compute a suite again from snapshot, specs and code, and say byte for byte what equals."
+    ),
     "suite": Entry("suite", "suite", "Judge a registered signal on a snapshot: verdict, reasons, tear sheet."),
 }
 

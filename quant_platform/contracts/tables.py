@@ -121,6 +121,7 @@ _ALL = (
     Table("suite.correlations", suite.SuiteCorrelations, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("suite.trials", suite.SuiteTrials, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("suite.verdict", suite.SuiteVerdict, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.tracking", suite.SuiteTracking, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
 )
 
 TABLES: Mapping[str, Table] = {table.name: table for table in _ALL}
