@@ -77,6 +77,11 @@ COMMANDS: Mapping[str, Entry] = {
         "runs", "list_runs", "List the last runs of a home: id, job, state, when it began, how long it took."
     ),
     "up": Entry("serving", "up", "Start Dagster's code server, daemon and web server on this home, until interrupted."),
+    "app": Entry(
+        "app",
+        "app",
+        "Start the web app on this home, until interrupted: run signals, read verdicts, look back, start jobs.",
+    ),
     "backtest": Entry(
         "backtest", "backtest", "Trade decisions on bars, with costs, and write trades, fills, equity and figures."
     ),

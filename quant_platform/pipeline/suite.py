@@ -284,7 +284,10 @@ def evaluated(
     frames = suite_frames(found)
     mine = ledger.filter((pl.col("signal") == said.name) & (pl.col("snapshot_id") == panel.snapshot_id))
     frames["suite.trials"] = merge_ledger(mine, found.trials)
-    return Evaluated(frames, _tear_sheet(found, frames, said))
+    page = tear_sheet_of(
+        found, frames, author=said.author, submitted_at=said.submitted_at, signal_hash=said.signal_hash
+    )
+    return Evaluated(frames, page)
 
 
 def kept_specs(home: Home, ontology_hash: str) -> Path:
@@ -300,7 +303,18 @@ def keep_specs(home: Home, ontology: Ontology) -> None:
             atomic_text(folder / name, (home.specs / name).read_text(encoding="utf-8"))
 
 
-def _tear_sheet(found: SuiteResult, frames: Mapping[str, pl.DataFrame], said: Submission) -> str:
+def tear_sheet_of(
+    found: SuiteResult, frames: Mapping[str, pl.DataFrame], *, author: str, submitted_at: str, signal_hash: str
+) -> str:
+    """Draw the page of a suite.
+
+    Parameters
+    ----------
+    found, frames
+        The suite, and its rows by table.
+    author, submitted_at, signal_hash
+        What is known of the registration of the signal.
+    """
     # Drawing imports Altair; a process that only lists assets should not wait for it.
     from quant_platform.reports.suite.tear_sheet import Findings, Origin, render_tear_sheet
 
@@ -311,9 +325,9 @@ def _tear_sheet(found: SuiteResult, frames: Mapping[str, pl.DataFrame], said: Su
         Origin(
             signal=found.signal,
             snapshot_id=found.snapshot_id,
-            author=said.author,
-            submitted_at=said.submitted_at,
-            signal_hash=said.signal_hash,
+            author=author,
+            submitted_at=submitted_at,
+            signal_hash=signal_hash,
             preset=found.preset,
             simulated=found.simulated,
         ),
