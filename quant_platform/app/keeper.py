@@ -23,7 +23,7 @@ def keep(folder: Path) -> int:
     command = json.loads((folder / "job.json").read_text(encoding="utf-8"))["command"]
     # A stop that is asked for goes to the whole group: the command ends by it, and this process sees how.
     signal.signal(signal.SIGINT, lambda *_: None)
-    with exclusive(folder / "alive.lock") as _, (folder / "log").open("wb") as log:
+    with exclusive(folder / "alive.lock", wait=True), (folder / "log").open("ab") as log:
         atomic_text(folder / "keeper.json", json.dumps({"group": os.getpgrp()}))
         done = subprocess.run(
             [sys.executable, "-c", QUANT, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT

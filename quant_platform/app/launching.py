@@ -75,14 +75,15 @@ def start(home: Path, title: str, command: Sequence[str]) -> Work:
     )
     folder = works_folder(home) / made.id
     atomic_text(folder / _JOB, json.dumps(asdict(made), indent=1))
-    subprocess.Popen(
-        [sys.executable, "-m", "quant_platform.app.keeper", str(folder)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, "QUANT_HOME": str(home)},
-    )
+    with (folder / _LOG).open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "quant_platform.app.keeper", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "QUANT_HOME": str(home)},
+        )
     return made
 
 
@@ -113,8 +114,8 @@ def log_tail(home: Path, work: Work, lines: int = 40) -> str:
     path = works_folder(home) / work.id / _LOG
     if not path.is_file():
         return ""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return "\n".join(line.rstrip().rpartition("\r")[2] for line in text.splitlines()[-lines:])
+    said = path.read_bytes().decode(errors="replace").rstrip("\n").split("\n")
+    return "\n".join(line.rstrip().rpartition("\r")[2] for line in said[-lines:])
 
 
 def cancel(home: Path, work: Work) -> bool:

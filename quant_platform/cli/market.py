@@ -167,7 +167,11 @@ def _judge_demo_signals(home: Home, console: Console) -> Sequence[str]:
     from quant_platform.pipeline.demo_signals import submit_demo_signals
 
     names = [made.name for made in submit_demo_signals(home)]
-    snapshot = judge(home, console, names)
+    try:
+        snapshot = judge(home, console, names)
+    except PlatformError as error:
+        # Everything else is made; a market of a few names cannot carry a cross-section.
+        return [f"{', '.join(names)} could not be judged: {error}"]
     keys = [(name, snapshot) for name in names]
     return [line for key in keys for line in (sentence(home, key), f"  {_shown(tear_sheet_path(home, key))}")]
 
@@ -225,6 +229,7 @@ def where_to_look(home: Home, console: Console, seconds: float, verdicts: Sequen
         f"made in {seconds:.0f} s on {date.today()}; everything is under {shown}/",
         f"  reports    {', '.join(pages) or 'none yet'}",
         *(f"  {'verdicts' if not place else '':<10} {line}" for place, line in enumerate(verdicts)),
+        *([f"  signals    quant app{option}   to run one of your own"] if verdicts else []),
         f'  tables     quant sql{option} "select * from {example}"',
         f"             or: duckdb {_shown(home.settings.catalogue)}",
         f"  assets     quant up{option}   then http://localhost:3000",
