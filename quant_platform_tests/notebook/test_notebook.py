@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -21,6 +23,7 @@ from quant_platform.contracts.errors import LookAheadFound, SchemaViolation, Set
 from quant_platform_tests.reports.reading import read_html
 from quant_platform_tests.suites import SIGNAL, Judged
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial" / "notebook.md"
 HEAVY = ("polars", "numpy", "pandas", "dagster", "duckdb", "altair", "numba", "streamlit", "mlflow")
 
 
@@ -214,3 +217,18 @@ def test_decisions_are_traded_with_stated_costs(home: qp.Home) -> None:
     assert trade["price_pnl"] == pytest.approx(trade["quantity"] * (opens[21] - opens[11]), rel=1e-9)
     assert isinstance(found.plot(), alt.LayerChart)
     assert "trades" in found._repr_html_()
+
+
+def test_the_code_of_the_page_runs(judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").symlink_to(judged.folder)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) > 6
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, str(PAGE), "exec"), names)
+    assert names["by_sector"]["names"].sum() == names["members"].height > 0
+    assert names["coefficient"].n > 100
+    assert names["page"].stat().st_size > 10_000
+    assert names["suite"].verdict in ("red", "yellow", "green")
+    assert names["traded"].trades.height == 1

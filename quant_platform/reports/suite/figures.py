@@ -42,7 +42,7 @@ def cumulative_return(daily: pl.DataFrame, words: Words, *, by: str | None = Non
         words,
         x=_SESSION,
         y=Field("cumret", "net, compounded", "percent"),
-        series=Field(by, by) if by else None,
+        series=Field(by, by, "category") if by else None,
         at=0.0,
         width=width,
     )
