@@ -17,6 +17,7 @@ import json
 import os
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from quant_platform.pipeline.suite_panel import stored_rows
 from quant_platform.specification.suite import BacktestConfig, load_suite
 
 if TYPE_CHECKING:
+    from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
 EXPERIMENT = "backtest-poc"
@@ -221,6 +223,10 @@ def run_tracking(home: Home, keys: Sequence[SignalSnapshot], *, run_id: str, ref
     version, ontology = TRACKING.code_version(home), home.ontology(SPECS)
     done = []
     for key in keys:
+        if home.lake.current("suite.verdict", key) is None:
+            # It was asked for and never made: the run that failed says why.
+            done.append(Done(key, "current", stored_rows(home, [TRACKED], key)))
+            continue
         earlier = home.lake.read(TRACKED, [key], missing="ignore")
         record = record_of(home, key)
         logged = record.row["run_id"] in earlier["run_id"].to_list()
@@ -255,13 +261,22 @@ def git_commit(folder: Path) -> str:
 def _client(home: Home) -> Iterator[MlflowClient]:
     """MLflow's client on the database of a home; what MLflow raises becomes an error of ours."""
     os.environ.update(_QUIET)
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-
     (home.settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        # MLflow calls what SQLAlchemy has deprecated; nobody here can change that.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from mlflow.exceptions import MlflowException
+        from mlflow.tracking import MlflowClient
+
+        with _errors_of_ours(home, MlflowException):
+            yield MlflowClient(tracking_uri(home))
+
+
+@contextmanager
+def _errors_of_ours(home: Home, theirs: type[MlflowException]) -> Iterator[None]:
     try:
-        yield MlflowClient(tracking_uri(home))
-    except MlflowException as error:
+        yield
+    except theirs as error:
         raise TrackingFailed(
             f"MLflow refused: {error.message}",
             where=tracking_uri(home),

@@ -27,6 +27,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_mlflow_holds_what_the_lake_holds(judged: Judged, tmp_path: Path) -> None:
     os.environ.update(MLFLOW_DISABLE_TELEMETRY="true")
     from mlflow.tracking import MlflowClient
