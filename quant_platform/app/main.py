@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from quant_platform.app.pages import equity, events, history, jobs, results, run
+from quant_platform.app.views import equity, events, history, jobs, results, run
 
 PAGES = {
     "Research suite": [
-        st.Page(run.show, title="Run", url_path="run", icon=":material/play_arrow:", default=True),
+        st.Page(run.show, title="Run", icon=":material/play_arrow:", default=True),
         st.Page(results.show, title="Results", url_path="results", icon=":material/traffic:"),
         st.Page(history.show, title="History", url_path="history", icon=":material/history:"),
     ],

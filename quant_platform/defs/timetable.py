@@ -18,7 +18,6 @@ from quant_platform.specification.home import ScheduleSpec
 
 TIMETABLE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "job": pl.String,
-    "description": pl.String,
     "cron": pl.String,
     "time_zone": pl.String,
     "on": pl.Boolean,
@@ -27,6 +26,7 @@ TIMETABLE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "last_run": pl.Datetime("us", "UTC"),
     "last_state": pl.String,
     "last_run_id": pl.String,
+    "description": pl.String,
     "needs_signal": pl.Boolean,
 }
 
@@ -61,7 +61,6 @@ def timetable(home: Home, instance: dg.DagsterInstance) -> pl.DataFrame:
         rows.append(
             (
                 job.name,
-                job.description,
                 scheduled.cron if scheduled else None,
                 spec.timezone if scheduled else None,
                 on,
@@ -70,6 +69,7 @@ def timetable(home: Home, instance: dg.DagsterInstance) -> pl.DataFrame:
                 None if last is None else last.create_timestamp,
                 None if last is None else last.dagster_run.status.value.lower(),
                 None if last is None else last.dagster_run.run_id,
+                job.description,
                 job.scheme in (SIGNALS, SUITES),
             )
         )

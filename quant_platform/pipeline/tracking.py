@@ -243,7 +243,7 @@ def run_tracking(home: Home, keys: Sequence[SignalSnapshot], *, run_id: str, ref
                 inputs={"suite": str(record.row["run_id"])},
                 simulated=record.tags["simulated"] == "true",
             )
-            home.lake.write(TRACKED, key, pl.concat([kept.select(schema), made]), stamp)
+            home.lake.write(TRACKED, key, pl.concat([kept.select(*schema), made]), stamp)
         done.append(Done(key, "written" if refresh or not logged else "current", stored_rows(home, [TRACKED], key)))
     return done
 

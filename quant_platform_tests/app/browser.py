@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
@@ -19,7 +19,8 @@ from urllib.request import ProxyHandler, build_opener
 
 from playwright.sync_api import Page, sync_playwright
 
-PAGES = ("run", "results", "history", "equity", "events", "jobs")
+# Name of the picture by path; the first page is at the root.
+PAGES = {"run": "", **{name: name for name in ("results", "history", "equity", "events", "jobs")}}
 READY_SECONDS = 120
 QUIET_MILLISECONDS = 90_000
 
@@ -46,7 +47,7 @@ def served(home: Path, specs: Path) -> Iterator[str]:
 
 
 @contextmanager
-def opened(width: int = 1280, height: int = 900) -> Iterator[Page]:
+def opened(width: int = 1280, height: int = 1500) -> Iterator[Page]:
     """A page of a headless browser."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
@@ -60,15 +61,16 @@ def visit(page: Page, address: str, path: str) -> None:
     """Open a page of the app and wait until its script has ended."""
     page.goto(f"{address}/{path}")
     page.wait_for_selector("h1", timeout=QUIET_MILLISECONDS)
-    page.wait_for_selector('[data-testid="stStatusWidget"]', state="detached", timeout=QUIET_MILLISECONDS)
+    for drawing in ("stStatusWidget", "stSkeleton"):
+        page.wait_for_selector(f'[data-testid="{drawing}"]', state="detached", timeout=QUIET_MILLISECONDS)
 
 
-def pictures(home: Path, specs: Path, folder: Path, names: Sequence[str] = PAGES) -> None:
+def pictures(home: Path, specs: Path, folder: Path) -> None:
     """Write a picture of each page."""
     folder.mkdir(parents=True, exist_ok=True)
     with served(home, specs) as address, opened() as page:
-        for name in names:
-            visit(page, address, name)
+        for name, path in PAGES.items():
+            visit(page, address, path)
             page.wait_for_timeout(2_000)
             page.screenshot(path=folder / f"app-{name}.png")
 

@@ -25,7 +25,7 @@ def drawn(page: str, home: Path, specs: Path, monkeypatch: pytest.MonkeyPatch) -
     """A page on a home, drawn once, without a traceback on it."""
     monkeypatch.setenv("QUANT_HOME", str(home))
     monkeypatch.setenv("QUANT_SPECS", str(specs))
-    script = f"from quant_platform.app.pages import {page}\n{page}.show()"
+    script = f"from quant_platform.app.views import {page}\n{page}.show()"
     return without_fault(AppTest.from_string(script, default_timeout=60).run())
 
 
@@ -101,7 +101,7 @@ def test_a_signal_is_run_by_a_click_and_its_state_survives_a_reload(
     assert [each.label for each in again.expander] == ["QUICK suite of rev5: running"]
     assert "suite_panel done" in [each.value for each in again.code]
     (launching.works_folder(home.settings.home) / "20990101T000000" / "ended.json").write_text('{"code": 1}')
-    ended = AppTest.from_string("from quant_platform.app.pages import run\nrun.show()", default_timeout=60).run()
+    ended = AppTest.from_string("from quant_platform.app.views import run\nrun.show()", default_timeout=60).run()
     assert any("It failed" in each.value for each in ended.error)
 
 

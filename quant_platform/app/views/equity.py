@@ -17,6 +17,10 @@ from quant_platform.reports.equity.setups import rule_figures
 from quant_platform.reports.equity.trades import sweep_figure
 from quant_platform.specification.activation import ActivationSpec
 
+_SETUPS = (
+    "ticker", "direction", "confidence", "rr", "momentum_percentile", "entry_reference", "stop", "target",
+    "expected_value_r", "qualified", "refusals",
+)  # fmt: skip
 _EDGE = (
     "factor", "ic", "half_width", "n_independent", "t_nonoverlapping", "p_adjusted", "t_ewc", "reliable", "precise",
     "starred", "unreliable_because",
@@ -54,7 +58,8 @@ def _setups(report: dict[str, Any]) -> None:
     st.subheader("Setups of the week")
     found = _frame(rows(fields(report, "setups"), "rows"))
     if found.height:
-        parts.table(found, key="setups", height=320)
+        first = [name for name in _SETUPS if name in found.columns]
+        parts.table(found.select(*first, pl.exclude(first)), key="setups", height=320)
     else:
         parts.nothing("The week has no setup.", "`quant run weekly_cross_section` judges the candidates of a week.")
 

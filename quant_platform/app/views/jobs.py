@@ -21,7 +21,7 @@ def show() -> None:
             "A job with a cron runs by itself while `quant up` serves this home and its schedule is on; the others "
             "follow one of those, or run when somebody asks. Times of day are in the time zone beside them."
         )
-        parts.table(found, key="jobs", height=620)
+        parts.table(found.drop("needs_signal"), key="jobs", height=620)
         st.subheader("Run one now")
         job = st.selectbox("Job", found["job"].to_list(), key="job")
         said = found.row(found["job"].to_list().index(job), named=True)
