@@ -51,12 +51,18 @@ def draw(figure: Figure) -> None:
 
 
 def table(frame: pl.DataFrame, *, key: str, height: int | None = None) -> None:
-    """A table whose columns sort, with a download of all its rows as CSV."""
-    shown = frame.with_columns(pl.col(name).cast(pl.String) for name, kind in frame.schema.items() if kind == pl.Enum)
+    """A table whose columns sort, with a download of all its rows as CSV; times are written with their zone."""
+    shown = frame.with_columns(_written(name, kind) for name, kind in frame.schema.items())
     options = {} if height is None else {"height": height}
     st.dataframe(shown, hide_index=True, width="stretch", key=f"{key}-table", **options)
     flat = shown.select(name for name, kind in shown.schema.items() if not kind.is_nested())
     st.download_button("CSV", flat.write_csv(), f"{key}.csv", "text/csv", key=f"{key}-csv")
+
+
+def _written(name: str, kind: pl.DataType) -> pl.Expr:
+    if isinstance(kind, pl.Datetime) and kind.time_zone:
+        return pl.col(name).dt.strftime("%Y-%m-%d %H:%M:%S %Z")
+    return pl.col(name).cast(pl.String) if kind == pl.Enum else pl.col(name)
 
 
 def plain(text: object) -> str:

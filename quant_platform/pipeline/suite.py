@@ -296,11 +296,12 @@ def kept_specs(home: Home, ontology_hash: str) -> Path:
 
 
 def keep_specs(home: Home, ontology: Ontology) -> None:
-    """Copy the spec files that decide a suite, once for each content they had."""
+    """Copy the specs of the suite, once for each content that those which decide it had."""
     folder = kept_specs(home, ontology.hash)
-    for name in ontology.files:
-        if not (folder / name).is_file():
-            atomic_text(folder / name, (home.specs / name).read_text(encoding="utf-8"))
+    for path in sorted((home.specs / "suite").rglob("*.yaml")):
+        target = folder / path.relative_to(home.specs)
+        if not target.is_file():
+            atomic_text(target, path.read_text(encoding="utf-8"))
 
 
 def tear_sheet_of(

@@ -41,8 +41,8 @@ def home(judged: Judged, tmp_path: Path) -> Home:
 @pytest.fixture
 def rows(judged: Judged) -> pl.DataFrame:
     """A signal that is not the one of before."""
-    stored = judged.home.lake.read("suite.signals", [SIGNAL]).rename({"value": "signal"})
-    return stored.select("security_id", "date_sig", "date_avail", -pl.col("signal")).head(400)
+    stored = judged.home.lake.read("suite.signals", [SIGNAL]).head(400)
+    return stored.select("security_id", "date_sig", "date_avail", (-pl.col("value")).alias("signal"))
 
 
 def test_a_good_file_is_registered_and_judged_and_a_broken_one_says_why(
