@@ -147,6 +147,7 @@ _ALL = (
     Table("ops.sleeve_promotions", operations.OpsSleevePromotions, ("week",)),
     Table("ops.config_proposals", operations.OpsConfigProposals, ("week",)),
     Table("ops.dashboard", operations.OpsDashboard, ("day",)),
+    Table("suite.tracking", suite.SuiteTracking, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
 )
 
 TABLES: Mapping[str, Table] = {table.name: table for table in _ALL}

@@ -33,6 +33,7 @@ from quant_platform.pipeline import (
     studies,
     suite,
     suite_panel,
+    tracking,
     verdicts,
 )
 from quant_platform.pipeline.events import EVENT_TABLES
@@ -277,6 +278,12 @@ SUITE_JOBS = (
     Job("suite_panel", (suite_panel.PANEL,), "Returns, liquidity and exposures of every name by year."),
     Job("suite_signals", (suite.SIGNALS,), "Registered signals and the rows of them that were left out."),
     Job("suite", (suite.SUITE,), "A signal judged on a snapshot: variants, baselines, trials, verdict, tear sheet."),
+    Job(
+        "suite_tracking",
+        (tracking.TRACKING,),
+        "The run of MLflow that shows a suite, with its artifacts.",
+        follows=("suite",),
+    ),
 )
 OPERATIONS_JOBS = (
     Job(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -157,6 +157,19 @@ def register_suite(instance: dg.DagsterInstance, signal: str, snapshot: str) -> 
         if not instance.has_dynamic_partition(name, wanted):
             instance.add_dynamic_partitions(name, [wanted])
     return key
+
+
+def consecutive(job: str, keys: Sequence[str], home: Home, instance: dg.DagsterInstance) -> Iterator[tuple[str, ...]]:
+    """Cut partitions of a job into stretches that one run can cover: Dagster runs a range from a key to a key."""
+    order = {key: place for place, key in enumerate(job_named(job).scheme.keys(home, instance))}
+    stretch: list[str] = []
+    for key in sorted(keys, key=order.__getitem__):
+        if stretch and order[key] != order[stretch[-1]] + 1:
+            yield tuple(stretch)
+            stretch = []
+        stretch.append(key)
+    if stretch:
+        yield tuple(stretch)
 
 
 def resolved_job(name: str, home: str, specs: str) -> dg.JobDefinition:
