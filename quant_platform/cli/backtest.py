@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from quant_platform.cli.homes import HomeOption, open_home
-from quant_platform.contracts.errors import SourceNotFound
+from quant_platform.contracts.errors import SourceNotFound, SpecError
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.settings import settings
 from quant_platform.specification.strategies import StrategySpec
@@ -21,32 +21,46 @@ from quant_platform.specification.strategies import StrategySpec
 
 def backtest(
     decisions: Annotated[
-        Path, typer.Argument(help="CSV or Parquet of orders or weights.", exists=True, dir_okay=False)
-    ],
+        Path | None,
+        typer.Argument(help="CSV or Parquet of orders or weights; without one the strategy decides.", dir_okay=False),
+    ] = None,
     bars: Annotated[
         str, typer.Option(help="A CSV or Parquet file, a folder of them, or a table of the home.")
     ] = "clean.equity_bars",
-    config: Annotated[
-        Path | None, typer.Option(help="A strategy file; specs/strategies/default.yaml if not given.")
-    ] = None,
+    config: Annotated[str, typer.Option(help="A strategy file, or the name of one in specs/strategies.")] = "default",
     output: Annotated[Path, typer.Option(help="Folder that trades, fills, equity and figures are written to.")] = Path(
         "backtest"
     ),
     home: HomeOption = None,
 ) -> None:
     """Trade decisions on bars, with costs, and write trades, fills, equity and figures."""
-    from quant_platform.engine.backtest import Bars, Costs, EngineConfig, Sizing, run
+    from quant_platform.engine.backtest import Bars, run
     from quant_platform.engine.decision_table import read_decisions
     from quant_platform.engine.identities import verify
+    from quant_platform.pipeline.strategies import decide_on_home
+    from quant_platform.strategies.configuration import decide, engine_config
 
-    spec = load_spec(config or settings().specs / "strategies" / "default.yaml", StrategySpec)
-    options = spec.model_dump(exclude={"description", "costs", "sizing"})
-    engine = EngineConfig(costs=Costs(**spec.costs.model_dump()), sizing=Sizing(**spec.sizing.model_dump()), **options)
-    place = Path(bars)
-    frame = _files(place) if place.exists() else open_home(home).lake.read(bars)
+    place, opened = Path(bars), None
+    spec = load_spec(_strategy_file(config), StrategySpec)
+    if decisions is None and spec.decisions is None:
+        raise SpecError(
+            "nobody decides: the strategy states no decisions, and no table of them was handed over",
+            where=config,
+            action="name a table first, or a strategy that decides: quant backtest --config crossover",
+        )
+    if place.exists():
+        frame = _files(place)
+    else:
+        opened = open_home(home)
+        frame = opened.lake.read(bars)
     if frame.is_empty():
         raise SourceNotFound("there is no bar", where=bars, action="name a file, or a table that holds bars")
-    result = run(traded := Bars.from_frame(frame), read_decisions(decisions, traded), engine)
+    traded = Bars.from_frame(frame)
+    if decisions is not None:
+        decided = read_decisions(decisions, traded)
+    else:
+        decided = decide(spec, traded) if opened is None else decide_on_home(opened, spec, traded)
+    result = run(traded, decided, engine_config(spec))
     verify(result)
     output.mkdir(parents=True, exist_ok=True)
     for name in ("trades", "fills", "equity", "exposures"):
@@ -67,6 +81,12 @@ def backtest(
         f"  written    {output}/: trades, fills, equity, exposures, metrics.json",
     ]
     Console().print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def _strategy_file(named: str) -> Path:
+    """A path as it is, and a bare word as the name of a shipped strategy."""
+    path = Path(named)
+    return path if path.suffix or path.exists() else settings().specs / "strategies" / f"{named}.yaml"
 
 
 def _files(place: Path) -> pl.DataFrame:
