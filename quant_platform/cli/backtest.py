@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import polars as pl
 import typer
@@ -17,6 +18,10 @@ from quant_platform.contracts.errors import SourceNotFound, SpecError
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.settings import settings
 from quant_platform.specification.strategies import StrategySpec
+
+if TYPE_CHECKING:
+    from quant_platform.engine.result import BacktestResult
+    from quant_platform.pipeline.home import Home
 
 
 def backtest(
@@ -68,6 +73,8 @@ def backtest(
     figures = {name: value if math.isfinite(value) else None for name, value in asdict(result.metrics).items()}
     summary = {"strategy": spec.model_dump(), "metrics": figures, "counts": dict(result.counts)}
     (output / "metrics.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    page = _page(result, spec, decisions.stem if decisions is not None else Path(config).stem, figures, opened)
+    (output / "report.html").write_text(page, encoding="utf-8")
     counted = ", ".join(f"{name} {count}" for name, count in result.counts.items() if count)
     lines = [
         f"{result.metrics.trades} closed trades, {result.fills.height} fills on {len(traded.assets)} assets "
@@ -79,8 +86,32 @@ def backtest(
         f"break-even {result.metrics.break_even_bps:.1f}",
         f"  counted    {counted or 'nothing unusual'}",
         f"  written    {output}/: trades, fills, equity, exposures, metrics.json",
+        f"  page       {output}/report.html",
     ]
     Console().print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def _page(
+    result: BacktestResult, spec: StrategySpec, title: str, figures: Mapping[str, float | None], home: Home | None
+) -> str:
+    # Drawing imports Altair, which nobody should wait for before the run.
+    from quant_platform.reports.backtest.page import Subject, render_backtest
+
+    settings_shown = spec.model_dump(exclude={"description", "decisions", "costs", "sizing"}) | {
+        f"{part}.{name}": value
+        for part in ("costs", "sizing")
+        for name, value in spec.model_dump(include={part})[part].items()
+    }
+    subject = Subject(
+        title=title,
+        description=spec.description,
+        days_per_year=spec.periods_per_year,
+        initial_cash=spec.initial_cash,
+        simulated=home is not None and home.simulated,
+        settings=settings_shown,
+    )
+    frames = {name: getattr(result, name) for name in ("equity", "exposures", "trades")}
+    return render_backtest(frames, figures, result.counts, subject)
 
 
 def _strategy_file(named: str) -> Path:
