@@ -9,7 +9,18 @@ from difflib import get_close_matches
 import dataframely as dy
 
 from quant_platform.contracts.errors import UnknownTable
-from quant_platform.contracts.schemas import audit, clean, discovery, discovery_report, equity, events, perp, raw, suite
+from quant_platform.contracts.schemas import (
+    audit,
+    backtest,
+    clean,
+    discovery,
+    discovery_report,
+    equity,
+    events,
+    perp,
+    raw,
+    suite,
+)
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,17 @@ _ALL = (
     Table("discovery.blueprints", discovery.DiscoveryBlueprints, ("cutoff",)),
     Table("discovery.trials", discovery.DiscoveryTrials, ("cutoff",)),
     Table("discovery.report", discovery_report.DiscoveryReport, ("cutoff",)),
+    Table("backtest.trades", backtest.BacktestTrades, ("cutoff",)),
+    Table("backtest.fills", backtest.BacktestFills, ("cutoff",)),
+    Table("backtest.strategy_pnl", backtest.BacktestStrategyPnl, ("cutoff",)),
+    Table("backtest.walk_forward", backtest.BacktestWalkForward, ("cutoff",)),
+    Table("backtest.robustness", backtest.BacktestRobustness, ("cutoff",)),
+    Table("backtest.attribution", backtest.BacktestAttribution, ("cutoff",)),
+    Table("backtest.acceptance", backtest.BacktestAcceptance, ("cutoff",)),
+    Table("backtest.promotions", backtest.BacktestPromotions, ("cutoff",)),
+    Table("backtest.allocation", backtest.BacktestAllocation, ("cutoff",)),
+    Table("backtest.drift", backtest.BacktestDrift, ("cutoff",)),
+    Table("backtest.report", backtest.BacktestReport, ("cutoff",)),
     Table("suite.returns", suite.SuiteReturns, ("year",)),
     Table("suite.exposures", suite.SuiteExposures, ("year",)),
     Table("suite.dates", suite.SuiteDates, ()),
