@@ -12,8 +12,7 @@ from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.engine.config import Costs
 from quant_platform.labs.events.backtest.decisions import strategy_orders
 from quant_platform.labs.events.backtest.market import EventMarket, bars_of, config_of, costs_of
-from quant_platform.labs.events.backtest.runs import Venue, later, subset, trades_of
-from quant_platform.labs.events.backtest.runs import StrategyRun
+from quant_platform.labs.events.backtest.runs import StrategyRun, Venue, later, subset, trades_of
 from quant_platform.labs.events.backtest.strategies import Strategy
 from quant_platform.labs.events.discovery.cells import ALL, event_rows, outcomes
 from quant_platform.labs.events.discovery.labels import LabelStore
@@ -144,7 +143,9 @@ def test_trades_carry_segment_and_state_of_their_event() -> None:
     expected = ["train" if d < 18 else "none" if d < 19 else "test" for d in day]
     assert trades["segment"].to_list() == expected
     assert trades["net_pnl"].to_numpy() == pytest.approx(
-        (trades["price_pnl"] - trades["commission"] - trades["spread"] - trades["impact"] - trades["funding"]).to_numpy()
+        (
+            trades["price_pnl"] - trades["commission"] - trades["spread"] - trades["impact"] - trades["funding"]
+        ).to_numpy()
     )
 
 
