@@ -123,7 +123,8 @@ def _marks(result: BacktestResult, lots: Floats, scale: float) -> None:
     if result.bars.volume is not None and result.config.zero_volume_halts:
         traded &= result.bars.volume != 0.0
     marked = np.all(traded | (units == 0.0), axis=1)
-    worth = np.sum(np.where(units == 0.0, 0.0, units * np.nan_to_num(close)), axis=1)
+    # A missing close is that of an asset that is not held, or of a bar that is not compared.
+    worth = np.sum(np.where((units == 0.0) | np.isnan(close), 0.0, units * close), axis=1)
     curve = result.curve
     equity = curve[:, layout.CURVE_EQUITY]
     _equal((curve[:, layout.CURVE_CASH] + worth)[marked], equity[marked], scale, "equity is not cash plus positions")
