@@ -42,8 +42,8 @@ def backtest(
     from quant_platform.engine.backtest import Bars, run
     from quant_platform.engine.decision_table import read_decisions
     from quant_platform.engine.identities import verify
-    from quant_platform.pipeline.strategies import decide_on_home
-    from quant_platform.strategies.configuration import decide, engine_config
+    from quant_platform.pipeline.strategies import decide_on_home, known_recoveries
+    from quant_platform.strategies.configuration import decide, engine_config, trading_bars
 
     place, opened = Path(bars), None
     spec = load_spec(_strategy_file(config), StrategySpec)
@@ -60,7 +60,8 @@ def backtest(
         frame = opened.lake.read(bars)
     if frame.is_empty():
         raise SourceNotFound("there is no bar", where=bars, action="name a file, or a table that holds bars")
-    traded = Bars.from_frame(frame)
+    ends = None if opened is None or not opened.has_equities else known_recoveries(opened)
+    traded = trading_bars(spec, Bars.from_frame(frame), ends)
     if decisions is not None:
         decided = read_decisions(decisions, traded)
     else:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 
 from quant_platform.contracts.errors import SourceNotFound
 from quant_platform.engine.bars import Bars
 from quant_platform.engine.decisions import Decisions
 from quant_platform.engine.layout import Bools
 from quant_platform.labs.equity.setups.decisions import setup_orders
+from quant_platform.market.stated_facts import applied_actions
 from quant_platform.market.universe import membership
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.replay import ReplaySpec
@@ -51,6 +53,13 @@ def decide_on_home(home: Home, spec: StrategySpec, bars: Bars) -> Decisions:
             horizon = home.load("replay/equity.yaml", ReplaySpec).horizon_sessions
             return setup_orders(setups, bars, horizon).orders
     return decide(spec, bars)
+
+
+def known_recoveries(home: Home) -> dict[str, float]:
+    """Fraction of its last close that a delisted name was worth, where the source states it."""
+    actions = applied_actions(home.lake.read("clean.corporate_actions", missing="ignore"))
+    ends = actions.filter(pl.col("kind").cast(pl.String) == "delisting")
+    return {ticker: max(0.0, 1.0 + value) for ticker, value in ends.select("ticker", "value").iter_rows()}
 
 
 def members_of(home: Home, bars: Bars) -> Bools:

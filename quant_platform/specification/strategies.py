@@ -22,6 +22,17 @@ class StrategyCosts(SpecModel):
     impact_coefficient: float = Field(default=0.0, ge=0.0, description="Y of the square-root law of impact.")
     borrow_rate: float = Field(default=0.0, ge=0.0, description="Borrow fee of short positions per year.")
     margin_rate: float = Field(default=0.0, ge=0.0, description="Interest on cash below zero per year.")
+    unknown_half_spread: float = Field(
+        default=0.0025, ge=0.0, le=1.0, description="Half spread where the bars have a column of it and not its value."
+    )
+    unknown_impact: float = Field(default=0.005, ge=0.0, description="Impact where volatility or volume is not known.")
+    unknown_recovery: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Fraction of its last close that a long position in a name that went "
+        "is paid, where it is not known; a short pays all of it.",
+    )
 
 
 class StrategySizing(SpecModel):
@@ -111,6 +122,9 @@ class StrategySpec(SpecModel):
         default="next_bar", description="First bar whose inside stops and targets look at."
     )
     participation: float | None = Field(default=None, gt=0.0, le=1.0, description="Largest share of a bar's volume.")
+    gone_after_bars: int | None = Field(
+        default=5, ge=1, description="Bars without a price, at the end of a name's data, after which it counts as gone."
+    )
     tolerance: float = Field(default=0.001, ge=0.0, lt=1.0, description="Distance from target left alone.")
     cash_buffer: float = Field(default=0.0, ge=0.0, lt=1.0, description="Equity that target weights leave in cash.")
     periods_per_year: float = Field(default=252.0, gt=0.0, description="Bars a year has, for annual figures.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from quant_platform.contracts.errors import SpecError
 from quant_platform.engine.bars import Bars
 from quant_platform.engine.config import Costs, EngineConfig, Sizing
@@ -14,8 +16,13 @@ from quant_platform.strategies.signals import signals
 
 def engine_config(spec: StrategySpec) -> EngineConfig:
     """Fill, costs, sizing and limits of a strategy file."""
-    options = spec.model_dump(exclude={"description", "costs", "sizing", "decisions"})
+    options = spec.model_dump(exclude={"description", "costs", "sizing", "decisions", "gone_after_bars"})
     return EngineConfig(costs=Costs(**spec.costs.model_dump()), sizing=Sizing(**spec.sizing.model_dump()), **options)
+
+
+def trading_bars(spec: StrategySpec, bars: Bars, recoveries: Mapping[str, float] | None = None) -> Bars:
+    """The bars with the end of every name that went, as a strategy counts it; see :meth:`Bars.with_ends`."""
+    return bars if spec.gone_after_bars is None else bars.with_ends(spec.gone_after_bars, recoveries)
 
 
 def decide(spec: StrategySpec, bars: Bars, members: Bools | None = None) -> Decisions:
