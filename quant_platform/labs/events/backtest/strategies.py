@@ -136,7 +136,7 @@ def _refused(
     return tuple(
         Strategy(
             "-".join(
-                ["REFUSED", row["event_id"], row["template"], str(row["horizon_bars"]), row["symbol"], row["state"]]
+                ["REFUSED", row["event_id"], row["template"], str(row["horizon_bars"]), row["symbol"], _state(row)]
             ),
             "refused",
             row["event_id"],
@@ -150,3 +150,7 @@ def _refused(
         )
         for row in rows.head(count).iter_rows(named=True)
     )
+
+
+def _state(row: dict[str, Any]) -> str:
+    return ALL if row["dimension"] == ALL else f"{row['dimension']}={row['state']}"

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
@@ -33,7 +33,7 @@ from quant_platform.labs.events.detection.context import market_context
 from quant_platform.labs.events.detection.grid import BAR_US, month_start, stamps
 from quant_platform.labs.events.detection.labels import Absent, Fired, state_columns
 from quant_platform.labs.events.detection.onsets import accepted, onsets
-from quant_platform.labs.events.detection.plan import EventPlan, event_plan, part
+from quant_platform.labs.events.detection.plan import EventPlan, event_plan, one_event_plan, part
 from quant_platform.specification.event_lab import EventLab
 from quant_platform.specification.events import EventSpec
 from quant_platform.specification.states import AfterEventState
@@ -228,8 +228,8 @@ def onsets_of(
     polars.DataFrame
         Rows of ``events.event_flags`` with the columns of this event alone.
     """
-    plan = event_plan(replace(lab, events={**lab.events, event.id: event}))
-    wanted = [part(event.id, piece) for piece in ("condition", "direction", "intensity")]
+    plan = one_event_plan(lab, event)
+    wanted = list(plan.plan.outputs)
     frames = []
     for symbol in sorted(market):
         rows = market[symbol]
