@@ -94,8 +94,8 @@ def render(found: list[dict[str, Any]]) -> str:
         "",
         "Twenty names are held, not twenty-eight: what a rebalance no longer names is sold first, and its money buys.",
         "Days with fewer are those between the end of a name that went and the next rebalance. Returns begin with the",
-        "first session of the bars; until the first trade, a year later, everything is cash. One run is no evidence for",
-        "or against momentum: the standard error stands beside the Sharpe ratio, and members without bars, mostly",
+        "first session of the bars; until the first trade, a year later, everything is cash. One run is no evidence",
+        "for or against momentum: the standard error stands beside the Sharpe ratio, and members without bars, mostly",
         "those that went, are missing from the S&P set.",
         "",
     ]
