@@ -20,6 +20,7 @@ from quant_platform.labs.events.backtest.report import build_report, markdown, r
 from quant_platform.labs.events.backtest.study import STUDY_TABLES, Book, Discovered, study
 from quant_platform.labs.events.detection.compute import onsets_of
 from quant_platform.labs.events.detection.rows import event_rows
+from quant_platform.labs.events.discovery.ontology import require_ontology
 from quant_platform.lake import Key
 from quant_platform.lake.atomic import atomic_text
 from quant_platform.lake.provenance import Provenance
@@ -101,6 +102,9 @@ def _computed(home: Home, cutoff: str) -> dict[str, pl.DataFrame]:
         *(home.lake.read(name, [cutoff]) for name in DISCOVERED),
         home.lake.read("events.events", [(event, cutoff) for event in specs.events], missing="ignore"),
     )
+
+    require_ontology(found.hypotheses, specs.ontology_hash, what="discovery.hypotheses")
+    require_ontology(found.blueprints, specs.ontology_hash, what="discovery.blueprints")
 
     def redetect(event: EventSpec) -> pl.DataFrame:
         market, context, states = home.shared(
