@@ -135,9 +135,9 @@ def run_everything(
         for launch in runs.everything(home, instance):
             if only is not None and launch.job not in only:
                 continue
-            tables = job_named(launch.job).tables
+            tables = job_named(launch.job, home).tables
             with (
-                watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(launch.keys) or 1),
+                watching(console, f"{launch.job:<22}", home.lake, tables, len(launch.keys) or 1),
                 worker_output_to(home.settings.home / "dagster" / "workers.log"),
             ):
                 try:

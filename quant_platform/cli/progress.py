@@ -13,11 +13,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from quant_platform.contracts.tables import table
+from quant_platform.lake import Lake
 
 
 @contextmanager
-def watching(console: Console, title: str, lake: Path, tables: Sequence[str], partitions: int) -> Iterator[None]:
+def watching(console: Console, title: str, lake: Lake, tables: Sequence[str], partitions: int) -> Iterator[None]:
     """Show how many partition files of some tables a run has written, until the block ends.
 
     The count is read off the folders, so it is right whichever process writes; what was current and is skipped does
@@ -51,12 +51,12 @@ def watching(console: Console, title: str, lake: Path, tables: Sequence[str], pa
             watcher.join()
 
 
-def _written(lake: Path, tables: Sequence[str], since: float) -> int:
+def _written(lake: Lake, tables: Sequence[str], since: float) -> int:
     count = 0
     for name in tables:
-        definition = table(name)
+        definition = lake.table(name)
         pattern = "/".join("*" for _ in definition.dimensions) + ("/" if definition.dimensions else "") + "*.parquet"
-        folder = lake / definition.database_schema / definition.relation
+        folder = lake.table_folder(name)
         count += sum(path.stat().st_mtime >= since for path in folder.glob(pattern))
     return count
 

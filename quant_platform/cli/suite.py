@@ -46,7 +46,7 @@ def suite(
 
         def run(job: str, *keys: str) -> str:
             tables = job_named(job).tables
-            with watching(console, f"{job:<22}", opened.settings.lake, tables, len(keys) or 1):
+            with watching(console, f"{job:<22}", opened.lake, tables, len(keys) or 1):
                 return runs.execute(runs.Launch(job, keys), instance, in_process=True)
 
         if snapshot is None:

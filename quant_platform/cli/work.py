@@ -54,12 +54,14 @@ def run(
         finish(opened, console, started, run_everything(opened, console, **options))
         return
     announce(opened, console)
+    # A table in SQL is made by the job of its name.
+    job = job.replace(".", "_")
     _require_held(opened, job)
     with runs.instance_of(opened) as instance:
         runs.register_tickers(opened, instance)
         keys = runs.partition_range(opened, instance, job, first, last)
         with (
-            watching(console, f"{job:<22}", opened.settings.lake, job_named(job).tables, len(keys) or 1),
+            watching(console, f"{job:<22}", opened.lake, job_named(job, opened).tables, len(keys) or 1),
             worker_output_to(opened.settings.home / "dagster" / "workers.log"),
         ):
             run_id = runs.execute(
@@ -83,14 +85,15 @@ def run(
 def _require_held(home: Home, job: str) -> None:
     """Refuse a job of a market that this home does not hold; one that is no job at all is refused where it is run."""
     from quant_platform.defs.definitions import definitions_of
-    from quant_platform.defs.jobs import JOBS
+    from quant_platform.defs.jobs import jobs_of
     from quant_platform.defs.runs import RunFailed
 
     held = {found.name for found in definitions_of(home.settings).resolve_all_job_defs()}
-    if job in JOBS and job not in held:
+    known = jobs_of(home)
+    if job in known and job not in held:
         raise RunFailed(
             f"this home has no job {job!r}",
             where=str(home.settings.home),
             cause=f"it holds {home.title}, and the job is of another market",
-            action=f"import that market, or choose one of: {', '.join(name for name in JOBS if name in held)}",
+            action=f"import that market, or choose one of: {', '.join(name for name in known if name in held)}",
         )

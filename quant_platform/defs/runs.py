@@ -20,6 +20,7 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
+from quant_platform.contracts.tables import table
 from quant_platform.defs.event_storage import batch_events, event_log_in
 from quant_platform.defs.jobs import ALL, Job, job_named
 from quant_platform.defs.labs import labs_of
@@ -150,7 +151,7 @@ def register_suite(instance: dg.DagsterInstance, signal: str, snapshot: str) -> 
     str
         Partition key of the pair.
     """
-    key = partition_key("suite.verdict", (signal, snapshot))
+    key = partition_key(table("suite.verdict"), (signal, snapshot))
     for name, wanted in ((SIGNAL, signal), (SUITE, key)):
         if not instance.has_dynamic_partition(name, wanted):
             instance.add_dynamic_partitions(name, [wanted])

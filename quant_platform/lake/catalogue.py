@@ -122,7 +122,7 @@ class CatalogueKeeper:
         return 0 <= age_seconds < self.debounce.total_seconds()
 
 
-def open_catalogue(path: Path) -> duckdb.DuckDBPyConnection:
+def open_catalogue(path: Path, *, threads: int | None = None) -> duckdb.DuckDBPyConnection:
     """Open the catalogue as it is now, read-only, for SQL such as ``SELECT * FROM clean.equity_bars``.
 
     The one way in for everything that reads: ``quant sql``, the pages, the web app, a notebook.
@@ -131,6 +131,8 @@ def open_catalogue(path: Path) -> duckdb.DuckDBPyConnection:
     ----------
     path
         The catalogue; the lake whose files its views name lies beside it.
+    threads
+        How many a query may use; DuckDB's own choice when not given. With one, sums have the same bits every time.
 
     Raises
     ------
@@ -159,10 +161,12 @@ def open_catalogue(path: Path) -> duckdb.DuckDBPyConnection:
         )
     # Made by DuckDB when a query outgrows the memory, and removed when the connection closes.
     spill = str(Path(tempfile.gettempdir()) / f"quant-query-{os.getpid()}-{secrets.token_hex(4)}")
-    connection = duckdb.connect(config={**_CLOSED, "temp_directory": spill})
+    bounded = {} if threads is None else {"threads": threads}
+    connection = duckdb.connect(config={**_CLOSED, **bounded, "temp_directory": spill})
     try:
         connection.execute(f"ATTACH {quoted(str(path))} AS quant (READ_ONLY)")
         connection.execute("USE quant")
+        connection.execute("SET TimeZone = 'UTC'")
         lake = f"{found.resolve().parent / 'lake'}{os.sep}"
         # A path in a view is a pattern that matches itself; DuckDB compares the pattern and the file it finds.
         connection.execute(f"SET allowed_directories = [{quoted(lake)}, {exact_path(lake)}]")
