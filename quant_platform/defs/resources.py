@@ -19,7 +19,7 @@ from quant_platform.defs.metadata import table_metadata
 from quant_platform.defs.schemes import lake_key
 from quant_platform.defs.tags import SOURCES_TAG
 from quant_platform.lake import Key, Provenance
-from quant_platform.lake.catalogue import open_catalogue
+from quant_platform.lake.opening import open_catalogue
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 

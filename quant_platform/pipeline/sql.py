@@ -26,10 +26,10 @@ import polars as pl
 
 from quant_platform.contracts.errors import LookAheadFound, SchemaViolation
 from quant_platform.contracts.tables import SqlTable, Table
-from quant_platform.lake.catalogue import open_catalogue
 from quant_platform.lake.keys import Key, key_parts
+from quant_platform.lake.opening import open_catalogue
+from quant_platform.lake.sql_text import identifier, quoted
 from quant_platform.lake.validation import declared_types
-from quant_platform.lake.views import identifier, quoted
 from quant_platform.pipeline.closure import code_hash
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import Frames, Stage

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from quant_platform.contracts.tables import table
-from quant_platform.lake.catalogue import open_catalogue
+from quant_platform.lake.opening import open_catalogue
 from quant_platform.lake.provenance import Provenance
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sql import SqlStage, sql_stages
