@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 
 import dataframely as dy
 
@@ -62,6 +63,31 @@ class Table:
     def key_column(self, dimension: str) -> str:
         """Name of the column that holds the partition key of a dimension."""
         return self.key_columns.get(dimension, dimension)
+
+
+@dataclass(frozen=True)
+class SqlTable:
+    """A table made by a query that a file of ``specs/sql`` holds.
+
+    Attributes
+    ----------
+    table
+        What the registry would say of it.
+    path
+        The file.
+    query
+        The statement.
+    reads
+        Tables of the lake that it names, sorted.
+    lineage
+        For each column, the (table, column) pairs its values are made of; none for a count or a constant.
+    """
+
+    table: Table
+    path: Path
+    query: str
+    reads: tuple[str, ...]
+    lineage: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
 
 _SYMBOL_MONTH = ("symbol", "month")

@@ -13,7 +13,7 @@ import dataframely as dy
 import numpy as np
 import polars as pl
 
-from quant_platform.contracts.tables import Table, table
+from quant_platform.contracts.tables import Table
 from quant_platform.defs.resources import HomeResource
 from quant_platform.defs.schemes import END, START, lake_key
 from quant_platform.lake import Key
@@ -26,10 +26,10 @@ from quant_platform.specification.checks import ChecksSpec
 _NO_BARS = "the tickers of the run have no bar with a price"
 
 
-def build_checks(tables: Sequence[str]) -> list[dg.AssetChecksDefinition]:
+def build_checks(tables: Sequence[Table]) -> list[dg.AssetChecksDefinition]:
     """Schema and key checks for every table, price, coverage, staleness and quarantine checks for the clean ones."""
-    checks = [_integrity(table(name)) for name in tables]
-    if "clean.equity_bars" not in tables:
+    checks = [_integrity(definition) for definition in tables]
+    if all(definition.name != "clean.equity_bars" for definition in tables):
         return checks
     return [*checks, _prices(), _coverage(), _quarantine_rate(), *([_alerts()] if "ops.dashboard" in tables else [])]
 
@@ -40,14 +40,14 @@ def _key(definition: Table) -> dg.AssetKey:
 
 def run_keys(context: dg.AssetCheckExecutionContext, home: Home, name: str) -> list[Key] | None:
     """Partitions of the run under check that exist, or None for all of an unpartitioned table."""
-    definition = table(name)
+    definition = home.lake.table(name)
     if not definition.dimensions:
         return None
     single = context.run.tags.get("dagster/partition")
     if len(definition.dimensions) > 1:
         existing = home.lake.partitions(name)
         # A range over two dimensions is not an interval of either: all that exists is looked at.
-        return existing if single is None else [key for key in existing if key == lake_key(name, single)]
+        return existing if single is None else [key for key in existing if key == lake_key(definition, single)]
     present = [str(key) for key in home.lake.partitions(name)]
     tags = context.run.tags
     if single is not None:

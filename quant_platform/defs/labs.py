@@ -18,6 +18,7 @@ from quant_platform.defs.jobs import (
     SUITE_JOBS,
     Job,
     days_between,
+    sql_jobs,
     stages_of,
 )
 from quant_platform.pipeline.home import Home
@@ -77,8 +78,9 @@ LABS = (
 
 
 def labs_of(home: Home) -> list[Lab]:
-    """The labs whose markets a home holds."""
-    return [lab for lab in LABS if lab.held(home)]
+    """The labs whose markets a home holds, and its tables in SQL, which have no age of their own."""
+    sql = Lab("sql", sql_jobs(home), lambda _: True, lambda _: False)
+    return [lab for lab in (*LABS, sql) if lab.jobs and lab.held(home)]
 
 
 def asset_of(stage: StageBase, home: Home, lab: str) -> dg.AssetsDefinition:

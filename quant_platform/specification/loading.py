@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quant_platform.contracts.errors import SHOWN_ROWS, SpecError
 from quant_platform.specification.yaml_text import Location as Location
+from quant_platform.specification.yaml_text import parse_yaml, shortened
 from quant_platform.specification.yaml_text import read_yaml as read_yaml
-from quant_platform.specification.yaml_text import shortened
 
 _WANTS_TEXT = ("string_type", "literal_error")
 _QUOTE_IT = "quote it: without quotes ON, NO, YES, OFF and TRUE are true or false, and 0123 or 2024-01-02 are no text"
@@ -63,7 +63,15 @@ def load_spec(path: Path, model: type[M]) -> M:
         more than a century, a whole number of more than 64 bits) or a value that the model refuses.
         The message names file and line, and for an unknown key the closest valid one.
     """
-    document, lines = read_yaml(path)
+    return _validated(*read_yaml(path), path, model)
+
+
+def load_text(text: str, path: Path, model: type[M]) -> M:
+    """Validate YAML that stands inside another file, on the lines that it has there; raises SpecError."""
+    return _validated(*parse_yaml(text, path), path, model)
+
+
+def _validated(document: Any, lines: Mapping[Location, int], path: Path, model: type[M]) -> M:
     misread = next(_truths_for_numbers(model, document, ()), None)
     if misread is not None:
         raise SpecError(
