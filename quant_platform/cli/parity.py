@@ -129,4 +129,6 @@ def line_of(outcome: Outcome) -> str:
 def _trade(trade: dict[str, object]) -> str:
     figures = ("exit_bar", "quantity", "entry_price", "exit_price", "commission", "pnl")
     shown = ", ".join(f"{name} {trade[name]}|{trade[f'{name}_other']}" for name in figures)
-    return f"{trade['state']} {trade['asset']} {trade['side']} from bar {trade['entry_bar']} [{trade['fields']}]: {shown}"
+    return (
+        f"{trade['state']} {trade['asset']} {trade['side']} from bar {trade['entry_bar']} [{trade['fields']}]: {shown}"
+    )

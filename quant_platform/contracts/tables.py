@@ -9,7 +9,18 @@ from difflib import get_close_matches
 import dataframely as dy
 
 from quant_platform.contracts.errors import UnknownTable
-from quant_platform.contracts.schemas import audit, clean, discovery, discovery_report, equity, events, perp, raw, suite
+from quant_platform.contracts.schemas import (
+    audit,
+    clean,
+    discovery,
+    discovery_report,
+    equity,
+    events,
+    parity,
+    perp,
+    raw,
+    suite,
+)
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,9 @@ _ALL = (
     Table("suite.correlations", suite.SuiteCorrelations, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("suite.trials", suite.SuiteTrials, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("suite.verdict", suite.SuiteVerdict, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("parity.decisions", parity.ParityDecisions, ("case",)),
+    Table("parity.executions", parity.ParityExecutions, ("case", "framework")),
+    Table("parity.diff", parity.ParityDiff, ("case", "framework")),
 )
 
 TABLES: Mapping[str, Table] = {table.name: table for table in _ALL}

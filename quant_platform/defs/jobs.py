@@ -24,6 +24,7 @@ from quant_platform.pipeline import (
     equity,
     live,
     marks,
+    parity,
     perpetuals,
     replay,
     studies,
@@ -267,7 +268,11 @@ SUITE_JOBS = (
     Job("suite_signals", (suite.SIGNALS,), "Registered signals and the rows of them that were left out."),
     Job("suite", (suite.SUITE,), "A signal judged on a snapshot: variants, baselines, trials, verdict, tear sheet."),
 )
-JOBS: Mapping[str, Job] = {job.name: job for job in (*EQUITY_JOBS, *EVENT_JOBS, *SUITE_JOBS)}
+PARITY_JOBS = (
+    Job("parity_decisions", (parity.DECISIONS,), "Decisions of the parity cases, made once."),
+    Job("parity", (parity.RUNS,), "Parity cases through the engine and every framework that is installed, compared."),
+)
+JOBS: Mapping[str, Job] = {job.name: job for job in (*EQUITY_JOBS, *EVENT_JOBS, *SUITE_JOBS, *PARITY_JOBS)}
 
 
 def job_named(name: str) -> Job:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -132,7 +132,7 @@ def execution_of(result: BacktestResult, seconds: float) -> Execution:
         "exit_bar",
         "quantity",
         "entry_price",
-        "exit_price",
+        pl.when(pl.col("exit_bar").is_not_null()).then("exit_price").alias("exit_price"),
         "commission",
         pl.col("net_pnl").alias("pnl"),
     )
@@ -145,6 +145,17 @@ def execution_of(result: BacktestResult, seconds: float) -> Execution:
         seconds=seconds,
         counts={name: count for name, count in result.counts.items() if count},
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """The arguments of one ``run_with_signals``, for adapters that take several at once."""
+
+    data: Bars
+    decisions: DecisionTable
+    initial_capital: float
+    commission_rate: float
+    terms: Terms
 
 
 @dataclass(frozen=True)
@@ -182,28 +193,51 @@ class PeerAdapter:
         FrameworkFailed
             When its process crashed, took too long, or left a result that cannot be read.
         """
-        decisions.require_fits(data)
-        python = self.python or require_installed(self.framework).python
-        with tempfile.TemporaryDirectory(prefix="parity-") as made:
-            folder = Path(made)
-            write_job(folder, data, decisions, initial_capital, commission_rate, terms)
-            self._start(python, folder)
-            return self._read(folder)
+        (found,) = self.run_many([Job(data, decisions, initial_capital, commission_rate, terms)])
+        if isinstance(found, Execution):
+            return found
+        raise found
 
-    def _start(self, python: Path, folder: Path) -> None:
+    def run_many(self, jobs: Sequence[Job]) -> list[Execution | NotSupportedByFramework | FrameworkFailed]:
+        """Run several jobs in one process, which imports and compiles once; a job that fails is an error in its place.
+
+        Raises
+        ------
+        FrameworkNotInstalled, FrameworkFailed
+            When the process as a whole cannot be started, ends early or takes longer than the time of all jobs.
+        """
+        for job in jobs:
+            job.decisions.require_fits(job.data)
+        python = self.python or require_installed(self.framework).python
+        found: list[Execution | NotSupportedByFramework | FrameworkFailed] = []
+        with tempfile.TemporaryDirectory(prefix="parity-") as made:
+            folders = [Path(made) / str(number) for number in range(len(jobs))]
+            for folder, job in zip(folders, jobs, strict=True):
+                folder.mkdir()
+                write_job(folder, job)
+            self._start(python, Path(made), folders)
+            for folder in folders:
+                try:
+                    found.append(self._read(folder))
+                except (NotSupportedByFramework, FrameworkFailed) as error:
+                    found.append(error)
+        return found
+
+    def _start(self, python: Path, place: Path, folders: Sequence[Path]) -> None:
         script = self.script or PEERS / f"{self.framework}_run.py"
-        command = [str(python), "-W", "ignore", str(script), str(folder)]
+        command = [str(python), "-W", "ignore", str(script), *map(str, folders)]
+        seconds = self.timeout_seconds * len(folders)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        log = folder / "log.txt"
+        log = place / "log.txt"
         try:
             with log.open("w", encoding="utf-8") as stream:
                 done = subprocess.run(
-                    command, stdout=stream, stderr=subprocess.STDOUT, timeout=self.timeout_seconds, check=False,
+                    command, stdout=stream, stderr=subprocess.STDOUT, timeout=seconds, check=False,
                     env=environment,
                 )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise FrameworkFailed(
-                f"{self.framework} did not end within {self.timeout_seconds:g} s and was stopped",
+                f"{self.framework} did not end within {seconds:g} s and was stopped",
                 where=script.name,
                 action="a longer time with --timeout, or a smaller case",
             ) from None
@@ -227,6 +261,9 @@ class PeerAdapter:
         if refused.is_file():
             reason = json.loads(refused.read_text(encoding="utf-8"))["reason"]
             raise NotSupportedByFramework(reason, where=self.framework, action="mark the case; see labs/parity/marks")
+        failed = folder / "failed.json"
+        if failed.is_file():
+            raise FrameworkFailed(json.loads(failed.read_text(encoding="utf-8"))["reason"], where=self.framework)
         try:
             said: Mapping[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             trades, fills, equity = (
@@ -261,10 +298,9 @@ def all_frameworks() -> tuple[str, ...]:
     return (OURS, *FRAMEWORKS)
 
 
-def write_job(
-    folder: Path, data: Bars, decisions: DecisionTable, initial_capital: float, commission_rate: float, terms: Terms
-) -> None:
+def write_job(folder: Path, job: Job) -> None:
     """Write what a script of ``peers/`` reads."""
+    data, decisions = job.data, job.decisions
     path = folder / "decisions.parquet"
     decisions.frame.write_parquet(path)
     volume = np.full(data.shape, np.nan) if data.volume is None else data.volume
@@ -275,9 +311,9 @@ def write_job(
         "decisions_hash": decisions.content_hash,
         "assets": list(data.assets),
         "stamps": data.stamps.tolist(),
-        "initial_capital": initial_capital,
-        "commission_rate": commission_rate,
-        "terms": terms.as_json(),
+        "initial_capital": job.initial_capital,
+        "commission_rate": job.commission_rate,
+        "terms": job.terms.as_json(),
         "delistings": [{"bar": e.bar, "asset": e.asset, "recovery": e.value} for e in data.delistings],
     }
     (folder / "run.json").write_text(json.dumps(said), encoding="utf-8")

@@ -69,9 +69,7 @@ def compare(reference: Execution, other: Execution, initial_capital: float, tole
     errors = {name: _relative(name, pl.col(name).abs()) for name in ("quantity", *_PRICES)}
     errors |= {name: _relative(name, value) for name in _MONEY}
     judged = both.with_columns(**{f"{name}_error": error for name, error in errors.items()})
-    off = [
-        pl.when(pl.col(f"{name}_error") > tolerance).then(pl.lit(name)) for name in errors
-    ]
+    off = [pl.when(pl.col(f"{name}_error") > tolerance).then(pl.lit(name)) for name in errors]
     exits = pl.when(pl.col("exit_bar").ne_missing(pl.col("exit_bar_other"))).then(pl.lit("exit_bar"))
     here, there = pl.col("quantity").is_not_null(), pl.col("quantity_other").is_not_null()
     fields = pl.when(here & there).then(pl.concat_list(exits, *off).list.drop_nulls().list.join(", ")).otherwise(

@@ -16,15 +16,15 @@ from quant_platform.labs.parity.adapters import (
     DEFAULT_TIMEOUT_SECONDS,
     OURS,
     FrameworkFailed,
+    Job,
     NotSupportedByFramework,
     OurAdapter,
-    adapter_of,
-    all_frameworks,
+    PeerAdapter,
 )
 from quant_platform.labs.parity.cases import Case
 from quant_platform.labs.parity.comparison import Comparison, compare
 from quant_platform.labs.parity.decisions import DecisionTable
-from quant_platform.labs.parity.environments import FrameworkNotInstalled
+from quant_platform.labs.parity.environments import FRAMEWORKS, FrameworkNotInstalled
 from quant_platform.labs.parity.execution import Execution
 from quant_platform.labs.parity.marks import Mark, mark_of
 
@@ -88,6 +88,12 @@ class Prepared:
     bars: Bars
     decisions: DecisionTable
 
+    @property
+    def job(self) -> Job:
+        """What an adapter is given."""
+        case = self.case
+        return Job(self.bars, self.decisions, case.initial_capital, case.commission_rate, case.terms)
+
 
 def prepare(case: Case, data: Path | None = None) -> Prepared:
     """Make the bars and, from them, the decisions of a case; ``data`` is the folder of real bars, None to draw them."""
@@ -116,19 +122,44 @@ def study(
     -----
     A framework that crashes, hangs, refuses or is not installed is an outcome, and the next one is run.
     """
-    case = prepared.case
-    terms = prepared.bars, prepared.decisions, case.initial_capital, case.commission_rate, case.terms
-    ours = OurAdapter().run_with_signals(*terms)
-    yield Outcome(case.name, OURS, AGREES, ours, None, None)
-    for framework in all_frameworks()[1:] if frameworks is None else frameworks:
-        mark = mark_of(case.name, framework)
-        try:
-            execution = adapter_of(framework, timeout_seconds).run_with_signals(*terms)
-        except (NotSupportedByFramework, FrameworkFailed, FrameworkNotInstalled) as error:
-            yield Outcome(case.name, framework, _missing(error), None, None, mark, error.what)
-            continue
-        found = compare(ours, execution, case.initial_capital)
-        yield Outcome(case.name, framework, AGREES if found.agrees else DIFFERS, execution, found, mark)
+    ours = trade(prepared)
+    yield Outcome(prepared.case.name, OURS, AGREES, ours, None, None)
+    for framework in FRAMEWORKS if frameworks is None else frameworks:
+        yield from study_many([(prepared, ours)], framework, timeout_seconds=timeout_seconds)
+
+
+def trade(prepared: Prepared) -> Execution:
+    """A case through the engine."""
+    job = prepared.job
+    return OurAdapter().run_with_signals(job.data, job.decisions, job.initial_capital, job.commission_rate, job.terms)
+
+
+def study_many(
+    cases: Sequence[tuple[Prepared, Execution]], framework: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+) -> list[Outcome]:
+    """Run several cases through one foreign framework in one process, and compare each with our execution of it.
+
+    Notes
+    -----
+    Where the process as a whole fails, all of its cases have that outcome.
+    """
+    adapter = PeerAdapter(framework, timeout_seconds)
+    found: Sequence[Execution | PlatformError]
+    try:
+        found = adapter.run_many([prepared.job for prepared, _ in cases])
+    except (FrameworkFailed, FrameworkNotInstalled) as error:
+        found = [error] * len(cases)
+    return [
+        _outcome(prepared.case, framework, ours, result) for (prepared, ours), result in zip(cases, found, strict=True)
+    ]
+
+
+def _outcome(case: Case, framework: str, ours: Execution, result: Execution | PlatformError) -> Outcome:
+    mark = mark_of(case.name, framework)
+    if not isinstance(result, Execution):
+        return Outcome(case.name, framework, _missing(result), None, None, mark, result.what)
+    compared = compare(ours, result, case.initial_capital)
+    return Outcome(case.name, framework, AGREES if compared.agrees else DIFFERS, result, compared, mark)
 
 
 def _missing(error: PlatformError) -> str:

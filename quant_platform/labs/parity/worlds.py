@@ -72,7 +72,9 @@ def random_bars(
     )
 
 
-def bars_of(*assets: Sequence[Line | None], volume: Sequence[float] | None = None, delisted: Event | None = None) -> Bars:
+def bars_of(
+    *assets: Sequence[Line | None], volume: Sequence[float] | None = None, delisted: Event | None = None
+) -> Bars:
     """Bars written by hand, one list of (open, high, low, close) per asset, None for a bar that is missing."""
     missing = (np.nan,) * 4
     panel = np.array([[line or missing for line in lines] for lines in assets], dtype=np.float64).transpose(2, 1, 0)

@@ -12,7 +12,7 @@ import time
 
 import backtrader as bt
 import numpy as np
-from exchange import PRICES, TRADE, Held, NotSupported, lots, last_closes, main, trades_of, write
+from exchange import PRICES, TRADE, Held, NotSupported, last_closes, lots, main, trades_of, write
 
 
 class Feed(bt.feed.DataBase):
@@ -275,4 +275,5 @@ def run(job):
     write(job, bt.__version__, done.fills, trades, done.equity, by_adapter, (), seconds)
 
 
-main(run)
+if __name__ == "__main__":
+    main(run)

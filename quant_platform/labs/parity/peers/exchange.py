@@ -209,7 +209,7 @@ def trades_of(fills, last_close):
                 "exit_bar": trade.get("exit_bar"),
                 "quantity": trade["bought"],
                 "entry_price": trade["paid"] / trade["bought"],
-                "exit_price": trade["received"] / trade["sold"] if trade["sold"] else None,
+                "exit_price": trade["received"] / trade["sold"] if "exit_bar" in trade else None,
                 "commission": trade["commission"],
                 "pnl": trade["side"] * money - trade["commission"],
             }
@@ -220,9 +220,7 @@ def trades_of(fills, last_close):
 def last_closes(job):
     """The last known close of each asset."""
     close = job.bars["close"]
-    return [
-        float(column[~np.isnan(column)][-1]) if not np.isnan(column).all() else float("nan") for column in close.T
-    ]
+    return [float(column[~np.isnan(column)][-1]) if not np.isnan(column).all() else float("nan") for column in close.T]
 
 
 def write(job, version, fills, trades, equity, by_adapter, recomputed, seconds, counts=None):
@@ -253,9 +251,18 @@ def write(job, version, fills, trades, equity, by_adapter, recomputed, seconds, 
 
 
 def main(run):
-    """Do the job of the folder on the command line; say what is not supported in a file, let the rest crash."""
-    folder = Path(sys.argv[1])
-    try:
-        run(Job(folder))
-    except NotSupported as error:
-        (folder / "unsupported.json").write_text(json.dumps({"reason": str(error)}))
+    """Do the jobs of the folders on the command line, one after the other in one process.
+
+    What is not supported is said in a file. A single job that fails ends the process as it ends; of several, the one
+    that fails says so in a file and the next is done.
+    """
+    folders = [Path(argument) for argument in sys.argv[1:]]
+    for folder in folders:
+        try:
+            run(Job(folder))
+        except NotSupported as error:
+            (folder / "unsupported.json").write_text(json.dumps({"reason": str(error)}))
+        except Exception as error:  # whatever a framework raises is its answer to this job
+            if len(folders) == 1:
+                raise
+            (folder / "failed.json").write_text(json.dumps({"reason": f"{type(error).__name__}: {error}"}))

@@ -21,7 +21,6 @@ from exchange import (
     SHORT_EXIT,
     TRADE,
     NotSupported,
-
     lots,
     main,
     write,
@@ -30,6 +29,7 @@ from numba import njit
 from vectorbt.portfolio.enums import TradeStatus
 
 ANY = LONG_ENTRY | LONG_EXIT | SHORT_ENTRY | SHORT_EXIT
+
 
 @njit
 def leaves(i, col, position, entry_bar, bits, horizon, close, at_close, stop, target, fill):
@@ -53,6 +53,7 @@ def leaves(i, col, position, entry_bar, bits, horizon, close, at_close, stop, ta
             return True
     return False
 
+
 @njit
 def signals(c, state, bits, horizon, close, at_close, stop, target, fill):
     """The decisions of a bar as VectorBT's four signals."""
@@ -74,6 +75,7 @@ def signals(c, state, bits, horizon, close, at_close, stop, target, fill):
     state[c.col] = c.i
     return long, False, short, False
 
+
 @njit
 def adjust_stop(c, state, bits, horizon, close, at_close, stop, target, fill, trail, open_):
     """The stop of a bar as a fraction of VectorBT's base; none on a bar whose open leaves."""
@@ -93,6 +95,7 @@ def adjust_stop(c, state, bits, horizon, close, at_close, stop, target, fill, tr
         distance = min(distance, side * (1 - level / c.curr_price))
     return distance, True
 
+
 @njit
 def adjust_target(c, state, bits, horizon, close, at_close, stop, target, fill):
     """The target, or none on a bar whose open leaves for another reason."""
@@ -102,6 +105,7 @@ def adjust_target(c, state, bits, horizon, close, at_close, stop, target, fill):
     if leaves(c.i, c.col, c.position_now, entry, bits, horizon, close, at_close, stop, target, fill):
         return np.nan
     return target[entry, c.col]
+
 
 def prepared(job, by_adapter):
     """Decisions as arrays at the bars of their fills, and the bars as VectorBT takes them."""
@@ -134,6 +138,7 @@ def prepared(job, by_adapter):
         horizon[bar, said.asset] = said.time
     return bars, bits, size, levels, horizon, trades
 
+
 def costs(job, bars, price, by_adapter, leaves_inside):
     """Fees and slippage as VectorBT takes them: what is money per unit becomes a rate of the known price."""
     terms, shape = job.terms, job.shape
@@ -154,6 +159,7 @@ def costs(job, bars, price, by_adapter, leaves_inside):
         slippage = terms["slippage_fixed"] / np.where(np.isnan(price), 1.0, price)
     return fees, fixed, slippage
 
+
 def delisted(job, bars, bits, price, fees, by_adapter):
     """A delisting as an order at the price that is recovered, on a bar made for it."""
     for event in job.run["delistings"]:
@@ -167,6 +173,7 @@ def delisted(job, bars, bits, price, fees, by_adapter):
             array[bar, asset] = worth
         fees[bar, asset] = 0.0
         bits[bar, asset] = LONG_EXIT | SHORT_EXIT
+
 
 def run(job):
     by_adapter, terms = set(), job.terms
@@ -277,4 +284,6 @@ def run(job):
         )
     write(job, vbt.__version__, fills, found, portfolio.value().to_numpy(), by_adapter, (), seconds)
 
-main(run)
+
+if __name__ == "__main__":
+    main(run)

@@ -208,9 +208,7 @@ def register(job, prices, units):
             }
         )
         equities["auto_close_date"] = equities["end_date"] + pd.Timedelta(days=1)
-        asset_db.write(
-            equities=equities, exchanges=pd.DataFrame({"exchange": ["X"], "country_code": ["US"]})
-        )
+        asset_db.write(equities=equities, exchanges=pd.DataFrame({"exchange": ["X"], "country_code": ["US"]}))
         (minute_bars if minutes else daily_bars).write(frames(), show_progress=False)
         if minutes:
             daily = [(asset, frame.resample("1D").agg({"open": "first", "high": "max", "low": "min", "close": "last",
@@ -257,7 +255,7 @@ def run(job):
         context.names = {asset: column for column, asset in enumerate(context.assets)}
 
     def send(context, column, amount):
-        return order(context.assets[column], int(round(amount * units)))
+        return order(context.assets[column], round(amount * units))
 
     def leave(context, column, held, position):
         for resting in held.orders:
@@ -354,17 +352,17 @@ def run(job):
     fills = []
     for transaction in filled:
         identity = transaction["order_id"]
-        if identity is None:
-            fee_part = 0.0
-        else:
-            fee_part = fees.get(identity, 0.0) * abs(transaction["amount"]) / total[identity]
+        fee_part = 0.0 if identity is None else fees.get(identity, 0.0) * abs(transaction["amount"]) / total[identity]
         stamp = pd.Timestamp(transaction["dt"])
         bar = desk.bar_at(stamp if terms["frequency"] == "minute" else stamp.tz_convert("UTC").tz_localize(None))
         fills.append((bar, job.assets.index(transaction["sid"].symbol), transaction["amount"] / units,
                       transaction["price"] / prices, fee_part / (prices * units)))  # fmt: skip
     import zipline
 
-    write(job, zipline.__version__, fills, trades_of(fills, last_closes(job)), desk.equity, by_adapter, {"pnl"}, seconds)
+    write(
+        job, zipline.__version__, fills, trades_of(fills, last_closes(job)), desk.equity, by_adapter, {"pnl"}, seconds
+    )
 
 
-main(run)
+if __name__ == "__main__":
+    main(run)
