@@ -92,7 +92,7 @@ def diff_case(
     timeout: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
     rows: Annotated[int, typer.Option(help="Differing trades that are shown.", min=1)] = 20,
 ) -> None:
-    """Show the trades in which a framework differs from ours, and the first bar at which equity does, with its cause."""
+    """Show the trades in which a framework differs, and the first bar at which equity does, with its cause."""
     console = Console()
     *_, outcome = study(prepare(case_named(case), data), [framework], timeout_seconds=timeout)
     console.print(line_of(outcome), highlight=False, markup=False, soft_wrap=True)

@@ -1,7 +1,7 @@
 """The stages of the parity lab: decisions of the cases, and the cases through every framework.
 
-Bars are the drawn ones: a case is the same in every home. A framework that is not installed has no result and a row that
-says so; once it is installed, its partitions are no longer current. Nothing here imports a framework.
+Bars are the drawn ones: a case is the same in every home. A framework that is not installed has no result and a row
+that says so; once it is installed, its partitions are no longer current. Nothing here imports a framework.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def frames_of(prepared: Prepared, outcome: Outcome) -> dict[str, pl.DataFrame]:
         "final_value": None if execution is None else execution.final_value,
         "by_adapter": "" if execution is None else "; ".join(execution.by_adapter),
         "mark": None if mark is None else mark.kind,
-        "reason": outcome.said or (mark.reason if mark is not None else ""),
+        "reason": outcome.said if mark is None else mark.reason,
         "version": "" if execution is None else execution.version,
         "decisions_hash": prepared.decisions.content_hash,
     }

@@ -6,13 +6,15 @@ import argparse
 import json
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from quant_platform.labs.parity.adapters import OURS, all_frameworks
 from quant_platform.labs.parity.cases import CASES, Case, at_scale, case_named
+from quant_platform.labs.parity.defaults import probe_defaults
 from quant_platform.labs.parity.environments import FRAMEWORKS
-from quant_platform.labs.parity.page import page, row_of
+from quant_platform.labs.parity.page import defaults_page, page, row_of
 from quant_platform.labs.parity.study import Outcome, prepare, study_many, trade
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,6 +63,14 @@ def _written(before: list[dict[str, Any]], made: list[dict[str, Any]], output: P
     return found
 
 
+def write_defaults(output: Path) -> None:
+    """Run the probes of the defaults and write ``parity_defaults.json`` and ``parity_defaults.md``."""
+    found = [asdict(default) for default in probe_defaults()]
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "parity_defaults.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+    (output / "parity_defaults.md").write_text(defaults_page(found, COMMAND))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -71,8 +81,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--scale", nargs=2, type=int, metavar=("ASSETS", "SESSIONS"), help="run random decisions of this size instead"
     )
+    parser.add_argument("--defaults", action="store_true", help="run the probes of the defaults instead")
     chosen = parser.parse_args(arguments)
     data = chosen.data if chosen.data.is_dir() else None
+    if chosen.defaults:
+        write_defaults(chosen.output)
+        return
     cases = [at_scale(*chosen.scale)] if chosen.scale else [case_named(name) for name in chosen.cases]
     write(cases, chosen.output, data=data, frameworks=chosen.framework or FRAMEWORKS)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,7 @@ class Case:
     title: str
     bars: Callable[[Path | None], Bars]
     decide: Callable[[Bars], DecisionTable]
-    terms: Terms = Terms()
+    terms: Terms = field(default_factory=Terms)
     initial_capital: float = _MONEY
     commission_rate: float = 0.001
     real: bool = False

@@ -32,7 +32,7 @@ class Mark:
     refuses: bool = True
 
 
-_PERMANENT = "A position of a delisted asset is never closed; it stays at its last price for good."
+_PERMANENT = "A position of a delisted asset is never closed: it stays at its last price for good."
 
 MARKS: Mapping[tuple[str, str], Mark] = {
     ("delisting", "backtrader"): Mark("never", _PERMANENT),
@@ -41,10 +41,10 @@ MARKS: Mapping[tuple[str, str], Mark] = {
         "never", "A delisted asset is closed at its last close, whatever is recovered."
     ),
     ("target_and_trail", "vectorbt"): Mark(
-        "never", "Stop and target share one base price; the extreme that the trail follows would move the target."
+        "never", "Stop and target share one base price: the trail's extreme would move the target."
     ),
     ("levels_from_entry_bar", "vectorbt"): Mark(
-        "never", "Stops and targets are tested before the entry of a bar, so that the entry bar itself never is."
+        "never", "Stops and targets are tested before the entry of a bar: the entry bar itself never is."
     ),
     ("commission_per_share_minimum", "vectorbt"): Mark(
         "never", "There is no minimum fee: a fixed fee is added to the rate, whatever the size."
@@ -54,7 +54,7 @@ MARKS: Mapping[tuple[str, str], Mark] = {
     ),
     ("slippage_rate_bracket", "vectorbt"): Mark("never", "One setting slips stops and targets alike."),
     ("participation", "vectorbt"): Mark(
-        "never", "What a bar's volume does not take is dropped; no order is carried to the next bar."
+        "never", "What a bar's volume does not take is dropped: no order is carried to the next bar."
     ),
 }
 

@@ -28,7 +28,7 @@ def row_of(prepared: Prepared, outcome: Outcome, *, real: bool) -> dict[str, Any
         "largest_relative_error": None if compared is None else compared.largest_error,
         "by_adapter": [] if execution is None else list(execution.by_adapter),
         "mark": None if mark is None else mark.kind,
-        "reason": outcome.said or (mark.reason if mark is not None else ""),
+        "reason": outcome.said if mark is None else mark.reason,
         "outcome": outcome.outcome,
         "final_value": None if execution is None else execution.final_value,
         "equity_error": None if compared is None else compared.equity_error,
@@ -54,14 +54,14 @@ def page(rows: Sequence[Mapping[str, Any]], command: str, versions: Mapping[str,
     lines = [
         "# Parity: the same decisions through four frameworks",
         "",
-        f"Made by `{command}` with {', '.join(f'{name} {found}' for name, found in versions.items())}. Decisions are made once per case, outside",
-        "of any framework; trades are matched by asset, bar of entry and side, and compared in bars, quantity, prices, commission and",
-        "PnL. What that means is on the page [Parity](../explanation/parity.md).",
+        f"Made by `{command}` with {', '.join(f'{name} {found}' for name, found in versions.items())}.",
+        "Decisions are made once per case, outside any framework; trades are matched by asset, entry bar and side,",
+        "and compared in bars, quantity, prices, commission and PnL; see [Parity](../explanation/parity.md).",
         "",
         f"{len(by_case)} cases, {len(foreign)} pairs of case and framework: {len(agreeing)} agree on every trade "
         f"({compared:,} trades, largest relative error {worst:.1e}), {len(foreign) - len(agreeing)} carry a mark.",
         "",
-        "A cell holds the number of trades that differ; `a` says that a rule of the case is adapter code, see below; a mark stands in words.",
+        "A cell holds the number of trades that differ; `a`: a rule of the case is adapter code, see below; or a mark.",
         "",
         f"| case | bars | trades | {' | '.join(FRAMEWORKS)} |",
         f"|---|---|--:|{'---|' * len(FRAMEWORKS)}",
@@ -78,12 +78,33 @@ def page(rows: Sequence[Mapping[str, Any]], command: str, versions: Mapping[str,
     lines += ["", "## Equity that leaves the tolerance", ""]
     off = [row for row in foreign if row["first_divergent_bar"] is not None and row["outcome"] == "agrees"]
     lines += [
-        f"- {row['case']}, {row['framework']}: from bar {row['first_divergent_bar']} on, at most {row['equity_error']:.1e}: {row['cause']}."
+        f"- {row['case']}, {row['framework']}: from bar {row['first_divergent_bar']} on, at most "
+        f"{row['equity_error']:.1e} of capital: {row['cause']}."
         for row in off
     ] or ["Nowhere where trades agree."]
     recomputed = sorted({(row["framework"], figure) for row in foreign for figure in row["recomputed"]})
     lines += ["", "## Figures that the framework does not report", ""]
     lines += [f"- {framework}: {figure}, worked out from its fills." for framework, figure in recomputed]
+    return "\n".join(lines) + "\n"
+
+
+def defaults_page(rows: Sequence[Mapping[str, Any]], command: str) -> str:
+    """The page of what frameworks do as they come, in Markdown."""
+    lines = [
+        "# How the defaults differ",
+        "",
+        f"Made by `{command}`. The same decisions go to each framework with capital and commission rate stated and nothing",
+        "else set, as a newcomer writes it. Then the cause is given to the engine as terms: it is the cause where no trade",
+        "differs any more.",
+        "",
+        "| probe | framework | trades | final value | differ from the engine | in | cause | differ once it is given |",
+        "|---|---|--:|--:|--:|---|---|--:|",
+    ]
+    lines += [
+        f"| {row['probe']} | {row['framework']} | {row['trades']} | {row['final_value']:,.2f} | {row['differing']} "
+        f"| {', '.join(row['fields'])} | {row['cause']} | {row['differing_with_cause']} |"
+        for row in rows
+    ]
     return "\n".join(lines) + "\n"
 
 

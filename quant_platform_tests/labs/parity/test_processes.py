@@ -146,7 +146,9 @@ def test_no_module_of_ours_imports_a_framework():
         if any(line.strip().startswith(foreign) for line in path.read_text().splitlines())
     ]
     # The scripts of `peers`, which are started and never imported.
-    assert sorted(found) == ["backtrader_run.py", "vectorbt_run.py", "zipline_run.py"]
+    scripts = {f"{name}_{kind}.py" for name in environments.FRAMEWORKS for kind in ("run", "defaults")}
+    assert set(found) <= scripts
+    assert {path.name for path in PEERS.glob("*_*.py")} == scripts
 
 
 def test_a_result_is_read_in_the_form_that_is_compared(tmp_path):

@@ -21,6 +21,7 @@ class Feed(bt.feed.DataBase):
     params = (("job", None), ("asset", 0))
 
     def start(self):
+        """Fill the gaps once."""
         super().start()
         job = self.p.job
         bars = {name: job.bars[name][:, self.p.asset].copy() for name in (*PRICES, "volume")}
@@ -57,6 +58,7 @@ class Commission(bt.CommInfoBase):
     params = (("stocklike", True), ("commtype", bt.CommInfoBase.COMM_PERC), ("rate", 0.0), ("terms", None))
 
     def _getcommission(self, size, price, pseudoexec):
+        del pseudoexec
         terms = self.p.terms
         raw = abs(size) * price * self.p.rate + abs(size) * terms["per_unit"] + terms["per_order"]
         return max(raw, terms["minimum"])
@@ -75,7 +77,7 @@ class Broker(bt.brokers.BackBroker):
 def filler_of(share):
     """What of an order a bar fills: nothing without a volume, else all of it or a share of the volume."""
 
-    def filler(order, price, ago):
+    def filler(order, _price, ago):
         volume, wanted = order.data.volume[ago], abs(order.executed.remsize)
         if not volume:
             return 0.0
@@ -101,8 +103,8 @@ class Decided(bt.Strategy):
         self.from_entry = job.terms["exits_from"] == "entry_bar"
         self.at_close = job.terms["trigger"] == "close"
 
-    # Before the broker works on the bar: its open is known, positions are those of the last close.
     def next_open(self):
+        """Before the broker works on the bar: its open is known, positions are those of the last close."""
         bar = len(self.datas[0]) - 1
         if self.same_close or bar == 0:
             return
@@ -115,10 +117,14 @@ class Decided(bt.Strategy):
             if not held.leaving and held.is_over(decided_at):
                 self.p.by_adapter.add("time exit")
                 self._leave(asset, held)
-            elif not held.leaving and self.at_close and not self.job.halted[decided_at, asset]:
-                if held.meets(self.job.bars["close"][decided_at, asset]):
-                    self.p.by_adapter.add("levels compared with closes")
-                    self._leave(asset, held)
+            elif (
+                not held.leaving
+                and self.at_close
+                and not self.job.halted[decided_at, asset]
+                and held.meets(self.job.bars["close"][decided_at, asset])
+            ):
+                self.p.by_adapter.add("levels compared with closes")
+                self._leave(asset, held)
         for said in self.decided.get(decided_at, ()):
             self._decide(said)
 
@@ -184,8 +190,8 @@ class Decided(bt.Strategy):
             sent.append(send(data, size=size, exectype=bt.Order.Limit, price=target, **pair))
         return sent
 
-    # After the broker worked on the bar.
     def next(self):
+        """After the broker worked on the bar."""
         bar = len(self.datas[0]) - 1
         self.equity[bar] = self.broker.getvalue()
         for asset, held in self.held.items():
@@ -205,6 +211,7 @@ class Decided(bt.Strategy):
             self._act(bar)
 
     def notify_order(self, order):
+        """Keep fills, and stop at an order that is refused: it would be missing without a word."""
         if order.status in (order.Margin, order.Rejected):
             self.refused.append(order.ref)
             raise RuntimeError(f"the broker refused order {order.ref} at bar {len(self) - 1}: {order.getstatusname()}")
@@ -228,11 +235,13 @@ class Decided(bt.Strategy):
             self.held[asset] = waiting
 
     def notify_trade(self, trade):
+        """Keep what Backtrader itself says that a trade earned."""
         if trade.isclosed:
             self.pnl.setdefault(self.column[trade.data], []).append((trade.pnlcomm, trade.commission))
 
 
 def run(job):
+    """Trade a job and write what came of it."""
     by_adapter = set()
     terms = job.terms
     if job.run["delistings"]:

@@ -139,7 +139,7 @@ def prepared(job, by_adapter):
     return bars, bits, size, levels, horizon, trades
 
 
-def costs(job, bars, price, by_adapter, leaves_inside):
+def costs(job, price, by_adapter, leaves_inside):
     """Fees and slippage as VectorBT takes them: what is money per unit becomes a rate of the known price."""
     terms, shape = job.terms, job.shape
     fees, fixed, slippage = np.full(shape, job.rate), 0.0, terms["slippage_rate"]
@@ -176,6 +176,7 @@ def delisted(job, bars, bits, price, fees, by_adapter):
 
 
 def run(job):
+    """Trade a job and write what came of it."""
     by_adapter, terms = set(), job.terms
     if terms["participation"]:
         raise NotSupported("what a bar's volume does not take is dropped: no order is carried to the next bar")
@@ -188,7 +189,7 @@ def run(job):
         raise NotSupported("stops and targets are tested before the entry of a bar: the entry bar itself never is")
     if has["target"] and has["trail"]:
         raise NotSupported("stop and target share one base price: the trail's extreme would move the target")
-    fees, fixed, slippage = costs(job, bars, price, by_adapter, inside)
+    fees, fixed, slippage = costs(job, price, by_adapter, inside)
     slips = bool(terms["slippage_rate"]) and inside
     if slips and has["target"] and not terms["slip_targets"]:
         raise NotSupported("one setting slips stops and targets alike")

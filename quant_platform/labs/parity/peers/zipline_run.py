@@ -197,7 +197,7 @@ def register(job, prices, units):
                 frame = frame.loc[: ends[asset]]
             yield asset, frame
 
-    def ingest(environ, asset_db, minute_bars, daily_bars, adjustments, *rest):
+    def ingest(_environ, asset_db, minute_bars, daily_bars, adjustments, *_rest):
         equities = pd.DataFrame(
             {
                 "symbol": job.assets,
@@ -226,6 +226,7 @@ def register(job, prices, units):
 
 
 def run(job):
+    """Trade a job and write what came of it."""
     from zipline import run_algorithm
     from zipline.api import cancel_order, order, set_commission, set_slippage, symbol
 
@@ -297,7 +298,7 @@ def run(job):
         desk.bar = bar
         positions = context.portfolio.positions
         desk.equity[bar] = context.portfolio.portfolio_value / (prices * units)
-        for column, held in list(desk.held.items()):
+        for column in list(desk.held):
             if context.assets[column] not in positions or not positions[context.assets[column]].amount:
                 del desk.held[column]
         for name, entry in list(desk.entering.items()):
@@ -324,10 +325,14 @@ def run(job):
             if not held.leaving and held.is_over(bar):
                 by_adapter.add("time exit")
                 leave(context, column, held, position)
-            elif not held.leaving and desk.at_close and not job.halted[bar, column]:
-                if held.meets(job.bars["close"][bar, column]):
-                    by_adapter.add("levels compared with closes")
-                    leave(context, column, held, position)
+            elif (
+                not held.leaving
+                and desk.at_close
+                and not job.halted[bar, column]
+                and held.meets(job.bars["close"][bar, column])
+            ):
+                by_adapter.add("levels compared with closes")
+                leave(context, column, held, position)
         for said in desk.decided.get(due, ()):
             decide(context, said, positions)
 
