@@ -13,7 +13,7 @@ import yaml
 
 from quant_platform.contracts.tables import TABLES
 from quant_platform.defs.definitions import build_definitions
-from quant_platform.defs.jobs import EQUITY_JOBS, SUITE_JOBS
+from quant_platform.defs.jobs import EQUITY_JOBS, PARITY_JOBS, SUITE_JOBS
 from quant_platform_tests.homes import edit, entered, write_specs
 
 PARTITIONS = {
@@ -54,8 +54,12 @@ PARTITIONS = {
     "suite.correlations": "suite",
     "suite.trials": "suite",
     "suite.verdict": "suite",
+    "parity.decisions": "case",
+    "parity.executions": "case x framework",
+    "parity.diff": "case x framework",
 }
-JOBS = [job.name for job in (*EQUITY_JOBS, *SUITE_JOBS)]
+ON_REQUEST = ("suite", "parity")
+JOBS = [job.name for job in (*EQUITY_JOBS, *SUITE_JOBS, *PARITY_JOBS)]
 READ_FROM_SOURCES = {"raw.equity_bars", "raw.corporate_actions", "raw.fundamentals", "raw.securities", "live.marks"}
 
 
@@ -92,7 +96,8 @@ def test_assets_are_the_tables_that_this_list_names(nodes: dict[str, Any]) -> No
 @pytest.mark.parametrize("name", PARTITIONS)
 def test_an_asset_says_what_it_is(name: str, nodes: dict[str, Any]) -> None:
     node = nodes[name]
-    assert node.group_name == ("suite" if name.startswith("suite.") else "equity")
+    lab = name.split(".")[0]
+    assert node.group_name == (lab if lab in ON_REQUEST else "equity")
     assert node.kinds
     assert node.owners == ["team:quant-platform"]
     assert node.description is not None
@@ -122,6 +127,9 @@ def test_an_asset_has_the_partition_scheme_of_its_table(name: str, scheme: str |
         case "ticker" | "signal" | "suite":
             assert isinstance(definition, dg.DynamicPartitionsDefinition)
             assert definition.name == scheme
+        case "case x framework":
+            assert isinstance(definition, dg.MultiPartitionsDefinition)
+            assert "stop|zipline" in definition.get_partition_keys()
         case "year":
             assert isinstance(definition, dg.StaticPartitionsDefinition)
             assert definition.get_partition_keys() == ["2018", "2019"]
@@ -163,7 +171,7 @@ def test_checks_block_where_data_is_bad_and_warn_where_it_is_thin(definitions: d
         ("clean.equity_bars", "staleness"): False,
         ("clean.equity_quarantine", "quarantine_rate"): False,
     }
-    assert blocking == every | bars | warnings
+    assert blocking == every | bars | warnings | {("parity.diff", "explained"): True}
 
 
 def test_freshness_means_something_only_while_the_market_goes_on(definitions: dg.Definitions, tmp_path: Path) -> None:
@@ -171,8 +179,8 @@ def test_freshness_means_something_only_while_the_market_goes_on(definitions: dg
     specs = write_specs(tmp_path / "specs")
     edit(specs / "home.yaml", lambda spec: spec.update(last_session=None))
     with entered(tmp_path / "home", specs) as home:
-        # Schedules make every table of the equity lab, so each has an age; the suite is made where somebody asks.
-        of_schedules = {name for name in PARTITIONS if not name.startswith("suite.")}
+        # Schedules make every table of the equity lab, so each has an age; others are made where somebody asks.
+        of_schedules = {name for name in PARTITIONS if name.split(".")[0] not in ON_REQUEST}
         assert fresh_tables(build_definitions(home)) == of_schedules
 
 

@@ -93,11 +93,11 @@ def defaults_page(rows: Sequence[Mapping[str, Any]], command: str) -> str:
     lines = [
         "# How the defaults differ",
         "",
-        f"Made by `{command}`. The same decisions go to each framework with capital and commission rate stated and nothing",
-        "else set, as a newcomer writes it. Then the cause is given to the engine as terms: it is the cause where no trade",
-        "differs any more.",
+        f"Made by `{command}`. The same decisions go to each framework with capital and commission rate stated and",
+        "nothing else set, as a newcomer writes it. Then the cause is given to the engine as terms: it is the cause",
+        "where no trade differs any more.",
         "",
-        "| probe | framework | trades | final value | differ from the engine | in | cause | differ once it is given |",
+        "| probe | framework | trades | final value | differ | in | cause | differ once it is given |",
         "|---|---|--:|--:|--:|---|---|--:|",
     ]
     lines += [
