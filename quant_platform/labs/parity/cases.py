@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,12 +54,12 @@ class Case:
     real: bool = False
 
 
-def _drawn(assets: int, count: int, seed: int, **more: float) -> Callable[[Path | None], Bars]:
-    return lambda _: random_bars(assets, count, seed, **more)  # type: ignore[arg-type]  # numbers by name
+def _drawn(assets: int, count: int, seed: int, **more: Any) -> Callable[[Path | None], Bars]:
+    return lambda _: random_bars(assets, count, seed, **more)
 
 
-def _hand(*lines: list[Line | None], **more: object) -> Callable[[Path | None], Bars]:
-    return lambda _: bars_of(*lines, **more)  # type: ignore[arg-type]  # passed on as they are
+def _hand(*lines: list[Line | None], **more: Any) -> Callable[[Path | None], Bars]:
+    return lambda _: bars_of(*lines, **more)
 
 
 _FLAT: Line = (100.0, 101.0, 99.0, 100.0)
@@ -66,7 +67,7 @@ _SIGNALS = _drawn(5, 750, 11)
 _BOTH = ("long", "short")
 
 
-def _random(name: str, title: str, seed: int, terms: Terms | None = None, **more: object) -> Case:
+def _random(name: str, title: str, seed: int, terms: Terms | None = None, **more: Any) -> Case:
     return Case(name, title, _SIGNALS, partial(random_signals, seed=seed, **more), terms or Terms())  # type: ignore[arg-type]  # options of the maker
 
 
@@ -203,12 +204,22 @@ def case_named(name: str) -> Case:
     return CASES[name]
 
 
-def at_scale(assets: int, bars: int) -> Case:
-    """Random decisions of any size, whole units, both sides: the case that is run at scale."""
+def at_scale(assets: int, bars: int, *, minutes: bool = False) -> Case:
+    """Random decisions of any size, whole units, both sides: what is run at scale and what is timed.
+
+    Parameters
+    ----------
+    assets, bars
+        How many.
+    minutes
+        Bars of a minute around the clock instead of sessions.
+    """
+    step = {"step": timedelta(minutes=1), "volatility": 0.001} if minutes else {}
     return Case(
         f"scale_{assets}x{bars}",
-        f"{assets} assets and {bars} sessions of random decisions, both sides.",
-        _drawn(assets, bars, 99),
+        f"{assets} assets and {bars} {'minutes' if minutes else 'sessions'} of random decisions, both sides.",
+        _drawn(assets, bars, 99, **step),
         partial(random_signals, seed=99, sides=_BOTH, entries=0.02, exits=0.02, largest=100),
+        Terms(calendar="24/7", frequency="minute") if minutes else Terms(),
         initial_capital=1e8,
     )

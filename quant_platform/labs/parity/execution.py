@@ -49,7 +49,7 @@ class Execution:
     recomputed
         Figures of the trades that the framework does not report and the adapter worked out from its fills.
     seconds
-        Of the simulation itself: without imports, start of the interpreter and exchange of files.
+        Processor seconds of the simulation: without imports, start of the interpreter and exchange of files.
     """
 
     framework: str

@@ -56,9 +56,9 @@ def run(job):
     for asset in range(job.shape[1]):
         cerebro.adddata(Feed(job=job, asset=asset), name=job.assets[asset])
     cerebro.addstrategy(Plain, job=job)
-    began = time.perf_counter()
+    began = time.process_time()
     done = cerebro.run()[0]
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     trades = trades_of(done.fills, last_closes(job))
     write(job, bt.__version__, done.fills, trades, done.equity, (), (), seconds, {"refused": done.refused})
 

@@ -247,7 +247,7 @@ def run(job):
     if job.run["delistings"]:
         raise NotSupported("a position of a delisted asset is never closed: it stays at its last price for good")
     job.dates = np.array([bt.date2num(stamp) for stamp in job.stamps.astype("datetime64[us]").tolist()])
-    began = time.perf_counter()
+    began = time.process_time()
     same_close = terms["fill"] == "same_close"
     cerebro = bt.Cerebro(stdstats=False, cheat_on_open=not same_close)
     slipped = terms["slippage_rate"] or terms["slippage_fixed"]
@@ -275,7 +275,7 @@ def run(job):
         cerebro.adddata(Feed(job=job, asset=asset), name=job.assets[asset])
     cerebro.addstrategy(Decided, job=job, by_adapter=by_adapter)
     done = cerebro.run()[0]
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     trades = trades_of(done.fills, last_closes(job))
     reported = {asset: iter(found) for asset, found in done.pnl.items()}
     for trade in trades:

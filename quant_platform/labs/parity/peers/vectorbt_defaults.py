@@ -23,13 +23,13 @@ def run(job):
             ("entries", LONG_ENTRY), ("exits", LONG_EXIT), ("short_entries", SHORT_ENTRY), ("short_exits", SHORT_EXIT),
         )
     }  # fmt: skip
-    began = time.perf_counter()
+    began = time.process_time()
     portfolio = vbt.Portfolio.from_signals(
         pd.DataFrame(job.bars["close"]), size=pd.DataFrame(np.nan_to_num(size)), fees=job.rate, init_cash=job.capital,
         cash_sharing=True, group_by=True, freq="1D", **signals,
     )  # fmt: skip
     records = portfolio.orders.values
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     order = np.lexsort((records["id"], records["col"], records["idx"]))
     sign = np.where(records["side"] == 0, 1.0, -1.0)
     fills = [

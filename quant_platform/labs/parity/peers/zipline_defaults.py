@@ -39,14 +39,14 @@ def run(job):
             if side:
                 order(asset, side * said.quantity)
 
-    began = time.perf_counter()
+    began = time.process_time()
     days = sessions.tz_localize(None)
     done = run_algorithm(
         start=days[0], end=days[-1], initialize=initialize, handle_data=handle_data, capital_base=job.capital,
         bundle="parity", data_frequency="daily", trading_calendar=calendar,
         benchmark_returns=pd.Series(0.0, index=days), environ=os.environ,
     )  # fmt: skip
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     fees = {sent["id"]: (sent["commission"], sent["filled"]) for day in done["orders"] for sent in day}
     fills = []
     for transaction in [transaction for day in done["transactions"] for transaction in day]:

@@ -336,14 +336,14 @@ def run(job):
         for said in desk.decided.get(due, ()):
             decide(context, said, positions)
 
-    began = time.perf_counter()
+    began = time.process_time()
     days = sessions.tz_localize(None)
     performance = run_algorithm(
         start=days[0], end=days[-1], initialize=initialize, handle_data=handle_data,
         capital_base=job.capital * prices * units, bundle="parity", data_frequency=terms["frequency"],
         trading_calendar=calendar, benchmark_returns=pd.Series(0.0, index=days), environ=os.environ,
     )  # fmt: skip
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     fees = {}
     for day in performance["orders"]:
         for sent in day:
