@@ -19,6 +19,7 @@ from quant_platform.contracts.schemas import (
     equity,
     events,
     operations,
+    parity,
     perp,
     raw,
     suite,
@@ -186,6 +187,9 @@ _ALL = (
     Table("ops.config_proposals", operations.OpsConfigProposals, ("week",)),
     Table("ops.dashboard", operations.OpsDashboard, ("day",)),
     Table("suite.tracking", suite.SuiteTracking, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("parity.decisions", parity.ParityDecisions, ("case",)),
+    Table("parity.executions", parity.ParityExecutions, ("case", "framework")),
+    Table("parity.diff", parity.ParityDiff, ("case", "framework")),
 )
 
 TABLES: Mapping[str, Table] = {table.name: table for table in _ALL}

@@ -29,6 +29,7 @@ from quant_platform.pipeline import (
     operations_dashboard,
     operations_fills,
     operations_weekly,
+    parity,
     perpetuals,
     replay,
     studies,
@@ -340,7 +341,13 @@ OPERATIONS_JOBS = (
         every_days=1,
     ),
 )
-JOBS: Mapping[str, Job] = {job.name: job for job in (*EQUITY_JOBS, *EVENT_JOBS, *SUITE_JOBS, *OPERATIONS_JOBS)}
+PARITY_JOBS = (
+    Job("parity_decisions", (parity.DECISIONS,), "Decisions of the parity cases, made once."),
+    Job("parity", (parity.RUNS,), "Parity cases through the engine and every framework that is installed, compared."),
+)
+JOBS: Mapping[str, Job] = {
+    job.name: job for job in (*EQUITY_JOBS, *EVENT_JOBS, *SUITE_JOBS, *PARITY_JOBS, *OPERATIONS_JOBS)
+}
 
 
 def sql_jobs(home: Home) -> tuple[Job, ...]:

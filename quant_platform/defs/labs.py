@@ -15,6 +15,7 @@ from quant_platform.defs.jobs import (
     EQUITY_JOBS,
     EVENT_JOBS,
     OPERATIONS_JOBS,
+    PARITY_JOBS,
     SUITE_JOBS,
     Job,
     days_between,
@@ -74,6 +75,8 @@ LABS = (
     # A suite is run when somebody asks: its tables have no age.
     Lab("suite", SUITE_JOBS, lambda home: home.has_equities, lambda _: False),
     Lab("operations", OPERATIONS_JOBS, lambda home: home.has_equities, lambda home: home.spec.last_session is None),
+    # Parity cases bring their own bars: they belong to the engine, whatever market a home holds.
+    Lab("parity", PARITY_JOBS, lambda _: True, lambda _: False),
 )
 
 
