@@ -13,7 +13,7 @@ import dataframely as dy
 import numpy as np
 import polars as pl
 
-from quant_platform.contracts.tables import Table
+from quant_platform.contracts.tables import Table, table
 from quant_platform.defs.resources import HomeResource
 from quant_platform.defs.schemes import END, START, lake_key
 from quant_platform.lake import Key

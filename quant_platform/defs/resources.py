@@ -110,7 +110,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         present = set(opened.lake.partitions(name))
         wanted = [key for key in keys if key in present]
         if not wanted and not (context.definition_metadata or {}).get(REQUIRED, True):
-            return table(name).schema.create_empty(lazy=True)
+            return opened.lake.table(name).schema.create_empty(lazy=True)
         if not wanted:
             raise _nothing_to_read(name, context.asset_partition_keys)
         if len(wanted) < len(keys) and len(keys) - len(wanted) <= 20:
