@@ -124,7 +124,7 @@ def operations_weekly(
         chain = [("operations_fills", ()), ("operations_sweep", tuple(names)), ("operations_weekly", weeks[-1:])]
         chain += [("operations_dashboard", (max(days),))] if days else []
         for job, keys in chain:
-            with watching(console, f"{job:<22}", opened.settings.lake, job_named(job).tables, len(keys) or 1):
+            with watching(console, f"{job:<22}", opened.lake, job_named(job).tables, len(keys) or 1):
                 runs.execute(runs.Launch(job, keys), instance, in_process=True)
     opened.refresh_catalogue()
     made = changes.all_proposals(opened).filter(pl.col("state") == "open")

@@ -225,7 +225,7 @@ class SignalInvalid(PlatformError, ValueError):
 
 
 class LookAheadFound(PlatformError, ValueError):
-    """The audit of a submitted signal found that it knows what nobody could know on its dates."""
+    """Rows know what nobody could know on their dates: of a submitted signal, or of a table made by a query."""
 
     code = "look_ahead_found"
 

@@ -45,7 +45,8 @@ Asked: TypeAlias = list[tuple[str, ...]] | str
 
 def made(home: Home, job: Job) -> set[str]:
     """Partition keys, as Dagster writes them, of which the lake holds every table of a job."""
-    return set.intersection(*({partition_key(name, key) for key in home.lake.partitions(name)} for name in job.tables))
+    stored = ({partition_key(home.lake.table(name), key) for key in home.lake.partitions(name)} for name in job.tables)
+    return set.intersection(*stored)
 
 
 def due(home: Home, job: Job, at: datetime, instance: dg.DagsterInstance) -> list[str]:

@@ -13,6 +13,7 @@ from quant_platform.specification.calendars import CalendarSpec
 from quant_platform.specification.checks import ChecksSpec
 from quant_platform.specification.cleaning import CleaningSpec, FundamentalsCleaningSpec
 from quant_platform.specification.discovery import DiscoverySpec, GatesSpec, TemplatesFile
+from quant_platform.specification.event_backtest import EventBacktestSpec
 from quant_platform.specification.events import EventSpec, FamiliesFile
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.specification.features import FeatureFile
@@ -71,6 +72,7 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "templates.yaml": TemplatesFile,
     "discovery.yaml": DiscoverySpec,
     "gates.yaml": GatesSpec,
+    "backtest.yaml": EventBacktestSpec,
     "suite/suite.yaml": SuiteSpec,
     "suite/costs.yaml": CostsSpec,
     "suite/contract.yaml": ContractSpec,

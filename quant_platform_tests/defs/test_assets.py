@@ -13,7 +13,7 @@ import yaml
 
 from quant_platform.contracts.tables import TABLES
 from quant_platform.defs.definitions import build_definitions
-from quant_platform.defs.jobs import EQUITY_JOBS, OPERATIONS_JOBS, SUITE_JOBS
+from quant_platform.defs.jobs import EQUITY_JOBS, OPERATIONS_JOBS, PARITY_JOBS, SUITE_JOBS
 from quant_platform_tests.homes import edit, entered, write_specs
 
 PARTITIONS = {
@@ -69,9 +69,12 @@ PARTITIONS = {
     "ops.sleeve_promotions": "week",
     "ops.config_proposals": "week",
     "ops.dashboard": "day",
+    "parity.decisions": "case",
+    "parity.executions": "case x framework",
+    "parity.diff": "case x framework",
 }
-LABS = {"suite": "suite", "ops": "operations"}
-JOBS = [job.name for job in (*EQUITY_JOBS, *SUITE_JOBS, *OPERATIONS_JOBS)]
+LABS = {"suite": "suite", "ops": "operations", "parity": "parity"}
+JOBS = [job.name for job in (*EQUITY_JOBS, *SUITE_JOBS, *PARITY_JOBS, *OPERATIONS_JOBS)]
 READ_FROM_SOURCES = {"raw.equity_bars", "raw.corporate_actions", "raw.fundamentals", "raw.securities", "live.marks"}
 
 
@@ -138,6 +141,9 @@ def test_an_asset_has_the_partition_scheme_of_its_table(name: str, scheme: str |
         case "ticker" | "signal" | "suite":
             assert isinstance(definition, dg.DynamicPartitionsDefinition)
             assert definition.name == scheme
+        case "case x framework":
+            assert isinstance(definition, dg.MultiPartitionsDefinition)
+            assert "stop|zipline" in definition.get_partition_keys()
         case "year":
             assert isinstance(definition, dg.StaticPartitionsDefinition)
             assert definition.get_partition_keys() == ["2018", "2019"]
@@ -180,7 +186,7 @@ def test_checks_block_where_data_is_bad_and_warn_where_it_is_thin(definitions: d
         ("clean.equity_quarantine", "quarantine_rate"): False,
         ("ops.dashboard", "alerts"): False,
     }
-    assert blocking == every | bars | warnings
+    assert blocking == every | bars | warnings | {("parity.diff", "explained"): True}
 
 
 def test_freshness_means_something_only_while_the_market_goes_on(definitions: dg.Definitions, tmp_path: Path) -> None:
@@ -188,8 +194,8 @@ def test_freshness_means_something_only_while_the_market_goes_on(definitions: dg
     specs = write_specs(tmp_path / "specs")
     edit(specs / "home.yaml", lambda spec: spec.update(last_session=None))
     with entered(tmp_path / "home", specs) as home:
-        # Schedules make every table of the equity lab, so each has an age; the suite is made where somebody asks.
-        of_schedules = {name for name in PARTITIONS if not name.startswith("suite.")}
+        # Schedules make every table of the equity lab, so each has an age; others are made where somebody asks.
+        of_schedules = {name for name in PARTITIONS if name.split(".")[0] not in ("suite", "parity")}
         assert fresh_tables(build_definitions(home)) == of_schedules
 
 

@@ -240,6 +240,8 @@ ON_FROM_THE_START = {f"{after}_after_{before}" for after, (before, _) in CHAIN.i
     "run_failure_log",
     "go_on_without_failed",
     "operations_alerts",
+    "inbox_sensor",
+    "suite_tracking_after_suite",
 }
 
 
