@@ -239,12 +239,14 @@ def where_to_look(home: Home, console: Console, seconds: float, verdicts: Sequen
     pages = [_shown(page) for page in newest.values()]
     shown = _shown(home.settings.home)
     option = "" if shown == "data" else f" --home {shown}"
+    traded = bool(home.lake.partitions("ops.book"))
     example = "replay.hit_rate" if home.has_equities else "discovery.hypotheses limit 20"
     lines = [
         f"made in {seconds:.0f} s on {date.today()}; everything is under {shown}/",
         f"  reports    {', '.join(pages) or 'none yet'}",
         *(f"  {'verdicts' if not place else '':<10} {line}" for place, line in enumerate(verdicts)),
         *([f"  signals    quant app{option}   to run one of your own"] if verdicts else []),
+        *([f"  operations {shown}/outputs/*.json, and quant proposals list{option}"] if traded else []),
         f'  tables     quant sql{option} "select * from {example}"',
         f"             or: duckdb {_shown(home.settings.catalogue)}",
         f"  assets     quant up{option}   then http://localhost:3000",
