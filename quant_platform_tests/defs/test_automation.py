@@ -257,6 +257,7 @@ def test_a_follower_gets_the_partitions_that_are_due(
     after: str, home: Home, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     before, wanted = CHAIN[after]
+    runs.register_tickers(home, instance)
     if wanted is None:
         wanted = job_named(after).scheme.keys(home, instance)
         assert len(wanted) > 4
