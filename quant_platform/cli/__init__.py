@@ -106,7 +106,17 @@ COMMANDS: Mapping[str, Entry] = {
     ),
     "lake": Entry("lake", "lake_app", "Look after the partition files."),
     "snapshot": Entry("lake", "snapshot_app", "Immutable, named sets of partition versions."),
+    "parity": Entry(
+        "parity", "parity_app", "The same decisions through Backtrader, VectorBT and Zipline, compared trade by trade."
+    ),
     "signal": Entry("signal", "signal_app", "Check and register files of signals."),
+    "fills": Entry("operations", "fills_app", "Import a broker's own fills, which teach what trading costs."),
+    "proposals": Entry(
+        "operations", "proposals_app", "Look at proposed changes of the specs, apply one, or take one back."
+    ),
+    "operations": Entry(
+        "operations", "operations_app", "Run the weekly evidence of operations, or open the kill switches again."
+    ),
     "verify": Entry(
         "verify", "verify", "Compute a suite again from snapshot, specs and code, and say byte for byte what equals."
     ),

@@ -17,8 +17,6 @@ from quant_platform.cli.homes import HomeOption, open_home
 from quant_platform.cli.lake import snapshot_folder, to_json
 from quant_platform.cli.query import show
 from quant_platform.contracts.errors import PartitionMissing
-from quant_platform.contracts.tables import TABLES
-from quant_platform.contracts.tables import table as table_named
 from quant_platform.lake.comparison import Difference, compare_partitions, compare_snapshots
 from quant_platform.lake.lake import Lake
 from quant_platform.lake.manifest import load
@@ -43,7 +41,7 @@ def compare(
     """Compare two weeks (or other partitions), two snapshots, or two suites: what came, went and changed."""
     opened = open_home(home)
     if table is not None:
-        table_named(table)
+        opened.lake.table(table)
     folder = snapshot_folder(opened)
     if table is None and _names_a_suite(opened, first, second):
         _suites(opened, first, second, as_json)
@@ -109,7 +107,7 @@ def _partitions(lake: Lake, snapshots: Path, first: str, second: str, table: str
     PartitionMissing
         When no table has both.
     """
-    names = [name for name, known in TABLES.items() if len(known.dimensions) == 1 and table in (None, name)]
+    names = [name for name, known in lake.tables.items() if len(known.dimensions) == 1 and table in (None, name)]
     keys = {name: [str(key) for key in lake.partitions(name)] for name in names}
     both = [name for name in names if {first, second} <= set(keys[name])]
     if not both:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -22,6 +22,11 @@ from quant_platform.sources.protocol import reading_report
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.settings import settings
 from quant_platform.specification.sources import SourceSpec
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+    from quant_platform.defs.runs import Launch
 
 LiveOption = Annotated[
     bool,
@@ -100,11 +105,21 @@ def run_everything(
     console: Console,
     only: Sequence[str] | None = None,
     *,
+    launches: Callable[[Home, DagsterInstance], Sequence[Launch]] | None = None,
     refresh: bool = False,
     in_process: bool | None = None,
     workers: int | None = None,
 ) -> PlatformError | None:
     """Run the jobs of the graph in order, each with a progress line; the options are those of `runs.execute`.
+
+    Parameters
+    ----------
+    home, console
+        The market, and where the lines go.
+    only
+        Names of the jobs that are run; all when not given.
+    launches
+        Gives the runs in the place of the whole graph.
 
     Returns
     -------
@@ -118,12 +133,12 @@ def run_everything(
     announce(home, console)
     with runs.instance_of(home) as instance:
         runs.register_tickers(home, instance)
-        for launch in runs.everything(home, instance):
+        for launch in (launches or runs.everything)(home, instance):
             if only is not None and launch.job not in only:
                 continue
-            tables = job_named(launch.job).tables
+            tables = launch.tables or job_named(launch.job, home).tables
             with (
-                watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(launch.keys) or 1),
+                watching(console, f"{launch.job:<22}", home.lake, tables, len(launch.keys) or 1),
                 worker_output_to(home.settings.home / "dagster" / "workers.log"),
             ):
                 try:

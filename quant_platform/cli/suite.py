@@ -89,7 +89,7 @@ def judge(
 
         def run(job: str, *keys: str) -> str:
             tables = job_named(job).tables
-            with watching(console, f"{job:<22}", home.settings.lake, tables, len(keys) or 1):
+            with watching(console, f"{job:<22}", home.lake, tables, len(keys) or 1):
                 return runs.execute(runs.Launch(job, keys), instance, in_process=True)
 
         if snapshot is None:

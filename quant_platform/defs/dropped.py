@@ -6,6 +6,7 @@ from datetime import datetime
 
 import dagster as dg
 
+from quant_platform.contracts.tables import table
 from quant_platform.defs.jobs import AssetJob, job_named
 from quant_platform.defs.resources import HomeResource
 from quant_platform.defs.schemes import partition_key, range_tags, signals, suites
@@ -72,7 +73,7 @@ def tick(
 
 def _judge(home: Home, names: Sequence[str]) -> dg.SensorResult:
     snapshot = newest_snapshot(home, REGION) or make_snapshot(home, REGION)
-    keys = {name: partition_key("suite.verdict", (name, snapshot)) for name in names}
+    keys = {name: partition_key(table("suite.verdict"), (name, snapshot)) for name in names}
     requests = []
     for name, key in keys.items():
         ask_for(home, (name, snapshot), DEFAULT_PRESET)

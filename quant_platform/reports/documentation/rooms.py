@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[2]
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("contracts",),
     ("specification", "expressions", "statistics"),
-    ("lake", "market", "engine", "reports"),
+    ("lake", "market", "engine", "strategies", "reports"),
     ("sources", "labs.equity", "labs.events", "labs.suite", "labs.parity", "labs.operations"),
     ("pipeline",),
     ("defs",),
