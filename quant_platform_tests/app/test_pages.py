@@ -16,11 +16,6 @@ from quant_platform.pipeline.suite_history import suite_history
 from quant_platform_tests.homes import Market
 from quant_platform_tests.suites import AUTHOR, SIGNAL, Judged
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*is currently in beta"),
-    pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated"),
-]
-
 
 def drawn(page: str, home: Path, specs: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """A page on a home, drawn once, without a traceback on it."""
