@@ -88,7 +88,8 @@ class PaperBook:
 
 def engine_costs(routing: RoutingSpec, unknown_loss: float) -> Costs:
     """The cost model of paper fills; what a delisting recovers where nobody says, too."""
-    return Costs(**routing.costs.model_dump(), unknown_recovery=1.0 - unknown_loss)
+    # The share that is lost where nobody says goes before what the cost model states.
+    return Costs(**(routing.costs.model_dump() | {"unknown_recovery": 1.0 - unknown_loss}))
 
 
 def paper_book(orders: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, replay: ReplaySpec) -> PaperBook:
