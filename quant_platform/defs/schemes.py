@@ -10,8 +10,10 @@ from typing import Any
 import dagster as dg
 
 from quant_platform.contracts.errors import SchemaViolation
-from quant_platform.contracts.tables import table
+from quant_platform.contracts.tables import Table
 from quant_platform.labs.equity.features.equity import factor_names
+from quant_platform.labs.parity.adapters import all_frameworks
+from quant_platform.labs.parity.cases import CASES
 from quant_platform.lake import Key
 from quant_platform.market.calendar import calendar, sessions
 from quant_platform.pipeline.home import Home
@@ -30,22 +32,27 @@ tickers = dg.DynamicPartitionsDefinition(name=TICKER)
 signals = dg.DynamicPartitionsDefinition(name=SIGNAL)
 # Pairs that were asked for, not every signal by every snapshot: most of those nobody wants.
 suites = dg.DynamicPartitionsDefinition(name=SUITE)
+# Cases and frameworks are code: a new one is a new partition.
+parity_cases = dg.StaticPartitionsDefinition(list(CASES))
+parity_runs = dg.MultiPartitionsDefinition(
+    {"case": parity_cases, "framework": dg.StaticPartitionsDefinition(list(all_frameworks()))}
+)
 
 
-def lake_key(name: str, partition_key: str) -> Key:
+def lake_key(definition: Table, partition_key: str) -> Key:
     """Key in the lake of a Dagster partition key, whose dimensions Dagster sorts by name and joins with ``|``."""
-    dimensions = table(name).dimensions
+    dimensions = definition.dimensions
     if len(dimensions) < 2:
         return partition_key
     parts = dict(zip(sorted(dimensions), partition_key.split("|"), strict=True))
     return tuple(parts[dimension] for dimension in dimensions)
 
 
-def partition_key(name: str, key: Key) -> str:
+def partition_key(definition: Table, key: Key) -> str:
     """Dagster partition key of a key in the lake; the inverse of :func:`lake_key`."""
     if not isinstance(key, tuple):
         return str(key)
-    named = dict(zip(table(name).dimensions, key, strict=True))
+    named = dict(zip(definition.dimensions, key, strict=True))
     return "|".join(named[dimension] for dimension in sorted(named))
 
 
@@ -205,6 +212,8 @@ SWEEPS = Scheme(
 YEARS = Scheme("year", lambda home: years(home.spec))
 SIGNALS = Scheme("signal", lambda _: signals)
 SUITES = Scheme("signal x snapshot", lambda _: suites)
+PARITY_CASES = Scheme("case", lambda _: parity_cases)
+PARITY_RUNS = Scheme("case x framework", lambda _: parity_runs)
 SYMBOL_MONTHS = Scheme("symbol x month", lambda home: symbol_months(home.perps))
 CUTOFFS = Scheme("cutoff", lambda home: cutoffs(home.perps), period=True)
 EVENT_CUTOFFS = Scheme(
@@ -222,13 +231,15 @@ _BY_DIMENSIONS: Mapping[tuple[str, ...], Scheme] = {
     ("year",): YEARS,
     ("signal",): SIGNALS,
     ("signal", "snapshot"): SUITES,
+    ("case",): PARITY_CASES,
+    ("case", "framework"): PARITY_RUNS,
     ("symbol", "month"): SYMBOL_MONTHS,
     ("cutoff",): CUTOFFS,
     ("event", "cutoff"): EVENT_CUTOFFS,
 }
 
 
-def scheme_of(names: Iterable[str]) -> Scheme:
+def scheme_of(tables: Iterable[Table]) -> Scheme:
     """The one partition scheme of some tables.
 
     Raises
@@ -236,17 +247,18 @@ def scheme_of(names: Iterable[str]) -> Scheme:
     SchemaViolation
         When they have several.
     """
-    found = {_BY_DIMENSIONS[table(name).dimensions] for name in names}
+    named = list(tables)
+    found = {_BY_DIMENSIONS[one.dimensions] for one in named}
     if len(found) != 1:
         raise SchemaViolation(
             f"tables of one run must share a partition scheme, these have {sorted(one.name for one in found)}",
-            where=", ".join(names),
+            where=", ".join(one.name for one in named),
         )
     return found.pop()
 
 
 def stage_scheme(stage: StageBase) -> Scheme:
     """The partition scheme of a stage; of one that may look at a running session, with that session."""
-    scheme = scheme_of(stage.outputs)
+    scheme = scheme_of(stage.tables)
     running = isinstance(stage, FrameStage) and stage.running
     return replace(scheme, over=_all_of) if running else scheme

@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("sources", "labs.equity", "labs.events", "labs.suite", "labs.parity", "labs.operations"),
     ("pipeline",),
     ("defs",),
-    ("app", "cli"),
+    ("app", "cli", "notebook"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ORCHESTRATION = {"dagster", "dagster_duckdb", "dagster_webserver", "streamlit", "mlflow"}
