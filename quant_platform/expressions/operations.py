@@ -103,7 +103,8 @@ _CONDITIONS: Mapping[str, Callable[..., Conditions]] = {
 def _lag(x: Numbers | Conditions, k: int) -> Numbers | Conditions:
     if k == 0:
         return x
-    shifted = np.full_like(x, False if x.dtype == np.bool_ else np.nan)
+    shifted = np.empty_like(x)
+    shifted[:k] = False if x.dtype == np.bool_ else np.nan
     shifted[k:] = x[:-k]
     return shifted
 
@@ -155,9 +156,9 @@ def _beta(y: Numbers, x: Numbers, n: int, *, origin: int) -> Numbers:
 
 
 def _count(c: Conditions, n: int) -> npt.NDArray[np.int64]:
-    total = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(c, dtype=np.int64)])
-    last = np.arange(1, c.size + 1)
-    return np.asarray(total[last] - total[np.maximum(last - n, 0)])
+    counted = np.cumsum(c, dtype=np.int64)
+    counted[n:] -= counted[:-n].copy()
+    return counted
 
 
 def _cnt(c: Conditions, n: int) -> Numbers:
