@@ -1,9 +1,10 @@
 """Compiled loops over the order of a column: its ranks, and quantiles of moving windows.
 
-A column is sorted once: every present value has a place of its own in the sorted column. A window is then a set of places, kept as one bit each: 64 to a word, so that the set of
-a year of five-minute bars fits into the nearest cache. A quantile stands on one of the places and moves to the next or
-the previous bit, as far as the two values that come and go have moved it: about two steps a bar whatever the window is
-(the moving cursor of Juhola, Katajainen and Raita 1991). Order statistics are exact: the value at a place is the value.
+A column is sorted once: every present value has a place of its own in the sorted column. A window is then a set of
+places, kept as one bit each: 64 to a word, so that the set of a year of five-minute bars fits into the nearest cache. A
+quantile stands on one of the places and moves to the next or the previous bit, as far as the two values that come and
+go have moved it: about two steps a bar whatever the window is (the moving cursor of Juhola, Katajainen and Raita 1991).
+Order statistics are exact: the value at a place is the value.
 
 References
 ----------
@@ -41,7 +42,7 @@ def sorted_places(x: Numbers) -> tuple[Places, Numbers]:
     -----
     Zero and minus zero are equal, and zero. Which of several equal values comes first is not said.
 
-    Numpy sorts whole numbers with vector instructions, and much faster than it finds an order. So the upper bits of each
+    Numpy sorts whole numbers with vector instructions, much faster than it finds an order. So the upper bits of each
     value and its row are packed into one number; values that agree in those bits, in about ten digits, are then put
     right among themselves. Where very many do, numpy finds the order.
     """
@@ -106,7 +107,8 @@ def _after(words: Words, place: int) -> int:
     while left == 0:
         word += 1
         left = words[word]
-    return (word << 6) + _BIT[(((left & -left) * _SEQUENCE) >> 58) & 63]
+    bit: int = _BIT[(((left & -left) * _SEQUENCE) >> 58) & 63]
+    return (word << 6) + bit
 
 
 @compiled
@@ -126,7 +128,8 @@ def _before(words: Words, place: int) -> int:
     left |= left >> 16
     left |= left >> 32
     left ^= left >> 1
-    return (word << 6) + _BIT[((left * _SEQUENCE) >> 58) & 63]
+    bit: int = _BIT[((left * _SEQUENCE) >> 58) & 63]
+    return (word << 6) + bit
 
 
 @compiled
