@@ -8,10 +8,10 @@ PEERS := $(PEERS_ENV)/.installed
 PEERS_LIST := quant_platform_tests/benchmarks/requirements-peers.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench evidence mutants doors up docs lock clean
+.PHONY: help demo test lint bench bench-peers parity evidence mutants doors up docs lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "quant_platform needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
@@ -41,6 +41,15 @@ $(PEERS): $(PEERS_LIST)
 
 bench: $(STAMP) $(PEERS) ## time the kernels and the lake, beside a peer; writes docs/benchmarks/
 	$(BIN)/python -m quant_platform_tests.benchmarks
+
+bench-peers: $(STAMP) ## time the engine beside Backtrader, VectorBT and Zipline in one run; writes docs/benchmarks/peers.md
+	$(BIN)/quant parity install
+	$(BIN)/python -m quant_platform_tests.benchmarks.peers
+
+parity: $(STAMP) ## the same decisions through Backtrader, VectorBT and Zipline; writes docs/evidence/parity.json
+	$(BIN)/quant parity install
+	$(BIN)/python -m quant_platform_tests.evidence.parity
+	$(BIN)/python -m quant_platform_tests.evidence.parity --defaults
 
 evidence: $(STAMP) ## the slow simulations; writes docs/evidence/
 	$(BIN)/python -m quant_platform_tests.evidence

@@ -51,7 +51,8 @@ def demo(home: HomeOption = None) -> None:
         )
     console = Console()
     started = time.monotonic()
-    finish(opened, console, started, run_everything(opened, console))
+    left_out = run_everything(opened, console)
+    finish(opened, console, started, left_out, _judge_demo_signals(opened, console))
 
 
 def import_market(
@@ -170,7 +171,33 @@ def run_everything(
     return left_out
 
 
-def finish(home: Home, console: Console, started: float, left_out: PlatformError | None) -> None:
+def _judge_demo_signals(home: Home, console: Console) -> Sequence[str]:
+    """Submit the two demo signals of a simulated market of equities and judge them: the verdict and page of each."""
+    from quant_platform.cli.suite import judge, sentence
+    from quant_platform.pipeline.suite import tear_sheet_path
+
+    if not home.has_equities:
+        return []
+    # The oracle is that of a source; only a home of equities has one.
+    from quant_platform.pipeline.demo_signals import submit_demo_signals
+
+    names = [made.name for made in submit_demo_signals(home)]
+    try:
+        snapshot = judge(home, console, names)
+    except PlatformError as error:
+        # Everything else is made; a market of a few names cannot carry a cross-section.
+        return [f"{', '.join(names)} could not be judged: {error}"]
+    keys = [(name, snapshot) for name in names]
+    return [line for key in keys for line in (sentence(home, key), f"  {_shown(tear_sheet_path(home, key))}")]
+
+
+def finish(
+    home: Home,
+    console: Console,
+    started: float,
+    left_out: PlatformError | None,
+    verdicts: Sequence[str] = (),
+) -> None:
     """Say where to look and what the audit found; then, with the exit code of a failure, what is not in it.
 
     Raises
@@ -178,7 +205,7 @@ def finish(home: Home, console: Console, started: float, left_out: PlatformError
     PlatformError
         The one given, or the one of data past a limit.
     """
-    where_to_look(home, console, time.monotonic() - started)
+    where_to_look(home, console, time.monotonic() - started, verdicts)
     conclude(home, console)
     if left_out is not None:
         raise left_out
@@ -198,8 +225,8 @@ def conclude(home: Home, console: Console) -> None:
     require_within_limits(home)
 
 
-def where_to_look(home: Home, console: Console, seconds: float) -> None:
-    """Print the tables with their rows, the report, and the commands to go on with."""
+def where_to_look(home: Home, console: Console, seconds: float, verdicts: Sequence[str] = ()) -> None:
+    """Print the tables with their rows, the reports, verdicts on signals, and the commands to go on with."""
     grid = Grid(title=home.title)
     grid.add_column("table")
     grid.add_column("partitions", justify="right")
@@ -207,7 +234,8 @@ def where_to_look(home: Home, console: Console, seconds: float) -> None:
     for name, partitions, rows in home.table_sizes():
         grid.add_row(name, f"{partitions:,}", f"{rows:,}")
     console.print(grid)
-    newest = {page.parent: page for page in sorted((home.settings.home / "reports").rglob("*.html"))}
+    folder = home.settings.home / "reports"
+    newest = {page.parent: page for page in sorted(folder.rglob("*.html")) if page.parent != folder / "suite"}
     pages = [_shown(page) for page in newest.values()]
     shown = _shown(home.settings.home)
     option = "" if shown == "data" else f" --home {shown}"
@@ -215,6 +243,8 @@ def where_to_look(home: Home, console: Console, seconds: float) -> None:
     lines = [
         f"made in {seconds:.0f} s on {date.today()}; everything is under {shown}/",
         f"  reports    {', '.join(pages) or 'none yet'}",
+        *(f"  {'verdicts' if not place else '':<10} {line}" for place, line in enumerate(verdicts)),
+        *([f"  signals    quant app{option}   to run one of your own"] if verdicts else []),
         f'  tables     quant sql{option} "select * from {example}"',
         f"             or: duckdb {_shown(home.settings.catalogue)}",
         f"  assets     quant up{option}   then http://localhost:3000",

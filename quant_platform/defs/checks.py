@@ -13,11 +13,12 @@ import dataframely as dy
 import numpy as np
 import polars as pl
 
-from quant_platform.contracts.tables import Table
+from quant_platform.contracts.tables import Table, table
 from quant_platform.defs.resources import HomeResource
 from quant_platform.defs.schemes import END, START, lake_key
 from quant_platform.lake import Key
 from quant_platform.market.calendar import session_array
+from quant_platform.pipeline.alerts import alerts_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sessions import last_final
 from quant_platform.specification.checks import ChecksSpec
@@ -28,9 +29,12 @@ _NO_BARS = "the tickers of the run have no bar with a price"
 def build_checks(tables: Sequence[Table]) -> list[dg.AssetChecksDefinition]:
     """Schema and key checks for every table, price, coverage, staleness and quarantine checks for the clean ones."""
     checks = [_integrity(definition) for definition in tables]
-    if all(definition.name != "clean.equity_bars" for definition in tables):
+    names = {definition.name for definition in tables}
+    if "parity.diff" in names:
+        checks.append(_parity_explained())
+    if "clean.equity_bars" not in names:
         return checks
-    return [*checks, _prices(), _coverage(), _quarantine_rate()]
+    return [*checks, _prices(), _coverage(), _quarantine_rate(), *([_alerts()] if "ops.dashboard" in names else [])]
 
 
 def _key(definition: Table) -> dg.AssetKey:
@@ -97,6 +101,29 @@ def _integrity(definition: Table) -> dg.AssetChecksDefinition:
         )
 
     return integrity
+
+
+def _parity_explained() -> dg.AssetChecksDefinition:
+    definition = table("parity.diff")
+
+    @dg.asset_check(
+        asset=_key(definition),
+        name="explained",
+        blocking=True,
+        description="Every framework that ran agrees with the engine trade by trade, or carries a mark that holds.",
+    )
+    def explained(context: dg.AssetCheckExecutionContext, home: HomeResource) -> dg.AssetCheckResult:
+        opened = home.open()
+        keys = run_keys(context, opened, definition.name)
+        found = opened.lake.read(definition.name, keys)
+        wrong = found.filter(~pl.col("explained")).select("case", "framework", "outcome", "differing_trades", "reason")
+        absent = found.filter(pl.col("outcome") == "not_installed").height
+        return dg.AssetCheckResult(
+            passed=wrong.is_empty(),
+            metadata={"rows_checked": found.height, "not_installed": absent, "unexplained": wrong.to_dicts()[:5]},
+        )
+
+    return explained
 
 
 def nothing_to_check(name: str, asset: dg.AssetKey, cause: str) -> dg.AssetCheckResult:
@@ -265,6 +292,32 @@ def _quarantine_rate() -> dg.AssetChecksDefinition:
         )
 
     return rate
+
+
+def _alerts() -> dg.AssetChecksDefinition:
+    asset = dg.AssetKey(["ops", "dashboard"])
+
+    @dg.multi_asset_check(
+        name="ops_dashboard__alerts",
+        specs=[dg.AssetCheckSpec("alerts", asset=asset, description="Nothing of the paper account is out of bounds.")],
+    )
+    def alerts(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
+        opened = home.open()
+        days = [date.fromisoformat(str(key)) for key in run_keys(context, opened, "ops.dashboard") or []]
+        if not days:
+            yield nothing_to_check("alerts", asset, "no session of the run has a dashboard")
+            return
+        found = {day.isoformat(): alerts_of(opened, day) for day in days}
+        raised = {day: [one["text"] for one in some] for day, some in found.items() if some}
+        yield dg.AssetCheckResult(
+            passed=not raised,
+            severity=dg.AssetCheckSeverity.WARN,
+            check_name="alerts",
+            asset_key=asset,
+            metadata={"sessions": len(days), "alerts": str(raised)},
+        )
+
+    return alerts
 
 
 def _rows(frame: pl.DataFrame) -> dict[str, Any]:

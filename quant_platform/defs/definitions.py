@@ -9,6 +9,7 @@ import dagster as dg
 
 from quant_platform.defs.automation import build_failure_log, build_schedules, build_sensors
 from quant_platform.defs.checks import build_checks
+from quant_platform.defs.dropped import build_inbox_sensor
 from quant_platform.defs.event_storage import batch_events
 from quant_platform.defs.labs import labs_of
 from quant_platform.defs.resources import CatalogueResource, HomeResource, LakeIOManager
@@ -29,7 +30,11 @@ def build_definitions(home: Home) -> dg.Definitions:
         asset_checks=build_checks([found for name, found in home.tables.items() if name in made]),
         jobs=list(jobs.values()),
         schedules=build_schedules(home, declared, jobs),
-        sensors=[*build_sensors(home, declared, jobs), build_failure_log()],
+        sensors=[
+            *build_sensors(home, declared, jobs),
+            *([build_inbox_sensor(jobs)] if "suite" in jobs else []),
+            build_failure_log(),
+        ],
         resources=build_resources(home),
         executor=build_executor(),
     )

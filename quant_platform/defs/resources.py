@@ -23,6 +23,9 @@ from quant_platform.lake.opening import open_catalogue
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 
+# Metadata of an input: whether a table of which nothing was made yet stops the step.
+REQUIRED = "required"
+
 
 class HomeResource(dg.ConfigurableResource[Any]):
     """The folders of one market."""
@@ -106,6 +109,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
         keys = [lake_key(opened.lake.table(name), key) for key in context.asset_partition_keys]
         present = set(opened.lake.partitions(name))
         wanted = [key for key in keys if key in present]
+        if not wanted and not (context.definition_metadata or {}).get(REQUIRED, True):
+            return opened.lake.table(name).schema.create_empty(lazy=True)
         if not wanted:
             raise _nothing_to_read(name, context.asset_partition_keys)
         if len(wanted) < len(keys) and len(keys) - len(wanted) <= 20:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -99,7 +99,9 @@ def _whole(job: Job, home: Home, instance: dg.DagsterInstance, live_sessions: in
     if job.scheme is EVENT_CUTOFFS and keys:
         newest = max(key.split("|")[0] for key in keys)
         keys = [key for key in keys if key.startswith(f"{newest}|")]
-    count = live_sessions if job.scheme is DAYS and live_sessions is not None else job.whole
+    ended = home.simulated and home.spec.last_session is not None if job.simulated is not None else False
+    count = job.simulated if ended and job.simulated is not None else job.whole
+    count = live_sessions if job.scheme is DAYS and live_sessions is not None else count
     return Launch(job.name, tuple(keys if count == ALL else keys[-count:]))
 
 
@@ -192,6 +194,19 @@ def register_suite(instance: dg.DagsterInstance, signal: str, snapshot: str) -> 
         if not instance.has_dynamic_partition(name, wanted):
             instance.add_dynamic_partitions(name, [wanted])
     return key
+
+
+def consecutive(job: str, keys: Sequence[str], home: Home, instance: dg.DagsterInstance) -> Iterator[tuple[str, ...]]:
+    """Cut partitions of a job into stretches that one run can cover: Dagster runs a range from a key to a key."""
+    order = {key: place for place, key in enumerate(job_named(job).scheme.keys(home, instance))}
+    stretch: list[str] = []
+    for key in sorted(keys, key=order.__getitem__):
+        if stretch and order[key] != order[stretch[-1]] + 1:
+            yield tuple(stretch)
+            stretch = []
+        stretch.append(key)
+    if stretch:
+        yield tuple(stretch)
 
 
 def resolved_job(name: str, home: str, specs: str) -> dg.JobDefinition:

@@ -12,6 +12,8 @@ import dagster as dg
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.contracts.tables import Table
 from quant_platform.labs.equity.features.equity import factor_names
+from quant_platform.labs.parity.adapters import all_frameworks
+from quant_platform.labs.parity.cases import CASES
 from quant_platform.lake import Key
 from quant_platform.market.calendar import calendar, sessions
 from quant_platform.pipeline.home import Home
@@ -30,6 +32,11 @@ tickers = dg.DynamicPartitionsDefinition(name=TICKER)
 signals = dg.DynamicPartitionsDefinition(name=SIGNAL)
 # Pairs that were asked for, not every signal by every snapshot: most of those nobody wants.
 suites = dg.DynamicPartitionsDefinition(name=SUITE)
+# Cases and frameworks are code: a new one is a new partition.
+parity_cases = dg.StaticPartitionsDefinition(list(CASES))
+parity_runs = dg.MultiPartitionsDefinition(
+    {"case": parity_cases, "framework": dg.StaticPartitionsDefinition(list(all_frameworks()))}
+)
 
 
 def lake_key(definition: Table, partition_key: str) -> Key:
@@ -205,6 +212,8 @@ SWEEPS = Scheme(
 YEARS = Scheme("year", lambda home: years(home.spec))
 SIGNALS = Scheme("signal", lambda _: signals)
 SUITES = Scheme("signal x snapshot", lambda _: suites)
+PARITY_CASES = Scheme("case", lambda _: parity_cases)
+PARITY_RUNS = Scheme("case x framework", lambda _: parity_runs)
 SYMBOL_MONTHS = Scheme("symbol x month", lambda home: symbol_months(home.perps))
 CUTOFFS = Scheme("cutoff", lambda home: cutoffs(home.perps), period=True)
 EVENT_CUTOFFS = Scheme(
@@ -222,6 +231,8 @@ _BY_DIMENSIONS: Mapping[tuple[str, ...], Scheme] = {
     ("year",): YEARS,
     ("signal",): SIGNALS,
     ("signal", "snapshot"): SUITES,
+    ("case",): PARITY_CASES,
+    ("case", "framework"): PARITY_RUNS,
     ("symbol", "month"): SYMBOL_MONTHS,
     ("cutoff",): CUTOFFS,
     ("event", "cutoff"): EVENT_CUTOFFS,

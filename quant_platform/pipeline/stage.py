@@ -148,10 +148,14 @@ class Reads:
     partitions
         ``same``: those that the partition schemes pair up; ``all``: every one; ``dimension``: every partition of a
         table of two dimensions that shares the one this stage is partitioned by.
+    required
+        Whether at least one partition must have been made. Where not, a table that was never made is read as one
+        without rows, and the stage says itself what that leaves out.
     """
 
     table: str
     partitions: Literal["same", "all", "dimension"] = "same"
+    required: bool = True
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ class HomeSpec(SpecModel):
         return self
 
 
+AssetClass = Literal["US_EQUITY", "EQUITY", "FUND", "FX", "COMMODITY", "RATES", "CRYPTO_SPOT", "CRYPTO_PERPETUAL"]
+
+
 class UniverseSpec(SpecModel):
     """A set of names on one exchange."""
 
@@ -43,9 +46,19 @@ class UniverseSpec(SpecModel):
     tickers: Literal["source"] | Annotated[list[str], Field(min_length=1)] = Field(
         description="A list, or the word source: every ticker the source knows becomes a partition."
     )
+    asset_class: AssetClass = Field(
+        default="US_EQUITY", description="Asset class of the names, which routing and cost evidence go by."
+    )
+    asset_classes: dict[str, AssetClass] = Field(
+        default_factory=dict, description="Asset class of single names that are of another one, by ticker."
+    )
     ohlcv_history_days: int = Field(
         default=1825, ge=1, description="Calendar days fetched for a new ticker where the source is open-ended."
     )
+
+    def class_of(self, ticker: str) -> AssetClass:
+        """Asset class of a name."""
+        return self.asset_classes.get(ticker, self.asset_class)
 
 
 class ScheduleSpec(SpecModel):

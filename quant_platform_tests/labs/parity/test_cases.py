@@ -1,0 +1,73 @@
+"""The engine on the cases that are written by hand: the answers stand here, worked out on paper."""
+
+from __future__ import annotations
+
+import pytest
+
+from quant_platform.labs.parity.adapters import OurAdapter
+from quant_platform.labs.parity.cases import CASES, CaseUnknown, case_named
+from quant_platform.labs.parity.execution import Execution
+from quant_platform.labs.parity.study import prepare
+
+# Entered with 100 at the open of bar 2, which is 100.0; exit bar and price.
+ANSWERS = {
+    "gap_through_stop": (4, 95.0),
+    "stop_and_target_in_one_bar": (4, 97.0),
+    "open_over_target_with_stop": (4, 107.0),
+    "touch": (4, 97.0),
+    "stop_on_entry_bar": (None, None),
+    "exit_decided_and_stop": (4, 99.0),
+    "delisting": (5, 80.0),
+    "delisting_recovery": (5, 8.0),
+    "last_bar": (None, None),
+}
+
+
+def traded(name: str) -> Execution:
+    prepared = prepare(case_named(name))
+    case = prepared.case
+    return OurAdapter().run_with_signals(
+        prepared.bars, prepared.decisions, case.initial_capital, case.commission_rate, case.terms
+    )
+
+
+@pytest.mark.parametrize("name", sorted(ANSWERS))
+def test_the_engine_gives_the_answer_worked_out_by_hand(name):
+    (trade,) = traded(name).trades.to_dicts()
+    bar, price = ANSWERS[name]
+    rate = CASES[name].commission_rate
+    assert (trade["asset"], trade["side"], trade["entry_bar"]) == ("A", "long", 2)
+    assert (trade["quantity"], trade["entry_price"]) == (100.0, 100.0)
+    assert trade["exit_bar"] == bar
+    assert trade["exit_price"] == (None if price is None else pytest.approx(price, rel=1e-12))
+    marked = 100.0 if price is None else price
+    fees = rate * 100.0 * (100.0 + (0.0 if price is None else price))
+    assert trade["commission"] == pytest.approx(fees, abs=1e-9)
+    assert trade["pnl"] == pytest.approx(100.0 * (marked - 100.0) - fees, abs=1e-9)
+
+
+def test_an_order_waits_for_a_halted_bar_to_be_over():
+    (trade,) = traded("halted_bar").trades.to_dicts()
+    # Bars 2 and 5 are missing: bought at the open of 3, sold at that of 6.
+    assert (trade["entry_bar"], trade["entry_price"]) == (3, 103.0)
+    assert (trade["exit_bar"], trade["exit_price"]) == (6, 105.0)
+
+
+def test_what_a_volume_does_not_take_waits_for_later_bars():
+    fills = traded("participation").fills
+    # A tenth of 400 a bar.
+    assert fills.select("bar", "quantity", "price").rows() == [(2, 40.0, 102.0), (3, 40.0, 103.0), (4, 20.0, 104.0)]
+
+
+def test_a_case_that_does_not_exist_is_named_with_those_that_do():
+    with pytest.raises(CaseUnknown, match="one of ma_crossover_btc_daily"):
+        case_named("unknown")
+
+
+@pytest.mark.parametrize("name", ["bracket_wild", "rebalance", "slippage_rate_bracket"])
+def test_no_position_is_opened_that_no_decision_states(name):
+    prepared, execution = prepare(case_named(name)), traded(name)
+    entries = prepared.decisions.frame.filter(~prepared.decisions.frame["action"].str.ends_with("exit"))
+    decided = set(entries.select(entries["bar"] + 1, "asset").rows())
+    opened = set(execution.trades.select("entry_bar", "asset").rows())
+    assert opened <= decided
