@@ -37,9 +37,9 @@ ZIP_DAMAGED = (
     struct.error,
     zlib.error,
 )
-"""What Python's ``zipfile`` raises over a file whose bytes are wrong: an offset below zero is a ValueError, a length that
-lies a struct.error, an unknown method or an encrypted member a RuntimeError, no member at all an IndexError where one is
-taken; it has no common class for them."""
+"""What Python's ``zipfile`` raises over a file whose bytes are wrong: an offset below zero is a ValueError, a length
+that lies a struct.error, an unknown method or an encrypted member a RuntimeError, no member at all an IndexError where
+one is taken; it has no common class for them."""
 
 MOST_MEMBERS = 100_000
 _BYTES_PER_VALUE = 8

@@ -30,8 +30,8 @@ from pathlib import Path
 import polars as pl
 
 from quant_platform.contracts.errors import SourceMalformed, SourceNotFound
-from quant_platform.contracts.limits import ZIP_DAMAGED
 from quant_platform.contracts.findings import Finding, examples
+from quant_platform.contracts.limits import ZIP_DAMAGED
 from quant_platform.market.calendar import next_session
 from quant_platform.sources.files.bars import our_ticker, refuse_duplicates, refuse_future, unknown_ticker
 from quant_platform.sources.files.dates import to_dates
