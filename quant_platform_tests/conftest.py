@@ -7,6 +7,7 @@ import pytest
 
 if TYPE_CHECKING:
     from quant_platform_tests.homes import Market
+    from quant_platform_tests.suites import Judged
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -18,7 +19,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Tests that read the materialised market stay in one worker, so that it is made once.
     """
     for item in items:
-        if "market" in getattr(item, "fixturenames", ()):
+        if {"market", "judged"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group("market"))
     if SHARED_DATA.is_dir():
         return
@@ -44,3 +45,11 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
     from quant_platform_tests.homes import materialised
 
     return materialised(tmp_path_factory.mktemp("market"))
+
+
+@pytest.fixture(scope="session")
+def judged(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    """A home in which a signal was judged under two presets and logged to MLflow; nobody changes it."""
+    from quant_platform_tests.suites import judged_home
+
+    return judged_home(market, tmp_path_factory.mktemp("judged"))

@@ -38,7 +38,9 @@ def edit(path: Path, change: Any) -> None:
 def write_specs(folder: Path, names: int = NAMES) -> Path:
     """Write the shipped specs with a market of a few names and two years."""
     shutil.copytree(SHIPPED, folder)
-    edit(folder / "sources" / "simulated.yaml", lambda spec: spec["simulated"].update(names=names, years=2))
+    # Twenty names cannot carry eleven industries.
+    smaller = {"names": names, "years": 2, "industries": [], "industry_volatility_daily": 0.0}
+    edit(folder / "sources" / "simulated.yaml", lambda spec: spec["simulated"].update(smaller))
     edit(folder / "home.yaml", lambda spec: spec.update(first_session=FIRST, last_session=LAST))
     return folder
 

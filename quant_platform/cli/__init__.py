@@ -77,6 +77,11 @@ COMMANDS: Mapping[str, Entry] = {
         "runs", "list_runs", "List the last runs of a home: id, job, state, when it began, how long it took."
     ),
     "up": Entry("serving", "up", "Start Dagster's code server, daemon and web server on this home, until interrupted."),
+    "app": Entry(
+        "app",
+        "app",
+        "Start the web app on this home, until interrupted: run signals, read verdicts, look back, start jobs.",
+    ),
     "backtest": Entry(
         "backtest", "backtest", "Trade decisions on bars, with costs, and write trades, fills, equity and figures."
     ),
@@ -84,7 +89,7 @@ COMMANDS: Mapping[str, Entry] = {
     "compare": Entry(
         "compare",
         "compare",
-        "Compare two weeks (or other partitions), or two snapshots: rows that came and went, cells that changed.",
+        "Compare two weeks (or other partitions), two snapshots, or two suites: what came, went and changed.",
     ),
     "doctor": Entry(
         "inspect", "doctor", "Check that this machine and home can do the work; exit code 3 when something is wrong."
@@ -105,6 +110,16 @@ COMMANDS: Mapping[str, Entry] = {
         "parity", "parity_app", "The same decisions through Backtrader, VectorBT and Zipline, compared trade by trade."
     ),
     "signal": Entry("signal", "signal_app", "Check and register files of signals."),
+    "fills": Entry("operations", "fills_app", "Import a broker's own fills, which teach what trading costs."),
+    "proposals": Entry(
+        "operations", "proposals_app", "Look at proposed changes of the specs, apply one, or take one back."
+    ),
+    "operations": Entry(
+        "operations", "operations_app", "Run the weekly evidence of operations, or open the kill switches again."
+    ),
+    "verify": Entry(
+        "verify", "verify", "Compute a suite again from snapshot, specs and code, and say byte for byte what equals."
+    ),
     "suite": Entry("suite", "suite", "Judge a registered signal on a snapshot: verdict, reasons, tear sheet."),
 }
 

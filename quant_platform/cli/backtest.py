@@ -4,49 +4,69 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import polars as pl
 import typer
 from rich.console import Console
 
 from quant_platform.cli.homes import HomeOption, open_home
-from quant_platform.contracts.errors import SourceNotFound
+from quant_platform.contracts.errors import SourceNotFound, SpecError
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.settings import settings
 from quant_platform.specification.strategies import StrategySpec
 
+if TYPE_CHECKING:
+    from quant_platform.engine.result import BacktestResult
+    from quant_platform.pipeline.home import Home
+
 
 def backtest(
     decisions: Annotated[
-        Path, typer.Argument(help="CSV or Parquet of orders or weights.", exists=True, dir_okay=False)
-    ],
+        Path | None,
+        typer.Argument(help="CSV or Parquet of orders or weights; without one the strategy decides.", dir_okay=False),
+    ] = None,
     bars: Annotated[
         str, typer.Option(help="A CSV or Parquet file, a folder of them, or a table of the home.")
     ] = "clean.equity_bars",
-    config: Annotated[
-        Path | None, typer.Option(help="A strategy file; specs/strategies/default.yaml if not given.")
-    ] = None,
+    config: Annotated[str, typer.Option(help="A strategy file, or the name of one in specs/strategies.")] = "default",
     output: Annotated[Path, typer.Option(help="Folder that trades, fills, equity and figures are written to.")] = Path(
         "backtest"
     ),
     home: HomeOption = None,
 ) -> None:
     """Trade decisions on bars, with costs, and write trades, fills, equity and figures."""
-    from quant_platform.engine.backtest import Bars, Costs, EngineConfig, Sizing, run
+    from quant_platform.engine.backtest import Bars, run
     from quant_platform.engine.decision_table import read_decisions
     from quant_platform.engine.identities import verify
+    from quant_platform.pipeline.strategies import decide_on_home, known_recoveries
+    from quant_platform.strategies.configuration import decide, engine_config, trading_bars
 
-    spec = load_spec(config or settings().specs / "strategies" / "default.yaml", StrategySpec)
-    options = spec.model_dump(exclude={"description", "costs", "sizing"})
-    engine = EngineConfig(costs=Costs(**spec.costs.model_dump()), sizing=Sizing(**spec.sizing.model_dump()), **options)
-    place = Path(bars)
-    frame = _files(place) if place.exists() else open_home(home).lake.read(bars)
+    place, opened = Path(bars), None
+    spec = load_spec(_strategy_file(config), StrategySpec)
+    if decisions is None and spec.decisions is None:
+        raise SpecError(
+            "nobody decides: the strategy states no decisions, and no table of them was handed over",
+            where=config,
+            action="name a table first, or a strategy that decides: quant backtest --config crossover",
+        )
+    if place.exists():
+        frame = _files(place)
+    else:
+        opened = open_home(home)
+        frame = opened.lake.read(bars)
     if frame.is_empty():
         raise SourceNotFound("there is no bar", where=bars, action="name a file, or a table that holds bars")
-    result = run(traded := Bars.from_frame(frame), read_decisions(decisions, traded), engine)
+    ends = None if opened is None or not opened.has_equities else known_recoveries(opened)
+    traded = trading_bars(spec, Bars.from_frame(frame), ends)
+    if decisions is not None:
+        decided = read_decisions(decisions, traded)
+    else:
+        decided = decide(spec, traded) if opened is None else decide_on_home(opened, spec, traded)
+    result = run(traded, decided, engine_config(spec))
     verify(result)
     output.mkdir(parents=True, exist_ok=True)
     for name in ("trades", "fills", "equity", "exposures"):
@@ -54,6 +74,8 @@ def backtest(
     figures = {name: value if math.isfinite(value) else None for name, value in asdict(result.metrics).items()}
     summary = {"strategy": spec.model_dump(), "metrics": figures, "counts": dict(result.counts)}
     (output / "metrics.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    page = _page(result, spec, decisions.stem if decisions is not None else Path(config).stem, figures, opened)
+    (output / "report.html").write_text(page, encoding="utf-8")
     counted = ", ".join(f"{name} {count}" for name, count in result.counts.items() if count)
     lines = [
         f"{result.metrics.trades} closed trades, {result.fills.height} fills on {len(traded.assets)} assets "
@@ -65,8 +87,38 @@ def backtest(
         f"break-even {result.metrics.break_even_bps:.1f}",
         f"  counted    {counted or 'nothing unusual'}",
         f"  written    {output}/: trades, fills, equity, exposures, metrics.json",
+        f"  page       {output}/report.html",
     ]
     Console().print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def _page(
+    result: BacktestResult, spec: StrategySpec, title: str, figures: Mapping[str, float | None], home: Home | None
+) -> str:
+    # Drawing imports Altair, which nobody should wait for before the run.
+    from quant_platform.reports.backtest.page import Subject, render_backtest
+
+    settings_shown = spec.model_dump(exclude={"description", "decisions", "costs", "sizing"}) | {
+        f"{part}.{name}": value
+        for part in ("costs", "sizing")
+        for name, value in spec.model_dump(include={part})[part].items()
+    }
+    subject = Subject(
+        title=title,
+        description=spec.description,
+        days_per_year=spec.periods_per_year,
+        initial_cash=spec.initial_cash,
+        simulated=home is not None and home.simulated,
+        settings=settings_shown,
+    )
+    frames = {name: getattr(result, name) for name in ("equity", "exposures", "trades")}
+    return render_backtest(frames, figures, result.counts, subject)
+
+
+def _strategy_file(named: str) -> Path:
+    """A path as it is, and a bare word as the name of a shipped strategy."""
+    path = Path(named)
+    return path if path.suffix or path.exists() else settings().specs / "strategies" / f"{named}.yaml"
 
 
 def _files(place: Path) -> pl.DataFrame:

@@ -35,6 +35,7 @@ TOKEN_PARAMETER = "token"
 TOKEN_VARIABLE = "QUANT_TOKEN"
 _READS = ("GET", "HEAD")
 _FROM_HERE = ("same-origin", "none")
+_UPLOADS = ("PUT", "DELETE")
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,17 @@ class Door:
         Further names under which it may be called, for example that of the machine.
     token
         What every request has to bring; empty for none.
+    uploads
+        Beginning of the paths to which a page of this server may PUT a file, and DELETE it again; empty for none.
+    command
+        The command that prints the address, for the sentence of a refusal.
     """
 
     host: str
     names: frozenset[str] = frozenset()
     token: str = ""
+    uploads: str = ""
+    command: str = "quant up"
 
     def knows(self, host: str) -> bool:
         """Whether a ``Host`` header names this server, whatever its port: a tunnel may have another."""
@@ -86,7 +93,7 @@ class Guard:
         elif scope["type"] == "http" and scope["method"] in _READS and _asked_with_token(self.door, scope):
             await _remember(self.door, scope, send)
         else:
-            await _refuse(scope, send, "the token is missing; open the address that `quant up` printed")
+            await _refuse(scope, send, f"the token is missing; open the address that `{self.door.command}` printed")
 
 
 def _refusal(door: Door, scope: Scope, headers: MutableMapping[str, list[str]]) -> str:
@@ -96,7 +103,7 @@ def _refusal(door: Door, scope: Scope, headers: MutableMapping[str, list[str]]) 
             return f"the header {name} was sent twice"
     host, origin, site = (_one(headers, name) for name in ("host", "origin", "sec-fetch-site"))
     if not door.knows(host):
-        return f"this server is not called {host!r}; `quant up --name` lets a name in"
+        return f"this server is not called {host!r}; `{door.command} --name` lets a name in"
     if origin and not _same(origin, host):
         return f"a page of {origin} may not speak to this server"
     reads = scope["type"] == "http" and scope["method"] in _READS
@@ -109,6 +116,9 @@ def _refusal(door: Door, scope: Scope, headers: MutableMapping[str, list[str]]) 
     if reads:
         asks = any(name in ("query", "variables", "mutation") for name, _ in _parameters(scope))
         return "a GraphQL operation is sent by POST" if path.endswith("/graphql") and asks else ""
+    if door.uploads and path.startswith(door.uploads) and scope["method"] in _UPLOADS:
+        # No form can send these methods, and a script of another page has to ask first, which is refused.
+        return "" if origin or site == "same-origin" else "a file is uploaded by a page of this server"
     if scope["method"] != "POST":
         return f"the method {scope['method']} is not served"
     kind = _one(headers, "content-type").partition(";")[0].strip().lower()

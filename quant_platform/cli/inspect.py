@@ -25,12 +25,13 @@ def sql(
     limit: Annotated[int, typer.Option(min=1, help="Rows printed of a table.")] = 50,
 ) -> None:
     """Query the catalogue read-only."""
-    from quant_platform.cli.declare import require_home
     from quant_platform.cli.query import ask, csv, show
 
     where = home_settings(home)
     catalogue = where.catalogue
     if not catalogue.is_file():
+        from quant_platform.cli.declare import require_home
+
         require_home(where.home)
         raise SettingsError(
             "there is no catalogue yet",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -22,6 +22,11 @@ from quant_platform.sources.protocol import reading_report
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.settings import settings
 from quant_platform.specification.sources import SourceSpec
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+    from quant_platform.defs.runs import Launch
 
 LiveOption = Annotated[
     bool,
@@ -46,7 +51,8 @@ def demo(home: HomeOption = None) -> None:
         )
     console = Console()
     started = time.monotonic()
-    finish(opened, console, started, run_everything(opened, console))
+    left_out = run_everything(opened, console)
+    finish(opened, console, started, left_out, _judge_demo_signals(opened, console))
 
 
 def import_market(
@@ -114,11 +120,21 @@ def run_everything(
     console: Console,
     only: Sequence[str] | None = None,
     *,
+    launches: Callable[[Home, DagsterInstance], Sequence[Launch]] | None = None,
     refresh: bool = False,
     in_process: bool | None = None,
     workers: int | None = None,
 ) -> PlatformError | None:
     """Run the jobs of the graph in order, each with a progress line; the options are those of `runs.execute`.
+
+    Parameters
+    ----------
+    home, console
+        The market, and where the lines go.
+    only
+        Names of the jobs that are run; all when not given.
+    launches
+        Gives the runs in the place of the whole graph.
 
     Returns
     -------
@@ -132,12 +148,12 @@ def run_everything(
     announce(home, console)
     with runs.instance_of(home) as instance:
         runs.register_tickers(home, instance)
-        for launch in runs.everything(home, instance):
+        for launch in (launches or runs.everything)(home, instance):
             if only is not None and launch.job not in only:
                 continue
-            tables = job_named(launch.job).tables
+            tables = launch.tables or job_named(launch.job, home).tables
             with (
-                watching(console, f"{launch.job:<22}", home.settings.lake, tables, len(launch.keys) or 1),
+                watching(console, f"{launch.job:<22}", home.lake, tables, len(launch.keys) or 1),
                 worker_output_to(home.settings.home / "dagster" / "workers.log"),
             ):
                 try:
@@ -155,7 +171,33 @@ def run_everything(
     return left_out
 
 
-def finish(home: Home, console: Console, started: float, left_out: PlatformError | None) -> None:
+def _judge_demo_signals(home: Home, console: Console) -> Sequence[str]:
+    """Submit the two demo signals of a simulated market of equities and judge them: the verdict and page of each."""
+    from quant_platform.cli.suite import judge, sentence
+    from quant_platform.pipeline.suite import tear_sheet_path
+
+    if not home.has_equities:
+        return []
+    # The oracle is that of a source; only a home of equities has one.
+    from quant_platform.pipeline.demo_signals import submit_demo_signals
+
+    names = [made.name for made in submit_demo_signals(home)]
+    try:
+        snapshot = judge(home, console, names)
+    except PlatformError as error:
+        # Everything else is made; a market of a few names cannot carry a cross-section.
+        return [f"{', '.join(names)} could not be judged: {error}"]
+    keys = [(name, snapshot) for name in names]
+    return [line for key in keys for line in (sentence(home, key), f"  {_shown(tear_sheet_path(home, key))}")]
+
+
+def finish(
+    home: Home,
+    console: Console,
+    started: float,
+    left_out: PlatformError | None,
+    verdicts: Sequence[str] = (),
+) -> None:
     """Say where to look and what the audit found; then, with the exit code of a failure, what is not in it.
 
     Raises
@@ -163,7 +205,7 @@ def finish(home: Home, console: Console, started: float, left_out: PlatformError
     PlatformError
         The one given, or the one of data past a limit.
     """
-    where_to_look(home, console, time.monotonic() - started)
+    where_to_look(home, console, time.monotonic() - started, verdicts)
     conclude(home, console)
     if left_out is not None:
         raise left_out
@@ -183,8 +225,8 @@ def conclude(home: Home, console: Console) -> None:
     require_within_limits(home)
 
 
-def where_to_look(home: Home, console: Console, seconds: float) -> None:
-    """Print the tables with their rows, the report, and the commands to go on with."""
+def where_to_look(home: Home, console: Console, seconds: float, verdicts: Sequence[str] = ()) -> None:
+    """Print the tables with their rows, the reports, verdicts on signals, and the commands to go on with."""
     grid = Grid(title=home.title)
     grid.add_column("table")
     grid.add_column("partitions", justify="right")
@@ -192,7 +234,8 @@ def where_to_look(home: Home, console: Console, seconds: float) -> None:
     for name, partitions, rows in home.table_sizes():
         grid.add_row(name, f"{partitions:,}", f"{rows:,}")
     console.print(grid)
-    newest = {page.parent: page for page in sorted((home.settings.home / "reports").rglob("*.html"))}
+    folder = home.settings.home / "reports"
+    newest = {page.parent: page for page in sorted(folder.rglob("*.html")) if page.parent != folder / "suite"}
     pages = [_shown(page) for page in newest.values()]
     shown = _shown(home.settings.home)
     option = "" if shown == "data" else f" --home {shown}"
@@ -200,6 +243,8 @@ def where_to_look(home: Home, console: Console, seconds: float) -> None:
     lines = [
         f"made in {seconds:.0f} s on {date.today()}; everything is under {shown}/",
         f"  reports    {', '.join(pages) or 'none yet'}",
+        *(f"  {'verdicts' if not place else '':<10} {line}" for place, line in enumerate(verdicts)),
+        *([f"  signals    quant app{option}   to run one of your own"] if verdicts else []),
         f'  tables     quant sql{option} "select * from {example}"',
         f"             or: duckdb {_shown(home.settings.catalogue)}",
         f"  assets     quant up{option}   then http://localhost:3000",

@@ -13,15 +13,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from quant_platform.contracts.tables import table
+from quant_platform.lake import Lake
+
+SECONDS = 0.5
+SHARE = 0.02
+"""Of a core that looking may cost, and the seconds between two looks that cost less."""
 
 
 @contextmanager
-def watching(console: Console, title: str, lake: Path, tables: Sequence[str], partitions: int) -> Iterator[None]:
+def watching(console: Console, title: str, lake: Lake, tables: Sequence[str], partitions: int) -> Iterator[None]:
     """Show how many partition files of some tables a run has written, until the block ends.
 
     The count is read off the folders, so it is right whichever process writes; what was current and is skipped does
-    not count.
+    not count. Listing thousands of folders costs as much as making them, so the next look waits until the last one was
+    at most `SHARE` of the time.
     """
     started = time.time()
     total = max(1, partitions) * len(tables)
@@ -38,8 +43,11 @@ def watching(console: Console, title: str, lake: Path, tables: Sequence[str], pa
         stop = threading.Event()
 
         def poll() -> None:
-            while not stop.wait(0.5):
+            waited = SECONDS
+            while not stop.wait(waited):
+                began = time.thread_time()
                 progress.update(task, completed=min(total, _written(lake, tables, started)))
+                waited = max(SECONDS, (time.thread_time() - began) / SHARE)
 
         watcher = threading.Thread(target=poll, daemon=True)
         watcher.start()
@@ -51,12 +59,12 @@ def watching(console: Console, title: str, lake: Path, tables: Sequence[str], pa
             watcher.join()
 
 
-def _written(lake: Path, tables: Sequence[str], since: float) -> int:
+def _written(lake: Lake, tables: Sequence[str], since: float) -> int:
     count = 0
     for name in tables:
-        definition = table(name)
+        definition = lake.table(name)
         pattern = "/".join("*" for _ in definition.dimensions) + ("/" if definition.dimensions else "") + "*.parquet"
-        folder = lake / definition.database_schema / definition.relation
+        folder = lake.table_folder(name)
         count += sum(path.stat().st_mtime >= since for path in folder.glob(pattern))
     return count
 

@@ -19,7 +19,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from quant_platform.contracts.errors import PlatformError
-from quant_platform.lake.catalogue import open_catalogue
+from quant_platform.lake.opening import open_catalogue
 
 # PIVOT is a statement of several; a catalogue that is open read-only refuses the ones that would change it.
 _QUESTIONS = ("SELECT", "MULTI")

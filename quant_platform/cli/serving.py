@@ -51,8 +51,8 @@ def up(
     from quant_platform.lake.locks import exclusive
 
     opened = open_checked_home(home)
-    chosen = _token(token, host)
-    _require_free(host, port)
+    chosen = token_for(token, host)
+    require_free(host, port)
     folder = runs.prepare_instance_folder(opened)
     with exclusive(folder / "up.lock", wait=False) as alone:
         if not alone:
@@ -64,7 +64,7 @@ def up(
             )
         with runs.instance_of(opened) as instance:
             runs.register_tickers(opened, instance)
-        address = f"http://{_shown_host(host)}:{port}/"
+        address = f"http://{shown_host(host)}:{port}/"
         names = [*(name or []), *([] if host in LOOPBACK else [socket.gethostname()])]
         try:
             with company(folder / "up") as servers, tempfile.TemporaryDirectory(prefix="quant-up-") as place:
@@ -90,7 +90,7 @@ def _start(servers: Company, place: Path, host: str, port: int, names: Sequence[
     command = [sys.executable, "-m", "quant_platform.cli.web_server", "--workspace", str(workspace)]
     command += ["--host", host, "--port", str(port), *(f"--name={known}" for known in names)]
     servers.start("web-server", command, {**environment, TOKEN_VARIABLE: token})
-    servers.wait_until(lambda: _answers_http(host, port), "the web server", START_SECONDS)
+    servers.wait_until(lambda: answers_http(host, port), "the web server", START_SECONDS)
 
 
 def _code_server(place: Path) -> tuple[Path, list[str]]:
@@ -124,10 +124,10 @@ def _answers_grpc(workspace: Path) -> bool:
     return True
 
 
-def _answers_http(host: str, port: int) -> bool:
-    """Whether the web server speaks; a refusal for want of a token is an answer."""
+def answers_http(host: str, port: int, path: str = "/server_info") -> bool:
+    """Whether a web server speaks; a refusal for want of a token is an answer."""
     address = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-    request = Request(f"http://{_bracketed(address)}:{port}/server_info")
+    request = Request(f"http://{bracketed(address)}:{port}{path}")
     try:
         build_opener(ProxyHandler({})).open(request, timeout=5).close()
     except HTTPError as error:
@@ -138,7 +138,14 @@ def _answers_http(host: str, port: int) -> bool:
     return True
 
 
-def _token(given: str | None, host: str) -> str:
+def token_for(given: str | None, host: str) -> str:
+    """The token a person gave, or a new one where the address is not this machine's own; empty for none.
+
+    Raises
+    ------
+    SettingsError
+        For a token that no cookie can hold.
+    """
     if given:
         if not _TOKEN.fullmatch(given):
             raise SettingsError(
@@ -151,7 +158,8 @@ def _token(given: str | None, host: str) -> str:
     return "" if host in LOOPBACK else secrets.token_urlsafe(24)
 
 
-def _require_free(host: str, port: int) -> None:
+def require_free(host: str, port: int) -> None:
+    """Refuse an address at which nothing can listen; raises SettingsError."""
     with _listening_failures(host, port):
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -173,9 +181,11 @@ def _listening_failures(host: str, port: int) -> Iterator[None]:
         ) from error
 
 
-def _shown_host(host: str) -> str:
-    return socket.gethostname() if host in ("", "0.0.0.0", "::") else _bracketed(host)
+def shown_host(host: str) -> str:
+    """The host as it stands in an address that is printed."""
+    return socket.gethostname() if host in ("", "0.0.0.0", "::") else bracketed(host)
 
 
-def _bracketed(host: str) -> str:
+def bracketed(host: str) -> str:
+    """The host as it stands in an address; version 6 goes into brackets."""
     return f"[{host}]" if ":" in host else host

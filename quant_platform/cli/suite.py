@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import polars as pl
@@ -18,7 +18,9 @@ from quant_platform.pipeline import suite as pipeline
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import submission
 from quant_platform.pipeline.suite_panel import dates_are_current
+from quant_platform.pipeline.tracking import tracking_uri
 
+DEFAULT_REGION = "US"
 _STYLES = {"red": "bold red", "yellow": "bold yellow", "green": "bold green"}
 
 
@@ -28,41 +30,86 @@ def suite(
         str | None, typer.Option(help="Snapshot to judge it on; the newest when it is current, else a new one.")
     ] = None,
     preset: Annotated[str, typer.Option(help="STANDARD, QUICK or DEEP.")] = pipeline.DEFAULT_PRESET,
-    region: Annotated[str, typer.Option(help="Region of a snapshot that is made, part of its name.")] = "US",
+    region: Annotated[str, typer.Option(help="Region of a snapshot that is made, part of its name.")] = DEFAULT_REGION,
     home: HomeOption = None,
 ) -> None:
     """Judge a registered signal on a snapshot: verdict, reasons, tear sheet."""
-    from quant_platform.defs import runs
-    from quant_platform.defs.jobs import job_named
-
     opened, console = open_checked_home(home), Console()
     started = time.monotonic()
     submission(opened, signal)
     if snapshot is not None:
         load(pipeline.snapshots_folder(opened), snapshot)
     announce(opened, console)
-    with runs.instance_of(opened) as instance:
-        runs.register_tickers(opened, instance)
+    snapshot = judge(opened, console, [signal], snapshot=snapshot, preset=preset, region=region, track=True)
+    _say(opened, console, (signal, snapshot), time.monotonic() - started)
+
+
+def judge(
+    home: Home,
+    console: Console,
+    signals: Sequence[str],
+    *,
+    snapshot: str | None = None,
+    preset: str = pipeline.DEFAULT_PRESET,
+    region: str = DEFAULT_REGION,
+    track: bool = False,
+) -> str:
+    """Bring the panel up to date, make a snapshot where none is current, and judge registered signals on it.
+
+    Parameters
+    ----------
+    home
+        The market.
+    console
+        Where the progress of each job is shown.
+    signals
+        Names of registered signals.
+    snapshot
+        What they are judged on; the newest when it is current, else a new one.
+    preset
+        The matrix.
+    region
+        Region of a snapshot that is made.
+    track
+        Log the suites to MLflow.
+
+    Returns
+    -------
+    str
+        The snapshot.
+    """
+    from quant_platform.defs import runs
+    from quant_platform.defs.jobs import job_named
+
+    with runs.instance_of(home) as instance:
+        runs.register_tickers(home, instance)
 
         def run(job: str, *keys: str) -> str:
             tables = job_named(job).tables
-            with watching(console, f"{job:<22}", opened.settings.lake, tables, len(keys) or 1):
+            with watching(console, f"{job:<22}", home.lake, tables, len(keys) or 1):
                 return runs.execute(runs.Launch(job, keys), instance, in_process=True)
 
         if snapshot is None:
-            if not dates_are_current(opened):
+            if not dates_are_current(home):
                 run("suite_dates")
-            run("suite_panel", *job_named("suite_panel").scheme.keys(opened, instance))
-            snapshot = pipeline.newest_snapshot(opened, region) or pipeline.make_snapshot(opened, region)
-        pipeline.ask_for(opened, (signal, snapshot), preset)
-        key = runs.register_suite(instance, signal, snapshot)
-        run("suite_signals", signal)
-        run_id = run("suite", key)
-    opened.refresh_catalogue()
-    _say(opened, console, (signal, snapshot), run_id, time.monotonic() - started)
+            run("suite_panel", *job_named("suite_panel").scheme.keys(home, instance))
+            snapshot = pipeline.newest_snapshot(home, region) or pipeline.make_snapshot(home, region)
+        keys = []
+        for signal in signals:
+            pipeline.ask_for(home, (signal, snapshot), preset)
+            keys.append(runs.register_suite(instance, signal, snapshot))
+        for together in runs.consecutive("suite_signals", signals, home, instance):
+            run("suite_signals", *together)
+        for together in runs.consecutive("suite", keys, home, instance):
+            run("suite", *together)
+        if track:
+            for together in runs.consecutive("suite_tracking", keys, home, instance):
+                run("suite_tracking", *together)
+    home.refresh_catalogue()
+    return snapshot
 
 
-def _say(home: Home, console: Console, key: tuple[str, str], run_id: str, seconds: float) -> None:
+def _say(home: Home, console: Console, key: tuple[str, str], seconds: float) -> None:
     """Print the verdict with its reasons, the variants, and where to look."""
     verdict = home.lake.read("suite.verdict", [key])
     results = home.lake.read("suite.results", [key]).filter(pl.col("slice_kind") == "overall")
@@ -79,19 +126,43 @@ def _say(home: Home, console: Console, key: tuple[str, str], run_id: str, second
     ]
     option = f" --home {home.settings.home}"
     where = f"signal = '{key[0]}' and snapshot_id = '{key[1]}'"
+    made = home.lake.current("suite.verdict", key)
+    assert made is not None, "it was read above"
+    run_id = made.provenance.run_id
+    tracked = home.lake.read("suite.tracking", [key]).filter(pl.col("run_id") == run_id)
     lines += [
         f"made in {seconds:.0f} s, run {run_id}",
         f"  tear sheet {pipeline.tear_sheet_path(home, key)}",
+        f"  mlflow     run {tracked['mlflow_run_id'][0]}; mlflow ui --backend-store-uri {tracking_uri(home)}",
+        f"  verify     quant verify{option} {run_id}",
         f'  tables     quant sql{option} "select * from suite.results where {where}"',
         f"  assets     quant up{option}",
     ]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
+def sentence(home: Home, key: tuple[str, str]) -> str:
+    """A verdict in one line: colour, net Sharpe ratio with its interval, what decided it."""
+    verdict = home.lake.read("suite.verdict", [key])
+    row = home.lake.read("suite.results", [key]).row(
+        by_predicate=(pl.col("slice_kind") == "overall") & (pl.col("variant") == verdict["reference"][0]), named=True
+    )
+    against = [str(rule["code"]) for rule in verdict.iter_rows(named=True) if _against(rule)]
+    return (
+        f"{key[0]} is {verdict['verdict'][0].upper()}: net Sharpe {_number(row['sharpe_net']).strip()} "
+        f"[{_number(row['sharpe_net_low']).strip()}, {_number(row['sharpe_net_high']).strip()}]"
+        f"{', against it: ' + ', '.join(against) if against else ', every rule is satisfied'}"
+    )
+
+
+def _against(rule: Mapping[str, object]) -> bool:
+    """Whether a rule speaks against the signal: of red or caution it applies, of green it is not satisfied."""
+    return bool(rule["met"] if rule["colour"] != "green" else not rule["met"])
+
+
 def _mark(rule: Mapping[str, object]) -> str:
-    """What a rule says of the signal: a red rule or a caution that applies, a green one that is not satisfied."""
-    wanting = rule["met"] if rule["colour"] != "green" else not rule["met"]
-    return f"{rule['colour']:<8}{'against' if wanting else 'passed ':<8}"
+    """What a rule is about, and whether it speaks against the signal."""
+    return f"{rule['colour']:<8}{'against' if _against(rule) else 'passed ':<8}"
 
 
 def _number(value: object) -> str:

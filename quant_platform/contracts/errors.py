@@ -225,7 +225,7 @@ class SignalInvalid(PlatformError, ValueError):
 
 
 class LookAheadFound(PlatformError, ValueError):
-    """The audit of a submitted signal found that it knows what nobody could know on its dates."""
+    """Rows know what nobody could know on their dates: of a submitted signal, or of a table made by a query."""
 
     code = "look_ahead_found"
 
@@ -288,3 +288,27 @@ class UnknownSignal(PlatformError, LookupError):
     """No signal of this name is registered."""
 
     code = "unknown_signal"
+
+
+class FillsInvalid(PlatformError, ValueError):
+    """A file of fills cannot be read, or rows of it break the contract."""
+
+    code = "fills_invalid"
+
+
+class CircularFit(PlatformError, ValueError):
+    """A cost model was about to be fitted to fills that the same model had made."""
+
+    code = "circular_fit"
+
+
+class ProposalRefused(PlatformError, RuntimeError):
+    """A proposal cannot be applied or taken back: spec or evidence are not what they were."""
+
+    code = "proposal_refused"
+
+
+class UnknownProposal(PlatformError, LookupError):
+    """No proposal has this id."""
+
+    code = "unknown_proposal"

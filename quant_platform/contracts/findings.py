@@ -107,3 +107,19 @@ def most_severe(findings: Sequence[Finding]) -> Severity | None:
     """The gravest severity among findings; None where there are none."""
     order: tuple[Severity, ...] = ("refused", "warning", "info")
     return next((level for level in order if any(one.severity == level for one in findings)), None)
+
+
+@dataclass(frozen=True)
+class DataChecks:
+    """What the audit of a home says.
+
+    Attributes
+    ----------
+    verdict
+        The audit in one sentence.
+    findings
+        Rows of ``audit.findings`` and its like, the gravest first.
+    """
+
+    verdict: str
+    findings: pl.DataFrame

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 
 import dataframely as dy
 
 from quant_platform.contracts.errors import UnknownTable
 from quant_platform.contracts.schemas import (
     audit,
+    backtest,
     clean,
     discovery,
     discovery_report,
     equity,
     events,
+    operations,
     parity,
     perp,
     raw,
@@ -61,6 +64,31 @@ class Table:
     def key_column(self, dimension: str) -> str:
         """Name of the column that holds the partition key of a dimension."""
         return self.key_columns.get(dimension, dimension)
+
+
+@dataclass(frozen=True)
+class SqlTable:
+    """A table made by a query that a file of ``specs/sql`` holds.
+
+    Attributes
+    ----------
+    table
+        What the registry would say of it.
+    path
+        The file.
+    query
+        The statement.
+    reads
+        Tables of the lake that it names, sorted.
+    lineage
+        For each column, the (table, column) pairs its values are made of; none for a count or a constant.
+    """
+
+    table: Table
+    path: Path
+    query: str
+    reads: tuple[str, ...]
+    lineage: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
 
 _SYMBOL_MONTH = ("symbol", "month")
@@ -120,6 +148,17 @@ _ALL = (
     Table("discovery.blueprints", discovery.DiscoveryBlueprints, ("cutoff",)),
     Table("discovery.trials", discovery.DiscoveryTrials, ("cutoff",)),
     Table("discovery.report", discovery_report.DiscoveryReport, ("cutoff",)),
+    Table("backtest.trades", backtest.BacktestTrades, ("cutoff",)),
+    Table("backtest.fills", backtest.BacktestFills, ("cutoff",)),
+    Table("backtest.strategy_pnl", backtest.BacktestStrategyPnl, ("cutoff",)),
+    Table("backtest.walk_forward", backtest.BacktestWalkForward, ("cutoff",)),
+    Table("backtest.robustness", backtest.BacktestRobustness, ("cutoff",)),
+    Table("backtest.attribution", backtest.BacktestAttribution, ("cutoff",)),
+    Table("backtest.acceptance", backtest.BacktestAcceptance, ("cutoff",)),
+    Table("backtest.promotions", backtest.BacktestPromotions, ("cutoff",)),
+    Table("backtest.allocation", backtest.BacktestAllocation, ("cutoff",)),
+    Table("backtest.drift", backtest.BacktestDrift, ("cutoff",)),
+    Table("backtest.report", backtest.BacktestReport, ("cutoff",)),
     Table("suite.returns", suite.SuiteReturns, ("year",)),
     Table("suite.exposures", suite.SuiteExposures, ("year",)),
     Table("suite.dates", suite.SuiteDates, ()),
@@ -132,6 +171,22 @@ _ALL = (
     Table("suite.correlations", suite.SuiteCorrelations, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("suite.trials", suite.SuiteTrials, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("suite.verdict", suite.SuiteVerdict, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("ops.orders", operations.OpsOrders, ("day",)),
+    Table("ops.executions", operations.OpsExecutions, ("day",)),
+    Table("ops.skips", operations.OpsSkips, ("day",)),
+    Table("ops.trades", operations.OpsTrades, ("day",)),
+    Table("ops.marks", operations.OpsMarks, ("day",)),
+    Table("ops.book", operations.OpsBook, ("day",)),
+    Table("ops.fills", operations.OpsFills, ()),
+    Table("ops.threshold_sweep", operations.OpsThresholdSweep, ("ticker",)),
+    Table("ops.trials", operations.OpsTrials, ("ticker",)),
+    Table("ops.transaction_costs", operations.OpsTransactionCosts, ("week",)),
+    Table("ops.slippage_windows", operations.OpsSlippageWindows, ("week",)),
+    Table("ops.sleeve_summary", operations.OpsSleeveSummary, ("week",)),
+    Table("ops.sleeve_promotions", operations.OpsSleevePromotions, ("week",)),
+    Table("ops.config_proposals", operations.OpsConfigProposals, ("week",)),
+    Table("ops.dashboard", operations.OpsDashboard, ("day",)),
+    Table("suite.tracking", suite.SuiteTracking, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("parity.decisions", parity.ParityDecisions, ("case",)),
     Table("parity.executions", parity.ParityExecutions, ("case", "framework")),
     Table("parity.diff", parity.ParityDiff, ("case", "framework")),

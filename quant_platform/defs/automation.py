@@ -7,7 +7,7 @@ that are over by then, and those that the lake holds already.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TypeAlias
 
 import dagster as dg
@@ -30,6 +30,7 @@ from quant_platform.defs.schemes import (
     tickers,
 )
 from quant_platform.defs.tags import AS_OF_TAG, FIRST_RUN_TAG, GOES_ON_TAG, LEFT_OUT_TAG, REFRESH_TAG
+from quant_platform.pipeline.alerts import alerts_of, tell
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sessions import running_session
 from quant_platform.pipeline.sources import tickers_of
@@ -44,7 +45,8 @@ Asked: TypeAlias = list[tuple[str, ...]] | str
 
 def made(home: Home, job: Job) -> set[str]:
     """Partition keys, as Dagster writes them, of which the lake holds every table of a job."""
-    return set.intersection(*({partition_key(name, key) for key in home.lake.partitions(name)} for name in job.tables))
+    stored = ({partition_key(home.lake.table(name), key) for key in home.lake.partitions(name)} for name in job.tables)
+    return set.intersection(*stored)
 
 
 def due(home: Home, job: Job, at: datetime, instance: dg.DagsterInstance) -> list[str]:
@@ -190,7 +192,8 @@ def build_schedules(home: Home, declared: Sequence[Job], jobs: dict[str, AssetJo
 def build_sensors(home: Home, declared: Sequence[Job], jobs: dict[str, AssetJob]) -> list[dg.SensorDefinition]:
     """The chains of jobs, and for a home of equities the universe sensor and what goes on without failed tickers."""
     chained = [_chain(home, before, after, jobs) for after in declared for before in after.follows]
-    return [*(_ticker_sensors(declared, jobs) if home.has_equities else []), *chained]
+    own = [*_ticker_sensors(declared, jobs), build_alert_sensor(jobs)] if home.has_equities else []
+    return [*own, *chained]
 
 
 def _chain(home: Home, before: str, after: Job, jobs: dict[str, AssetJob]) -> dg.SensorDefinition:
@@ -352,7 +355,32 @@ def build_failure_log() -> dg.SensorDefinition:
         )
         path = home.open().settings.home / "failures.log"
         stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+        run = context.dagster_run
         with path.open("a", encoding="utf-8") as log:
-            log.write(f"{stamp} {context.dagster_run.job_name} {context.dagster_run.run_id} {message}\n")
+            log.write(f"{stamp} {run.job_name} {run.run_id} {message}\n")
+        failed = {"code": "run_failed", "subject": run.job_name, "text": message}
+        for line in tell(home.open(), f"run {run.run_id}", [failed]):
+            context.log.warning(line)
 
     return run_failure_log
+
+
+def build_alert_sensor(jobs: dict[str, AssetJob]) -> dg.SensorDefinition:
+    """The sensor that tells somebody what a session's dashboard found out of bounds."""
+
+    @dg.run_status_sensor(
+        name="operations_alerts",
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        monitored_jobs=[jobs["operations_dashboard"]],
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Writes new alerts of the paper account to the log, to <home>/alerts.jsonl, and to the webhook of "
+        "specs/operations/alerts.yaml.",
+    )
+    def operations_alerts(context: dg.RunStatusSensorContext, home: HomeResource) -> None:
+        opened, tags = home.open(), context.dagster_run.tags
+        for key in opened.lake.partitions("ops.dashboard"):
+            if tags.get(START, "") <= str(key) <= tags.get(END, ""):
+                for line in tell(opened, str(key), alerts_of(opened, date.fromisoformat(str(key)))):
+                    context.log.warning(line)
+
+    return operations_alerts

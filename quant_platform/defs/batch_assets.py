@@ -34,15 +34,15 @@ def batch_asset(stage: BatchStage, home: Home, lab: str) -> dg.AssetsDefinition:
             dg.AssetSpec(**described(stage, name, home, lab), deps=[key_of(source) for source in stage.upstream])
             for name in stage.outputs
         ],
-        partitions_def=scheme_of(stage.outputs).definition(home),
+        partitions_def=scheme_of(stage.tables).definition(home),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def assets(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
         opened = home.open()
-        keys = covered(context, scheme_of(stage.outputs), opened)
+        keys = covered(context, scheme_of(stage.tables), opened)
         done = stage.compute(
             opened,
-            [lake_key(stage.outputs[0], key) for key in keys],
+            [lake_key(stage.table, key) for key in keys],
             run_id=context.run.root_run_id or context.run.run_id,
             refresh=context.run.tags.get(REFRESH_TAG) == "true",
             workers=worker_count(),

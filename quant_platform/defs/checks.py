@@ -18,6 +18,7 @@ from quant_platform.defs.resources import HomeResource
 from quant_platform.defs.schemes import END, START, lake_key
 from quant_platform.lake import Key
 from quant_platform.market.calendar import session_array
+from quant_platform.pipeline.alerts import alerts_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sessions import last_final
 from quant_platform.specification.checks import ChecksSpec
@@ -25,14 +26,15 @@ from quant_platform.specification.checks import ChecksSpec
 _NO_BARS = "the tickers of the run have no bar with a price"
 
 
-def build_checks(tables: Sequence[str]) -> list[dg.AssetChecksDefinition]:
+def build_checks(tables: Sequence[Table]) -> list[dg.AssetChecksDefinition]:
     """Schema and key checks for every table, price, coverage, staleness and quarantine checks for the clean ones."""
-    checks = [_integrity(table(name)) for name in tables]
-    if "parity.diff" in tables:
+    checks = [_integrity(definition) for definition in tables]
+    names = {definition.name for definition in tables}
+    if "parity.diff" in names:
         checks.append(_parity_explained())
-    if "clean.equity_bars" not in tables:
+    if "clean.equity_bars" not in names:
         return checks
-    return [*checks, _prices(), _coverage(), _quarantine_rate()]
+    return [*checks, _prices(), _coverage(), _quarantine_rate(), *([_alerts()] if "ops.dashboard" in names else [])]
 
 
 def _key(definition: Table) -> dg.AssetKey:
@@ -41,14 +43,14 @@ def _key(definition: Table) -> dg.AssetKey:
 
 def run_keys(context: dg.AssetCheckExecutionContext, home: Home, name: str) -> list[Key] | None:
     """Partitions of the run under check that exist, or None for all of an unpartitioned table."""
-    definition = table(name)
+    definition = home.lake.table(name)
     if not definition.dimensions:
         return None
     single = context.run.tags.get("dagster/partition")
     if len(definition.dimensions) > 1:
         existing = home.lake.partitions(name)
         # A range over two dimensions is not an interval of either: all that exists is looked at.
-        return existing if single is None else [key for key in existing if key == lake_key(name, single)]
+        return existing if single is None else [key for key in existing if key == lake_key(definition, single)]
     present = [str(key) for key in home.lake.partitions(name)]
     tags = context.run.tags
     if single is not None:
@@ -290,6 +292,32 @@ def _quarantine_rate() -> dg.AssetChecksDefinition:
         )
 
     return rate
+
+
+def _alerts() -> dg.AssetChecksDefinition:
+    asset = dg.AssetKey(["ops", "dashboard"])
+
+    @dg.multi_asset_check(
+        name="ops_dashboard__alerts",
+        specs=[dg.AssetCheckSpec("alerts", asset=asset, description="Nothing of the paper account is out of bounds.")],
+    )
+    def alerts(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
+        opened = home.open()
+        days = [date.fromisoformat(str(key)) for key in run_keys(context, opened, "ops.dashboard") or []]
+        if not days:
+            yield nothing_to_check("alerts", asset, "no session of the run has a dashboard")
+            return
+        found = {day.isoformat(): alerts_of(opened, day) for day in days}
+        raised = {day: [one["text"] for one in some] for day, some in found.items() if some}
+        yield dg.AssetCheckResult(
+            passed=not raised,
+            severity=dg.AssetCheckSeverity.WARN,
+            check_name="alerts",
+            asset_key=asset,
+            metadata={"sessions": len(days), "alerts": str(raised)},
+        )
+
+    return alerts
 
 
 def _rows(frame: pl.DataFrame) -> dict[str, Any]:

@@ -19,11 +19,12 @@ from quant_platform.defs.covered import covered
 from quant_platform.defs.described import described, key_of
 from quant_platform.defs.metadata import bar_picture
 from quant_platform.defs.remainder import failure_metadata
-from quant_platform.defs.resources import HomeResource
+from quant_platform.defs.resources import CatalogueResource, HomeResource
 from quant_platform.defs.retries import ask_again
 from quant_platform.defs.tags import FIRST_RUN_TAG, REFRESH_TAG
 from quant_platform.defs.workers import chunks, workers_of_run
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sql import SqlStage
 from quant_platform.pipeline.stage import Stage, run_stage
 
 
@@ -58,13 +59,11 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
     )
     def plan(context: dg.OpExecutionContext, home: HomeResource) -> Any:
         workers = workers_of_run(context.run.run_config)
-        keys = covered(context, schemes.scheme_of(stage.outputs), home.open())
+        keys = covered(context, schemes.scheme_of(stage.tables), home.open())
         for position, chunk in enumerate(chunks(keys, workers)):
             yield dg.DynamicOutput(chunk, mapping_key=f"chunk_{position:03d}")
 
-    @dg.op(name=f"{name}__work")
-    def work(context: dg.OpExecutionContext, chunk: list[str], home: HomeResource) -> list[dict[str, Any]]:
-        return _work(stage, context, chunk, home.open())
+    work = _sql_op(stage, name) if isinstance(stage, SqlStage) else _work_op(stage, name)
 
     @dg.op(name=f"{name}__record", out={short: dg.Out(dg.Nothing) for short in outs})
     def record(context: dg.AssetExecutionContext, results: list[Any], home: HomeResource) -> Any:
@@ -81,7 +80,7 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
             short: dg.AssetOut(**described(stage, output, home, lab), dagster_type=dg.Nothing)
             for short, output in outs.items()
         },
-        partitions_def=schemes.scheme_of(stage.outputs).definition(home),
+        partitions_def=schemes.scheme_of(stage.tables).definition(home),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     @_with_parameters(ins)
@@ -92,10 +91,33 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
     return assets
 
 
+def _work_op(stage: Stage, name: str) -> dg.OpDefinition:
+    @dg.op(name=f"{name}__work")
+    def work(context: dg.OpExecutionContext, chunk: list[str], home: HomeResource) -> list[dict[str, Any]]:
+        return _work(stage, context, chunk, home.open())
+
+    return work
+
+
+def _sql_op(stage: SqlStage, name: str) -> dg.OpDefinition:
+    """The step of a table in SQL: its partitions are asked of one open catalogue, which shows the lake as it is now."""
+
+    @dg.op(name=f"{name}__work")
+    def work(
+        context: dg.OpExecutionContext, chunk: list[str], home: HomeResource, catalogue: CatalogueResource
+    ) -> list[dict[str, Any]]:
+        opened = home.open()
+        opened.refresh_catalogue()
+        with catalogue.get_connection() as connection:
+            return _work(stage.over(connection, opened), context, chunk, opened)
+
+    return work
+
+
 def _work(stage: Stage, context: dg.OpExecutionContext, chunk: Sequence[str], home: Home) -> list[dict[str, Any]]:
     refresh = context.run.tags.get(REFRESH_TAG) == "true"
     first_run = context.run.tags.get(FIRST_RUN_TAG) or context.run.root_run_id or context.run_id
-    keys = [schemes.lake_key(stage.outputs[0], key) for key in chunk]
+    keys = [schemes.lake_key(stage.table, key) for key in chunk]
     results = run_stage(stage, home, keys, run_id=first_run, refresh=refresh)
     if stage.always and any(result.passing for result in results):
         ask_again(context, home.schedules)

@@ -7,12 +7,12 @@ from typing import Any
 
 import dagster as dg
 
-from quant_platform.contracts.tables import TABLES
 from quant_platform.defs.automation import build_failure_log, build_schedules, build_sensors
 from quant_platform.defs.checks import build_checks
+from quant_platform.defs.dropped import build_inbox_sensor
 from quant_platform.defs.event_storage import batch_events
 from quant_platform.defs.labs import labs_of
-from quant_platform.defs.resources import HomeResource, LakeIOManager
+from quant_platform.defs.resources import CatalogueResource, HomeResource, LakeIOManager
 from quant_platform.defs.workers import can_fork, worker_count
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
@@ -27,10 +27,14 @@ def build_definitions(home: Home) -> dg.Definitions:
     made = {".".join(key.path) for asset in assets for key in asset.keys}
     return dg.Definitions(
         assets=assets,
-        asset_checks=build_checks([name for name in TABLES if name in made]),
+        asset_checks=build_checks([found for name, found in home.tables.items() if name in made]),
         jobs=list(jobs.values()),
         schedules=build_schedules(home, declared, jobs),
-        sensors=[*build_sensors(home, declared, jobs), build_failure_log()],
+        sensors=[
+            *build_sensors(home, declared, jobs),
+            *([build_inbox_sensor(jobs)] if "suite" in jobs else []),
+            build_failure_log(),
+        ],
         resources=build_resources(home),
         executor=build_executor(),
     )
@@ -38,15 +42,11 @@ def build_definitions(home: Home) -> dg.Definitions:
 
 def build_resources(home: Home) -> dict[str, object]:
     """The home, the I/O manager over its lake, and the catalogue for SQL."""
-    from dagster_duckdb import DuckDBResource
-
     where = HomeResource(home=str(home.settings.home), specs=str(home.settings.specs))
     return {
         "home": where,
         "io_manager": LakeIOManager(home=where),
-        "catalogue": DuckDBResource(
-            database=str(home.settings.catalogue), connection_config={"access_mode": "READ_ONLY"}
-        ),
+        "catalogue": CatalogueResource(database=str(home.settings.catalogue)),
     }
 
 
@@ -70,8 +70,9 @@ def build_executor() -> dg.ExecutorDefinition:
 
 
 def definitions_of(where: Settings) -> dg.Definitions:
-    """The definitions of a home: the ones of this module when it is the home they were made for."""
-    return defs if where == _HOME.settings else build_definitions(Home(where))
+    """The definitions of a home: the ones of this module when it is the home they were made for, with its SQL files."""
+    home = Home(where)
+    return defs if where == _HOME.settings and home.sql == _HOME.sql else build_definitions(home)
 
 
 # The processes of `quant up` and of a deployment load this module, whoever started them.

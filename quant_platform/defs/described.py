@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 
-from quant_platform.contracts.tables import table
 from quant_platform.defs.metadata import column_schema
 from quant_platform.defs.tags import SOURCES_TAG
 from quant_platform.pipeline.home import Home
@@ -35,7 +34,7 @@ def described(stage: StageBase, name: str, home: Home, lab: str) -> dict[str, An
     lab
         Name of the lab, the group under which the UI shows it.
     """
-    definition = table(name)
+    definition = next(one for one in stage.tables if one.name == name)
     columns = stage.columns.get(name)
     metadata: dict[str, Any] = {
         "dagster/column_schema": column_schema(definition, columns(home) if columns else None),

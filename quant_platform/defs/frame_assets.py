@@ -8,7 +8,7 @@ import polars as pl
 
 from quant_platform.defs.covered import covered
 from quant_platform.defs.described import described, key_of
-from quant_platform.defs.resources import HomeResource
+from quant_platform.defs.resources import REQUIRED, HomeResource
 from quant_platform.defs.retries import ask_again
 from quant_platform.defs.schemes import stage_scheme
 from quant_platform.pipeline.home import Home
@@ -65,7 +65,9 @@ def _input(reads: Reads, dimensions: tuple[str, ...]) -> dg.AssetIn:
         "all": dg.AllPartitionMapping(),
         "dimension": dg.MultiToSingleDimensionPartitionMapping(dimensions[0]) if dimensions else None,
     }
-    return dg.AssetIn(key=key_of(reads.table), partition_mapping=mappings[reads.partitions])
+    return dg.AssetIn(
+        key=key_of(reads.table), partition_mapping=mappings[reads.partitions], metadata={REQUIRED: reads.required}
+    )
 
 
 def _with_parameters(body: Callable[..., pl.DataFrame], names: list[str]) -> Callable[..., pl.DataFrame]:

@@ -22,23 +22,34 @@ from quant_platform.pipeline import (
     cross_section,
     discovery,
     equity,
+    event_backtest,
     live,
     marks,
+    operations,
+    operations_dashboard,
+    operations_fills,
+    operations_weekly,
     parity,
     perpetuals,
     replay,
     studies,
     suite,
     suite_panel,
+    tracking,
     verdicts,
 )
 from quant_platform.pipeline.events import EVENT_TABLES
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sql import sql_stages
 from quant_platform.pipeline.stage import StageBase
 
 # What define_asset_job returns; Dagster exports the function and not the type.
 AssetJob: TypeAlias = UnresolvedAssetJobDefinition
 
 ALL = -1
+# What the demo shows of operations: eight weeks.
+SIMULATED_WEEKS = 8
+SIMULATED_SESSIONS = 5 * SIMULATED_WEEKS
 
 
 class UnknownJob(PlatformError, LookupError):
@@ -64,6 +75,8 @@ class Job:
     whole
         How many of its last partitions belong to the whole graph of a market: :data:`ALL`, or 0 for a job that repeats
         what others make.
+    simulated
+        The same for a simulated market that has ended, where it is another number.
     refresh
         Whether it makes again what is current.
     every_days
@@ -75,6 +88,7 @@ class Job:
     description: str
     follows: tuple[str, ...] = ()
     whole: int = 0
+    simulated: int | None = None
     refresh: bool = False
     every_days: int | None = None
 
@@ -86,7 +100,7 @@ class Job:
     @property
     def scheme(self) -> Scheme:
         """How its tables are partitioned."""
-        return scheme_of(self.tables)
+        return scheme_of(table for stage in self.stages for table in stage.tables)
 
     def asset_job(self) -> AssetJob:
         """Define it for Dagster."""
@@ -201,6 +215,7 @@ EQUITY_JOBS = (
         "Setups of a session and the outcome of open ones.",
         follows=("securities",),
         whole=3,
+        simulated=SIMULATED_SESSIONS,
         every_days=1,
     ),
     Job("live_outcomes", (live.OUTCOMES,), "The outcome of open setups."),
@@ -261,38 +276,127 @@ EVENT_JOBS = (
         whole=1,
         every_days=31,
     ),
+    Job(
+        "event_backtest",
+        (event_backtest.BACKTESTS,),
+        "Blueprints and refused cells traded: trades, walk-forward, robustness, promotions, capital, the report.",
+        follows=("discovery",),
+        whole=1,
+        every_days=31,
+    ),
 )
 SUITE_JOBS = (
     Job("suite_dates", (suite_panel.DATES,), "Sessions of the research suite, with their hours."),
     Job("suite_panel", (suite_panel.PANEL,), "Returns, liquidity and exposures of every name by year."),
     Job("suite_signals", (suite.SIGNALS,), "Registered signals and the rows of them that were left out."),
     Job("suite", (suite.SUITE,), "A signal judged on a snapshot: variants, baselines, trials, verdict, tear sheet."),
+    Job(
+        "suite_tracking",
+        (tracking.TRACKING,),
+        "The run of MLflow that shows a suite, with its artifacts.",
+        follows=("suite",),
+    ),
+)
+OPERATIONS_JOBS = (
+    Job(
+        "operations_daily",
+        (operations.DAILY,),
+        "Paper fills of a session, and the orders for the next open; what was not sent says why.",
+        follows=("live_scan",),
+        whole=3,
+        simulated=SIMULATED_SESSIONS,
+        every_days=1,
+    ),
+    Job(
+        "operations_fills",
+        (operations_fills.FILLS,),
+        "Imported fills, and in a simulated market those of a simulated venue.",
+        follows=("operations_daily",),
+        whole=ALL,
+        every_days=1,
+    ),
+    Job(
+        "operations_sweep",
+        operations_weekly.BY_NAME,
+        "Routing thresholds of every name over stored candidates, and the ledger of what was tried.",
+        follows=("weekly_cross_section",),
+        whole=ALL,
+        every_days=7,
+    ),
+    Job(
+        "operations_weekly",
+        operations_weekly.BY_WEEK,
+        "Costs, hours, sleeves and proposals as known at the end of some weeks.",
+        follows=("operations_sweep",),
+        whole=1,
+        simulated=SIMULATED_WEEKS,
+        every_days=7,
+    ),
+    Job(
+        "operations_dashboard",
+        (operations_dashboard.DASHBOARD,),
+        "The outputs of a session: account, skips, costs, sleeves, proposals, growth, alerts.",
+        follows=("operations_fills",),
+        whole=1,
+        every_days=1,
+    ),
 )
 PARITY_JOBS = (
     Job("parity_decisions", (parity.DECISIONS,), "Decisions of the parity cases, made once."),
     Job("parity", (parity.RUNS,), "Parity cases through the engine and every framework that is installed, compared."),
 )
-JOBS: Mapping[str, Job] = {job.name: job for job in (*EQUITY_JOBS, *EVENT_JOBS, *SUITE_JOBS, *PARITY_JOBS)}
+JOBS: Mapping[str, Job] = {
+    job.name: job for job in (*EQUITY_JOBS, *EVENT_JOBS, *SUITE_JOBS, *PARITY_JOBS, *OPERATIONS_JOBS)
+}
 
 
-def job_named(name: str) -> Job:
-    """Look a job up.
+def sql_jobs(home: Home) -> tuple[Job, ...]:
+    """One job for each table in SQL, which makes all of its partitions; it follows what makes its inputs."""
+    held = [job for job in JOBS.values() if job.whole]
+    found: list[Job] = []
+    for stage in sql_stages(home):
+        reads = set(stage.upstream)
+        before = [job.name for job in (*held, *found) if reads & set(job.tables)]
+        name = stage.table.name.replace(".", "_")
+        description = f"{stage.table.description.rstrip('.')}: specs/{stage.specs[0]}."
+        found.append(Job(name, (stage,), description, follows=tuple(before[-1:]), whole=ALL))
+    return tuple(found)
+
+
+def jobs_of(home: Home) -> Mapping[str, Job]:
+    """Every job by name, those of the home's tables in SQL at the end."""
+    return {**JOBS, **{job.name: job for job in sql_jobs(home)}}
+
+
+def job_named(name: str, home: Home | None = None) -> Job:
+    """Look a job up; of a table in SQL also by the name of the table.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    home
+        The home whose tables in SQL have jobs too; that of the environment when not given.
 
     Raises
     ------
     UnknownJob
         With the closest name.
     """
-    if name not in JOBS:
-        close = get_close_matches(name, JOBS, n=1)
+    if name in JOBS:
+        return JOBS[name]
+    known = jobs_of(Home.from_environment() if home is None else home)
+    plain = name.replace(".", "_")
+    if plain not in known:
+        close = get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise UnknownJob(f"there is no job {name!r}", action=f"{hint}choose one of: {', '.join(JOBS)}")
-    return JOBS[name]
+        raise UnknownJob(f"there is no job {name!r}", action=f"{hint}choose one of: {', '.join(known)}")
+    return known[plain]
 
 
 def job_making(table_name: str) -> str:
     """The job to name to a person who lacks a table: the first of those that make it."""
-    return next(job.name for job in JOBS.values() if table_name in job.tables)
+    return next((job.name for job in JOBS.values() if table_name in job.tables), table_name)
 
 
 def days_between(table_name: str) -> int | None:

@@ -11,7 +11,17 @@ import dagster as dg
 from quant_platform.defs.batch_assets import batch_asset
 from quant_platform.defs.chunked_assets import chunked_asset
 from quant_platform.defs.frame_assets import frame_asset
-from quant_platform.defs.jobs import EQUITY_JOBS, EVENT_JOBS, PARITY_JOBS, SUITE_JOBS, Job, days_between, stages_of
+from quant_platform.defs.jobs import (
+    EQUITY_JOBS,
+    EVENT_JOBS,
+    OPERATIONS_JOBS,
+    PARITY_JOBS,
+    SUITE_JOBS,
+    Job,
+    days_between,
+    sql_jobs,
+    stages_of,
+)
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import BatchStage, FrameStage, Stage, StageBase
 
@@ -64,14 +74,16 @@ LABS = (
     Lab("events", EVENT_JOBS, lambda home: home.has_perps, lambda home: home.perps.last_month is None),
     # A suite is run when somebody asks: its tables have no age.
     Lab("suite", SUITE_JOBS, lambda home: home.has_equities, lambda _: False),
+    Lab("operations", OPERATIONS_JOBS, lambda home: home.has_equities, lambda home: home.spec.last_session is None),
     # Parity cases bring their own bars: they belong to the engine, whatever market a home holds.
     Lab("parity", PARITY_JOBS, lambda _: True, lambda _: False),
 )
 
 
 def labs_of(home: Home) -> list[Lab]:
-    """The labs whose markets a home holds."""
-    return [lab for lab in LABS if lab.held(home)]
+    """The labs whose markets a home holds, and its tables in SQL, which have no age of their own."""
+    sql = Lab("sql", sql_jobs(home), lambda _: True, lambda _: False)
+    return [lab for lab in (*LABS, sql) if lab.jobs and lab.held(home)]
 
 
 def asset_of(stage: StageBase, home: Home, lab: str) -> dg.AssetsDefinition:

@@ -1,23 +1,30 @@
 """The lake as Dagster resources: the home, the I/O manager, the catalogue."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import dagster as dg
+import duckdb
 import polars as pl
+from dagster_duckdb import DuckDBResource
 
 from quant_platform.contracts.errors import PartitionMissing
-from quant_platform.contracts.tables import Table, table
+from quant_platform.contracts.tables import Table
 from quant_platform.defs.jobs import job_making
 from quant_platform.defs.metadata import table_metadata
 from quant_platform.defs.schemes import lake_key
 from quant_platform.defs.tags import SOURCES_TAG
 from quant_platform.lake import Key, Provenance
+from quant_platform.lake.opening import open_catalogue
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
+
+# Metadata of an input: whether a table of which nothing was made yet stops the step.
+REQUIRED = "required"
 
 
 class HomeResource(dg.ConfigurableResource[Any]):
@@ -33,6 +40,16 @@ class HomeResource(dg.ConfigurableResource[Any]):
     def refresh_catalogue(self, *, force: bool = False) -> None:
         """Rebuild the DuckDB catalogue, at most once per debounce interval unless forced."""
         self.open().refresh_catalogue(force=force)
+
+
+class CatalogueResource(DuckDBResource):
+    """The catalogue as dagster-duckdb's resource, opened as the house does: read-only, and closed to other files."""
+
+    @contextmanager
+    def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the catalogue as it is now; one thread, so that a sum has the same bits every time."""
+        with open_catalogue(Path(self.database), threads=1) as connection:
+            yield connection
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
@@ -52,7 +69,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
             path.write_text(json.dumps(obj))
             return
         name = ".".join(context.asset_key.path)
-        definition, opened = table(name), self.home.open()
+        opened = self.home.open()
+        definition = opened.lake.table(name)
         declared = context.definition_metadata or {}
         ontology = opened.ontology(declared.get(SOURCES_TAG, ()))
         provenance = Provenance(
@@ -66,7 +84,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         )
         keys: list[Key] = []
         if context.has_asset_partitions:
-            keys = [lake_key(name, key) for key in context.asset_partition_keys]
+            keys = [lake_key(definition, key) for key in context.asset_partition_keys]
             opened.lake.write_many(name, split_by_partition(definition, obj, keys), provenance)
         else:
             opened.lake.write(name, None, obj, provenance)
@@ -88,9 +106,11 @@ class LakeIOManager(dg.ConfigurableIOManager):
         opened = self.home.open()
         if not context.has_asset_partitions:
             return opened.lake.scan(name)
-        keys = [lake_key(name, key) for key in context.asset_partition_keys]
+        keys = [lake_key(opened.lake.table(name), key) for key in context.asset_partition_keys]
         present = set(opened.lake.partitions(name))
         wanted = [key for key in keys if key in present]
+        if not wanted and not (context.definition_metadata or {}).get(REQUIRED, True):
+            return opened.lake.table(name).schema.create_empty(lazy=True)
         if not wanted:
             raise _nothing_to_read(name, context.asset_partition_keys)
         if len(wanted) < len(keys) and len(keys) - len(wanted) <= 20:

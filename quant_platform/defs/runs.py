@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,7 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
+from quant_platform.contracts.tables import Table, table
 from quant_platform.defs.event_storage import batch_events, event_log_in
 from quant_platform.defs.jobs import ALL, Job, job_named
 from quant_platform.defs.labs import labs_of
@@ -40,6 +41,9 @@ from quant_platform.defs.schemes import (
 )
 from quant_platform.defs.tags import FIRST_RUN_TAG, GOES_ON_TAG, REFRESH_TAG
 from quant_platform.defs.workers import can_fork, chunks, worker_count
+from quant_platform.lake.catalogue import known_rows
+from quant_platform.lake.inventory import inventory
+from quant_platform.pipeline.changed import Changed, changed
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sources import tickers_of
 from quant_platform.pipeline.stage import Stage
@@ -67,6 +71,8 @@ class Launch:
 
     job: str
     keys: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    """Those of the job's tables that are made; all when none is named."""
 
 
 def everything(home: Home, instance: dg.DagsterInstance, *, live_sessions: int | None = None) -> list[Launch]:
@@ -93,8 +99,41 @@ def _whole(job: Job, home: Home, instance: dg.DagsterInstance, live_sessions: in
     if job.scheme is EVENT_CUTOFFS and keys:
         newest = max(key.split("|")[0] for key in keys)
         keys = [key for key in keys if key.startswith(f"{newest}|")]
-    count = live_sessions if job.scheme is DAYS and live_sessions is not None else job.whole
+    ended = home.simulated and home.spec.last_session is not None if job.simulated is not None else False
+    count = job.simulated if ended and job.simulated is not None else job.whole
+    count = live_sessions if job.scheme is DAYS and live_sessions is not None else count
     return Launch(job.name, tuple(keys if count == ALL else keys[-count:]))
+
+
+def stale_launches(home: Home, instance: dg.DagsterInstance) -> list[tuple[Launch, list[Changed]]]:
+    """What of the whole graph was made by other code or under other specs than today's, as runs with their reasons.
+
+    Returns
+    -------
+    list of (Launch, list of Changed)
+        In the order of :func:`everything`; of each job only the tables that are to be made.
+    """
+    launches = everything(home, instance)
+    rows = inventory(home.lake, known_rows(home.settings.catalogue))
+    stages = {launch.job: job_named(launch.job, home).stages for launch in launches}
+    counted = []
+    for launch in launches:
+        tables = {definition.name: definition for stage in stages[launch.job] for definition in stage.tables}
+        own, keys = [row for row in rows if row.table_name in tables], set(launch.keys)
+        counted += [row for row in own if row.key is None or _key_of_row(tables[row.table_name], row.key) in keys]
+    found = changed(home, [stage for launch in launches for stage in stages[launch.job]], counted)
+    plan = []
+    for launch in launches:
+        of_job = [one for one in found if any(one.stage is stage for stage in stages[launch.job])]
+        if of_job:
+            tables_made = tuple(name for one in of_job for name in one.stage.outputs)
+            plan.append((replace(launch, tables=tables_made), of_job))
+    return plan
+
+
+def _key_of_row(definition: Table, shown: str) -> str:
+    parts = shown.split("/")
+    return partition_key(definition, parts[0] if len(parts) == 1 else tuple(parts))
 
 
 def deployment_file(name: str) -> Path:
@@ -150,11 +189,24 @@ def register_suite(instance: dg.DagsterInstance, signal: str, snapshot: str) -> 
     str
         Partition key of the pair.
     """
-    key = partition_key("suite.verdict", (signal, snapshot))
+    key = partition_key(table("suite.verdict"), (signal, snapshot))
     for name, wanted in ((SIGNAL, signal), (SUITE, key)):
         if not instance.has_dynamic_partition(name, wanted):
             instance.add_dynamic_partitions(name, [wanted])
     return key
+
+
+def consecutive(job: str, keys: Sequence[str], home: Home, instance: dg.DagsterInstance) -> Iterator[tuple[str, ...]]:
+    """Cut partitions of a job into stretches that one run can cover: Dagster runs a range from a key to a key."""
+    order = {key: place for place, key in enumerate(job_named(job).scheme.keys(home, instance))}
+    stretch: list[str] = []
+    for key in sorted(keys, key=order.__getitem__):
+        if stretch and order[key] != order[stretch[-1]] + 1:
+            yield tuple(stretch)
+            stretch = []
+        stretch.append(key)
+    if stretch:
+        yield tuple(stretch)
 
 
 def resolved_job(name: str, home: str, specs: str) -> dg.JobDefinition:
@@ -234,7 +286,7 @@ def execute(
     while waiting:
         piece = waiting.pop(0)
         tags = refreshing | {GOES_ON_TAG: "true", FIRST_RUN_TAG: first.first_run_id}
-        further = _attempt(Launch(launch.job, piece), instance, tags, in_process, workers, None)
+        further = _attempt(replace(launch, keys=piece), instance, tags, in_process, workers, None)
         left_out |= further.failed
         if further.error is not None and (not further.failed or len(left_out) > may_leave_out):
             raise further.error
@@ -277,7 +329,10 @@ def _attempt(
     what = {"name": launch.job, "home": os.environ["QUANT_HOME"], "specs": os.environ["QUANT_SPECS"]}
     job = dg.build_reconstructable_job("quant_platform.defs.runs", "resolved_job", reconstructable_kwargs=what)
     covered = {**tags, **(range_tags(launch.keys) if launch.keys else {})}
-    with dg.execute_job(job, instance, run_config=config, tags=covered, reexecution_options=again) as result:
+    some = [dg.AssetKey(name.split(".")) for name in launch.tables]
+    with dg.execute_job(
+        job, instance, run_config=config, tags=covered, reexecution_options=again, asset_selection=some or None
+    ) as result:
         if _was_interrupted(result):
             raise KeyboardInterrupt
         first_run = result.dagster_run.root_run_id or result.run_id

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from quant_platform.contracts.errors import SchemaViolation
-from quant_platform.contracts.tables import table
+from quant_platform.contracts.tables import Table
 from quant_platform.labs.equity.features.equity import factor_names
 from quant_platform.labs.parity.adapters import all_frameworks
 from quant_platform.labs.parity.cases import CASES
@@ -39,20 +39,20 @@ parity_runs = dg.MultiPartitionsDefinition(
 )
 
 
-def lake_key(name: str, partition_key: str) -> Key:
+def lake_key(definition: Table, partition_key: str) -> Key:
     """Key in the lake of a Dagster partition key, whose dimensions Dagster sorts by name and joins with ``|``."""
-    dimensions = table(name).dimensions
+    dimensions = definition.dimensions
     if len(dimensions) < 2:
         return partition_key
     parts = dict(zip(sorted(dimensions), partition_key.split("|"), strict=True))
     return tuple(parts[dimension] for dimension in dimensions)
 
 
-def partition_key(name: str, key: Key) -> str:
+def partition_key(definition: Table, key: Key) -> str:
     """Dagster partition key of a key in the lake; the inverse of :func:`lake_key`."""
     if not isinstance(key, tuple):
         return str(key)
-    named = dict(zip(table(name).dimensions, key, strict=True))
+    named = dict(zip(definition.dimensions, key, strict=True))
     return "|".join(named[dimension] for dimension in sorted(named))
 
 
@@ -239,7 +239,7 @@ _BY_DIMENSIONS: Mapping[tuple[str, ...], Scheme] = {
 }
 
 
-def scheme_of(names: Iterable[str]) -> Scheme:
+def scheme_of(tables: Iterable[Table]) -> Scheme:
     """The one partition scheme of some tables.
 
     Raises
@@ -247,17 +247,18 @@ def scheme_of(names: Iterable[str]) -> Scheme:
     SchemaViolation
         When they have several.
     """
-    found = {_BY_DIMENSIONS[table(name).dimensions] for name in names}
+    named = list(tables)
+    found = {_BY_DIMENSIONS[one.dimensions] for one in named}
     if len(found) != 1:
         raise SchemaViolation(
             f"tables of one run must share a partition scheme, these have {sorted(one.name for one in found)}",
-            where=", ".join(names),
+            where=", ".join(one.name for one in named),
         )
     return found.pop()
 
 
 def stage_scheme(stage: StageBase) -> Scheme:
     """The partition scheme of a stage; of one that may look at a running session, with that session."""
-    scheme = scheme_of(stage.outputs)
+    scheme = scheme_of(stage.tables)
     running = isinstance(stage, FrameStage) and stage.running
     return replace(scheme, over=_all_of) if running else scheme

@@ -24,7 +24,7 @@ _NO_ORDERS = (np.empty((0, layout.ORDER_FLOATS)), np.empty((0, layout.ORDER_INTE
 _SIZINGS = ("units", "cash_amount", "cash_fraction", "equity_fraction", "risk_fraction")
 
 
-def run(bars: Bars, decisions: Decisions, config: EngineConfig) -> BacktestResult:
+def run(bars: Bars, decisions: Decisions, config: EngineConfig, *, market: Market | None = None) -> BacktestResult:
     """Trade decisions on bars.
 
     Parameters
@@ -35,6 +35,8 @@ def run(bars: Bars, decisions: Decisions, config: EngineConfig) -> BacktestResul
         Signals, weights or orders; a decision of bar t has seen the close of t.
     config
         Fill, sizing, costs and limits.
+    market
+        ``market_of(bars, config)`` where many runs share bars, units and the window of impact; made here when None.
 
     Raises
     ------
@@ -48,7 +50,8 @@ def run(bars: Bars, decisions: Decisions, config: EngineConfig) -> BacktestResul
     ``same_close``. **Missing values.** A missing bar fills nothing and is marked at the last close.
     """
     orders, rebalances, weights = _lists(bars, decisions, config)
-    market, events, rules = market_of(bars, config), events_of(bars), rules_of(bars, config)
+    market = market if market is not None else market_of(bars, config)
+    events, rules = events_of(bars), rules_of(bars, config)
     sessions, assets = bars.shape
     curve = np.empty((sessions, layout.CURVE_WIDTH))
     waiting = assets + 1024

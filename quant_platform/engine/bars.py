@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -168,6 +168,31 @@ class Bars:
                 arrays[name] = array
         stamps = times.cast(pl.Datetime("ns")).to_physical().to_numpy()
         return cls(assets=tuple(names), stamps=stamps, **arrays, **more)
+
+    def with_ends(self, gone_after: int, recoveries: Mapping[str, float] | None = None) -> Bars:
+        """The same with a delisting of every asset whose bars end well before the market does.
+
+        Parameters
+        ----------
+        gone_after
+            Bars without a price, at the end of an asset's bars, from which on it counts as gone.
+        recoveries
+            Fraction of the last close that is recovered, by asset; where it is not known the costs say it.
+
+        Notes
+        -----
+        **Timing.** The delisting stands on the first bar without the asset: nobody can trade it from then on, so that
+        it does not matter who knew.
+        """
+        known = recoveries or {}
+        stated = {event.asset for event in self.delistings}
+        last = len(self.stamps) - 1 - np.argmax(~np.isnan(self.close[::-1]), axis=0)
+        ends = tuple(
+            Event(int(bar) + 1, asset, known.get(self.assets[asset], math.nan))
+            for asset, bar in enumerate(last)
+            if bar + gone_after < len(self.stamps) and asset not in stated and not np.isnan(self.close[bar, asset])
+        )
+        return replace(self, delistings=(*self.delistings, *ends))
 
     def position_of(self, asset: str) -> int:
         """Column of an asset."""

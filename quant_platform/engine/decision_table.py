@@ -20,6 +20,8 @@ _PROBLEMS = {
     "action_unknown": f"use one of {', '.join(ACTIONS)}",
     "quantity_missing": "state a signed quantity that is not zero for trade, and a positive one or none for signals",
     "level_invalid": "state levels as positive fractions or prices",
+    "number_unreadable": "write plain numbers; leave a cell empty where nothing is stated",
+    "time_invalid": "state whole bars to hold, at least 1",
     "weight_missing": "state a finite weight",
     "duplicate": "keep one weight of an asset and date",
 }
@@ -75,12 +77,17 @@ def from_table(frame: pl.DataFrame, bars: Bars, *, where: str = "decisions") -> 
         if name not in rows.columns:
             rows = rows.with_columns(pl.lit(None, dtype=pl.Float64).alias(name))
     numeric = [name for name in ("quantity", *_LEVELS, "time_bars", "weight") if name in rows.columns]
-    rows = rows.with_columns(pl.col(name).cast(pl.Float64, strict=False).fill_null(float("nan")) for name in numeric)
+    numbers = rows.select(pl.col(name).cast(pl.Float64, strict=False) for name in numeric)
+    # A text that is no number must not pass for an empty cell: it may have been meant as a stop.
+    unreadable = np.zeros(rows.height, dtype=np.bool_)
+    for name in numeric:
+        unreadable |= (numbers[name].is_null() & rows[name].is_not_null()).to_numpy()
+    rows = rows.with_columns(numbers[name].fill_null(float("nan")) for name in numeric)
     place = np.searchsorted(bars.stamps, rows["stamp"].fill_null(-1).to_numpy())
     known_bar = bars.stamps[np.minimum(place, len(bars.stamps) - 1)] == rows["stamp"].fill_null(-1).to_numpy()
     positions = {name: column for column, name in enumerate(bars.assets)}
     asset = np.array([positions.get(str(name), -1) for name in rows["asset"].to_list()], dtype=np.int64)
-    problems = [("asset_unknown", asset < 0), ("date_unknown", ~known_bar)]
+    problems = [("asset_unknown", asset < 0), ("date_unknown", ~known_bar), ("number_unreadable", unreadable)]
     if "date_fill" in frame.columns:
         filled = _stamp(frame, "date_fill").fill_null(np.iinfo(np.int64).max)
         problems.append(("look_ahead", (filled <= rows["stamp"].fill_null(-1)).to_numpy()))
@@ -99,11 +106,12 @@ def from_table(frame: pl.DataFrame, bars: Bars, *, where: str = "decisions") -> 
     action = rows["action"].cast(pl.String).fill_null("").to_numpy()
     trade = action == "trade"
     sized = np.where(trade, np.isfinite(quantity) & (quantity != 0.0), np.isnan(quantity) | (quantity > 0.0))
-    levels = rows.select(*_LEVELS, "time_bars").to_numpy()
+    levels, held = rows.select(*_LEVELS).to_numpy(), rows["time_bars"].to_numpy()
     problems += [
         ("action_unknown", ~np.isin(action, ACTIONS)),
         ("quantity_missing", ~sized | np.isinf(quantity)),
         ("level_invalid", np.any(~np.isnan(levels) & ~((levels > 0.0) & np.isfinite(levels)), axis=1)),
+        ("time_invalid", ~np.isnan(held) & ~((held >= 1.0) & np.isfinite(held) & (held == np.floor(held)))),
     ]
     _refuse(rows, problems, where)
     return Orders.build(
@@ -111,7 +119,8 @@ def from_table(frame: pl.DataFrame, bars: Bars, *, where: str = "decisions") -> 
         asset,
         action,
         quantity=quantity,
-        time_bars=np.nan_to_num(rows["time_bars"].to_numpy()).astype(np.int64),
+        # An order that states no horizon has none, which its layout writes as zero bars.
+        time_bars=np.where(np.isnan(held), 0.0, held).astype(np.int64),
         **{name: rows[name].to_numpy() for name in _LEVELS},
     )
 

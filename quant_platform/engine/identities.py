@@ -89,11 +89,14 @@ def _positions(
         position, largest = 0.0, 0.0
         reasons = result.raw_fills[:, layout.FILL_REASON]
         done = 0
+        since, values = [0], [0.0]
         for row in rows:
             # A delisting comes before a split of its bar.
             until = bar[row] - (reasons[row] == layout.REASON_DELISTED)
             while done < len(splits) and splits[done][0] <= until:
-                held[splits[done][0] :, a] = position = _after_split(position, splits[done][1], whole)
+                position = _after_split(position, splits[done][1], whole)
+                since.append(splits[done][0])
+                values.append(position)
                 done += 1
             before, position = position, position + lots[row]
             largest = max(largest, abs(before), abs(lots[row]))
@@ -104,9 +107,13 @@ def _positions(
                     where=f"fills of {result.bars.assets[a]}",
                     rows=[{"bar": int(bar[row]), "before": before, "filled": lots[row], "after": after[row]}],
                 )
-            held[bar[row] :, a] = position
+            since.append(int(bar[row]))
+            values.append(position)
         for at, ratio in splits[done:]:
-            held[at:, a] = position = _after_split(position, ratio, whole)
+            position = _after_split(position, ratio, whole)
+            since.append(at)
+            values.append(position)
+        held[:, a] = np.array(values)[np.searchsorted(since, np.arange(sessions), side="right") - 1]
     return held
 
 
@@ -123,7 +130,8 @@ def _marks(result: BacktestResult, lots: Floats, scale: float) -> None:
     if result.bars.volume is not None and result.config.zero_volume_halts:
         traded &= result.bars.volume != 0.0
     marked = np.all(traded | (units == 0.0), axis=1)
-    worth = np.sum(np.where(units == 0.0, 0.0, units * np.nan_to_num(close)), axis=1)
+    # A missing close is that of an asset that is not held, or of a bar that is not compared.
+    worth = np.sum(np.where((units == 0.0) | np.isnan(close), 0.0, units * close), axis=1)
     curve = result.curve
     equity = curve[:, layout.CURVE_EQUITY]
     _equal((curve[:, layout.CURVE_CASH] + worth)[marked], equity[marked], scale, "equity is not cash plus positions")

@@ -76,22 +76,27 @@ class BacktestResult:
         the cost per side and traded value at which the trade would have earned nothing.
         """
         numbers = self._trades
-        places = np.nan_to_num(numbers).astype(np.int64)
-        closed = places[:, layout.TRADE_EXIT_BAR] >= 0
-        exit_bar = places[:, layout.TRADE_EXIT_BAR]
-        side = places[:, layout.TRADE_SIDE]
+        # Whole numbers that the kernel always writes; an exit bar of -1 is a trade that is open.
+        entry_bar, exit_bar, asset, side, reason = (
+            numbers[:, column].astype(np.int64)
+            for column in (
+                layout.TRADE_ENTRY_BAR, layout.TRADE_EXIT_BAR, layout.TRADE_ASSET, layout.TRADE_SIDE,
+                layout.TRADE_REASON,
+            )
+        )  # fmt: skip
+        closed = exit_bar >= 0
         value = numbers[:, layout.TRADE_UNITS] * numbers[:, layout.TRADE_ENTRY_PRICE]
         frame = pl.DataFrame(
             {
-                "asset": self._names(places[:, layout.TRADE_ASSET]),
+                "asset": self._names(asset),
                 "side": pl.Series(["long", "short"], dtype=pl.Enum(["long", "short"])).gather(
                     (side < 0).astype(np.uint32)
                 ),
-                "entry_bar": places[:, layout.TRADE_ENTRY_BAR],
-                "entry_stamp": self._stamps(places[:, layout.TRADE_ENTRY_BAR]),
+                "entry_bar": entry_bar,
+                "entry_stamp": self._stamps(entry_bar),
                 "exit_bar": pl.Series(exit_bar).set(pl.Series(~closed), None),
                 "exit_stamp": self._stamps(exit_bar),
-                "exit_reason": pl.Series(layout.REASONS, dtype=REASON).gather(places[:, layout.TRADE_REASON]),
+                "exit_reason": pl.Series(layout.REASONS, dtype=REASON).gather(reason),
                 "quantity": numbers[:, layout.TRADE_UNITS],
                 "entry_price": numbers[:, layout.TRADE_ENTRY_PRICE],
                 "exit_price": pl.Series(numbers[:, layout.TRADE_EXIT_PRICE]).fill_nan(None),

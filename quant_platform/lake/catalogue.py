@@ -10,37 +10,27 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 
 import duckdb
 
-from quant_platform.contracts.errors import CatalogueUnavailable, CorruptFile, PartitionMissing
+from quant_platform.contracts.errors import CatalogueUnavailable, CorruptFile
 from quant_platform.contracts.tables import Table
 from quant_platform.lake.inventory import INVENTORY_COLUMNS, InventoryRow, inventory
 from quant_platform.lake.lake import Lake
 from quant_platform.lake.locks import exclusive
+from quant_platform.lake.opening import open_catalogue
 from quant_platform.lake.partition_files import flush_folder, storage_failures
-from quant_platform.lake.views import create_catalogue, exact_path, quoted
+from quant_platform.lake.views import create_catalogue
 from quant_platform.specification.lake import lake_spec
 from quant_platform.specification.settings import settings
 
 Fill: TypeAlias = Callable[[duckdb.DuckDBPyConnection, Sequence[Table], Sequence[InventoryRow]], None]
 """Fills an empty database from the files that are to be seen in it."""
-
-_CLOSED: Mapping[str, str | bool] = {
-    "allow_community_extensions": False,
-    "allow_extension_repositories": "forbidden",
-    "allow_persistent_secrets": False,
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "python_enable_replacements": False,
-}
-"""How a reader's database is opened: no extension that is not in it, no variable of the Python around it."""
 
 
 def build_catalogue(lake: Lake, path: Path) -> None:
@@ -120,67 +110,6 @@ class CatalogueKeeper:
         except FileNotFoundError:
             return False
         return 0 <= age_seconds < self.debounce.total_seconds()
-
-
-def open_catalogue(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open the catalogue as it is now, read-only, for SQL such as ``SELECT * FROM clean.equity_bars``.
-
-    The one way in for everything that reads: ``quant sql``, the pages, the web app, a notebook.
-
-    Parameters
-    ----------
-    path
-        The catalogue; the lake whose files its views name lies beside it.
-
-    Raises
-    ------
-    PartitionMissing
-        When there is no catalogue yet.
-    CatalogueUnavailable
-        When another process holds it open for writing or it is no database; said at once, nothing is waited for.
-
-    Notes
-    -----
-    The file is attached to a database in memory. ``duckdb.connect(path)`` would hand a process that still holds an
-    older connection the catalogue of that time.
-
-    The connection reaches the files of the lake and no others, neither on the disk nor in the network; it loads no
-    extension, sees no variable of the Python around it, and its settings are locked. DuckDB lets a statement that may
-    read a folder write there too: whoever passes on statements of others looks at their kind first
-    (`quant_platform.cli.query`). To join the tables with frames or files of one's own there is `connect`.
-    """
-    found = Path(path)
-    if not found.is_file():
-        raise PartitionMissing(
-            "there is no catalogue",
-            where=str(path),
-            cause="nothing was materialised yet",
-            action="materialise an asset, or use quant_platform.lake.connect()",
-        )
-    # Made by DuckDB when a query outgrows the memory, and removed when the connection closes.
-    spill = str(Path(tempfile.gettempdir()) / f"quant-query-{os.getpid()}-{secrets.token_hex(4)}")
-    connection = duckdb.connect(config={**_CLOSED, "temp_directory": spill})
-    try:
-        connection.execute(f"ATTACH {quoted(str(path))} AS quant (READ_ONLY)")
-        connection.execute("USE quant")
-        lake = f"{found.resolve().parent / 'lake'}{os.sep}"
-        # A path in a view is a pattern that matches itself; DuckDB compares the pattern and the file it finds.
-        connection.execute(f"SET allowed_directories = [{quoted(lake)}, {exact_path(lake)}]")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-    except duckdb.Error as error:
-        connection.close()
-        reason = " ".join(str(error).split())
-        held = "lock" in reason
-        raise CatalogueUnavailable(
-            "the catalogue cannot be opened",
-            where=str(path),
-            cause=f"another process holds it open for writing: {reason}" if held else reason,
-            action="end that process, or open the catalogue read-only there: duckdb -readonly"
-            if held
-            else "build it again: quant lake refresh",
-        ) from None
-    return connection
 
 
 def connect(home: Path | None = None) -> duckdb.DuckDBPyConnection:

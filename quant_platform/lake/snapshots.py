@@ -21,7 +21,7 @@ from quant_platform.contracts.errors import SnapshotInvalid
 from quant_platform.contracts.tables import Table
 from quant_platform.lake import partition_files
 from quant_platform.lake.catalogue import write_database
-from quant_platform.lake.check import Finding, read_version
+from quant_platform.lake.integrity import Finding, read_version
 from quant_platform.lake.inventory import InventoryRow, inventory_row
 from quant_platform.lake.keys import Key, shown_key
 from quant_platform.lake.lake import Lake

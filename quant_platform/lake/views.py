@@ -11,6 +11,7 @@ from polars.datatypes import DataTypeClass
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.contracts.tables import Table
 from quant_platform.lake.inventory import INVENTORY_COLUMNS, InventoryRow, inventory_frame
+from quant_platform.lake.sql_text import exact_path, identifier, quoted
 from quant_platform.lake.validation import declared_types
 
 PARTITIONS_COMMENT = "The partitions of every table: the current version, where it is and what produced it."
@@ -142,18 +143,3 @@ def _comment(
     connection.execute(f"COMMENT ON {kind} {name} IS {quoted(text)}")
     for column, description in columns.items():
         connection.execute(f"COMMENT ON COLUMN {name}.{identifier(column)} IS {quoted(description)}")
-
-
-def identifier(name: str) -> str:
-    """Quote a name for SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quoted(text: str) -> str:
-    """Quote a text for SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def exact_path(path: str) -> str:
-    """Quote a path and take their meaning from characters that DuckDB would expand."""
-    return quoted("".join(f"[{character}]" if character in "*?[" else character for character in path))

@@ -257,6 +257,71 @@ def membership_gaps(securities: pl.DataFrame, bars: pl.DataFrame, universe: str)
     return found
 
 
+def traded_unlike_members(securities: pl.DataFrame, bars: pl.DataFrame, universe: str, least: float) -> list[Finding]:
+    """Members that trade far less than a member does: perhaps the bars of another company of that ticker.
+
+    Parameters
+    ----------
+    securities
+        ``raw.securities``.
+    bars
+        ``clean.equity_bars``: ``ticker, session, dollar_volume``.
+    universe
+        Name of the universe.
+    least
+        Share of the median member's traded value; a name is named where it stays below it in a calendar year.
+
+    Notes
+    -----
+    A year's value of a name is its median over the sessions of its membership, at least 20 of them, and a year is
+    looked at where 20 names have one. A ticker that went from a large company to a small one while its history was
+    filed under the new owner shows itself so; one that went to a company of its size does not.
+    """
+    intervals = securities.filter(pl.col("universe") == universe).select("ticker", "start_date", "end_date")
+    yearly = (
+        bars.filter(pl.col("dollar_volume").is_not_null() & pl.col("dollar_volume").is_not_nan())
+        .select("ticker", "session", "dollar_volume")
+        .join(intervals, on="ticker")
+        .filter(
+            pl.col("session").is_between(
+                "start_date", pl.col("end_date").fill_null(pl.lit(bars["session"].max(), pl.Date))
+            )
+        )
+        .group_by("ticker", pl.col("session").dt.year().alias("year"))
+        .agg(pl.col("dollar_volume").median().alias("traded"), pl.len().alias("sessions"))
+        .filter(pl.col("sessions") >= 20)
+        .filter(pl.len().over("year") >= 20)
+        .with_columns((pl.col("traded") / pl.col("traded").median().over("year")).alias("share"))
+    )
+    unlike = (
+        yearly.filter(pl.col("share") < least)
+        .group_by("ticker")
+        .agg(
+            pl.col("share").min(),
+            pl.col("year").sort_by("share").first(),
+            pl.col("traded").sort_by("share").first(),
+        )
+        .sort("share", "ticker")
+    )
+    if unlike.is_empty():
+        return []
+    return [
+        Finding(
+            kind="traded_unlike_a_member",
+            where="clean.equity_bars",
+            what=f"members that in a year traded less than {least:.0%} of the median member: perhaps the bars of "
+            "another company of that ticker",
+            rows=unlike.height,
+            total=yearly["ticker"].n_unique(),
+            examples=tuple(
+                f"{row['ticker']} {row['year']}: {row['traded']:,.0f} a session, {row['share']:.2%} of the median"
+                for row in unlike.head(5).to_dicts()
+            ),
+            action="compare these prices with those of the member; leave the name out where they are another's",
+        )
+    ]
+
+
 def empty_sections(*, names: int, sessions: int, needed_names: int, needed_sessions: int) -> list[Finding]:
     """Sections that will have no rows, and why.
 
@@ -293,6 +358,22 @@ def empty_sections(*, names: int, sessions: int, needed_names: int, needed_sessi
             )
         )
     return found
+
+
+def not_looked_at(tables: Sequence[str]) -> list[Finding]:
+    """Tables of which nothing was made yet, so that nothing is said about them."""
+    if not tables:
+        return []
+    return [
+        Finding(
+            kind="not_looked_at",
+            where=", ".join(tables),
+            what="nothing of these tables has been made yet, so this audit says nothing about them",
+            rows=len(tables),
+            action="the first weekly runs make them; the schedules of the UI say when",
+            severity="info",
+        )
+    ]
 
 
 def unstated_ends(candidates: pl.DataFrame, told: Sequence[str], loss: float) -> list[Finding]:

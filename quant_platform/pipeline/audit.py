@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from quant_platform.contracts.errors import PlatformError
-from quant_platform.contracts.findings import Finding
+from quant_platform.contracts.findings import DataChecks, Finding
 from quant_platform.market import audit
 from quant_platform.market.declared_adjustment import declared_adjustment, ex_days, response_by_year
 from quant_platform.market.universe import membership
@@ -59,7 +59,7 @@ def equity_audit(
     factors, replay = home.load("factors/equity.yaml", FactorSpec), home.load("replay/equity.yaml", ReplaySpec)
     delivered = raw.select(pl.len()).collect().item()
     kept_out = quarantine.select("ticker", "rule").collect()
-    wanted = ("ticker", "session", "high", "low", "close", "volume", "missing_reason")
+    wanted = ("ticker", "session", "high", "low", "close", "volume", "dollar_volume", "missing_reason")
     clean = bars.select(*wanted).collect()
     judged = actions.collect()
     bad_values = fundamentals_quarantine.select(
@@ -78,12 +78,14 @@ def equity_audit(
         *audit.unexplained_jumps(clean),
         *(audit.missing_sessions(clean) if clean.height else []),
         *audit.membership_gaps(members, clean, home.universe.name),
+        *audit.traded_unlike_members(members, clean, home.universe.name, checks.least_traded_share),
         *audit.empty_sections(
             names=_most_names(home, members, clean),
             sessions=len(market_sessions(home)),
             needed_names=factors.min_names,
             needed_sessions=MOMENTUM_SESSIONS,
         ),
+        *audit.not_looked_at([reads.table for reads in LATER.values() if not home.lake.partitions(reads.table)]),
         *audit.unstated_ends(candidates.select("ticker", "outcome").collect(), told, replay.unknown_delisting_loss),
         *_limits("raw.equity_bars", kept_out.height, delivered, missing, clean.height, checks),
     ]
@@ -256,6 +258,9 @@ def _unknown(market: pl.LazyFrame) -> list[Finding]:
     return found
 
 
+_EQUITY_RAW = ("raw.equity_bars", "raw.fundamentals")
+
+
 def _stored(home: Home, name: str) -> int:
     """Rows that a table holds."""
     return int(home.lake.scan(name).select(pl.len()).collect().item()) if home.lake.partitions(name) else 0
@@ -263,17 +268,30 @@ def _stored(home: Home, name: str) -> int:
 
 def delivered_rows(home: Home) -> int:
     """Raw rows that a home holds of everything that is judged."""
-    return sum(_stored(home, name) for name in ("raw.equity_bars", "raw.fundamentals", *RAW))
+    return sum(_stored(home, name) for name in (*_EQUITY_RAW, *RAW))
 
 
-def stored_audit(home: Home) -> pl.DataFrame:
+def stored_audit(home: Home, tables: Sequence[str] = ("audit.findings", "audit.perp_findings")) -> pl.DataFrame:
     """The audits that stand in the lake, equities first; empty where none was made yet."""
-    parts = [
-        home.lake.read(name)
-        for name in ("audit.findings", "audit.perp_findings")
-        if home.lake.current(name, None) is not None
-    ]
+    parts = [home.lake.read(name) for name in tables if home.lake.current(name, None) is not None]
     return pl.concat(parts) if parts else audit.audit_frame([])
+
+
+def equity_checks(home: Home) -> DataChecks | None:
+    """What the audit of the equities says, for a page; None where none was made yet."""
+    return _checks(home, "audit.findings", _EQUITY_RAW)
+
+
+def perp_checks(home: Home) -> DataChecks | None:
+    """What the audit of the perpetuals says, for a page; None where none was made yet."""
+    return _checks(home, "audit.perp_findings", RAW)
+
+
+def _checks(home: Home, name: str, raw: Sequence[str]) -> DataChecks | None:
+    if home.lake.current(name, None) is None:
+        return None
+    frame = home.lake.read(name)
+    return DataChecks(audit.verdict(frame, sum(_stored(home, table) for table in raw)), frame)
 
 
 def audit_lines(home: Home) -> list[str]:
@@ -307,6 +325,12 @@ def require_within_limits(home: Home) -> None:
         )
 
 
+# What the weekly runs make: a home that goes on is audited every day from its first on.
+LATER = {
+    "fundamentals": Reads("clean.fundamentals", "all", required=False),
+    "fundamentals_quarantine": Reads("clean.fundamentals_quarantine", "all", required=False),
+    "candidates": Reads("replay.candidates", "all", required=False),
+}
 EQUITY_AUDIT = FrameStage(
     outputs=("audit.findings",),
     compute=equity_audit,
@@ -318,10 +342,8 @@ EQUITY_AUDIT = FrameStage(
         "quarantine": Reads("clean.equity_quarantine", "all"),
         "suspects": Reads("clean.equity_suspects", "all"),
         "actions": Reads("clean.corporate_actions", "all"),
-        "fundamentals": Reads("clean.fundamentals", "all"),
-        "fundamentals_quarantine": Reads("clean.fundamentals_quarantine", "all"),
         "securities": Reads("raw.securities"),
-        "candidates": Reads("replay.candidates", "all"),
+        **LATER,
     },
 )
 PERP_AUDIT = FrameStage(

@@ -8,7 +8,7 @@ import polars as pl
 
 from quant_platform.labs.equity.replay.qualified import qualified
 from quant_platform.labs.equity.setups.momentum import momentum_rank
-from quant_platform.lake.catalogue import open_catalogue
+from quant_platform.lake.opening import open_catalogue
 from quant_platform.market.universe import member_sessions
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sessions import market_sessions, on_sessions, signal_sessions

@@ -11,6 +11,7 @@ import polars as pl
 from quant_platform.contracts.schemas.events import FeaturesContext5m
 from quant_platform.labs.events.discovery.report import ReportContext, build_report, report_row
 from quant_platform.lake.atomic import atomic_text
+from quant_platform.pipeline.audit import perp_checks
 from quant_platform.pipeline.discovery import discovery_specs, months_until
 from quant_platform.pipeline.home import Home
 
@@ -75,7 +76,7 @@ def write_discovery_report(
     # Drawing imports Altair; a process that only lists assets should not wait for it.
     from quant_platform.reports.events.report import render_discovery_report
 
-    atomic_text(page, render_discovery_report(report))
+    atomic_text(page, render_discovery_report(report, perp_checks(home)))
     return report_row(report, page.relative_to(home.settings.home).as_posix()), page
 
 

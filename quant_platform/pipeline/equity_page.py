@@ -13,6 +13,7 @@ from quant_platform.labs.equity.replay.report import ReportContext, build_report
 from quant_platform.labs.equity.replay.week_setups import week_setups
 from quant_platform.lake.atomic import atomic_text
 from quant_platform.market.calendar import previous_session, session_array
+from quant_platform.pipeline.audit import equity_checks
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.specification.features import load_equity_features
@@ -106,5 +107,5 @@ def write_report(
     # Drawing imports Altair; a process that only lists assets should not wait for it.
     from quant_platform.reports.equity.report import render_equity_report
 
-    atomic_text(page, render_equity_report(report))
+    atomic_text(page, render_equity_report(report, equity_checks(home)))
     return report_row(report, page.relative_to(home.settings.home).as_posix()), page

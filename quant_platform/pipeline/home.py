@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar, cast
 
-from quant_platform.contracts.tables import TABLES
+from quant_platform.contracts.tables import TABLES, SqlTable, Table
 from quant_platform.lake.catalogue import CatalogueKeeper
 from quant_platform.lake.lake import Lake
 from quant_platform.specification.calendars import calendar_changes
@@ -75,9 +76,22 @@ class Home:
         return self.load(f"sources/{self.perps.source}.yaml", PerpSourceSpec)
 
     @cached_property
+    def sql(self) -> tuple[SqlTable, ...]:
+        """The tables that the specs declare in SQL, each after those it reads."""
+        # Named in a text, because what reads SQL decides nothing about the other tables: their cache keys are made of
+        # what their code imports, and this is imported by the home that all of them are given.
+        found: tuple[SqlTable, ...] = import_module("quant_platform.lake.sql_tables").sql_tables(self.specs)
+        return found
+
+    @cached_property
+    def tables(self) -> Mapping[str, Table]:
+        """The registered tables, then those that the specs declare in SQL."""
+        return {**TABLES, **{found.table.name: found.table for found in self.sql}}
+
+    @cached_property
     def lake(self) -> Lake:
         """The partition files."""
-        return Lake(self.settings.lake)
+        return Lake(self.settings.lake, self.tables)
 
     @cached_property
     def spec(self) -> HomeSpec:
@@ -155,7 +169,7 @@ class Home:
     def table_sizes(self) -> list[tuple[str, int, int]]:
         """Name, partitions and rows of every table that has any."""
         sizes = []
-        for name in TABLES:
+        for name in self.tables:
             versions = [self.lake.current(name, key) for key in self.lake.partitions(name)]
             if versions:
                 sizes.append((name, len(versions), sum(version.rows for version in versions if version is not None)))

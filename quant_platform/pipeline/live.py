@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from quant_platform.labs.equity.setups.live import evaluate_open_setups, scan
+from quant_platform.labs.equity.setups.live import evaluate_open_setups, scan_days
 from quant_platform.labs.equity.setups.momentum import momentum_rank
 from quant_platform.market.stated_facts import applied_actions
 from quant_platform.market.universe import member_sessions
@@ -32,13 +32,11 @@ def scans(
     by_ticker = _by_ticker(bars, members["ticker"].unique().to_list())
     setups, replay = home.load("setups/equity.yaml", SetupSpec), home.load("replay/equity.yaml", ReplaySpec)
     gate = home.load("activation.yaml", ActivationSpec)
-    found = []
-    for day in map(date.fromisoformat, keys):
-        present = members.filter(pl.col("session") == day)["ticker"]
-        chosen = {ticker: by_ticker[ticker] for ticker in present if ticker in by_ticker}
-        rank = ranks.filter(pl.col("date_sig") == day)
-        found.append(scan(day, chosen, setups, replay, gate, sessions=sessions, momentum=rank))
-    return pl.concat(found)
+    present: dict[str, list[date]] = {}
+    for ticker, day in members.sort("ticker", "session").select("ticker", "session").iter_rows():
+        if ticker in by_ticker:
+            present.setdefault(ticker, []).append(day)
+    return scan_days(present, by_ticker, setups, replay, gate, sessions=sessions, momentum=ranks)
 
 
 def outcomes(

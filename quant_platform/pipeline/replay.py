@@ -124,6 +124,7 @@ REPORT = FrameStage(
         "features": Reads("features.equity", "all"),
         "actions": Reads("clean.corporate_actions", "all"),
     },
+    deps=("audit.findings",),
     together=True,
 )
 STAGES = (HIT_RATE, CALIBRATION, REPORT)

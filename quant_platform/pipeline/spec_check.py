@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from quant_platform.contracts.errors import CalendarError, SpecError
 from quant_platform.labs.equity.features.equity import feature_plan
 from quant_platform.labs.events.detection.plan import event_plan
+from quant_platform.market.calendar import calendar
 from quant_platform.pipeline.discovery import ONTOLOGY, discovery_specs
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.studies import EVERYTHING
@@ -50,9 +52,24 @@ def check_specs(home: Home) -> int:
     for path, model in files.items():
         load_spec(path, model)
     if home.has_equities:
+        _require_calendars(home)
         feature_plan(load_equity_features(home.specs))
     if not home.has_perps:
         return len(files)
     event_plan(load_event_lab(home.specs))
     discovery_specs(home)
     return len(files) + len(home.ontology(ONTOLOGY).files)
+
+
+def _require_calendars(home: Home) -> None:
+    files = {"universe": (home.spec.universe, home.universe), "sources": (home.spec.source, home.source_spec)}
+    for folder, (name, spec) in files.items():
+        try:
+            calendar(spec.exchange)
+        except CalendarError as error:
+            raise SpecError(
+                f"exchange: {error.what}",
+                where=str(home.specs / folder / f"{name}.yaml"),
+                cause=error.cause,
+                action=error.action or "use an ISO 10383 code such as XNYS",
+            ) from error

@@ -70,9 +70,14 @@ class StageBase:
     columns: Mapping[str, Columns] = field(default_factory=dict)
 
     @property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables it writes."""
+        return tuple(table(name) for name in self.outputs)
+
+    @property
     def table(self) -> Table:
         """The first table it writes."""
-        return table(self.outputs[0])
+        return self.tables[0]
 
     def code_version(self, home: Home) -> str:
         """Hash of the code and the validated specs that decide the result, 16 hexadecimal digits."""
@@ -104,6 +109,8 @@ class Stage(StageBase):
         True for a stage that reads the outside world: it is skipped as current in the run that made it only.
     lineage
         For a column of the first output, the (table, column) pairs it comes from.
+    versions_of
+        For a key, what its inputs are, in place of the versions of those partitions.
     """
 
     inputs: tuple[str, ...] = ()
@@ -112,6 +119,7 @@ class Stage(StageBase):
     upstream: tuple[str, ...] = ()
     always: bool = False
     lineage: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    versions_of: Callable[[Home, Any], dict[str, str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +148,14 @@ class Reads:
     partitions
         ``same``: those that the partition schemes pair up; ``all``: every one; ``dimension``: every partition of a
         table of two dimensions that shares the one this stage is partitioned by.
+    required
+        Whether at least one partition must have been made. Where not, a table that was never made is read as one
+        without rows, and the stage says itself what that leaves out.
     """
 
     table: str
     partitions: Literal["same", "all", "dimension"] = "same"
+    required: bool = True
 
 
 @dataclass(frozen=True)
@@ -296,6 +308,8 @@ def _failed(key: Key, error: PlatformError) -> Done:
 
 
 def _input_versions(stage: Stage, home: Home, key: Key) -> dict[str, str]:
+    if stage.versions_of is not None:
+        return stage.versions_of(home, key)
     wanted: Iterable[tuple[str, Key]] = [
         *((name, key) for name in stage.inputs),
         *((name, None) for name in stage.shared_inputs),
@@ -314,7 +328,7 @@ def _stored_equals(home: Home, name: str, key: Key, frame: pl.DataFrame) -> bool
         return False
     if not home.lake.version_name(name, key):
         return False
-    return stored.equals(frame.select(stored.columns).sort(*table(name).primary_key))
+    return stored.equals(frame.select(stored.columns).sort(*home.lake.table(name).primary_key))
 
 
 def _made_by(stage: Stage, home: Home, key: Key, run_id: str) -> bool:

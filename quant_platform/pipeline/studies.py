@@ -70,18 +70,20 @@ def sweep_gate(home: Home, names: Sequence[str], judged: pl.DataFrame, as_of_wee
     return activation_sweeps(names, found, judged, gate, spec, as_of_week=as_of_week)
 
 
-def trial_ledger(home: Home, keys: Sequence[str], *, swept: pl.LazyFrame, factors: pl.LazyFrame) -> pl.DataFrame:
-    """Everything that was evaluated now, beside what the ledger of the home holds already."""
+def trial_ledger(
+    home: Home, keys: Sequence[str], *, swept: pl.LazyFrame, factors: pl.LazyFrame, bars: pl.LazyFrame
+) -> pl.DataFrame:
+    """Everything that was evaluated now, beside what the ledger of the home holds already.
+
+    A market that is too young for a factor to be judged has trials of its gates only.
+    """
     del keys
-    judged = factors.collect()
-    seen = judged["date_sig"].max()
-    if not isinstance(seen, date):
-        raise StatisticError(
-            "no factor was judged, so the trials have no date", where="factors.information_coefficient"
-        )
+    seen = bars.select(pl.col("session").max()).collect().item()
+    if seen is None:
+        raise StatisticError("no bar is stored, so the trials have no date", where="clean.equity_bars")
     return equity_trials(
         swept.collect(),
-        judged,
+        factors.collect(),
         seen_until=seen,
         spec_hash=home.ontology(EVERYTHING).hash,
         earlier=home.lake.read("replay.trials", missing="ignore"),
@@ -135,6 +137,7 @@ TRIALS = FrameStage(
     inputs={
         "swept": Reads("replay.activation_sweep", "all"),
         "factors": Reads("factors.information_coefficient", "all"),
+        "bars": Reads("clean.equity_bars", "all"),
     },
 )
 STAGES = (FACTORS, SWEEPS, TRIALS)

@@ -100,6 +100,11 @@ def validate_file(home: Home, path: Path) -> Validated:
     SettingsError
         When it holds no bars yet.
     """
+    return validate_frame(home, path)
+
+
+def validate_frame(home: Home, source: pl.DataFrame | Path | str) -> Validated:
+    """Check a frame or a file as :func:`validate_file` does."""
     if not home.has_equities:
         raise NotAvailable(
             "signals are judged on equities, and this home holds none",
@@ -114,7 +119,7 @@ def validate_file(home: Home, path: Path) -> Validated:
             action="fill the home first: quant demo or quant import",
         )
     return validate(
-        path,
+        source,
         session_clock(home.universe.exchange),
         known,
         contract=home.load("suite/contract.yaml", ContractSpec),

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import polars as pl
 
+from quant_platform import __version__
 from quant_platform.contracts.errors import SnapshotInvalid
 from quant_platform.labs.suite.api import panel_of
 from quant_platform.labs.suite.backtest import BacktestResult, PreparedSignal, Workbench
 from quant_platform.labs.suite.build import baseline_signals
+from quant_platform.labs.suite.contract import Validated
 from quant_platform.labs.suite.frames import rejects_frame, signal_frame, suite_frames
 from quant_platform.labs.suite.panel import signal_panel
 from quant_platform.labs.suite.suite import SuiteResult, prepare_baselines, run_suite
@@ -33,6 +35,7 @@ from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import BatchStage, Done
 from quant_platform.pipeline.submissions import Submission, registered_rows
 from quant_platform.pipeline.suite_panel import MARKET, market_tables, stored_rows
+from quant_platform.specification.loading import load_spec
 from quant_platform.specification.ontology import Ontology
 from quant_platform.specification.suite import BaselinesFile, PresetSpec, SuiteSpecs, load_preset, load_suite
 
@@ -188,40 +191,47 @@ def run_suites(home: Home, keys: Sequence[SignalSnapshot], *, run_id: str, refre
         )
         if refresh or not current:
             ready = home.shared(
-                "suite bench", f"{key[1]} {ontology.hash} {preset.name}", partial(_prepared, home, catalog, preset)
+                "suite bench",
+                f"{key[1]} {ontology.hash} {preset.name}",
+                partial(prepared, home.specs, catalog, preset),
             )
-            ledger = home.lake.read("suite.trials", missing="ignore")
-            found = run_suite(
-                signal_panel(validated.require_rows().good, ready.bench.panel, name=key[0]),
-                ready.baselines,
-                ready.bench,
-                preset,
-                ready.specs,
-                signal_hash=said.signal_hash,
-                evaluated_at=datetime.now(UTC),
-                ledger=ledger,
-            )
-            frames = suite_frames(found)
-            mine = ledger.filter((pl.col("signal") == key[0]) & (pl.col("snapshot_id") == key[1]))
-            frames["suite.trials"] = merge_ledger(mine, found.trials)
-            _write_tear_sheet(home, found, frames, said)
+            at = datetime.now(UTC)
+            found = evaluated(ready, said, validated, preset, home.lake.read("suite.trials", missing="ignore"), at)
+            keep_specs(home, ontology)
+            atomic_text(tear_sheet_path(home, key), found.page)
+            extra = {"evaluated_at": at.isoformat(), "platform": __version__}
             for name in SUITE_TABLES:
-                home.lake.write(
-                    name, key, frames[name], _stamp(name, version, ontology, run_id, inputs, catalog.simulated)
-                )
+                stamp = _stamp(name, version, ontology, run_id, inputs, catalog.simulated, extra)
+                home.lake.write(name, key, found.frames[name], stamp)
         done.append(Done(key, "written" if refresh or not current else "current", stored_rows(home, SUITE_TABLES, key)))
     return done
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
+    """What every suite on a snapshot under one preset shares."""
+
     bench: Workbench
     baselines: Mapping[str, tuple[PreparedSignal, BacktestResult]]
     specs: SuiteSpecs
 
 
-def _prepared(home: Home, catalog: DataCatalog, preset: PresetSpec) -> _Prepared:
-    """What every suite on a snapshot shares."""
+@dataclass(frozen=True)
+class Evaluated:
+    """Everything a suite is: the rows of its tables, and its page."""
+
+    frames: Mapping[str, pl.DataFrame]
+    page: str
+
+
+def prepared(specs: Path, catalog: DataCatalog, preset: PresetSpec) -> Prepared:
+    """Read a snapshot and run the baselines on it.
+
+    Raises
+    ------
+    SnapshotInvalid
+        When the snapshot does not hold what a suite reads.
+    """
     lacking = [name for name in SNAPSHOT_TABLES if name not in catalog.tables]
     if lacking:
         raise SnapshotInvalid(
@@ -229,33 +239,100 @@ def _prepared(home: Home, catalog: DataCatalog, preset: PresetSpec) -> _Prepared
             where=catalog.snapshot_id,
             action="leave out --snapshot: quant suite makes one that does",
         )
-    specs = load_suite(home.specs)
-    panel = panel_of(catalog, specs.suite)
-    bench = Workbench(panel, specs.suite, specs.costs)
-    file = home.load("suite/baselines.yaml", BaselinesFile)
-    signals, _ = baseline_signals(market_tables(catalog.read), panel, specs.suite, file)
-    return _Prepared(bench, prepare_baselines(signals, bench, preset), specs)
+    numbers = load_suite(specs)
+    panel = panel_of(catalog, numbers.suite)
+    bench = Workbench(panel, numbers.suite, numbers.costs)
+    file = load_spec(specs / "suite" / "baselines.yaml", BaselinesFile)
+    signals, _ = baseline_signals(market_tables(catalog.read), panel, numbers.suite, file)
+    return Prepared(bench, prepare_baselines(signals, bench, preset), numbers)
 
 
-def _write_tear_sheet(home: Home, found: SuiteResult, frames: Mapping[str, pl.DataFrame], said: Submission) -> None:
+def evaluated(
+    ready: Prepared,
+    said: Submission,
+    validated: Validated,
+    preset: PresetSpec,
+    ledger: pl.DataFrame,
+    at: datetime,
+) -> Evaluated:
+    """Judge one signal; the same arguments give the same bytes.
+
+    Parameters
+    ----------
+    ready
+        Of the snapshot.
+    said, validated
+        The registered signal.
+    preset
+        The matrix.
+    ledger
+        The trials that were known before.
+    at
+        Time of the run, UTC: trials that are new get it.
+    """
+    panel = ready.bench.panel
+    found = run_suite(
+        signal_panel(validated.require_rows().good, panel, name=said.name),
+        ready.baselines,
+        ready.bench,
+        preset,
+        ready.specs,
+        signal_hash=said.signal_hash,
+        evaluated_at=at,
+        ledger=ledger,
+    )
+    frames = suite_frames(found)
+    mine = ledger.filter((pl.col("signal") == said.name) & (pl.col("snapshot_id") == panel.snapshot_id))
+    frames["suite.trials"] = merge_ledger(mine, found.trials)
+    page = tear_sheet_of(
+        found, frames, author=said.author, submitted_at=said.submitted_at, signal_hash=said.signal_hash
+    )
+    return Evaluated(frames, page)
+
+
+def kept_specs(home: Home, ontology_hash: str) -> Path:
+    """Where the spec files of a suite are kept, so that it can be computed again when they have changed."""
+    return home.settings.home / "suites" / "specs" / ontology_hash[:16]
+
+
+def keep_specs(home: Home, ontology: Ontology) -> None:
+    """Copy the specs of the suite, once for each content that those which decide it had."""
+    folder = kept_specs(home, ontology.hash)
+    for path in sorted((home.specs / "suite").rglob("*.yaml")):
+        target = folder / path.relative_to(home.specs)
+        if not target.is_file():
+            atomic_text(target, path.read_text(encoding="utf-8"))
+
+
+def tear_sheet_of(
+    found: SuiteResult, frames: Mapping[str, pl.DataFrame], *, author: str, submitted_at: str, signal_hash: str
+) -> str:
+    """Draw the page of a suite.
+
+    Parameters
+    ----------
+    found, frames
+        The suite, and its rows by table.
+    author, submitted_at, signal_hash
+        What is known of the registration of the signal.
+    """
     # Drawing imports Altair; a process that only lists assets should not wait for it.
     from quant_platform.reports.suite.tear_sheet import Findings, Origin, render_tear_sheet
 
     verdict = found.verdict
-    text = render_tear_sheet(
+    return render_tear_sheet(
         frames,
         Findings(verdict.because, verdict.to_next, verdict.what_would_change, found.not_available),
         Origin(
             signal=found.signal,
             snapshot_id=found.snapshot_id,
-            author=said.author,
-            submitted_at=said.submitted_at,
-            signal_hash=said.signal_hash,
+            author=author,
+            submitted_at=submitted_at,
+            signal_hash=signal_hash,
             preset=found.preset,
             simulated=found.simulated,
         ),
     )
-    atomic_text(tear_sheet_path(home, (found.signal, found.snapshot_id)), text)
 
 
 def _request(home: Home, key: SignalSnapshot) -> Path:
@@ -263,7 +340,13 @@ def _request(home: Home, key: SignalSnapshot) -> Path:
 
 
 def _stamp(
-    name: str, version: str, ontology: Ontology, run_id: str, inputs: Mapping[str, str], simulated: bool
+    name: str,
+    version: str,
+    ontology: Ontology,
+    run_id: str,
+    inputs: Mapping[str, str],
+    simulated: bool,
+    extra: Mapping[str, str] | None = None,
 ) -> Provenance:
     return Provenance(
         asset=name,
@@ -273,6 +356,7 @@ def _stamp(
         run_id=run_id,
         inputs=inputs,
         simulated=simulated,
+        extra=extra or {},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
@@ -68,11 +68,7 @@ def run_panel(home: Home, keys: Sequence[str], *, run_id: str, refresh: bool, wo
     del workers
     version, ontology = PANEL.code_version(home), home.ontology(PANEL.specs)
     inputs = {name: versions_of(home, name) for name in MARKET}
-
-    def is_current(key: str) -> bool:
-        return all(home.lake.is_current(name, key, version, ontology.hash, inputs) for name in PANEL_TABLES)
-
-    stale = [key for key in keys if refresh or not is_current(key)]
+    stale = [key for key in keys if refresh or not _is_current(home, key, version, ontology.hash, inputs)]
     if stale:
         panel = build_panel(
             market_tables(home.lake.read),
@@ -94,6 +90,17 @@ def run_panel(home: Home, keys: Sequence[str], *, run_id: str, refresh: bool, wo
             for key in stale:
                 home.lake.write(name, key, frame.filter(pl.col("year") == key), stamp)
     return [Done(key, "written" if key in stale else "current", stored_rows(home, PANEL_TABLES, key)) for key in keys]
+
+
+def panel_is_current(home: Home, keys: Sequence[str]) -> bool:
+    """Whether the sessions and every one of some years are those of the bars that the lake holds now."""
+    version, ontology = PANEL.code_version(home), home.ontology(PANEL.specs)
+    inputs = {name: versions_of(home, name) for name in MARKET}
+    return dates_are_current(home) and all(_is_current(home, key, version, ontology.hash, inputs) for key in keys)
+
+
+def _is_current(home: Home, key: str, version: str, ontology_hash: str, inputs: Mapping[str, str]) -> bool:
+    return all(home.lake.is_current(name, key, version, ontology_hash, inputs) for name in PANEL_TABLES)
 
 
 def versions_of(home: Home, name: str) -> str:

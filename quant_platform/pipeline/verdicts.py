@@ -169,5 +169,6 @@ REPORT = FrameStage(
         "blueprinted": Reads("discovery.blueprints"),
         "counted": Reads("discovery.trials"),
     },
+    deps=("audit.perp_findings",),
 )
 STAGES = (HYPOTHESES, TRIALS, BRIDGE, BLUEPRINTS, REPORT)

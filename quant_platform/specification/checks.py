@@ -14,6 +14,11 @@ class ChecksSpec(SpecModel):
     max_missing_share: float = Field(ge=0.0, le=1.0, description="Missing sessions over all sessions of the run.")
     max_age_days: int = Field(ge=0, description="Calendar days between the newest bar and today, or the market's end.")
     max_quarantine_share: float = Field(ge=0.0, le=1.0, description="Quarantined over raw rows of the run.")
+    least_traded_share: float = Field(
+        ge=0.0,
+        le=1.0,
+        description="Traded value of a member over that of the median member, by year; below it the name is named.",
+    )
     stop_quarantine_share: float = Field(
         ge=0.0, le=1.0, description="Quarantined over raw rows past which an import or a run ends with an error."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from quant_platform.contracts.errors import SpecError
@@ -70,7 +71,18 @@ def load_event_lab(specs: Path) -> EventLab:
     ------
     SpecError
         A file is not valid, or names a state, event or definition that another file does not have or has too.
+
+    Notes
+    -----
+    Read once per process, and again when a file has changed, come or gone: a run asks for it in every step.
     """
+    paths = sorted(path for pattern in EVENT_LAB_FILES for path in specs.glob(pattern))
+    return _read(specs, tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths))
+
+
+@lru_cache(maxsize=4)
+def _read(specs: Path, states_of_files: tuple[tuple[Path, int, int], ...]) -> EventLab:
+    del states_of_files
     events, families = load_events(specs)
     folder = specs / "features"
     features = load_features([folder / "market_5m.yaml", *sorted(folder.glob("market_5m_*.yaml"))])

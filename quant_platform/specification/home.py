@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from quant_platform.specification import clock
 from quant_platform.specification.loading import SpecModel
+from quant_platform.specification.times import Cron, Zone
 
 
 class HomeSpec(SpecModel):
@@ -33,31 +34,44 @@ class HomeSpec(SpecModel):
         return self
 
 
+AssetClass = Literal["US_EQUITY", "EQUITY", "FUND", "FX", "COMMODITY", "RATES", "CRYPTO_SPOT", "CRYPTO_PERPETUAL"]
+
+
 class UniverseSpec(SpecModel):
     """A set of names on one exchange."""
 
     name: str = Field(description="Name of the universe, as it stands in raw.securities.")
     description: str = Field(description="One sentence.")
     exchange: str = Field(description="ISO 10383 code of the calendar, for example XNYS.")
-    tickers: Literal["source"] | list[str] = Field(
+    tickers: Literal["source"] | Annotated[list[str], Field(min_length=1)] = Field(
         description="A list, or the word source: every ticker the source knows becomes a partition."
+    )
+    asset_class: AssetClass = Field(
+        default="US_EQUITY", description="Asset class of the names, which routing and cost evidence go by."
+    )
+    asset_classes: dict[str, AssetClass] = Field(
+        default_factory=dict, description="Asset class of single names that are of another one, by ticker."
     )
     ohlcv_history_days: int = Field(
         default=1825, ge=1, description="Calendar days fetched for a new ticker where the source is open-ended."
     )
 
+    def class_of(self, ticker: str) -> AssetClass:
+        """Asset class of a name."""
+        return self.asset_classes.get(ticker, self.asset_class)
+
 
 class ScheduleSpec(SpecModel):
     """One schedule."""
 
-    cron: str = Field(description="Cron expression, in the file's time zone.")
+    cron: Cron = Field(description="Cron expression, in the file's time zone.")
     description: str = Field(description="One sentence.")
 
 
 class SchedulesSpec(SpecModel):
     """When the jobs run, how often a source is asked again, and when a table is called old."""
 
-    timezone: str = Field(description="IANA name of the time zone of every cron expression here.")
+    timezone: Zone = Field(description="IANA name of the time zone of every cron expression here.")
     daily_pipeline: ScheduleSpec = Field(description="New bars to clean bars and features; scan and outcomes follow.")
     intraday_pipeline: ScheduleSpec = Field(description="Last price and R so far of open setups.")
     weekly_fundamentals: ScheduleSpec = Field(description="Published fundamentals.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from difflib import get_close_matches
@@ -13,11 +14,25 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quant_platform.contracts.errors import SHOWN_ROWS, SpecError
 from quant_platform.specification.yaml_text import Location as Location
+from quant_platform.specification.yaml_text import parse_yaml, shortened
 from quant_platform.specification.yaml_text import read_yaml as read_yaml
-from quant_platform.specification.yaml_text import shortened
 
 _WANTS_TEXT = ("string_type", "literal_error")
 _QUOTE_IT = "quote it: without quotes ON, NO, YES, OFF and TRUE are true or false, and 0123 or 2024-01-02 are no text"
+
+# The unit at the end of a key, and a century of it; bars are those of five minutes, the shortest there are in a spec.
+_CENTURY = {
+    "seconds": 3_155_760_000,
+    "hours": 876_600,
+    "days": 36_525,
+    "sessions": 36_525,
+    "weeks": 5_218,
+    "months": 1_200,
+    "years": 100,
+    "bars": 10_519_200,
+}
+_SPAN = re.compile(rf"(?:^|_)({'|'.join(_CENTURY)})(?:_|$)")
+_LARGEST = 2**63 - 1
 
 M = TypeVar("M", bound="SpecModel")
 
@@ -44,10 +59,19 @@ def load_spec(path: Path, model: type[M]) -> M:
     Raises
     ------
     SpecError
-        When the file does not exist, is not YAML, holds a key twice, an unknown key or a value that the model refuses.
+        When the file does not exist, is not YAML, holds a key twice, an unknown key, a number of no measure (a span of
+        more than a century, a whole number of more than 64 bits) or a value that the model refuses.
         The message names file and line, and for an unknown key the closest valid one.
     """
-    document, lines = read_yaml(path)
+    return _validated(*read_yaml(path), path, model)
+
+
+def load_text(text: str, path: Path, model: type[M]) -> M:
+    """Validate YAML that stands inside another file, on the lines that it has there; raises SpecError."""
+    return _validated(*parse_yaml(text, path), path, model)
+
+
+def _validated(document: Any, lines: Mapping[Location, int], path: Path, model: type[M]) -> M:
     misread = next(_truths_for_numbers(model, document, ()), None)
     if misread is not None:
         raise SpecError(
@@ -55,6 +79,12 @@ def load_spec(path: Path, model: type[M]) -> M:
             where=f"{path}:{line_of(lines, misread)}",
             cause="true and false would count as 1 and 0",
             action="write the number; docs/reference/specs.md lists every key",
+        )
+    for at, problem in _without_measure(document, (), ""):
+        raise SpecError(
+            f"{'.'.join(map(str, at))}: {problem}",
+            where=f"{path}:{line_of(lines, at)}",
+            action="write the number that is meant; docs/reference/specs.md lists every key",
         )
     try:
         return model.model_validate(_without_line_ends(document))
@@ -87,6 +117,32 @@ def _truths_for_numbers(annotation: Any, value: Any, at: Location) -> Iterator[L
         for position, item in enumerate(value):
             for place in (*_inside(choices, list, 0), *_inside(choices, tuple, 0)):
                 yield from _truths_for_numbers(place, item, (*at, position))
+
+
+def _without_measure(value: Any, at: Location, unit: str) -> Iterator[tuple[Location, str]]:
+    """Where a number is larger than anything it could count, which would overflow far from the file that says it."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            said = _SPAN.search(str(key))
+            yield from _without_measure(item, (*at, str(key)), said.group(1) if said else unit)
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from _without_measure(item, (*at, position), unit)
+    elif (number := _number(value)) is not None:
+        if unit and abs(number) > _CENTURY[unit]:
+            yield at, f"a span of more than a century ({_CENTURY[unit]:,} {unit}), was {shortened(repr(value))}"
+        elif isinstance(value, int) and abs(value) > _LARGEST:
+            yield at, f"a whole number of more than 64 bits, was {shortened(repr(value))}"
+
+
+def _number(value: Any) -> float | None:
+    """The number a model would make of a value; YAML itself leaves ``1e300`` a text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return float("inf") if isinstance(value, int) else None
 
 
 def _choices(annotation: Any) -> set[Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from quant_platform.contracts.errors import OntologyMismatch, SpecError
-from quant_platform.specification.loading import read_yaml
+from quant_platform.specification.yaml_text import read_text, read_yaml
 
 
 def spec_hash(content: Any) -> str:
@@ -66,5 +66,7 @@ def ontology(specs: Path, names: Iterable[str]) -> Ontology:
                 f"no spec file matches {name!r}", where=str(specs), action="check QUANT_SPECS or restore the file"
             )
         for path in matches:
-            files[path.relative_to(specs).as_posix()] = spec_hash(read_yaml(path)[0])
+            files[path.relative_to(specs).as_posix()] = spec_hash(
+                read_yaml(path)[0] if path.suffix == ".yaml" else read_text(path)
+            )
     return Ontology(files)

@@ -117,9 +117,14 @@ class SimulatedPerpSpec(SpecModel):
     start: date = Field(description="First day, the first of a month.")
     months: int = Field(ge=1, le=60, description="Length of the market, in calendar months.")
     burn_in_days: int = Field(ge=1, description="Days simulated before the start and thrown away.")
-    world: Literal["null", "planted", "planted_strong"] = Field(description="Which of the worlds is in force.")
+    world: Literal["null", "planted", "planted_strong", "planted_paying"] = Field(
+        description="Which of the worlds is in force."
+    )
     planted: PerpWorld = Field(description="Drift of the size one might hope for.")
     planted_strong: PerpWorld = Field(description="Drift that a sound pipeline must find.")
+    planted_paying: PerpWorld = Field(
+        description="As planted_strong, with one plant so strong that what trades it pays its cost out of sample."
+    )
     start_price: float = Field(gt=0.0, description="First price of the first symbol; the others have smaller ones.")
     volatility: VolatilitySpec = Field(description="Regimes and volatility.")
     jumps: JumpSpec = Field(description="Jumps.")
@@ -136,7 +141,13 @@ class SimulatedPerpSpec(SpecModel):
     @property
     def truth(self) -> PerpWorld | None:
         """The plants in force; None in the null world."""
-        return {"null": None, "planted": self.planted, "planted_strong": self.planted_strong}[self.world]
+        worlds = {
+            "null": None,
+            "planted": self.planted,
+            "planted_strong": self.planted_strong,
+            "planted_paying": self.planted_paying,
+        }
+        return worlds[self.world]
 
 
 class SpotPair(SpecModel):

@@ -13,6 +13,7 @@ from quant_platform.specification.calendars import CalendarSpec
 from quant_platform.specification.checks import ChecksSpec
 from quant_platform.specification.cleaning import CleaningSpec, FundamentalsCleaningSpec
 from quant_platform.specification.discovery import DiscoverySpec, GatesSpec, TemplatesFile
+from quant_platform.specification.event_backtest import EventBacktestSpec
 from quant_platform.specification.events import EventSpec, FamiliesFile
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.specification.features import FeatureFile
@@ -21,6 +22,7 @@ from quant_platform.specification.lake import LakeSpec
 from quant_platform.specification.loading import SpecModel, load_spec
 from quant_platform.specification.market_context import ContextSpec
 from quant_platform.specification.ontology import spec_hash
+from quant_platform.specification.operations import AlertsSpec, EvidenceSpec, RoutingSpec, SleevesSpec, VenueSpec
 from quant_platform.specification.perp_market import MarketSpec, PerpCleaningSpec
 from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform.specification.replay import ReplaySpec, SweepSpec
@@ -70,6 +72,7 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "templates.yaml": TemplatesFile,
     "discovery.yaml": DiscoverySpec,
     "gates.yaml": GatesSpec,
+    "backtest.yaml": EventBacktestSpec,
     "suite/suite.yaml": SuiteSpec,
     "suite/costs.yaml": CostsSpec,
     "suite/contract.yaml": ContractSpec,
@@ -78,6 +81,11 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "suite/baselines.yaml": BaselinesFile,
     "suite/presets/*.yaml": PresetSpec,
     "experiments/*.yaml": ExperimentSpec,
+    "operations/routing.yaml": RoutingSpec,
+    "operations/sleeves.yaml": SleevesSpec,
+    "operations/evidence.yaml": EvidenceSpec,
+    "operations/venue.yaml": VenueSpec,
+    "operations/alerts.yaml": AlertsSpec,
 }
 
 # A source file of a person's own is read by the model of the market that names it.

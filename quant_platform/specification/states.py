@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from datetime import time
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from quant_platform.specification.features import NAME
 from quant_platform.specification.loading import SpecModel
-
-
-def known_zone(name: str) -> str:
-    """Refuse a time zone that the system does not know."""
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError(f"there is no time zone {name!r}") from error
-    return name
-
-
-Zone = Annotated[str, AfterValidator(known_zone)]
+from quant_platform.specification.times import Zone
 
 
 class BandState(SpecModel):

@@ -47,7 +47,11 @@ def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         When there is no such file, it is none that a person wrote (size, depth, aliases), it is not YAML, or a key or a
         value of it does not say what it seems to. The message names file and line.
     """
-    text = _text(path)
+    return parse_yaml(read_text(path), path)
+
+
+def parse_yaml(text: str, path: Path) -> tuple[Any, dict[Location, int]]:
+    """Read the text of a YAML file, or of a part of one that keeps its lines; see `read_yaml`."""
     loader: Any = None
     node: yaml.Node | None = None
     try:
@@ -93,7 +97,8 @@ def _place(path: Path, mark: Any) -> str:
     return f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file that a person wrote: plain, of at most `LARGEST_BYTES`, in UTF-8; raises SpecError."""
     try:
         if not path.is_file():
             if path.exists():

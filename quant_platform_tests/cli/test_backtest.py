@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from quant_platform.cli import app
+from quant_platform.contracts.errors import SpecError
 from quant_platform.engine.decision_table import DecisionsInvalid
 
 SPECS = Path(__file__).resolve().parents[2] / "specs"
@@ -57,4 +58,25 @@ def test_a_bad_row_stops_the_run_before_anything_is_written(files: Path) -> None
     )
     assert isinstance(answer.exception, DecisionsInvalid)
     assert "asset_unknown in 1 rows" in str(answer.exception)
+    assert not (files / "out").exists()
+
+
+def test_a_strategy_that_decides_needs_no_table(files: Path) -> None:
+    (files / "up.yaml").write_text(
+        "description: Buys what closed higher.\n"
+        "decisions: {kind: signals, long_entry: 'close>=98', long_exit: 'close<98'}\n"
+        "costs: {commission_rate: 0.0, half_spread: 0.0}\nunits: whole\n"
+        "sizing: {kind: equity_fraction, value: 0.4}\n"
+    )
+    given = ["--bars", str(files / "bars"), "--output", str(files / "out")]
+    answer = CliRunner().invoke(app, ["backtest", "--config", str(files / "up.yaml"), *given])
+    assert answer.exit_code == 0, answer.output
+    fills = pl.read_parquet(files / "out" / "fills.parquet")
+    assert fills.select("asset", "quantity", "price").rows() == [("A", 4000.0, 100.0), ("B", 4000.0, 100.0)]
+
+
+def test_without_a_table_the_strategy_must_decide(files: Path) -> None:
+    answer = CliRunner().invoke(app, ["backtest", "--bars", str(files / "bars"), "--output", str(files / "out")])
+    assert isinstance(answer.exception, SpecError)
+    assert "nobody decides" in str(answer.exception)
     assert not (files / "out").exists()

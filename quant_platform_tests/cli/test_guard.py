@@ -11,6 +11,7 @@ from quant_platform.cli.guard import Door, Guard
 
 HERE = Door("127.0.0.1")
 NAMED = Door("127.0.0.1", frozenset({"quant.example.com"}))
+APP = Door("127.0.0.1", uploads="/_stcore/upload_file/", command="quant app")
 OPEN = Door("0.0.0.0", token="a-token-of-some-length")
 JSON = {"content-type": "application/json"}
 
@@ -174,3 +175,35 @@ def test_the_token_is_taken_once_and_kept_in_a_cookie() -> None:
 def test_no_other_site_may_frame_a_page() -> None:
     sent = asked(HERE, "GET", "/")
     assert (b"x-frame-options", b"SAMEORIGIN") in sent[0]["headers"]
+
+
+FILE = "/_stcore/upload_file/session/file"
+MULTIPART = {"content_type": "multipart/form-data; boundary=x"}
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_a_page_of_the_app_uploads_a_file_and_takes_it_back(method: str) -> None:
+    assert let_in(asked(APP, method, FILE, origin="http://127.0.0.1:3000", **MULTIPART))
+    assert let_in(asked(APP, method, FILE, sec_fetch_site="same-origin", **MULTIPART))
+
+
+@pytest.mark.parametrize(
+    ("door", "method", "path", "headers"),
+    [
+        (APP, "PUT", FILE, {"origin": "http://evil.example"}),
+        (APP, "PUT", FILE, {"origin": "http://127.0.0.1:8000"}),
+        (APP, "PUT", FILE, {"sec_fetch_site": "cross-site"}),
+        (APP, "PUT", FILE, {}),
+        (APP, "PUT", "/_stcore/health", {"origin": "http://127.0.0.1:3000"}),
+        (APP, "POST", FILE, {"origin": "http://127.0.0.1:3000"}),
+        (APP, "OPTIONS", FILE, {"origin": "http://evil.example"}),
+        (HERE, "PUT", FILE, {"origin": "http://127.0.0.1:3000"}),
+    ],
+    ids=["foreign", "other port", "cross-site", "nobody", "elsewhere", "form", "preflight", "no uploads"],
+)
+def test_nobody_else_uploads(door: Door, method: str, path: str, headers: dict[str, str]) -> None:
+    assert not let_in(asked(door, method, path, **MULTIPART, **headers))
+
+
+def test_a_refusal_names_the_command_that_serves() -> None:
+    assert b"quant app --name" in asked(APP, "GET", "/", host="evil.example")[1]["body"]

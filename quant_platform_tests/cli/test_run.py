@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from quant_platform.defs import runs
 from quant_platform_tests.cli.commands import QUANT, Command, is_one_paragraph
-from quant_platform_tests.homes import Market, copied, declare, entered, files, harm
+from quant_platform_tests.homes import Market, copied, declare, edit, entered, files, harm, versions
 
 
 def test_a_step_without_its_inputs_names_the_job_that_makes_them(own: Path, quant: Command) -> None:
@@ -156,3 +157,39 @@ def test_an_interrupt_ends_the_run_and_says_so(market: Market, tmp_path: Path) -
     assert "Traceback" not in said
     with entered(home, market.specs) as opened:
         assert harm(opened.lake) == []
+
+
+def test_what_a_changed_spec_makes_stale(own: Path, quant: Command) -> None:
+    specs = Path(os.environ["QUANT_SPECS"])
+    before = quant("run", "--changed", "--dry-run")
+    assert before.code == 0
+    # The market of the session has no scan of the running session's marks; everything else is of today's code and specs.
+    untouched = [line for line in before.out.splitlines() if "partitions)" in line and "was never made" not in line]
+    assert untouched == []
+    edit(specs / "setups" / "equity.yaml", lambda spec: spec.update(minimum_rr=spec["minimum_rr"] + 0.1))
+    planned = quant("run", "--changed", "--dry-run").out
+    why = dict(line.rsplit(" (", 1) for line in planned.splitlines() if "partitions)" in line)
+    assert why["replay.candidates"].endswith("partitions): setups/equity.yaml changed")
+    assert "setups/equity.yaml changed" in why["replay.activation_sweep"]
+    assert "raw.equity_bars, raw.corporate_actions" not in why
+    assert "features.equity" not in why
+    assert "replay.qualified" in why
+    assert why["replay.qualified"].endswith("reads replay.candidates")
+
+
+def test_one_table_of_a_job_is_made_alone(own: Path) -> None:
+    tables = ("raw.equity_bars", "features.equity", "replay.candidates")
+    with entered(own, Path(os.environ["QUANT_SPECS"])) as home, runs.instance_of(home) as instance:
+        runs.register_tickers(home, instance)
+        keys = runs.partition_range(home, instance, "ticker_graph", None, "SIM002")
+        before = versions(home, *tables)
+        launch = runs.Launch("ticker_graph", keys, ("features.equity",))
+        runs.execute(launch, instance, in_process=True, refresh=True)
+        after = versions(home, *tables)
+    assert {key for key in before if before[key] != after[key]} == {("features.equity", key) for key in keys}
+
+
+def test_changed_is_about_the_whole_graph(own: Path, quant: Command) -> None:
+    ended = quant("run", "securities", "--changed")
+    assert ended.code == 2
+    assert "whole graph" in ended.err

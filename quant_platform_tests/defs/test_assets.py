@@ -13,7 +13,7 @@ import yaml
 
 from quant_platform.contracts.tables import TABLES
 from quant_platform.defs.definitions import build_definitions
-from quant_platform.defs.jobs import EQUITY_JOBS, PARITY_JOBS, SUITE_JOBS
+from quant_platform.defs.jobs import EQUITY_JOBS, OPERATIONS_JOBS, PARITY_JOBS, SUITE_JOBS
 from quant_platform_tests.homes import edit, entered, write_specs
 
 PARTITIONS = {
@@ -54,12 +54,27 @@ PARTITIONS = {
     "suite.correlations": "suite",
     "suite.trials": "suite",
     "suite.verdict": "suite",
+    "ops.orders": "day",
+    "ops.executions": "day",
+    "ops.skips": "day",
+    "ops.trades": "day",
+    "ops.marks": "day",
+    "ops.book": "day",
+    "ops.fills": None,
+    "ops.threshold_sweep": "ticker",
+    "ops.trials": "ticker",
+    "ops.transaction_costs": "week",
+    "ops.slippage_windows": "week",
+    "ops.sleeve_summary": "week",
+    "ops.sleeve_promotions": "week",
+    "ops.config_proposals": "week",
+    "ops.dashboard": "day",
     "parity.decisions": "case",
     "parity.executions": "case x framework",
     "parity.diff": "case x framework",
 }
-ON_REQUEST = ("suite", "parity")
-JOBS = [job.name for job in (*EQUITY_JOBS, *SUITE_JOBS, *PARITY_JOBS)]
+LABS = {"suite": "suite", "ops": "operations", "parity": "parity"}
+JOBS = [job.name for job in (*EQUITY_JOBS, *SUITE_JOBS, *PARITY_JOBS, *OPERATIONS_JOBS)]
 READ_FROM_SOURCES = {"raw.equity_bars", "raw.corporate_actions", "raw.fundamentals", "raw.securities", "live.marks"}
 
 
@@ -96,8 +111,7 @@ def test_assets_are_the_tables_that_this_list_names(nodes: dict[str, Any]) -> No
 @pytest.mark.parametrize("name", PARTITIONS)
 def test_an_asset_says_what_it_is(name: str, nodes: dict[str, Any]) -> None:
     node = nodes[name]
-    lab = name.split(".")[0]
-    assert node.group_name == (lab if lab in ON_REQUEST else "equity")
+    assert node.group_name == LABS.get(name.split(".")[0], "equity")
     assert node.kinds
     assert node.owners == ["team:quant-platform"]
     assert node.description is not None
@@ -170,6 +184,7 @@ def test_checks_block_where_data_is_bad_and_warn_where_it_is_thin(definitions: d
         ("clean.equity_bars", "coverage"): False,
         ("clean.equity_bars", "staleness"): False,
         ("clean.equity_quarantine", "quarantine_rate"): False,
+        ("ops.dashboard", "alerts"): False,
     }
     assert blocking == every | bars | warnings | {("parity.diff", "explained"): True}
 
@@ -180,7 +195,7 @@ def test_freshness_means_something_only_while_the_market_goes_on(definitions: dg
     edit(specs / "home.yaml", lambda spec: spec.update(last_session=None))
     with entered(tmp_path / "home", specs) as home:
         # Schedules make every table of the equity lab, so each has an age; others are made where somebody asks.
-        of_schedules = {name for name in PARTITIONS if name.split(".")[0] not in ON_REQUEST}
+        of_schedules = {name for name in PARTITIONS if name.split(".")[0] not in ("suite", "parity")}
         assert fresh_tables(build_definitions(home)) == of_schedules
 
 
@@ -189,6 +204,8 @@ def fresh_tables(definitions: dg.Definitions) -> set[str]:
     return {name_of(spec.key) for spec in specs if spec.freshness_policy is not None}
 
 
+DAILY = {f"ops.{name}" for name in ("orders", "executions", "skips", "trades", "marks", "book")}
+SLEEVES = {"ops.sleeve_summary", "ops.sleeve_promotions", "ops.config_proposals"}
 JUDGED = {"replay.hit_rate", "replay.calibration", "replay.activation_sweep", "replay.report", "replay.trials"}
 DEPENDENTS = [
     (
@@ -215,7 +232,7 @@ DEPENDENTS = [
     (
         "replay/equity.yaml",
         "cost_bps: 10",
-        {"replay.candidates", "live.scan", "live.outcomes", "live.marks", "audit.findings"} | JUDGED,
+        {"replay.candidates", "live.scan", "live.outcomes", "live.marks", "audit.findings"} | JUDGED | DAILY,
     ),
     (
         "factors/equity.yaml",
@@ -227,6 +244,14 @@ DEPENDENTS = [
     ("sources/yahoo.yaml", "name: yahoo", set()),
     ("schedules.yaml", "freshness_days: 4", set()),
     ("checks.yaml", "max_age_days: 7", {"audit.findings"}),
+    (
+        "operations/routing.yaml",
+        "risk_per_trade: 0.005",
+        {"ops.threshold_sweep", "ops.trials", "ops.transaction_costs", "ops.dashboard"} | SLEEVES | DAILY,
+    ),
+    ("operations/sleeves.yaml", "cap: 0.60", SLEEVES | DAILY),
+    ("operations/venue.yaml", "noise_bps: 6.0", {"ops.fills"}),
+    ("operations/alerts.yaml", "slippage_ratio: 2.0", {"ops.dashboard"}),
 ]
 
 

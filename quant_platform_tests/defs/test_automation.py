@@ -234,6 +234,8 @@ CHAIN = {
 ON_FROM_THE_START = {f"{after}_after_{before}" for after, (before, _) in CHAIN.items()} | {
     "run_failure_log",
     "go_on_without_failed",
+    "inbox_sensor",
+    "suite_tracking_after_suite",
 }
 
 

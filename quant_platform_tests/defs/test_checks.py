@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from quant_platform.contracts.errors import PartitionMissing
+from quant_platform.contracts.tables import table
 from quant_platform.defs.checks import build_checks, staleness
 from quant_platform.defs.covered import covered
 from quant_platform.defs.resources import HomeResource
@@ -68,7 +69,9 @@ def test_every_check_over_nothing_warns_and_says_why(home: Home) -> None:
         for name in names:
             yield dg.MaterializeResult(asset_key=name.split("."))
 
-    definitions = dg.Definitions(assets=[nothing], asset_checks=build_checks(names), resources={"home": where})
+    definitions = dg.Definitions(
+        assets=[nothing], asset_checks=build_checks([table(name) for name in names]), resources={"home": where}
+    )
     result = definitions.resolve_implicit_global_asset_job_def().execute_in_process()
     assert result.success, "a check that could not look blocks nothing"
     found = result.get_asset_check_evaluations()

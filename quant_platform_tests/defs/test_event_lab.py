@@ -15,7 +15,7 @@ import pytest
 
 from quant_platform.defs import runs
 from quant_platform.defs.definitions import build_definitions
-from quant_platform.defs.jobs import EQUITY_JOBS, EVENT_JOBS, JOBS, SUITE_JOBS
+from quant_platform.defs.jobs import EQUITY_JOBS, EVENT_JOBS, JOBS, OPERATIONS_JOBS, SUITE_JOBS
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 from quant_platform_tests.homes import (
@@ -36,7 +36,7 @@ from quant_platform_tests.homes import (
 SYMBOL_MONTH_JOBS = ("perp_graph", "event_graph")
 SYMBOL_MONTH_TABLES = tuple(table for job in SYMBOL_MONTH_JOBS for table in JOBS[job].tables)
 EVENT_TABLES = JOBS["event_study"].tables
-CUTOFF_TABLES = JOBS["discovery"].tables
+CUTOFF_TABLES = (*JOBS["discovery"].tables, *JOBS["event_backtest"].tables)
 TABLES = (*SYMBOL_MONTH_TABLES, *JOBS["perp_audit"].tables, *EVENT_TABLES, *CUTOFF_TABLES)
 # Five-minute bars of January (31 days), February (29 in 2024) and March.
 BARS = {"2024-01": 31 * 288, "2024-02": 29 * 288, "2024-03": 31 * 288}
@@ -209,8 +209,20 @@ def test_the_report_says_simulated_and_counts_what_the_tables_hold(perps: Market
     lines = (folder / f"{CUTOFF}.blueprints.jsonl").read_text(encoding="utf-8").splitlines()
     blueprints = perps.home.lake.read("discovery.blueprints")
     assert len(lines) == blueprints.height
-    assert [json.loads(line)["id"] for line in lines] == blueprints.get_column("blueprint_id").to_list()
+    assert [json.loads(line)["blueprint_id"] for line in lines] == blueprints.get_column("blueprint_id").to_list()
     assert perps.home.lake.read("discovery.report").height == 1
+
+
+def test_the_backtests_have_a_page_and_a_manifest_of_what_they_were_made_from(perps: Market) -> None:
+    lake, home = perps.home.lake, perps.home.settings.home
+    row = lake.read("backtest.report").row(0, named=True)
+    assert "SIMULATED" in (home / row["html_path"]).read_text(encoding="utf-8")
+    manifest = json.loads((home / row["manifest_path"]).read_text(encoding="utf-8"))
+    assert manifest["inputs"]["discovery.blueprints"] == lake.version_name("discovery.blueprints", CUTOFF)
+    assert manifest["rows"] == {name: lake.read(name).height for name in JOBS["event_backtest"].tables[:-1]}
+    run_here = lake.read("backtest.promotions").filter("was_run")
+    assert set(lake.read("backtest.trades")["strategy_id"]) <= set(run_here["strategy_id"])
+    assert run_here.height > 0
 
 
 def test_every_table_says_simulated(perps: Market) -> None:
@@ -250,7 +262,7 @@ def assets_of(folder: Path, specs: Path, *declared: str) -> set[str]:
 
 
 def test_a_home_shows_the_assets_of_the_markets_it_holds(perps: Market, tmp_path: Path) -> None:
-    equities = {table for job in (*EQUITY_JOBS, *SUITE_JOBS) for table in job.tables}
+    equities = {table for job in (*EQUITY_JOBS, *SUITE_JOBS, *OPERATIONS_JOBS) for table in job.tables}
     assert assets_of(tmp_path / "perps", perps.specs, "perps.yaml") == set(TABLES)
     assert assets_of(tmp_path / "equities", perps.specs, "home.yaml") == equities
     assert assets_of(tmp_path / "both", perps.specs, "home.yaml", "perps.yaml") == equities | set(TABLES)

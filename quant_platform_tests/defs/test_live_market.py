@@ -14,9 +14,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    reason="equity_audit and trial_ledger fail in a new live home until fundamentals and candidates are there"
-)
 def test_a_holiday_a_half_day_and_a_restart_miss_nothing(tmp_path: Path) -> None:
     with open_market(tmp_path) as home:
         began = at(date(2025, 11, 26), 20)

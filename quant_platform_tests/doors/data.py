@@ -64,6 +64,12 @@ CSV: Sequence[tuple[str, bytes]] = tuple(
     )
 )
 
+# What is unusual and can be read rightly is taken, and a person is told how it was read.
+TAKEN = {
+    "UTF-16": "another_encoding: the file begins with the mark of UTF-16",
+    "a gzip file under this name": "packed_file: the file is packed by gzip",
+}
+
 ACTIONS: Sequence[tuple[str, str]] = (
     ("nothing", ""),
     ("another header", "symbol,date,type,amount\n"),
@@ -81,7 +87,7 @@ ACTIONS: Sequence[tuple[str, str]] = (
 def inputs() -> Iterator[Input]:
     """Broken files of data, each met by an import or by the check of the lake."""
     for name, content in CSV:
-        yield Input("csv", name, _import_csv({"bars/AAA.csv": content}))
+        yield Input("csv", name, _import_csv({"bars/AAA.csv": content}), taken_with=TAKEN.get(name, ""))
     good = ("\n".join(GOOD) + "\n").encode()
     for name, text in ACTIONS:
         yield Input("csv", f"actions: {name}", _import_csv({"bars/AAA.csv": good, "actions.csv": text.encode()}))

@@ -83,7 +83,7 @@ BROKEN: Sequence[str] = (
     "where(close,1,2)",
     "close > open & volume > 1",
     "close & open",
-    "close > open > volume",
+    "close > open => volume",
     "1 > 2",
     "1/0",
     "1e308*10*close",

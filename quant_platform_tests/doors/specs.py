@@ -79,7 +79,7 @@ VALUES: Sequence[tuple[str, str, str]] = (
     ("activation.yaml", "min_rr: 1.2", "min_rr: one"),
     ("activation.yaml", "min_rr: 1.2", "min_rr: [1.2]"),
     ("activation.yaml", "min_rr: 1.2", "min_rr: {is: 1.2}"),
-    ("activation.yaml", "min_rr: 1.2", "min_rr:"),
+    ("activation.yaml", "  min_confidence: 70", "  min_confidence:"),
     ("activation.yaml", "min_rr: 1.2", "min_rr: 1,2"),
     ("activation.yaml", "min_rr: 1.2", "min_rr: 1:30"),
     ("activation.yaml", "min_rr: 1.2", "min_r: 1.2"),

@@ -63,6 +63,19 @@ def test_the_judge_sees_what_is_not_clear(code: int, out: str, err: str, complai
     assert any(complaint in said for said in found) if complaint else found == []
 
 
+@pytest.mark.parametrize(
+    ("code", "out", "complaint"),
+    [
+        (0, "another_encoding:\nread as that", ""),
+        (0, "fine", "not taken with the words"),
+        (1, "", "not taken with the words"),
+    ],
+)
+def test_what_is_unusual_is_taken_with_words(code: int, out: str, complaint: str) -> None:
+    found = list(trial._complaints(code, out, GOOD if code else "", "another_encoding: read"))
+    assert any(complaint in said for said in found) if complaint else found == []
+
+
 def test_the_judge_sees_damage(where: Place) -> None:
     def harm(place: Place) -> list[str]:
         return ["lake", "vacuum", "--home", str(place.home), "--nonsense"]

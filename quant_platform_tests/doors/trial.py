@@ -5,6 +5,7 @@ An answer is *clear* when
 1. the command ends by itself, within the time, with an exit code that says that something was wrong;
 2. standard error is one paragraph: a stable code, what is wrong, the place, the next action; or the usage error of the
    command line, which names the option; or, where a command looks for findings, each with its next action;
+   or, where the input is unusual and not broken, success with the words that say what was done with it;
 3. no traceback, nothing "unexpected", at most `MOST_LINES` lines;
 4. nothing that existed was touched, and a refused import leaves no declaration behind.
 """
@@ -57,12 +58,15 @@ class Input:
         Puts it in its place and returns the arguments of ``quant``.
     standard_input
         What is piped in.
+    taken_with
+        Words that are said when this is read rightly and taken; nothing where it must be refused.
     """
 
     door: str
     name: str
     prepare: Callable[[Place], Sequence[str]]
     standard_input: str = ""
+    taken_with: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def tried(found: Input, place: Place) -> Answer:
         started = time.monotonic()
         code, out, err = _called(arguments, found.standard_input)
         seconds = time.monotonic() - started
-        complaints = [*_complaints(code, out, err), *_damage(before, _state(place))]
+        complaints = [*_complaints(code, out, err, found.taken_with), *_damage(before, _state(place))]
         complaints += [
             f"a declaration remains: {left.name}"
             for name in ("home.yaml", "perps.yaml")
@@ -139,12 +143,14 @@ def _called(arguments: Sequence[str], standard_input: str) -> tuple[int, str, st
     return code, out.getvalue(), err.getvalue()
 
 
-def _complaints(code: int, out: str, err: str) -> Iterator[str]:
+def _complaints(code: int, out: str, err: str, taken_with: str = "") -> Iterator[str]:
     if code == -1:
         yield f"no answer within {SECONDS} s"
         return
-    if code == 0:
+    if code == 0 and not taken_with:
         yield "it was taken for good"
+    if taken_with and (code != 0 or taken_with not in " ".join(out.split())):
+        yield f"not taken with the words {taken_with!r}"
     if "Traceback" in err + out:
         yield "a traceback"
     if err.startswith("unexpected"):
@@ -161,7 +167,8 @@ def _complaints(code: int, out: str, err: str) -> Iterator[str]:
             if needed not in err:
                 yield f"no {needed.strip(' :')}"
     elif code == 2:
-        if "Usage: quant" not in err or "Error" not in err:
+        # A group that is called without a command answers with its help, which lists them.
+        if "Usage: quant" not in err + out or ("Error" not in err and "Commands" not in out + err):
             yield "no usage"
     elif code == 3 and ("next: " not in out or "/" not in out):
         yield "a finding without its place and next action"

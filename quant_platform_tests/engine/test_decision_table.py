@@ -56,13 +56,20 @@ def test_times_of_day_and_bars_held() -> None:
         ({"quantity": -1.0}, "quantity_missing"),
         ({"stop": 0.0}, "level_invalid"),
         ({"target_price": -3.0}, "level_invalid"),
+        ({"stop": "tight"}, "number_unreadable"),
+        ({"time_bars": 2.5}, "time_invalid"),
+        ({"time_bars": 0}, "time_invalid"),
     ],
 )
 def test_every_bad_row_has_a_code_and_its_line(row: dict[str, object], code: str) -> None:
     good = {"asset": "A0", "date": "1970-01-02", "date_fill": "1970-01-03", "action": "long_entry", "quantity": 1.0,
             "stop": 0.1, "target_price": 110.0}  # fmt: skip
+    # A column with a word in it is a column of texts, as a CSV reads it.
+    given = pl.DataFrame([good, good | row], infer_schema_length=None, strict=False)
+    if isinstance(row.get("stop"), str):
+        given = given.with_columns(stop=pl.Series(["0.1", "tight"]))
     with pytest.raises(DecisionsInvalid, match=f"{code} in 1 rows") as error:
-        from_table(pl.DataFrame([good, good | row], infer_schema_length=None), BARS)
+        from_table(given, BARS)
     assert error.value.how_many == "1 of 2 rows"
     assert (error.value.rows[0]["code"], error.value.rows[0]["line"]) == (code, 3)
     assert code in error.value.action

@@ -5,6 +5,7 @@ Decided at the close of bar 1 unless said, 100 units, flat bars of 100/101/99/10
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -481,3 +482,21 @@ def test_exit_rules_of_signals() -> None:
     ):  # fmt: skip
         signals = Signals(long_entry=enters, quantity=np.ones((9, 1)), exits=rule)
         assert shown(run(bars, signals, config()))[1:] == [left]
+
+
+def test_a_name_whose_bars_end_is_gone_and_its_position_with_it() -> None:
+    gone = flat_bars(assets=2)
+    prices = {name: getattr(gone, name).copy() for name in ("open", "high", "low", "close")}
+    for price in prices.values():
+        price[4:, 0] = np.nan
+        price[8:, 1] = np.nan
+    bars = replace(gone, **prices)
+    held = Orders.build([0, 0], [0, 1], "long_entry", quantity=10)
+    ended = bars.with_ends(3, {"A0": 0.4})
+    # Five bars are missing at the end of the first, one at that of the second, which may come back.
+    assert [(event.bar, event.asset, event.value) for event in ended.delistings] == [(4, 0, 0.4)]
+    assert shown(run(ended, held, config())) == [(1, 10, 100), (1, 10, 100), (4, -10, 40)]
+    unknown = run(bars.with_ends(3), held, config(costs=replace(Costs.zero(), unknown_recovery=0.7)))
+    assert shown(unknown)[-1] == (4, -10, 70)
+    assert unknown.counts["unknown_recovery"] == 1
+    assert ended.with_ends(3).delistings == ended.delistings

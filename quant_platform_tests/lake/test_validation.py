@@ -47,7 +47,7 @@ def test_a_repeated_key_and_a_null_are_both_reported() -> None:
 def test_missing_columns() -> None:
     error = refusal(GOOD.drop("open", "close"))
     assert error.what == "columns are missing: open, close"
-    assert error.how_many == "2 of 11 columns"
+    assert error.how_many == "2 of 12 columns"
 
 
 def test_undeclared_columns_are_not_dropped_in_silence() -> None:

@@ -105,6 +105,37 @@ def test_members_without_bars_and_with_late_bars_are_named() -> None:
     assert (nobody.kind, nobody.severity) == ("no_members", "refused")
 
 
+def test_a_member_that_trades_like_a_small_company_is_named_with_its_worst_year() -> None:
+    """Twenty members of 100 a session; one of 3 in 2019 and of 4 in 2020, one of 3 that is no member then."""
+    days = [date(2019, 1, 1) + timedelta(days=k) for k in range(30)] + [
+        date(2020, 1, 1) + timedelta(days=k) for k in range(30)
+    ]
+    names = [f"M{k:02}" for k in range(20)]
+    traded = {**dict.fromkeys(names, (100.0, 100.0)), "TINY": (3.0, 4.0), "LATER": (3.0, 100.0)}
+    frame = pl.DataFrame(
+        [
+            {"ticker": name, "session": day, "dollar_volume": values[day.year - 2019]}
+            for name, values in traded.items()
+            for day in days
+        ]
+    )
+    securities = pl.DataFrame(
+        {
+            "ticker": [*names, "TINY", "LATER"],
+            "universe": "u",
+            "start_date": [date(2018, 1, 1)] * 21 + [date(2020, 1, 1)],
+            "end_date": pl.Series([None] * 22, dtype=pl.Date),
+        }
+    )
+    [found] = audit.traded_unlike_members(securities, frame, "u", 0.05)
+    assert (found.rows, found.total) == (1, 22)
+    assert found.examples == ("TINY 2019: 3 a session, 3.00% of the median",)
+    assert audit.traded_unlike_members(securities, frame, "u", 0.03) == []
+    # With fewer than twenty names in a year there is no median member to speak of.
+    few = securities.filter(pl.col("ticker").is_in(["TINY", *names[:10]]))
+    assert audit.traded_unlike_members(few, frame, "u", 0.05) == []
+
+
 def test_sections_that_will_be_empty_say_why() -> None:
     factors, ranks = audit.empty_sections(names=5, sessions=100, needed_names=20, needed_sessions=253)
     assert factors.what == "no factor will be judged: 5 names on a session; a cross-section needs 20"

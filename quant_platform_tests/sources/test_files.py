@@ -92,7 +92,7 @@ BAD_FILES = {
     "an empty file": ("", [r"the file is empty", r"aaa\.csv"]),
     "a header alone": (f"{HEADER}\n", [r"a header and no rows"]),
     "too many fields": (f"{GOOD}2020-01-06,10,11,9,10.5,100,7,8\n", [r"not a readable CSV table", r"more fields"]),
-    "too few fields": (f"{HEADER}\n2020-01-06\n,1\n", [r"'Date' holds dates", r"line 3"]),
+    "too few fields": (f"{HEADER}\n2020-01-06\n,1\n", [r"fewer fields than the header", r"2 of 2 rows", r"line 2"]),
 }
 
 
@@ -202,6 +202,9 @@ def test_the_shipped_folder_spec_with_its_actions(tmp_path: Path) -> None:
         ("aaa,2020-01-03,split,\n", "unknown kind or no value"),
         ("aaa,2020-01-03,split,2\naaa,2020-01-03,split,2\n", "stated twice"),
         ("aaa,2020-01-03,split,two\n", "not a number"),
+        ("aaa,2020-01-03,split,0\n", r"ratio of a split is not above zero[\s\S]*actions.csv, line 2"),
+        ("aaa,2020-01-03,cash_dividend,1\naaa,2020-01-06,split,-2\n", "not above zero[\\s\\S]*line 3"),
+        ("aaa,2020-01-03,split\n", "fewer fields than the header"),
     ],
 )
 def test_malformed_actions(tmp_path: Path, text: str, message: str) -> None:

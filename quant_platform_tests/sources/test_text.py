@@ -120,6 +120,40 @@ def test_a_byte_order_mark_names_the_encoding(encoding: str) -> None:
     assert parse_csv("h\u00f6he,b\n1,2\n".encode(encoding), "f.csv").frame.columns[:2] == ["h\u00f6he", "b"]
 
 
+def test_utf_16_is_said_where_the_spec_says_otherwise() -> None:
+    content = "a,b\n1,2\n".encode("utf-16")
+    (said,) = parse_csv(content, "f.csv").findings
+    assert (said.kind, said.severity) == ("another_encoding", "info")
+    assert parse_csv(content, "f.csv", style(encoding="utf-16")).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a,b,c\n1,2,3\n4,5\n", 3),
+        ("a,b,c\n\n1,2,\n4", 4),
+        ('a,b,c\n"x,y",2,\n"x,y",2\n', 3),
+        ("a;b;c\r\n1;2;3\r\n4;5\r\n", 3),
+        ("sep=,\na,b,c\n1,2\n", 3),
+    ],
+)
+def test_a_row_that_ends_too_early_is_named(text: str, line: int) -> None:
+    with pytest.raises(SourceMalformed, match=f"fewer fields than the header[\\s\\S]*f.csv, line {line}\n"):
+        parse_csv(text.encode(), "f.csv", style(separator=";" if ";" in text else ","))
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b,c\n1,2,\n", 'a,b\n"1,2",\n', 'a,b\n1,""\n', "a,b,\n1,2\n", "a,b\n1,2\n\n\n", "a,b\n,\n1,2"]
+)
+def test_a_row_with_empty_fields_is_whole(text: str) -> None:
+    assert parse_csv(text.encode(), "f.csv").frame.height == 1
+
+
+def test_a_file_without_a_header_has_no_short_rows_either() -> None:
+    with pytest.raises(SourceMalformed, match=r"fewer fields[\s\S]*line 2"):
+        parse_csv(b"1,2\n3\n", "f.csv", names=("a", "b"))
+
+
 def test_other_encodings_are_named_by_the_spec() -> None:
     content = "h\u00f6he,b\n1,2\n".encode("latin-1")
     with pytest.raises(SourceMalformed, match=r"not text in utf-8[\s\S]*`encoding`"):
@@ -131,7 +165,10 @@ def test_other_encodings_are_named_by_the_spec() -> None:
 def test_packed_files_are_read_whatever_their_name(tmp_path: Path, pack: Any) -> None:
     path = tmp_path / "x.csv.gz"
     path.write_bytes(pack(b"a,b\n1,2\n"))
-    assert read_csv(path).frame.rows() == [("1", "2", 2)]
+    table = read_csv(path)
+    assert table.frame.rows() == [("1", "2", 2)]
+    # The name says gzip: what is packed otherwise is told.
+    assert [said.kind for said in table.findings] == ([] if pack is gzip.compress else ["packed_file"])
     path.write_bytes(pack(b"a,b\n" * 4000)[:40])
     with pytest.raises(SourceMalformed, match="could not be read"):
         read_csv(path)

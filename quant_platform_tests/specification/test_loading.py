@@ -213,3 +213,21 @@ def test_a_pipe_and_a_folder_are_no_specs(tmp_path: Path) -> None:
     for name in ("pipe.yaml", "."):
         with pytest.raises(SpecError, match="this is no file"):
             read_yaml(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\ninner:\n  half_life_days: 36526\n", r"more than a century \(36,525 days\)[\s\S]*spec.yaml:3"),
+        ("name: a\ninner: {half_life_days: 1e300}\n", "inner.half_life_days: a span of more than a century"),
+        ("name: 99999999999999999999\ninner: {half_life_days: 1}\n", "name: a whole number of more than 64 bits"),
+    ],
+)
+def test_a_number_that_can_count_nothing_is_refused_where_it_stands(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        load_spec(_file(tmp_path, text), Outer)
+
+
+def test_a_century_is_taken(tmp_path: Path) -> None:
+    found = load_spec(_file(tmp_path, "name: a\ninner: {half_life_days: 36525}\n"), Outer)
+    assert found.inner.half_life_days == 36525.0

@@ -203,3 +203,23 @@ class SuiteVerdict(dy.Schema):
     threshold = _number("What the rule asks.")
     distance = _number("What is missing for the better side; 0 or less where nothing is.")
     met = dy.Bool(description="Whether the rule applies (red, caution) or is satisfied (green).")
+
+
+class SuiteTracking(dy.Schema):
+    """Every suite that was logged to MLflow, one row per run: what it was made from, and the hash of what it made."""
+
+    signal = _signal()
+    snapshot_id = _snapshot()
+    run_id = dy.String(primary_key=True, description="Run of Dagster that made the suite.")
+    mlflow_run_id = dy.String(description="Run of MLflow that shows it.")
+    run_name = dy.String(description="Its name there: signal and time of the run.")
+    preset = dy.String(description="Matrix of variants.")
+    verdict = dy.Enum(COLOURS, description="Colour of the signal.")
+    author = dy.String(description="Who registered the signal.")
+    evaluated_at = dy.Datetime(time_unit="us", time_zone="UTC", description="When it was evaluated.")
+    signal_hash = dy.String(description="Hash of the signal's rows.")
+    code_version = dy.String(description="Version of the code that made it.")
+    ontology_hash = dy.String(description="Hash of the specs that decided it.")
+    platform = dy.String(description="Version of quant_platform.")
+    git_sha = dy.String(description="Commit of the working tree it was logged from; empty outside one.")
+    content_hashes = dy.String(description="Content hash of its rows by table, as JSON.")

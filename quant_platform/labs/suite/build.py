@@ -340,17 +340,19 @@ def _rolling(values: Floats, window: int, what: str) -> Floats:
 
 
 def _mean_of(values: Floats) -> Floats:
+    """Mean of each row over the names that have a value; NaN where none has."""
     present = np.isfinite(values)
-    result: Floats = np.where(present, values, 0.0).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
+    total, names = np.where(present, values, 0.0).sum(axis=1), present.sum(axis=1)
+    result: Floats = np.divide(total, names, out=np.full(total.shape, np.nan), where=names > 0)
     return result
 
 
 def _beta(returns: Floats, market: Floats, window: int) -> Floats:
-    """Trailing covariance with the market over its variance, on the rows on which the name has a return."""
-    present = np.isfinite(returns)
-    m = np.where(present, market[:, np.newaxis], np.nan)
-    mean_r, mean_m = _rolling(returns, window, "mean"), _rolling(m, window, "mean")
-    cross = _rolling(returns * m, window, "mean") - mean_r * mean_m
+    """Trailing covariance with the market over its variance, on the rows on which name and market have a return."""
+    present = np.isfinite(returns) & np.isfinite(market)[:, np.newaxis]
+    r, m = np.where(present, returns, np.nan), np.where(present, market[:, np.newaxis], np.nan)
+    mean_r, mean_m = _rolling(r, window, "mean"), _rolling(m, window, "mean")
+    cross = _rolling(r * m, window, "mean") - mean_r * mean_m
     variance = _rolling(m * m, window, "mean") - mean_m**2
     beta: Floats = np.divide(cross, variance, out=np.full(cross.shape, np.nan), where=variance > 1e-12)
     return beta

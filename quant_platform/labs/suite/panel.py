@@ -125,12 +125,12 @@ class Panel:
         return out
 
     def market_return(self) -> Floats:
-        """Equal-weighted mean return over the universe of the row before, ``[T]``; 0 where there is none."""
+        """Equal-weighted mean return over the universe of the row before, ``[T]``; NaN where no name has one."""
         held = np.zeros(self.shape, dtype=np.bool_)
         held[1:] = self.universe[:-1]
         counts = held & ~np.isnan(self.returns)
-        total = np.where(counts, self.returns, 0.0).sum(axis=1)
-        result: Floats = total / np.maximum(counts.sum(axis=1), 1)
+        total, names = np.where(counts, self.returns, 0.0).sum(axis=1), counts.sum(axis=1)
+        result: Floats = np.divide(total, names, out=np.full(total.shape, np.nan), where=names > 0)
         return result
 
     def require(self, what: str) -> None:

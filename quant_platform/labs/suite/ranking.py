@@ -54,8 +54,8 @@ def rank_panel(values: Floats, mask: Bools | None = None) -> Ranked:
     ranks = np.empty(panel.shape)
     counts = np.empty(panel.shape[0], dtype=np.int64)
     average_rank_rows(panel, allowed, ranks, counts)
-    np.nan_to_num(ranks, copy=False, nan=0.0)
-    return Ranked((2.0 * ranks).astype(np.int32), counts)
+    # The lowest rank is 2 when doubled: 0 says that there is none.
+    return Ranked(np.where(np.isnan(ranks), 0.0, 2.0 * ranks).astype(np.int32), counts)
 
 
 def shifted_ic(signal: Ranked, returns: Ranked, shift: int, *, min_names: int) -> Floats:

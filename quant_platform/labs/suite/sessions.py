@@ -135,9 +135,12 @@ def entry_rows(signal: pl.DataFrame, clock: SessionClock) -> tuple[Longs, Longs]
             rows=wrong.sort("date_sig"),
             action="validate the signal first; it keeps such rows out",
         )
+    # The contract reads date_avail as "from when": without an hour that is its first minute, and what the signal has
+    # seen, the close of date_sig, is a bound of its own below.
+    hours = moments["avail_hour"].fill_null(0.0)
     local = (
         moments["date_avail"].cast(pl.Datetime("us"))
-        + (moments["avail_hour"].fill_null(0.0) * 3_600_000_000).round().cast(pl.Int64).cast(pl.Duration("us"))
+        + (hours * 3_600_000_000).round().cast(pl.Int64).cast(pl.Duration("us"))
     ).alias("local")
     frame = pl.DataFrame([local])
     zoned = frame.select(

@@ -89,12 +89,14 @@ def market_regimes(panel: Panel, spec: SuiteSpec) -> npt.NDArray[np.int8]:
     Notes
     -----
     **Timing.** Volatility ends on the row before, and is compared with the median of its values up to then.
+    **Missing values.** A row is ``unknown`` until both windows are full, and where the market has no return in one.
     """
-    market = pl.Series(panel.market_return())
+    market = pl.Series(panel.market_return()).fill_nan(None)
     volatility = market.rolling_std(spec.regime_volatility_sessions).shift(1)
     reference = volatility.rolling_median(spec.regime_reference_sessions)
     high = (volatility > reference).cast(pl.Int8) + 1
-    return high.fill_null(0).to_numpy().astype(np.int8)
+    unknown = REGIMES.index("unknown")
+    return high.fill_null(unknown).to_numpy().astype(np.int8)
 
 
 def _bucket_lines(

@@ -72,8 +72,10 @@ def still(spec: dict[str, Any], prefix: str) -> Html:
     text = _svg(json.dumps(drawn))
     for colour, variable in theme.as_variables().items():
         text = re.sub(rf'(fill|stroke)="{colour}"', rf'\1="{variable}"', text)
-    text = re.sub(r'id="(\w+)"', rf'id="{prefix}-\1"', text)
-    text = re.sub(r"url\(#(\w+)\)", rf"url(#{prefix}-\1)", text)
+    # Vega counts its clips over the life of the process: the same figure would be another text each time.
+    numbers = {name: place for place, name in enumerate(dict.fromkeys(re.findall(r'id="(\w+)"', text)))}
+    text = re.sub(r'id="(\w+)"', lambda found: f'id="{prefix}-{numbers[found[1]]}"', text)
+    text = re.sub(r"url\(#(\w+)\)", lambda found: f"url(#{prefix}-{numbers[found[1]]})", text)
     # The figure says what it shows; its picture is scaled by the page.
     text = re.sub(r' class="marks" width="[^"]*" height="[^"]*"', ' class="figure"', text, count=1)
     return Html(text.strip())

@@ -15,11 +15,11 @@ PACKAGE = Path(__file__).resolve().parents[2]
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("contracts",),
     ("specification", "expressions", "statistics"),
-    ("lake", "market", "engine", "reports"),
+    ("lake", "market", "engine", "strategies", "reports"),
     ("sources", "labs.equity", "labs.events", "labs.suite", "labs.parity", "labs.operations"),
     ("pipeline",),
     ("defs",),
-    ("app", "cli"),
+    ("app", "cli", "notebook"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ORCHESTRATION = {"dagster", "dagster_duckdb", "dagster_webserver", "streamlit", "mlflow"}

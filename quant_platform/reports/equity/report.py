@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from quant_platform.contracts.findings import DataChecks
 from quant_platform.reports.charts import formatting
 from quant_platform.reports.charts.fields import Fields, fields, plain_cell, rows, value_of, words
 from quant_platform.reports.charts.figures import SIMULATED
 from quant_platform.reports.charts.markup import Html, element
 from quant_platform.reports.charts.pages import Tile, contents, definitions, heading, page, paragraph, section, tiles
 from quant_platform.reports.charts.tables import Cell, number_cell, text_cell
+from quant_platform.reports.data_checks import ANCHOR, data_checks_section
 from quant_platform.reports.equity.calibration import calibration_section
 from quant_platform.reports.equity.factors import decay_section, edge_section, series_section
 from quant_platform.reports.equity.setups import setups_section, setups_tile
@@ -26,6 +28,7 @@ ANCHORS = {
     "hit-rate": "Hit rate and expectancy",
     "sweeps": "Threshold sweeps",
     "universe": "Universe",
+    ANCHOR: "Data checks",
     "provenance": "Provenance",
 }
 
@@ -41,7 +44,7 @@ UNIVERSE_TERMS = {
 }
 
 
-def render_equity_report(report: Mapping[str, Any]) -> str:
+def render_equity_report(report: Mapping[str, Any], checks: DataChecks | None = None) -> str:
     """Render the weekly equity report.
 
     Parameters
@@ -51,6 +54,8 @@ def render_equity_report(report: Mapping[str, Any]) -> str:
         ``spec_hash``, ``trial_count``, ``universe``, ``setups``, ``horizon_sessions``, ``signal_edge``,
         ``decay``, ``ic_series``, ``calibration``, ``hit_rate``, ``sweeps`` and ``conventions``. Rows have the column
         names of their tables.
+    checks
+        What the audit of the home says when the page is written.
 
     Returns
     -------
@@ -89,6 +94,7 @@ def render_equity_report(report: Mapping[str, Any]) -> str:
             hit_rate_section(report, anchor="hit-rate"),
             sweep_section(report, anchor="sweeps"),
             _universe_section(report),
+            data_checks_section(checks, simulated=simulated),
         ),
         element("footer", _provenance_section(report)),
         simulated=simulated,

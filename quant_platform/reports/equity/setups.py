@@ -64,7 +64,7 @@ def setups_section(report: Fields, *, anchor: str) -> Html:
         "This week's setups",
         explanation,
         *blocks,
-        figures(_rule_figures(report, rows(setups, "rules")), wide=True, empty="no rule refused a setup"),
+        figures(rule_figures(report), wide=True, empty="no rule refused a setup"),
         anchor=anchor,
         simulated=bool(report.get("simulated")),
     )
@@ -111,7 +111,9 @@ def _short(reason: str) -> str:
     return f"{found[1].replace('_', ' ')} {number} < {found[3]}"
 
 
-def _rule_figures(report: Fields, counted: Sequence[Fields]) -> list[Figure]:
+def rule_figures(report: Fields) -> list[Figure]:
+    """How many setups of the week each rule refuses, and how many it alone refuses."""
+    counted = rows(fields(report, "setups"), "rules")
     return [_rule_figure(report, counted, key) for key in ("refused", "alone") if counted]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from quant_platform.contracts.findings import DataChecks
 from quant_platform.reports.charts import formatting
 from quant_platform.reports.charts.fields import Fields, fields, plain_cell, rows, value_of, words
 from quant_platform.reports.charts.figures import SIMULATED
@@ -21,6 +22,7 @@ from quant_platform.reports.charts.pages import (
     tiles,
 )
 from quant_platform.reports.charts.tables import Cell, number_cell, text_cell
+from quant_platform.reports.data_checks import ANCHOR, data_checks_section
 from quant_platform.reports.events.effects import effect_section, heat_section
 from quant_platform.reports.events.search import funnel_section, prevalence_section
 from quant_platform.reports.events.survivors import blueprint_section, bridge_section, gate_section
@@ -34,17 +36,20 @@ ANCHORS = {
     "gates": "Gates",
     "bridge": "Out of sample",
     "blueprints": "Blueprints",
+    ANCHOR: "Data checks",
     "provenance": "Provenance",
 }
 
 
-def render_discovery_report(report: Mapping[str, Any]) -> str:
+def render_discovery_report(report: Mapping[str, Any], checks: DataChecks | None = None) -> str:
     """Render the discovery report of a cutoff.
 
     Parameters
     ----------
     report
         The dict of ``discovery.report.build_report``. Rows have the column names of their tables.
+    checks
+        What the audit of the home says when the page is written.
 
     Returns
     -------
@@ -82,6 +87,7 @@ def render_discovery_report(report: Mapping[str, Any]) -> str:
             gate_section(report, anchor="gates"),
             bridge_section(report, anchor="bridge"),
             blueprint_section(report, anchor="blueprints"),
+            data_checks_section(checks, simulated=simulated),
         ),
         element("footer", _provenance_section(report)),
         simulated=simulated,

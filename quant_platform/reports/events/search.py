@@ -83,7 +83,7 @@ def funnel_section(report: Fields, *, anchor: str) -> Html:
     return section(
         "Funnel",
         explanation,
-        figures(_funnel_figures(report, stages), wide=True, empty="the report has no funnel"),
+        figures(funnel_figures(report), wide=True, empty="the report has no funnel"),
         table(shape),
         table(counts),
         anchor=anchor,
@@ -108,8 +108,9 @@ def _stage_row(row: Fields, above: Fields) -> Row:
     )
 
 
-def _funnel_figures(report: Fields, stages: list[Fields]) -> list[Figure]:
+def funnel_figures(report: Fields) -> list[Figure]:
     """What is left after each stage, and what each stage alone lets through, of the cells that were tested."""
+    stages = rows(report, "funnel")
     left = [row for row in stages if row.get("stage") != "evaluated"]
     alone = [row for row in left if value_of(row, "alone") is not None]
     drawn = []

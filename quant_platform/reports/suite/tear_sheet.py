@@ -27,6 +27,7 @@ from quant_platform.reports.charts.pages import (
 )
 from quant_platform.reports.charts.tables import Cell, Column, Row, Table, interval_text, number_cell, table, text_cell
 from quant_platform.reports.queries import literal
+from quant_platform.reports.suite.figures import below_the_high, cumulative_return
 from quant_platform.reports.suite.series import falls, monthly
 
 SECTIONS = {
@@ -246,31 +247,23 @@ class _Sheet:
 
     def performance(self) -> Html:
         """Cumulative return, underwater, months and the deepest falls."""
-        x = Field("session", "session", "date")
-        cumulative = builders.lines(
-            self.daily.select("session", "cumret"),
+        cumulative = cumulative_return(
+            self.daily,
             self.words(
                 "Cumulative return",
                 f"Compounded net return of {self.reference} over {self.daily.height} sessions.",
                 self.query("session, cumret", "suite.daily", more="\norder by session"),
                 note="after costs, compounded from the first trade",
             ),
-            x=x,
-            y=Field("cumret", "net, compounded", "percent"),
-            at=0.0,
-            width=620,
         )
-        below = builders.underwater(
-            self.daily.select("session", "drawdown"),
+        below = below_the_high(
+            self.daily,
             self.words(
                 "Underwater",
                 f"Loss of {self.reference} from the last high of its compounded value.",
                 self.query("session, drawdown", "suite.daily", more="\norder by session"),
                 note="the start is the first high",
             ),
-            x=x,
-            y=Field("drawdown", "below the last high", "percent"),
-            width=620,
         )
         months = builders.months(
             monthly(self.daily),

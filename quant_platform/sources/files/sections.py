@@ -55,8 +55,8 @@ def read_actions(path: Path, section: ActionFile, spec: SourceSpec, files: Files
     SourceNotFound
         When there is no such file: that nothing is known about splits is not the same as that there were none.
     SourceMalformed
-        For text in a number, dates in another format, an unknown kind, a row without ticker, or one action stated
-        twice.
+        For text in a number, dates in another format, an unknown kind, a split whose ratio is not above zero, a row
+        without ticker, or one action stated twice.
     """
     if not path.is_file():
         raise SourceNotFound(
@@ -83,6 +83,7 @@ def read_actions(path: Path, section: ActionFile, spec: SourceSpec, files: Files
             rows=wrong.select(section.ticker, section.ex_date, section.kind, section.value),
             action=f"a kind is one of {', '.join(ACTION_KINDS)}",
         )
+    refuse_no_ratio(frame.filter(pl.col(section.kind) == "split"), section.value, where)
     rows = [
         (ticker, day, kind, value, action_known_at(kind, day), spec.name)
         for ticker, day, kind, value in frame.select("__ours", section.ex_date, section.kind, section.value).iter_rows()
@@ -115,7 +116,7 @@ def actions_beside_bars(
     Raises
     ------
     SourceMalformed
-        For text in a number.
+        For text in a number, and for a split below zero; in a column of bars, 0 and 1 say that there was none.
     """
     rows: list[tuple[object, ...]] = []
     tickers = frame["__ticker"]
@@ -123,11 +124,28 @@ def actions_beside_bars(
         if column is None:
             continue
         values = to_ratios(frame, column, style, only=pl.lit(kind == "split"))
-        numbers = to_numbers(values, [column], where, style)[column]
+        parsed = to_numbers(values, [column], where, style)
+        numbers = parsed[column]
+        if kind == "split":
+            refuse_no_ratio(parsed.filter(pl.col(column) != 0), column, where)
         for ticker, day, value in zip(tickers, dates, numbers, strict=True):
             if value is not None and value != 0 and not (kind == "split" and value == 1):
                 rows.append((ticker, day, kind, value, action_known_at(kind, day), spec.name))
     return pl.DataFrame(rows, schema=actions_schema(), orient="row").sort("ticker", "ex_date", "kind")
+
+
+def refuse_no_ratio(splits: pl.DataFrame, column: str, where: str) -> None:
+    """Raise ``SourceMalformed`` where new shares per old are not above zero: every price before it would be lost."""
+    wrong = splits.filter(pl.col(column) <= 0)
+    if wrong.height:
+        raise SourceMalformed(
+            "the ratio of a split is not above zero",
+            where=f"{where}, line {wrong[LINE][0]}" if LINE in wrong.columns else where,
+            how_many=f"{wrong.height} of {splits.height} splits",
+            rows=wrong.drop("__ours", "__row", strict=False).rename({LINE: "line"}, strict=False),
+            cause="a ratio is new shares per old: 4 for four to one, 0.1 for one to ten",
+            action="correct the value, or remove the row",
+        )
 
 
 def to_ratios(frame: pl.DataFrame, column: str, style: TextTable, *, only: pl.Expr) -> pl.DataFrame:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
+import io
 import lzma
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import polars as pl
 
@@ -22,11 +24,19 @@ PLAIN = TextTable()
 # More than this unpacked is a mistake or a trap; the largest file of daily bars met so far has 0.3 GB.
 MOST_BYTES = 4 << 30
 
-_PACKED: dict[bytes, Callable[..., BinaryIO]] = {
-    b"\x1f\x8b": cast("Callable[..., BinaryIO]", gzip.open),
-    b"BZh": cast("Callable[..., BinaryIO]", bz2.open),
-    b"\xfd7zXZ\x00": cast("Callable[..., BinaryIO]", lzma.open),
-}
+
+class _Packing(NamedTuple):
+    name: str
+    suffix: str
+    mark: bytes
+    open: Callable[..., BinaryIO]
+
+
+_PACKINGS = (
+    _Packing("gzip", ".gz", b"\x1f\x8b", cast("Callable[..., BinaryIO]", gzip.open)),
+    _Packing("bzip2", ".bz2", b"BZh", cast("Callable[..., BinaryIO]", bz2.open)),
+    _Packing("xz", ".xz", b"\xfd7zXZ\x00", cast("Callable[..., BinaryIO]", lzma.open)),
+)
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _BLANKS = "\u00a0\u202f\u2009"
 _SUFFIXES = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9}
@@ -64,10 +74,17 @@ def read_csv(
     SourceNotFound
         When there is no such file.
     SourceMalformed
-        When it is empty, not text, or has rows with more fields than the header.
+        When it is empty, not text, or has rows with more or fewer fields than the header.
     """
     require_file(path)
-    return parse_csv(unpacked(path), str(path), style, names=names, may_have_no_rows=may_have_no_rows)
+    content = unpacked(path)
+    table = parse_csv(content, str(path), style, names=names, may_have_no_rows=may_have_no_rows)
+    packing = _packing(path)
+    if packing is None or path.suffix.lower() == packing.suffix:
+        return table
+    what = f"the file is packed by {packing.name}, which its name does not say, and was unpacked"
+    said = Finding("packed_file", str(path), what, 1, severity="info")
+    return replace(table, findings=(said, *table.findings))
 
 
 def read_csv_text(
@@ -86,14 +103,12 @@ def unpacked(path: Path) -> bytes:
         When it cannot be read or unpacked, or is larger than that.
     """
     try:
-        with path.open("rb") as file:
-            begin = file.read(8)
-        opener = next((opener for mark, opener in _PACKED.items() if begin.startswith(mark)), None)
-        if opener is None:
+        packing = _packing(path)
+        if packing is None:
             size = path.stat().st_size
             content = path.read_bytes() if size <= MOST_BYTES else b""
         else:
-            with opener(path, "rb") as packed:
+            with packing.open(path, "rb") as packed:
                 content = packed.read(MOST_BYTES + 1)
             size = len(content)
     except (OSError, EOFError, lzma.LZMAError) as error:
@@ -110,6 +125,12 @@ def unpacked(path: Path) -> bytes:
             action="split it, or turn it into Parquet",
         )
     return content
+
+
+def _packing(path: Path) -> _Packing | None:
+    with path.open("rb") as file:
+        begin = file.read(8)
+    return next((packing for packing in _PACKINGS if begin.startswith(packing.mark)), None)
 
 
 def parse_csv_text(
@@ -141,7 +162,7 @@ def parse_csv(
     """
     if not content.strip():
         raise SourceMalformed("the file is empty", where=where, action="fetch it again, or remove it")
-    content = _as_utf8(content, where, style)
+    content, encoding = _as_utf8(content, where, style)
     first_line = 1
     tickers: tuple[str, ...] = ()
     if names is None:
@@ -151,7 +172,18 @@ def parse_csv(
     fields = [name for name in frame.columns if name != LINE]
     blank = pl.all_horizontal(pl.col(name).is_null() | (pl.col(name).str.strip_chars() == "") for name in fields)
     passed = frame.filter(blank)
+    _refuse_short(frame.filter(~blank), fields, _Layout(content, style.separator, first_line, names is None), where)
     findings: list[Finding] = []
+    if encoding == "utf-16" != style.encoding:
+        findings.append(
+            Finding(
+                "another_encoding",
+                where,
+                f"the file begins with the mark of UTF-16 and was read as that, not as {style.encoding}",
+                1,
+                severity="info",
+            )
+        )
     if passed.height:
         frame = frame.filter(~blank)
         findings.append(
@@ -181,7 +213,8 @@ def parse_csv(
     return CsvTable(frame, tuple(findings), tickers)
 
 
-def _as_utf8(content: bytes, where: str, style: TextTable) -> bytes:
+def _as_utf8(content: bytes, where: str, style: TextTable) -> tuple[bytes, str]:
+    """The text as UTF-8, and the encoding it was written in."""
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), style.encoding)
     try:
         text = content.decode(encoding)
@@ -192,7 +225,7 @@ def _as_utf8(content: bytes, where: str, style: TextTable) -> bytes:
             cause=f"it is not text in {encoding}, or another format under this name",
             action="set `encoding` in the source spec, for example latin-1, or fetch it again",
         ) from error
-    return content if encoding == "utf-8" else text.encode()
+    return content if encoding == "utf-8" else text.encode(), encoding
 
 
 def _below_header(content: bytes, where: str, style: TextTable) -> tuple[bytes, int, tuple[str, ...]]:
@@ -254,6 +287,50 @@ def _parsed(content: bytes, where: str, style: TextTable, names: Sequence[str] |
             cause=f"expected {', '.join(names)}",
         )
     return frame
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The text below what stands above the header: its first row is on the line `first` of the file."""
+
+    content: bytes
+    separator: str
+    first: int
+    has_header: bool
+
+    def field_counts(self) -> list[int]:
+        """Fields of each row."""
+        text = self.content.decode()
+        if '"' in text:
+            counts = [len(row) for row in csv.reader(io.StringIO(text, newline=""), delimiter=self.separator)]
+        else:
+            counts = [line.count(self.separator) + 1 for line in text.split("\n")]
+        return counts[int(self.has_header) :]
+
+
+def _refuse_short(frame: pl.DataFrame, fields: Sequence[str], layout: _Layout, where: str) -> None:
+    """Raise ``SourceMalformed`` where a row ends before the last column: what is torn off would read as not known.
+
+    A header that ends with a separator names a column that is none, and rows need not have it.
+    """
+    named = [name for name in fields if name and not name.startswith("_duplicated_")]
+    if not named:
+        return
+    doubtful = frame.filter(pl.col(named[-1]).is_null())
+    if doubtful.height == 0:
+        return
+    counts, needed = layout.field_counts(), fields.index(named[-1]) + 1
+    short = doubtful.filter(pl.col(LINE).map_elements(lambda line: counts[line - layout.first] < needed, pl.Boolean))
+    if short.height:
+        raise SourceMalformed(
+            "rows have fewer fields than the header",
+            where=f"{where}, line {short[LINE][0]}",
+            how_many=f"{short.height} of {frame.height} rows",
+            rows=short.select(pl.col(LINE).alias("line"), *fields[:5]),
+            cause="a truncated download, another separator than the source spec states, or empty fields left away at "
+            "the end of a row",
+            action="fetch it again; a field without a value is written as nothing between two separators",
+        )
 
 
 def require_file(path: Path) -> None:

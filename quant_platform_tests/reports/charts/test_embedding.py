@@ -116,3 +116,12 @@ def test_vega_is_kept_between_processes_and_made_anew_where_it_cannot_be(
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     assert make() == first
     assert len(calls) == 2
+
+
+def test_a_figure_is_the_same_text_whatever_was_drawn_before() -> None:
+    first = embedding.embed(figure("One", "a"))
+    embedding._svg.cache_clear()
+    assert embedding.embed(figure("One", "a")) == first
+    ids = re.findall(r'id="([^"]+)"', first)
+    assert ids
+    assert set(re.findall(r"url\(#([^)]+)\)", first)) <= set(ids)

@@ -51,17 +51,48 @@ def scan(
     DataFrame
         Schema ``live.scan``, sorted by ticker and direction.
     """
-    happened = _until(day, sessions)
-    found = [
-        find_setups(traded_bars(bars, happened), [day], setup_spec, replay_spec.horizon_sessions).frame()
-        for _, bars in sorted(bars_by_ticker.items())
-    ]
+    present = {ticker: [day] for ticker in bars_by_ticker}
+    known = None if momentum is None else momentum.select("ticker", "percentile", date_sig=pl.lit(day))
+    return scan_days(present, bars_by_ticker, setup_spec, replay_spec, activation, sessions=sessions, momentum=known)
+
+
+def scan_days(
+    present: Mapping[str, Sequence[date]],
+    bars_by_ticker: Mapping[str, pl.DataFrame],
+    setup_spec: SetupSpec,
+    replay_spec: ReplaySpec,
+    activation: ActivationSpec,
+    *,
+    sessions: Sequence[date] | Sessions,
+    momentum: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """:func:`scan` of several days in one pass over each ticker; every day sees the bars up to its own close.
+
+    Parameters
+    ----------
+    present
+        Days on which each ticker may be traded, ascending.
+    bars_by_ticker, setup_spec, replay_spec, activation, sessions
+        As in :func:`scan`.
+    momentum
+        Ticker, date_sig and percentile.
+
+    Returns
+    -------
+    DataFrame
+        Schema ``live.scan``, sorted by day, ticker and direction.
+    """
+    found = []
+    for ticker, days in sorted(present.items()):
+        bars = traded_bars(bars_by_ticker[ticker], _until(days[-1], sessions))
+        found.append(find_setups(bars, list(days), setup_spec, replay_spec.horizon_sessions).frame())
     if not found:
         return _SCAN.create_empty()
-    setups = pl.concat(found).with_columns(day=pl.lit(day))
+    setups = pl.concat(found).with_columns(day=pl.col("date_sig"))
     if momentum is not None:
-        setups = setups.join(momentum.select("ticker", "percentile"), on="ticker", how="left", maintain_order="left")
-    return apply_gate(setups, activation).select(_SCAN.column_names())
+        percentiles = momentum.select("ticker", "percentile", "date_sig")
+        setups = setups.join(percentiles, on=["ticker", "date_sig"], how="left", maintain_order="left")
+    return apply_gate(setups, activation).select(_SCAN.column_names()).sort("day", "ticker", "direction")
 
 
 def evaluate_open_setups(

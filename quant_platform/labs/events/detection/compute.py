@@ -33,8 +33,9 @@ from quant_platform.labs.events.detection.context import market_context
 from quant_platform.labs.events.detection.grid import BAR_US, month_start, stamps
 from quant_platform.labs.events.detection.labels import Absent, Fired, state_columns
 from quant_platform.labs.events.detection.onsets import accepted, onsets
-from quant_platform.labs.events.detection.plan import EventPlan, event_plan, part
+from quant_platform.labs.events.detection.plan import EventPlan, event_plan, one_event_plan, part
 from quant_platform.specification.event_lab import EventLab
+from quant_platform.specification.events import EventSpec
 from quant_platform.specification.states import AfterEventState
 
 KEYS = ("symbol", "month", "bar")
@@ -206,6 +207,38 @@ def compute_symbol(
         flags=keys.hstack(_flags(values, fired, market.height)[first:]),
         not_available=not_available,
     )
+
+
+def onsets_of(
+    event: EventSpec, market: Mapping[str, pl.DataFrame], context: Mapping[str, pl.DataFrame], lab: EventLab
+) -> pl.DataFrame:
+    """Detect one event with other numbers than those of its file.
+
+    Parameters
+    ----------
+    event
+        An event of the lab, changed.
+    market, context
+        Symbol to rows of ``clean.market_5m`` and ``features.context_5m``, the same bars, oldest first.
+    lab
+        Specs.
+
+    Returns
+    -------
+    polars.DataFrame
+        Rows of ``events.event_flags`` with the columns of this event alone.
+    """
+    plan = one_event_plan(lab, event)
+    wanted = list(plan.plan.outputs)
+    frames = []
+    for symbol in sorted(market):
+        rows = market[symbol]
+        bars = stamps(rows)
+        columns, absent = _columns(rows, context[symbol])
+        result = plan.plan.run(columns, wanted, origin=int(bars[0]) // BAR_US if bars.size else 0)
+        fired = {event.id: _fired(event.id, plan, result, absent)}
+        frames.append(rows.select(KEYS).hstack(_flags(dict(result.values), fired, rows.height)))
+    return pl.concat(frames)
 
 
 def _columns(market: pl.DataFrame, context: pl.DataFrame) -> tuple[dict[str, Array], Absent]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quant_platform.contracts.errors import ExpressionError, SpecError
 from quant_platform.expressions import Formula, Kind, Location, Plan, compile_plan
+from quant_platform.expressions.reading import names_in
 from quant_platform.labs.events.detection.columns import COLUMNS
 from quant_platform.specification.event_lab import EVENT_EXPRESSIONS, EventLab
 from quant_platform.specification.events import EventSpec
@@ -83,6 +84,40 @@ def event_plan(lab: EventLab) -> EventPlan:
     state_columns, state_memory = _states(lab, plan, memory, columns)
     warm = max([*(plan.memory[name] for name in lab.features.features), *memory.values(), *state_memory.values()])
     return EventPlan(lab, plan, memory, columns, state_columns, warm)
+
+
+def one_event_plan(lab: EventLab, event: EventSpec) -> EventPlan:
+    """Compile the onsets of one event, which may have other numbers than those of its file, and nothing else.
+
+    Parameters
+    ----------
+    lab
+        The specs; checked already, so that only what the event names is compiled.
+    event
+        One of its events, as it is or changed.
+    """
+    places = lab.features.places
+    known = {
+        name: _formula(places.get(name), name, feature.expression) for name, feature in lab.features.features.items()
+    } | {name: _formula(places.get(name), name, text) for name, text in lab.features.definitions.items()}
+    parameters = tuple(event.params.items())
+    known |= {
+        word: _formula(lab.places[event.id, word], word, text, parameters) for word, text in event.definitions.items()
+    }
+    outputs = {
+        part(event.id, piece): _formula(lab.places[event.id, piece], event.id, getattr(event, piece), parameters)
+        for piece in ("condition", "direction", "intensity")
+    }
+    needed: dict[str, Formula] = {}
+    open_ = list(outputs.values())
+    while open_:
+        for name in sorted(names_in(open_.pop()) & known.keys() - needed.keys()):
+            needed[name] = known[name]
+            open_.append(known[name])
+    plan = compile_plan(outputs, COLUMNS, needed)
+    columns = frozenset[str]().union(*(plan.columns[name] for name in outputs))
+    memory = _event_memory(plan, event.id, event)
+    return EventPlan(replace(lab, events={event.id: event}), plan, {event.id: memory}, {event.id: columns}, {}, memory)
 
 
 def _formula(place: Place | None, name: str, text: str, parameters: tuple[tuple[str, float], ...] = ()) -> Formula:

@@ -214,7 +214,7 @@ class LabelStore:
     def _barriers(self, template: TemplateSpec, horizon: int, lag: int) -> LabelTable:
         def walk(symbol: int, position: float) -> tuple[Floats, Longs | None, Longs]:
             opens, highs, lows, closes = (self._log[name][symbol] for name in ("open", "high", "low", "close"))
-            target, stop = _levels(template, position, highs, lows, closes)
+            target, stop = levels_of(template, position, highs, lows, closes)
             outcome, exits = np.empty_like(opens), np.empty(opens.size, np.int64)
             walk_to_target_or_stop(opens, closes, target, stop, position, lag, horizon, outcome, exits)
             return outcome, None, exits
@@ -250,10 +250,25 @@ class LabelStore:
         return LabelTable("walked", values, lag, reach, side=side, entries=entries, exits=exits)
 
 
-def _levels(
+def levels_of(
     template: TemplateSpec, position: float, highs: Floats, lows: Floats, closes: Floats
 ) -> tuple[Floats, Floats]:
-    """Target and stop of a position, from bars up to the event's own."""
+    """Logarithms of target and stop of a position at every bar of one symbol, from bars up to the event's own.
+
+    Parameters
+    ----------
+    template
+        One with a target and a stop.
+    position
+        1 long, -1 short.
+    highs, lows, closes
+        Logarithms of prices.
+
+    Raises
+    ------
+    SpecError
+        When the template has none.
+    """
     target, stop = template.target, template.stop
     if target is None or stop is None:
         raise SpecError("the template has no target and stop", where="specs/templates.yaml")

@@ -1,0 +1,341 @@
+"""Proposals in the hands of a person: listed, shown, applied, taken back. Nothing else writes specs.
+
+Applying checks that the value in the file, the rest of the file and the evidence are what they were when the change was
+proposed, writes the file with its comments and its order, and only once the new text reads as a valid spec. A record
+below ``<home>/operations/changes`` says who did what, when, and holds the text of before.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+
+from quant_platform.contracts.errors import ProposalRefused, UnknownProposal
+from quant_platform.contracts.tables import table
+from quant_platform.labs.operations.proposals import evidence_rows
+from quant_platform.lake.atomic import atomic_text
+from quant_platform.lake.content_hash import content_hash
+from quant_platform.pipeline.home import Home
+from quant_platform.specification import clock
+from quant_platform.specification.loading import load_spec, read_yaml
+from quant_platform.specification.ontology import spec_hash
+from quant_platform.specification.spec_models import model_of
+
+_REVIEWER = re.compile(r"\S.{0,99}")
+# A text that every YAML reads as a text without quotes: no time, date, number or truth value looks like it.
+_PLAIN = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z_][\w ,.%()-]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was done with a proposal.
+
+    Attributes
+    ----------
+    proposal_id, file, path, old, new
+        As proposed; values as JSON, None for old where nothing stood there.
+    reviewed_by, applied_at
+        Who applied it and when.
+    before, after
+        Text of the file.
+    reverted_by, reverted_at
+        Who took it back; None while it stands.
+    """
+
+    proposal_id: str
+    file: str
+    path: str
+    old: str | None
+    new: str
+    reviewed_by: str
+    applied_at: str
+    before: str
+    after: str
+    reverted_by: str | None = None
+    reverted_at: str | None = None
+
+
+def changes_folder(home: Home) -> Path:
+    """Where the records of a home are."""
+    return home.settings.home / "operations" / "changes"
+
+
+def record_of(home: Home, proposal_id: str) -> Record | None:
+    """The record of a proposal; None where nobody applied it."""
+    path = changes_folder(home) / f"{proposal_id}.json"
+    return Record(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def all_proposals(home: Home) -> pl.DataFrame:
+    """Every proposal ever made with its ``state``: open, superseded, applied or reverted; the newest week first."""
+    rows = home.lake.read("ops.config_proposals", missing="ignore").sort(
+        ["week", "kind", "path"], descending=[True, False, False]
+    )
+    newest = max((str(key) for key in home.lake.partitions("ops.config_proposals")), default="")
+    states = []
+    for row in rows.select("proposal_id", pl.col("week").cast(pl.String)).iter_rows(named=True):
+        record = record_of(home, row["proposal_id"])
+        if record is not None:
+            states.append("reverted" if record.reverted_at else "applied")
+        else:
+            states.append("open" if row["week"] == newest else "superseded")
+    return rows.with_columns(state=pl.Series(states, dtype=pl.String))
+
+
+def proposal(home: Home, proposal_id: str) -> dict[str, Any]:
+    """One proposal, of the newest week that makes it.
+
+    Raises
+    ------
+    UnknownProposal
+        When there is none of that id.
+    """
+    found = all_proposals(home).filter(pl.col("proposal_id") == proposal_id)
+    if found.is_empty():
+        raise UnknownProposal(
+            f"there is no proposal {proposal_id!r}",
+            where=str(home.settings.home),
+            action="`quant proposals list` names them",
+        )
+    return found.row(0, named=True)
+
+
+def apply(home: Home, proposal_id: str, reviewed_by: str) -> Record:
+    """Write a proposed value into its spec.
+
+    Parameters
+    ----------
+    reviewed_by
+        Who looked at the evidence.
+
+    Raises
+    ------
+    UnknownProposal
+        When there is none of that id.
+    ProposalRefused
+        When it was applied already, when spec or evidence have moved since, or when nobody is named.
+    SpecError
+        When the spec would not be valid with it.
+    """
+    name = reviewer(reviewed_by)
+    row = proposal(home, proposal_id)
+    earlier = record_of(home, proposal_id)
+    if earlier is not None and earlier.reverted_at is None:
+        raise ProposalRefused(
+            f"the proposal was applied by {earlier.reviewed_by} at {earlier.applied_at}",
+            where=f"{row['file']}: {row['path']}",
+            action="`quant proposals revert` takes it back",
+        )
+    path, keys = home.specs / row["file"], row["path"].split("/")
+    _require_spec(home, row, path, keys)
+    _require_evidence(home, row)
+    before = path.read_text(encoding="utf-8")
+    after = edited(before, keys, json.loads(row["new"]))
+    _require_valid(path, row["file"], after)
+    record = Record(
+        proposal_id=proposal_id,
+        file=row["file"],
+        path=row["path"],
+        old=row["old"],
+        new=row["new"],
+        reviewed_by=name,
+        applied_at=clock.now().isoformat(timespec="seconds"),
+        before=before,
+        after=after,
+    )
+    # The record stands before the spec moves: whoever finds a changed spec finds who changed it.
+    _write(home, record)
+    atomic_text(path, after)
+    return record
+
+
+def revert(home: Home, proposal_id: str, reviewed_by: str) -> Record:
+    """Take an applied change back; other edits that the file has seen since stay.
+
+    Raises
+    ------
+    UnknownProposal
+        When nobody applied it.
+    ProposalRefused
+        When it is taken back already, or another value stands there by now.
+    """
+    name = reviewer(reviewed_by)
+    record = record_of(home, proposal_id)
+    if record is None:
+        raise UnknownProposal(
+            f"no applied proposal has the id {proposal_id!r}",
+            where=str(changes_folder(home)),
+            action="`quant proposals list` says which were applied",
+        )
+    path, keys = home.specs / record.file, record.path.split("/")
+    if record.reverted_at is not None:
+        raise ProposalRefused(f"it was taken back by {record.reverted_by} at {record.reverted_at}", where=str(path))
+    text = path.read_text(encoding="utf-8")
+    there = value_at(path, keys)
+    if there != json.loads(record.new):
+        raise ProposalRefused(
+            f"{record.path} is {json.dumps(there)} by now, not the {record.new} that was applied",
+            where=str(path),
+            cause="somebody edited it since",
+            action="edit the file by hand",
+        )
+    if text == record.after:
+        restored = record.before
+    else:
+        restored = edited(text, keys, None if record.old is None else json.loads(record.old))
+    _require_valid(path, record.file, restored)
+    done = Record(**{**asdict(record), "reverted_by": name, "reverted_at": clock.now().isoformat(timespec="seconds")})
+    _write(home, done)
+    atomic_text(path, restored)
+    return done
+
+
+def value_at(path: Path, keys: list[str]) -> Any:
+    """What stands at a place of a YAML file, as JSON has it; None where nothing does."""
+    found, _ = read_yaml(path)
+    for key in keys:
+        if not isinstance(found, Mapping) or key not in found:
+            return None
+        found = found[key]
+    return json.loads(json.dumps(found, default=str))
+
+
+def edited(text: str, keys: list[str], value: Any) -> str:
+    """A YAML text with one value set, or taken out where it is None; comments, order and quotes of the rest stay.
+
+    Parameters
+    ----------
+    text
+        The file.
+    keys
+        Keys from the top; mappings on the way are made where they are not there.
+    value
+        JSON value.
+    """
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 10_000
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    document = yaml.load(text)
+    place = document
+    for key in keys[:-1]:
+        if not isinstance(place.get(key), dict):
+            place[_quoted(key)] = {}
+        place = place[key]
+    if value is None:
+        place.pop(keys[-1], None)
+    elif keys[-1] in place:
+        place[keys[-1]] = _quoted(value)
+    else:
+        place[_quoted(keys[-1])] = _quoted(value)
+    buffer = io.StringIO()
+    yaml.dump(document, buffer)
+    return buffer.getvalue()
+
+
+def _quoted(value: Any) -> Any:
+    """A JSON value with every text in quotes that YAML would read as something else."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    if isinstance(value, str):
+        return value if _PLAIN.fullmatch(value) else DoubleQuotedScalarString(value)
+    if isinstance(value, dict):
+        return {_quoted(key): _quoted(one) for key, one in value.items()}
+    return [_quoted(one) for one in value] if isinstance(value, list) else value
+
+
+def reviewer(name: str) -> str:
+    """A name that can stand in a record, without blanks around it; one that is none is refused."""
+    if not _REVIEWER.fullmatch(name.strip()):
+        raise ProposalRefused(
+            "nobody is named who reviewed it", where="--reviewed-by", action="give a name of up to 100 characters"
+        )
+    return name.strip()
+
+
+def _require_spec(home: Home, row: Mapping[str, Any], path: Path, keys: list[str]) -> None:
+    there = value_at(path, keys)
+    old = None if row["old"] is None else json.loads(row["old"])
+    # A value that the file leaves to its default was proposed against that default.
+    if there is not None and there != old and not (isinstance(old, dict | list) and _same(there, old)):
+        raise ProposalRefused(
+            f"{row['path']} is {json.dumps(there)} by now; the proposal was made when it was {row['old']}",
+            where=str(path),
+            cause="the spec was edited since",
+            action="run `quant operations weekly` again: it proposes against what is in force",
+        )
+    if _hash_without_siblings(home, row, path) != row["spec_hash"]:
+        raise ProposalRefused(
+            "another value of the file was changed since the proposal was made",
+            where=str(path),
+            cause="the evidence was gathered under the spec of then",
+            action="run `quant operations weekly` again: it proposes against what is in force",
+        )
+
+
+def _hash_without_siblings(home: Home, row: Mapping[str, Any], path: Path) -> str:
+    """Hash of what the file would say without the changes that were applied from the same week's proposals."""
+    same_week = home.lake.read("ops.config_proposals", [row["week"].isoformat()])
+    text = path.read_text(encoding="utf-8")
+    for sibling in same_week.filter(pl.col("file") == row["file"])["proposal_id"]:
+        record = record_of(home, sibling)
+        if record is not None and record.reverted_at is None:
+            text = edited(text, record.path.split("/"), None if record.old is None else json.loads(record.old))
+    with TemporaryDirectory() as folder:
+        trial = Path(folder) / path.name
+        trial.write_text(text, encoding="utf-8")
+        content = spec_hash(load_spec(trial, model_of(row["file"])).model_dump(mode="json"))
+    return spec_hash({row["file"]: content})[:16]
+
+
+def _same(there: Any, old: Any) -> bool:
+    """Whether a mapping or list says the same; what only one of them states is left to its default by the other."""
+    if isinstance(there, dict) and isinstance(old, dict):
+        return all(key in old and _same(value, old[key]) for key, value in there.items())
+    if isinstance(there, list) and isinstance(old, list):
+        return len(there) == len(old) and all(_same(a, b) for a, b in zip(there, old, strict=True))
+    return str(there) == str(old)[: len(str(there))] if isinstance(there, str) else bool(there == old)
+
+
+def _require_evidence(home: Home, row: Mapping[str, Any]) -> None:
+    key = json.loads(row["evidence_key"])
+    name = row["evidence_table"]
+    stored = home.lake.read(name, [key["partition"]], missing="ignore")
+    chosen = evidence_rows(stored, key["rows"]).sort(*table(name).primary_key)
+    if content_hash(chosen) != row["evidence_hash"]:
+        raise ProposalRefused(
+            "the evidence is not what it was when the change was proposed",
+            where=f"{name}, partition {key['partition']}",
+            cause="the table was made again, from more data or under other specs",
+            action="run `quant operations weekly` again, and look at what it proposes now",
+        )
+    newest = max(str(one) for one in home.lake.partitions("ops.config_proposals"))
+    if row["week"].isoformat() != newest:
+        raise ProposalRefused(
+            f"the proposal is of the week {row['week']}, the evidence of {newest} is there by now",
+            where="ops.config_proposals",
+            action="`quant proposals list` shows what the newest week proposes",
+        )
+
+
+def _require_valid(path: Path, name: str, text: str) -> None:
+    with TemporaryDirectory() as folder:
+        trial = Path(folder) / path.name
+        trial.write_text(text, encoding="utf-8")
+        load_spec(trial, model_of(name))
+
+
+def _write(home: Home, record: Record) -> None:
+    folder = changes_folder(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_text(folder / f"{record.proposal_id}.json", json.dumps(asdict(record), indent=1))

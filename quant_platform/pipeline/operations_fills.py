@@ -1,0 +1,198 @@
+"""Fills of a venue: imported files, and in simulated homes what a simulated venue gave to the paper orders.
+
+An import writes one immutable file below ``<home>/fills``; ``ops.fills`` is what all of them hold together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from quant_platform.contracts.errors import FillsInvalid
+from quant_platform.engine.cost_law import square_root_impact
+from quant_platform.labs.operations.fills import STORED, Expected, ReadFills, check_fills, read_fills
+from quant_platform.labs.operations.frames import columns
+from quant_platform.lake.atomic import atomic_bytes
+from quant_platform.lake.content_hash import content_hash
+from quant_platform.market.calendar import calendar
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.stage import FrameStage, Reads
+from quant_platform.specification import clock
+from quant_platform.specification.operations import ROUTING, VENUE, RoutingSpec, VenueSpec
+
+WINDOW_SESSIONS = 20
+SIMULATED = "simulated"
+
+
+def fills_folder(home: Home) -> Path:
+    """Where imported fills of a home are."""
+    return home.settings.home / "fills"
+
+
+def imported(home: Home) -> pl.DataFrame:
+    """Every imported fill, with the name of its file.
+
+    Raises
+    ------
+    FillsInvalid
+        When a stored file is damaged.
+    """
+    parts = []
+    for path in sorted(fills_folder(home).glob("*.parquet")):
+        try:
+            frame = pl.read_parquet(path)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise FillsInvalid(
+                "a stored file of fills is damaged",
+                where=str(path),
+                action="take the file away and import the broker's file again",
+            ) from error
+        parts.append(frame.select(list(STORED)).with_columns(source=pl.lit(path.stem)))
+    empty = pl.DataFrame(schema={**STORED, "source": pl.String})
+    return pl.concat([empty, *parts]).unique("fill_id", keep="first", maintain_order=True)
+
+
+def import_fills(home: Home, path: Path) -> ReadFills:
+    """Check a broker's file and store what is new of it; importing it twice changes nothing.
+
+    Raises
+    ------
+    FillsInvalid
+        With the rule that its rows break; nothing is stored then.
+    """
+    found = calendar(home.universe.exchange)
+    expected = Expected(
+        classes={str(key): home.universe.class_of(str(key)) for key in home.lake.partitions("clean.equity_bars")},
+        currency=home.load(ROUTING, RoutingSpec).account.currency,
+        sessions=frozenset(found.days.tolist()),
+        now=clock.now(),
+        known=imported(home),
+    )
+    read = check_fills(read_fills(path), expected, str(path))
+    if read.new.height:
+        folder = fills_folder(home)
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"{content_hash(read.new)[:16]}.parquet"
+        buffer = _parquet(read.new)
+        atomic_bytes(target, buffer)
+    return read
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def liquidity(bars: pl.LazyFrame) -> pl.LazyFrame:
+    """Volatility and volume a day over the sessions before each: ``ticker, session, volatility_daily, volume_daily``.
+
+    **Timing.** The session itself does not enter. **Missing values.** With less than half of the window known it is
+    null.
+    """
+    priced = bars.filter(pl.col("missing_reason").is_null(), pl.col("close").is_not_nan()).sort("ticker", "session")
+    half = WINDOW_SESSIONS // 2
+    step = (pl.col("close") / pl.col("close").shift(1)).log()
+    # Units of the session's own price, so that a split between window and fill changes nothing.
+    volume = pl.col("dollar_volume").fill_nan(None).rolling_mean(WINDOW_SESSIONS, min_samples=half).shift(1)
+    return priced.select(
+        "ticker",
+        "session",
+        volatility_daily=(step**2).rolling_mean(WINDOW_SESSIONS, min_samples=half).sqrt().shift(1).over("ticker"),
+        volume_daily=(volume / pl.col("close_unadjusted")).over("ticker"),
+    )
+
+
+def venue_fills(
+    executions: pl.DataFrame, known: pl.DataFrame, opens: Sequence[object], spec: VenueSpec
+) -> pl.DataFrame:
+    """What a simulated venue gave to paper executions, by a law that is not the engine's.
+
+    Parameters
+    ----------
+    executions
+        Rows of ``ops.executions``.
+    known
+        Volatility and volume by ticker and session.
+    opens
+        Opening times of sessions, UTC: fills there pay ``open_extra_bps``.
+    spec
+        The law. The noise of a fill depends on its id and the seed alone.
+    """
+    found = executions.join(known, left_on=["ticker", "day"], right_on=["ticker", "session"], how="left").sort(
+        "execution_id"
+    )
+    side = np.where(found["side"].cast(pl.String).to_numpy() == "buy", 1.0, -1.0)
+    size = square_root_impact(
+        spec.impact_coefficient,
+        found["volatility_daily"].fill_null(0.0).to_numpy(),
+        found["quantity"].to_numpy(),
+        found["volume_daily"].fill_null(1.0).to_numpy(),
+    )
+    early = found["executed_at"].is_in(list(opens)).to_numpy()
+    noise = np.array([_noise(str(name), spec.seed) for name in found["execution_id"]])
+    paid = 1e-4 * (spec.half_spread_bps + spec.noise_bps * noise + np.where(early, spec.open_extra_bps, 0.0)) + size
+    return found.select(
+        pl.concat_str(pl.lit(f"{spec.law}/"), "execution_id").alias("fill_id"),
+        "ticker",
+        pl.col("side").cast(pl.String),
+        "quantity",
+        price=pl.col("mid") * pl.Series(1.0 + side * paid, dtype=pl.Float64),
+        mid="mid",
+        fees=pl.col("mid") * pl.col("quantity") * spec.fee_rate,
+        currency="currency",
+        executed_at="executed_at",
+        order_id="order_id",
+        law=pl.lit(spec.law),
+        source=pl.lit(SIMULATED),
+    )
+
+
+def _noise(name: str, seed: int) -> float:
+    digest = hashlib.sha256(f"{seed}|{name}".encode()).digest()
+    return float(np.random.default_rng(int.from_bytes(digest[:8], "big")).standard_normal())
+
+
+def fills(home: Home, keys: Sequence[str], *, executions: pl.LazyFrame, bars: pl.LazyFrame) -> pl.DataFrame:
+    """Every fill that is known, with what the cost model needs of its name at the time."""
+    del keys
+    known = liquidity(bars).collect()
+    found = imported(home)
+    if home.simulated:
+        opens = calendar(home.universe.exchange).opens.tolist()
+        paper = executions.filter(pl.col("reason") != "delisted").collect()
+        naive = paper.with_columns(pl.col("executed_at").dt.replace_time_zone(None))
+        given = venue_fills(naive, known, opens, home.load(VENUE, VenueSpec))
+        given = given.with_columns(pl.col("executed_at").dt.replace_time_zone("UTC"))
+        found = pl.concat([found, given.select(found.columns)])
+    classes = {ticker: home.universe.class_of(ticker) for ticker in found["ticker"].unique().to_list()}
+    wanted = list(columns("ops.fills"))
+    return (
+        found.with_columns(
+            asset_class=pl.col("ticker").replace_strict(classes, return_dtype=pl.String),
+            session=pl.col("executed_at").dt.date(),
+        )
+        .join(known, on=["ticker", "session"], how="left")
+        .with_columns(pl.col("side").cast(pl.Enum(["buy", "sell"])))
+        .select(wanted)
+    )
+
+
+def within(fills_: pl.DataFrame, since: date, until: date) -> pl.DataFrame:
+    """Fills of some days, both included."""
+    return fills_.filter(pl.col("executed_at").dt.date().is_between(since, until))
+
+
+FILLS = FrameStage(
+    outputs=("ops.fills",),
+    compute=fills,
+    specs=(VENUE,),
+    kinds=("polars", "parquet"),
+    inputs={"executions": Reads("ops.executions", "all", required=False), "bars": Reads("clean.equity_bars", "all")},
+)

@@ -1,0 +1,118 @@
+"""Which setups are sent; each refusal is one code with the value and the bound."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+
+from quant_platform.labs.operations.green import green_signals, route_signal
+from quant_platform.labs.operations.routing import expected_r, route_setups, window_at
+from quant_platform.specification.operations import SignalsSpec, WindowSpec
+from quant_platform_tests.labs.operations.builders import ROUTING, routing, setup, setups
+
+OPEN = datetime(2024, 3, 5, 14, 30, tzinfo=UTC)
+CLASSES = {"AAA": "US_EQUITY", "EURUSD": "FX", "BTCUSDT": "CRYPTO_PERPETUAL", "GOLD": "COMMODITY", "BOND": "RATES"}
+
+
+def routed(*rows: dict[str, Any], spec: Any = ROUTING, held: tuple[str, ...] = ()) -> tuple[list[str], dict[str, str]]:
+    passed, skips = route_setups(setups(*rows), spec, CLASSES, held, OPEN)  # type: ignore[arg-type]
+    return passed["ticker"].to_list(), {row["ticker"]: row["code"] for row in skips}
+
+
+def test_the_expectation_takes_the_confidence_for_a_chance_or_the_model_at_its_word() -> None:
+    frame = setups(setup(rr=2.0, confidence=60.0, expected_value_r=0.25))
+    # 0.6 x 2 - 0.4 x 1
+    assert expected_r(frame, "confidence").to_list() == pytest.approx([0.8])
+    assert expected_r(frame, "model").to_list() == [0.25]
+
+
+def test_each_asset_class_has_its_own_floors() -> None:
+    # 57 of 100 passes equities (50), currencies and commodities (55), not perpetuals (60).
+    rows = [setup(ticker, confidence=57.0) for ticker in CLASSES]
+    sent, skipped = routed(*rows)
+    assert sent == ["AAA", "EURUSD", "GOLD"]
+    assert skipped == {"BTCUSDT": "min_confidence", "BOND": "asset_class"}
+
+
+@pytest.mark.parametrize(
+    ("change", "spec", "code"),
+    [
+        ({"qualified": False, "refusals": ["rr 1 is below min_rr 1.2"]}, ROUTING, "gate"),
+        ({}, routing(setups__trade=False), "switched_off"),
+        ({"confidence": 49.9}, ROUTING, "min_confidence"),
+        # c rr - (1 - c) = 0.5 x 1.02 - 0.5 = 0.01; times 0.05 is 0.0005, less 0.0005 of friction is below 0.001.
+        ({"confidence": 50.0, "rr": 1.02}, ROUTING, "min_expected_return"),
+        ({}, routing(asset_classes__US_EQUITY__max_risk=0.049), "max_risk"),
+        ({}, routing(tickers={"AAA": {"min_confidence": 0.61}}), "min_confidence"),
+        (
+            {},
+            routing(
+                no_trade_windows=[
+                    {"asset_class": "US_EQUITY", "start": "14:00", "end": "15:00", "timezone": "UTC", "reason": "wide"}
+                ]
+            ),
+            "no_trade_window",
+        ),
+    ],
+)
+def test_a_refusal_has_a_code(change: dict[str, Any], spec: Any, code: str) -> None:
+    assert routed(setup(**change), spec=spec) == ([], {"AAA": code})
+
+
+def test_a_value_equal_to_its_floor_passes() -> None:
+    # 0.05 x (0.5 x rr - 0.5) - 0.0005 = 0.001 at rr = 1.06
+    assert routed(setup(confidence=50.0, rr=1.0600001))[0] == ["AAA"]
+    assert routed(setup(), spec=routing(asset_classes__US_EQUITY__max_risk=0.05))[0] == ["AAA"]
+
+
+def test_a_name_that_is_held_or_sent_is_not_sent_again() -> None:
+    assert routed(setup(), held=("AAA",)) == ([], {"AAA": "held"})
+    both = [setup(), setup(direction="short", rr=1.5)]
+    assert routed(*both) == (["AAA"], {"AAA": "conflict"})
+
+
+def test_a_name_states_only_what_differs_from_its_class() -> None:
+    found = routing(tickers={"AAA": {"min_confidence": 0.61}}).thresholds("AAA", "US_EQUITY")
+    assert found is not None
+    assert (found.min_confidence, found.min_expected_return, found.friction_buffer) == (0.61, 0.001, 0.0005)
+
+
+@pytest.mark.parametrize(("hour", "inside"), [(21, False), (22, True), (23, True), (0, True), (2, False)])
+def test_a_window_may_span_midnight(hour: int, inside: bool) -> None:
+    window = WindowSpec.model_validate({"asset_class": "FX", "start": "22:00", "end": "02:00", "reason": "roll-over"})
+    moment = datetime(2024, 3, 5, hour, 0, tzinfo=UTC)
+    assert (window_at([window], "FX", moment) is window) is inside
+    assert window_at([window], "US_EQUITY", moment) is None
+
+
+def test_a_window_is_read_in_its_own_zone() -> None:
+    window = WindowSpec.model_validate(
+        {"asset_class": "FX", "start": "09:30", "end": "10:00", "timezone": "America/New_York", "reason": "opening"}
+    )
+    # New York is five hours behind UTC on 5 March and four on 12 March 2024.
+    assert window_at([window], "FX", datetime(2024, 3, 5, 14, 30, tzinfo=UTC)) is window
+    assert window_at([window], "FX", datetime(2024, 3, 12, 14, 30, tzinfo=UTC)) is None
+
+
+def test_a_green_signal_holds_the_ends_of_its_ranking() -> None:
+    values = pl.DataFrame({"ticker": list("ABCDEFGHIJ"), "value": [float(k) for k in range(10)]})
+    moves = route_signal(
+        values, {"J": "long", "E": "long", "A": "long"}, SignalsSpec(trade=True, gross=0.2, fractile=0.2)
+    )
+    assert moves.enter == {"B": "short", "I": "long"}
+    assert moves.leave == {"E": "long", "A": "long"}
+    assert moves.weight == pytest.approx(0.2 / 4)
+
+
+def test_only_the_newest_verdict_counts() -> None:
+    verdicts = pl.DataFrame(
+        {
+            "signal": ["a", "a", "b", "b"],
+            "snapshot_id": ["2024-01", "2024-02", "2024-01", "2024-02"],
+            "verdict": ["green", "yellow", "red", "green"],
+        }
+    )
+    assert green_signals(verdicts) == ["b"]

@@ -1,0 +1,272 @@
+"""The daily and weekly stages over a small stored market, without Dagster."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from quant_platform.contracts.errors import FillsInvalid, PartitionMissing, SettingsError
+from quant_platform.contracts.tables import table
+from quant_platform.lake.provenance import Provenance
+from quant_platform.pipeline import alerts, operations_dashboard, operations_fills, operations_weekly, resets
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.operations import DAILY_TABLES, run_daily
+from quant_platform.specification.settings import Settings
+from quant_platform_tests.homes import edit
+
+SPECS = Path(__file__).resolve().parents[2] / "specs"
+STAMP = Provenance(asset="test", code_version="0", ontology_hash="0", simulated=True)
+# Ten sessions from a Monday on.
+SESSIONS = [date(2023, 11, 6) + timedelta(days=k) for k in (0, 1, 2, 3, 4, 7, 8, 9, 10, 11)]
+KEYS = [day.isoformat() for day in SESSIONS]
+FLAT = (100.0, 101.0, 99.0, 100.0)
+# Bought at the second open; the target of 110 is reached in the fifth session.
+AAA = [FLAT, FLAT, FLAT, FLAT, (104.0, 111.0, 103.0, 110.0), *[(110.0, 111.0, 109.0, 110.0)] * 5]
+
+
+def stored_home(folder: Path) -> Home:
+    """A home with bars of two names, scans that hold one setup, and no candidates."""
+    shutil.copytree(SPECS, folder / "specs")
+    home = Home(Settings(home=folder / "home", specs=folder / "specs"))
+    for ticker, bars in {"AAA": AAA, "BBB": [FLAT] * 10}.items():
+        rows = [
+            {
+                "ticker": ticker, "session": day, "open": bar[0], "high": bar[1], "low": bar[2], "close": bar[3],
+                "volume": 1e6, "close_unadjusted": bar[3], "dollar_volume": 1e6 * bar[3], "adjustment_factor": 1.0,
+                "missing_reason": None, "suspect": None,
+            }
+            for day, bar in zip(SESSIONS, bars, strict=True)
+        ]  # fmt: skip
+        _write(home, "clean.equity_bars", ticker, rows)
+        _write(home, "clean.corporate_actions", ticker, [])
+        _write(home, "replay.candidates", ticker, [])
+    for key, day in zip(KEYS, SESSIONS, strict=True):
+        _write(home, "live.scan", key, [_setup(day)] if day == SESSIONS[0] else [])
+    return home
+
+
+def _setup(day: date) -> dict[str, Any]:
+    return {
+        "day": day, "ticker": "AAA", "direction": "long", "entry_reference": 100.0, "stop": 95.0, "target": 110.0,
+        "target_2": None, "rr": 2.0, "stop_distance_bps": 500.0, "target_probability": 0.33, "expected_value_r": 0.0,
+        "confidence": 60.0, "conflict": False, "momentum_percentile": 90.0, "qualified": True, "refusals": [],
+    }  # fmt: skip
+
+
+def _write(home: Home, name: str, key: str | None, rows: list[dict[str, Any]]) -> None:
+    home.lake.write(name, key, pl.DataFrame(rows, schema=table(name).schema.create_empty().schema), STAMP)
+
+
+def daily(home: Home, keys: list[str]) -> list[str]:
+    return [done.state for done in run_daily(home, keys, run_id="r", refresh=False, workers=1)]
+
+
+@pytest.fixture(scope="module")
+def traded(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A stored home with all ten sessions of operations; nobody changes it."""
+    home = stored_home(tmp_path_factory.mktemp("traded"))
+    assert daily(home, KEYS) == ["written"] * 10
+    return home
+
+
+def copied(home: Home, folder: Path) -> Home:
+    shutil.copytree(home.settings.home, folder / "home")
+    shutil.copytree(home.specs, folder / "specs")
+    return Home(Settings(home=folder / "home", specs=folder / "specs"))
+
+
+def test_a_setup_becomes_an_order_a_fill_and_a_trade(traded: Home) -> None:
+    order = traded.lake.read("ops.orders").row(0, named=True)
+    # Half a percent of a million over five a unit: a tenth of equity, a thousand units.
+    assert (order["quantity"], order["stop"], order["target"], order["sleeve"]) == (1000.0, 95.0, 110.0, "spec")
+    fills = traded.lake.read("ops.executions")
+    assert fills["day"].to_list() == [SESSIONS[1], SESSIONS[4]]
+    trade = traded.lake.read("ops.trades").row(0, named=True)
+    assert (trade["day"], trade["exit_reason"], trade["risk"]) == (SESSIONS[4], "target", 5000.0)
+    book = traded.lake.read("ops.book").sort("day")
+    assert book["positions"].to_list() == [0, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert book["closed_pnl"][-1] == pytest.approx(trade["net_pnl"])
+    assert book["equity"][-1] == pytest.approx(1_000_000 + trade["net_pnl"])
+
+
+def test_sessions_made_one_by_one_are_those_made_at_once(traded: Home, tmp_path: Path) -> None:
+    home = stored_home(tmp_path)
+    for key in KEYS[:5]:
+        daily(home, [key])
+    for name in DAILY_TABLES:
+        first = home.lake.read(name)
+        assert first.equals(traded.lake.read(name, KEYS[:5]).select(first.columns)), name
+
+
+def test_a_process_that_dies_between_order_and_fill_loses_nothing(traded: Home, tmp_path: Path) -> None:
+    home = stored_home(tmp_path)
+    daily(home, KEYS[:1])
+    # It died in the second session after its fills and before its orders: the session is made again.
+    daily(home, KEYS[:2])
+    shutil.rmtree(home.lake.partition_folder("ops.orders", KEYS[1]))
+    assert daily(home, KEYS[1:3]) == ["written", "written"]
+    assert home.lake.read("ops.executions").equals(traded.lake.read("ops.executions", KEYS[:3]))
+
+
+def test_recorded_orders_stand_whatever_the_specs_say_later(traded: Home, tmp_path: Path) -> None:
+    home = copied(traded, tmp_path)
+    edit(home.specs / "operations" / "routing.yaml", lambda spec: spec["setups"].update(trade=False))
+    assert daily(home, KEYS) == ["current"] * 10
+    # A session that has none is decided by what is in force.
+    shutil.rmtree(home.lake.partition_folder("ops.orders", KEYS[0]))
+    assert daily(home, KEYS)[0] == "written"
+    assert home.lake.read("ops.orders").is_empty()
+    assert home.lake.read("ops.skips", [KEYS[0]])["code"].to_list() == ["switched_off"]
+
+
+def test_a_session_that_was_not_scanned_is_an_error(tmp_path: Path) -> None:
+    home = stored_home(tmp_path)
+    shutil.rmtree(home.lake.partition_folder("live.scan", KEYS[0]))
+    with pytest.raises(PartitionMissing, match=r"live\.scan"):
+        daily(home, KEYS[:1])
+
+
+def test_a_kill_switch_stops_orders_until_somebody_resets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = stored_home(tmp_path)
+    edit(home.specs / "operations" / "routing.yaml", lambda spec: spec["kill_switches"].update(daily_loss=0.00001))
+    _write(home, "live.scan", KEYS[1], [{**_setup(SESSIONS[1]), "ticker": "BBB"}])
+    daily(home, KEYS[:2])
+    # The costs of the first fill were loss enough.
+    assert home.lake.read("ops.book", [KEYS[1]])["halted"].to_list() == [True]
+    stopped = home.lake.read("ops.skips", [KEYS[1]]).row(0, named=True)
+    assert (stopped["ticker"], stopped["code"]) == ("BBB", "kill_switch")
+    assert "daily_loss" in stopped["reason"]
+    monkeypatch.setattr(resets, "last_final", lambda _: SESSIONS[1])
+    assert resets.reset_switches(home, "Ann") == SESSIONS[1]
+    _write(home, "live.scan", KEYS[2], [{**_setup(SESSIONS[2]), "ticker": "BBB"}])
+    daily(home, KEYS[2:3])
+    assert home.lake.read("ops.orders", [KEYS[2]])["ticker"].to_list() == ["BBB"]
+    path = resets.resets_file(home)
+    path.write_text(path.read_text(encoding="utf-8") + "nonsense\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"resets\.jsonl:2"):
+        daily(home, KEYS[3:4])
+
+
+def test_imported_fills_are_stored_once_and_stand_beside_those_of_the_venue(traded: Home, tmp_path: Path) -> None:
+    home = copied(traded, tmp_path)
+    file = tmp_path / "fills.csv"
+    head = "fill_id,ticker,side,quantity,price,mid,fees,currency,executed_at\n"
+    file.write_text(head + "b1,AAA,buy,100,100.05,100.0,1.0,USD,2023-11-07T15:00:00+00:00\n", encoding="utf-8")
+    assert operations_fills.import_fills(home, file).new.height == 1
+    again = operations_fills.import_fills(home, file)
+    assert (again.new.height, again.known) == (0, 1)
+    assert len(list(operations_fills.fills_folder(home).iterdir())) == 1
+    found = made_fills(home)
+    assert found["law"].to_list() == ["venue", "simulated_venue", "simulated_venue"]
+    file.write_text(head + "b1,AAA,buy,100,100.06,100.0,1.0,USD,2023-11-07T15:00:00+00:00\n", encoding="utf-8")
+    with pytest.raises(FillsInvalid, match="stored with other content"):
+        operations_fills.import_fills(home, file)
+    next(operations_fills.fills_folder(home).iterdir()).write_bytes(b"torn")
+    with pytest.raises(FillsInvalid, match="damaged"):
+        operations_fills.imported(home)
+
+
+def made_fills(home: Home) -> pl.DataFrame:
+    scan = home.lake.scan
+    return operations_fills.fills(home, [], executions=scan("ops.executions"), bars=scan("clean.equity_bars"))
+
+
+def test_liquidity_knows_the_sessions_before_and_no_later_one() -> None:
+    closes = 100.0 * np.cumprod(1.0 + np.tile([0.01, -0.01], 15))
+    days = [date(2023, 1, 2) + timedelta(days=k) for k in range(30)]
+    frame = pl.DataFrame(
+        {"ticker": "AAA", "session": days, "close": closes, "close_unadjusted": closes, "dollar_volume": closes * 1e6,
+         "missing_reason": None}
+    )  # fmt: skip
+    found = operations_fills.liquidity(frame.lazy()).collect()
+    steps = np.diff(np.log(closes))
+    assert found["volatility_daily"][25] == pytest.approx(np.sqrt(np.mean(steps[4:24] ** 2)))
+    assert found["volume_daily"][25] == pytest.approx(np.mean(closes[5:25] * 1e6) / closes[25])
+    other = frame.with_columns(close=pl.when(pl.col("session") > days[24]).then(999.0).otherwise("close"))
+    later = operations_fills.liquidity(other.lazy()).collect()
+    assert later["volatility_daily"][:26].equals(found["volatility_daily"][:26])
+
+
+def test_a_dashboard_says_what_is_there_and_why_the_rest_is_empty(traded: Home, tmp_path: Path) -> None:
+    home = copied(traded, tmp_path)
+    made = dashboard(home, KEYS[-1])
+    assert set(made) == {"dashboard", "executions", "skips", "trades", "open_positions", "costs", "windows", "sleeves",
+                         "promotions", "proposals", "growth", "alerts"}  # fmt: skip
+    assert all(
+        set(one) == {"layout", "output", "day", "simulated", "content", "empty_because"} for one in made.values()
+    )
+    assert all((one["empty_because"] is None) == bool(one["content"]) for one in made.values())
+    assert {one["layout"] for one in made.values()} == {"quant_platform.operations/1"}
+    content = made["dashboard"]["content"]
+    assert (content["growth"]["closed"], content["growth"]["wanted"]) == (1, 30)
+    assert content["growth"]["unknown_core"] == ["SIM001", "SIM002", "SIM003", "SIM004"]
+    assert len(content["equity"]) == 10
+    assert made["costs"]["empty_because"] == "no venue's fills are known yet: quant fills import"
+    folder = operations_dashboard.outputs_folder(home)
+    assert json.loads((folder / "trades.json").read_text(encoding="utf-8")) == made["trades"]
+    assert json.loads((folder / "history" / f"{KEYS[-1]}.json").read_text(encoding="utf-8")) == made
+    # A session of the past writes no files over those of the newest.
+    before = (folder / "dashboard.json").stat().st_mtime_ns
+    dashboard(home, KEYS[3])
+    assert (folder / "dashboard.json").stat().st_mtime_ns == before
+
+
+def dashboard(home: Home, key: str) -> dict[str, Any]:
+    names = ("book", "executions", "skips", "trades", "marks", "orders")
+    frames = {name: home.lake.scan(f"ops.{name}") for name in names}
+    made = operations_dashboard.dashboards(home, [key], **frames, fills=made_fills(home).lazy())
+    home.lake.write("ops.dashboard", key, made.frame, STAMP)
+    return {row["output"]: json.loads(row["json"]) for row in made.frame.iter_rows(named=True)}
+
+
+def test_an_alert_is_told_once_and_a_deaf_webhook_is_said(traded: Home, tmp_path: Path) -> None:
+    home = copied(traded, tmp_path)
+    book = home.lake.read("ops.book", [KEYS[-1]])
+    tripped = book.with_columns(halted=pl.lit(True), switches=pl.lit(["drawdown: 0.3 against 0.2"]))
+    home.lake.write("ops.book", KEYS[-1], tripped, STAMP)
+    dashboard(home, KEYS[-1])
+    found = alerts.alerts_of(home, SESSIONS[-1])
+    assert [(one["code"], one["subject"]) for one in found] == [("kill_switch", "drawdown")]
+    edit(home.specs / "operations" / "alerts.yaml", lambda spec: spec.update(webhook="https://example.org/hook"))
+    sent: list[tuple[str, dict[str, Any]]] = []
+    first = alerts.tell(home, KEYS[-1], found, lambda to, body, _: sent.append((to, json.loads(body))))
+    assert len(first) == 1 and sent[0][0] == "https://example.org/hook"
+    assert sent[0][1]["code"] == "kill_switch" and sent[0][1]["simulated"] is True
+    assert alerts.tell(home, KEYS[-1], found, lambda *_: pytest.fail("told twice")) == []
+    assert len(alerts.alerts_file(home).read_text(encoding="utf-8").splitlines()) == 1
+
+    def deaf(*_: Any) -> None:
+        raise ConnectionRefusedError("nobody there")
+
+    lines = alerts.tell(home, "another day", found, deaf)
+    assert lines[1] == "the webhook https://example.org/hook did not take it: nobody there"
+
+
+def test_the_weekly_stages_of_a_home_without_evidence_propose_nothing(traded: Home) -> None:
+    weeks = ["2023-11-06", "2023-11-13"]
+    scan = traded.lake.scan
+    names = ["AAA", "BBB"]
+    candidates, trades = scan("replay.candidates"), scan("ops.trades")
+    swept = operations_weekly.sweeps(traded, names, candidates=candidates, trades=trades)
+    fills = made_fills(traded).lazy()
+    costs = operations_weekly.costs(traded, weeks, fills=fills)
+    windows = operations_weekly.windows(traded, weeks, fills=fills)
+    summary = operations_weekly.summaries(traded, weeks, candidates=candidates, trades=trades)
+    moves = operations_weekly.promotions(traded, weeks, candidates=candidates, trades=trades)
+    found = operations_weekly.proposals(
+        traded, weeks, swept=swept.lazy(), costs=costs.lazy(), windows=windows.lazy(), promotions=moves.lazy(),
+        ledger=operations_weekly.trials(traded, names, swept=swept.lazy()).lazy(), trades=trades,
+    )  # fmt: skip
+    assert swept.is_empty() and found.is_empty()
+    # The trade closed on Friday of the first week is known in both.
+    executed = summary.filter(pl.col("evidence").cast(pl.String) == "executed", pl.col("ticker") == "AAA")
+    assert executed.sort("week")["n"].to_list() == [1, 1]
+    assert costs["value"].drop_nulls().is_empty()
+    assert set(moves["proposed"]) == {None}
