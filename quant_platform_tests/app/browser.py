@@ -61,8 +61,8 @@ def visit(page: Page, address: str, path: str) -> None:
     """Open a page of the app and wait until its script has ended."""
     page.goto(f"{address}/{path}")
     page.wait_for_selector("h1", timeout=QUIET_MILLISECONDS)
-    for drawing in ("stStatusWidget", "stSkeleton"):
-        page.wait_for_selector(f'[data-testid="{drawing}"]', state="detached", timeout=QUIET_MILLISECONDS)
+    page.wait_for_selector('[data-test-script-state="notRunning"]', timeout=QUIET_MILLISECONDS)
+    page.wait_for_selector('[data-testid="stSkeleton"]', state="detached", timeout=QUIET_MILLISECONDS)
 
 
 def pictures(home: Path, specs: Path, folder: Path) -> None:
