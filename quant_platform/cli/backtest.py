@@ -20,6 +20,7 @@ from quant_platform.specification.settings import settings
 from quant_platform.specification.strategies import StrategySpec
 
 if TYPE_CHECKING:
+    from quant_platform.engine.decisions import Decisions
     from quant_platform.engine.result import BacktestResult
     from quant_platform.pipeline.home import Home
 
@@ -62,6 +63,7 @@ def backtest(
         raise SourceNotFound("there is no bar", where=bars, action="name a file, or a table that holds bars")
     ends = None if opened is None or not opened.has_equities else known_recoveries(opened)
     traded = trading_bars(spec, Bars.from_frame(frame), ends)
+    decided: Decisions
     if decisions is not None:
         decided = read_decisions(decisions, traded)
     else:

@@ -122,7 +122,7 @@ def _held(a: int, t: int, layer: int, equity: float, market: Market, book: Book)
     price = market.bars[layer, t, a]
     if math.isnan(price):
         price = book.state[a, MARK]
-    return abs(units_of(position, a, market)) * price / equity
+    return float(abs(units_of(position, a, market)) * price / equity)
 
 
 @inlined
