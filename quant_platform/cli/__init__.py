@@ -53,7 +53,7 @@ class Entry:
 
 COMMANDS: Mapping[str, Entry] = {
     "demo": Entry(
-        "market", "demo", "Materialise the whole graph on the built-in simulated market and say where to look."
+        "demo", "demo", "Materialise the whole graph on the built-in simulated market and say where to look."
     ),
     "init": Entry(
         "init",

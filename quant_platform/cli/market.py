@@ -1,4 +1,4 @@
-"""``quant demo`` and ``quant import``: from nothing to a market with tables, assets and a report."""
+"""``quant import``: from nothing to a market with tables, assets and a report; what ``quant demo`` shares with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.table import Table as Grid
 from quant_platform.cli.declare import declared_home, declared_perps, say
 from quant_platform.cli.homes import HomeOption, open_checked_home
 from quant_platform.cli.progress import watching, worker_output_to
-from quant_platform.contracts.errors import HomeMixed, PlatformError, SettingsError
+from quant_platform.contracts.errors import PlatformError, SettingsError
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sources import perp_source_of
 from quant_platform.sources.protocol import reading_report
@@ -38,21 +38,6 @@ def announce(home: Home, console: Console) -> None:
     """Say before a run that its numbers are made up, where they are."""
     if home.simulated:
         console.print(home.title, style="bold magenta", markup=False, highlight=False, soft_wrap=True)
-
-
-def demo(home: HomeOption = None) -> None:
-    """Materialise the whole graph on the built-in simulated market and say where to look."""
-    opened = open_checked_home(home, may_be_new=True)
-    if not opened.simulated:
-        raise HomeMixed(
-            "this home holds a real market, the demo would mix it with a simulated one",
-            where=str(opened.spec_file),
-            action="choose another folder: quant demo --home data-demo",
-        )
-    console = Console()
-    started = time.monotonic()
-    left_out = run_everything(opened, console)
-    finish(opened, console, started, left_out, _judge_demo_signals(opened, console))
 
 
 def import_market(
@@ -167,28 +152,7 @@ def run_everything(
                     )
                 except runs.TickersLeftOut as error:
                     left_out = error
-    home.refresh_catalogue()
     return left_out
-
-
-def _judge_demo_signals(home: Home, console: Console) -> Sequence[str]:
-    """Submit the two demo signals of a simulated market of equities and judge them: the verdict and page of each."""
-    from quant_platform.cli.suite import judge, sentence
-    from quant_platform.pipeline.suite import tear_sheet_path
-
-    if not home.has_equities:
-        return []
-    # The oracle is that of a source; only a home of equities has one.
-    from quant_platform.pipeline.demo_signals import submit_demo_signals
-
-    names = [made.name for made in submit_demo_signals(home)]
-    try:
-        snapshot = judge(home, console, names)
-    except PlatformError as error:
-        # Everything else is made; a market of a few names cannot carry a cross-section.
-        return [f"{', '.join(names)} could not be judged: {error}"]
-    keys = [(name, snapshot) for name in names]
-    return [line for key in keys for line in (sentence(home, key), f"  {_shown(tear_sheet_path(home, key))}")]
 
 
 def finish(
@@ -198,13 +162,14 @@ def finish(
     left_out: PlatformError | None,
     verdicts: Sequence[str] = (),
 ) -> None:
-    """Say where to look and what the audit found; then, with the exit code of a failure, what is not in it.
+    """Bring the catalogue up to date; say where to look and what the audit found, then what is not in it.
 
     Raises
     ------
     PlatformError
         The one given, or the one of data past a limit.
     """
+    home.refresh_catalogue()
     where_to_look(home, console, time.monotonic() - started, verdicts)
     conclude(home, console)
     if left_out is not None:
@@ -236,24 +201,27 @@ def where_to_look(home: Home, console: Console, seconds: float, verdicts: Sequen
     console.print(grid)
     folder = home.settings.home / "reports"
     newest = {page.parent: page for page in sorted(folder.rglob("*.html")) if page.parent != folder / "suite"}
-    pages = [_shown(page) for page in newest.values()]
-    shown = _shown(home.settings.home)
-    option = "" if shown == "data" else f" --home {shown}"
+    pages = [shown(page) for page in newest.values()]
+    place = shown(home.settings.home)
+    option = "" if place == "data" else f" --home {place}"
+    traded = bool(home.lake.partitions("ops.book"))
     example = "replay.hit_rate" if home.has_equities else "discovery.hypotheses limit 20"
     lines = [
-        f"made in {seconds:.0f} s on {date.today()}; everything is under {shown}/",
+        f"made in {seconds:.0f} s on {date.today()}; everything is under {place}/",
         f"  reports    {', '.join(pages) or 'none yet'}",
-        *(f"  {'verdicts' if not place else '':<10} {line}" for place, line in enumerate(verdicts)),
+        *(f"  {'' if number else 'verdicts':<10} {line}" for number, line in enumerate(verdicts)),
         *([f"  signals    quant app{option}   to run one of your own"] if verdicts else []),
+        *([f"  operations {place}/outputs/*.json, and quant proposals list{option}"] if traded else []),
         f'  tables     quant sql{option} "select * from {example}"',
-        f"             or: duckdb {_shown(home.settings.catalogue)}",
+        f"             or: duckdb {shown(home.settings.catalogue)}",
         f"  assets     quant up{option}   then http://localhost:3000",
         f"  health     quant lake check{option}",
     ]
     console.print("\n".join(lines), highlight=False, soft_wrap=True)
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
+    """A path as it is printed: from where the command was started, if it lies below."""
     try:
         return path.resolve().relative_to(Path.cwd()).as_posix()
     except ValueError:

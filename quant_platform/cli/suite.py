@@ -41,6 +41,7 @@ def suite(
         load(pipeline.snapshots_folder(opened), snapshot)
     announce(opened, console)
     snapshot = judge(opened, console, [signal], snapshot=snapshot, preset=preset, region=region, track=True)
+    opened.refresh_catalogue()
     _say(opened, console, (signal, snapshot), time.monotonic() - started)
 
 
@@ -55,6 +56,8 @@ def judge(
     track: bool = False,
 ) -> str:
     """Bring the panel up to date, make a snapshot where none is current, and judge registered signals on it.
+
+    The catalogue is left to the caller.
 
     Parameters
     ----------
@@ -105,7 +108,6 @@ def judge(
         if track:
             for together in runs.consecutive("suite_tracking", keys, home, instance):
                 run("suite_tracking", *together)
-    home.refresh_catalogue()
     return snapshot
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -14,11 +15,6 @@ from quant_platform.app.parts import plain
 from quant_platform.pipeline.suite_history import suite_history
 from quant_platform_tests.homes import Market
 from quant_platform_tests.suites import AUTHOR, SIGNAL, Judged
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*is currently in beta"),
-    pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated"),
-]
 
 
 def drawn(page: str, home: Path, specs: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
@@ -73,7 +69,7 @@ def test_history_is_filtered_and_two_runs_are_compared(judged: Judged, monkeypat
     verdict = str(suite_history(judged.home)["verdict"][0])
     other = next(colour for colour in ("red", "yellow", "green") if colour != verdict)
     assert other not in page.multiselect(key="by-verdict").options
-    page.date_input(key="since").set_value("2099-01-01")
+    page.date_input(key="since").set_value(date(2099, 1, 1))
     assert frame(without_fault(page.run()), "signal", "verdict").height == 0
 
 

@@ -21,11 +21,6 @@ from quant_platform.pipeline.verification import PAGE, UnknownRun, find_runs, st
 from quant_platform_tests.homes import edit
 from quant_platform_tests.suites import AUTHOR, SIGNAL, Judged
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*is currently in beta"),
-    pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated"),
-]
-
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_mlflow_holds_what_the_lake_holds(judged: Judged, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def _upload(home: Home) -> None:
             made = submissions.submit(
                 home, path, found, name=name or None, author=author or submissions.NOBODY, region=region or None
             )
-            st.success(f"Registered as {made.name}; run it under Registered signals.")
+            st.success(parts.plain(f"Registered as {made.name} by {made.author}; run it under Registered signals."))
 
 
 def _say(found: Validated) -> None:

@@ -155,3 +155,5 @@ def test_without_a_blueprint_the_strongest_refused_cells_are_run_and_marked() ->
         schema={name: column.dtype for name, column in table("backtest.promotions").schema.columns().items()}
     )
     assert headline(empty) == "There was nothing to trade: no blueprint, and no cell that was tested."
+    one = pl.DataFrame([{"status": "refused", "was_run": True, "promoted": False}])
+    assert headline(one).startswith("No blueprint: the 1 strongest refused cells were traded")

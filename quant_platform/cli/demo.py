@@ -1,0 +1,48 @@
+"""``quant demo``: the whole graph on the built-in simulated market, and a verdict on two signals."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from quant_platform.cli.homes import HomeOption, open_checked_home
+from quant_platform.cli.market import finish, run_everything, shown
+from quant_platform.contracts.errors import HomeMixed, PlatformError
+from quant_platform.pipeline.home import Home
+
+
+def demo(home: HomeOption = None) -> None:
+    """Materialise the whole graph on the built-in simulated market and say where to look."""
+    opened = open_checked_home(home, may_be_new=True)
+    if not opened.simulated:
+        raise HomeMixed(
+            "this home holds a real market, the demo would mix it with a simulated one",
+            where=str(opened.spec_file),
+            action="choose another folder: quant demo --home data-demo",
+        )
+    console = Console()
+    started = time.monotonic()
+    left_out = run_everything(opened, console)
+    finish(opened, console, started, left_out, judge_demo_signals(opened, console))
+
+
+def judge_demo_signals(home: Home, console: Console) -> Sequence[str]:
+    """Submit the two demo signals of a simulated market of equities and judge them: the verdict and page of each."""
+    if not home.has_equities:
+        return []
+    from quant_platform.cli.suite import judge, sentence
+
+    # The oracle is that of a source; only a home of equities has one.
+    from quant_platform.pipeline.demo_signals import submit_demo_signals
+    from quant_platform.pipeline.suite import tear_sheet_path
+
+    names = [made.name for made in submit_demo_signals(home)]
+    try:
+        snapshot = judge(home, console, names)
+    except PlatformError as error:
+        # Everything else is made; a market of a few names cannot carry a cross-section.
+        return [f"{', '.join(names)} could not be judged: {error}"]
+    keys = [(name, snapshot) for name in names]
+    return [line for key in keys for line in (sentence(home, key), f"  {shown(tear_sheet_path(home, key))}")]
