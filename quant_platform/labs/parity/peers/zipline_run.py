@@ -226,7 +226,9 @@ def register(job, prices, units):
                 "exchange": "X",
             }
         )
-        equities["auto_close_date"] = equities["end_date"] + pd.Timedelta(days=1)
+        # What is not delisted is not closed with the last bar, whatever the calendar still holds behind it.
+        left = [1 if asset in ends else 400 for asset in range(job.shape[1])]
+        equities["auto_close_date"] = equities["end_date"] + pd.to_timedelta(left, unit="D")
         asset_db.write(equities=equities, exchanges=pd.DataFrame({"exchange": ["X"], "country_code": ["US"]}))
         (minute_bars if minutes else daily_bars).write(frames(), show_progress=False)
         if minutes:
