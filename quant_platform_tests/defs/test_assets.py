@@ -54,6 +54,7 @@ PARTITIONS = {
     "suite.correlations": "suite",
     "suite.trials": "suite",
     "suite.verdict": "suite",
+    "suite.tracking": "suite",
     "ops.orders": "day",
     "ops.executions": "day",
     "ops.skips": "day",
