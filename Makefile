@@ -18,6 +18,8 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m quant_platform.engine.warm
+	$(BIN)/python -m quant_platform.labs.suite.warm
 	@touch $@
 
 demo: $(STAMP) ## materialise the whole graph on the simulated market and say where to look
@@ -58,6 +60,7 @@ evidence: $(STAMP) ## the slow simulations; writes docs/evidence/
 	$(BIN)/python -m quant_platform_tests.evidence.discovery
 	$(BIN)/python -m quant_platform_tests.evidence.live_market
 	$(BIN)/python -m quant_platform_tests.evidence.survivors
+	$(BIN)/python -m quant_platform_tests.evidence.operations
 
 doors: $(STAMP) ## try every broken input at every door and count the clear answers
 	$(BIN)/python -W ignore -m quant_platform_tests.doors
