@@ -20,6 +20,7 @@ from quant_platform.specification.settings import settings
 from quant_platform.specification.strategies import StrategySpec
 
 if TYPE_CHECKING:
+    from quant_platform.engine.decisions import Decisions
     from quant_platform.engine.result import BacktestResult
     from quant_platform.pipeline.home import Home
 
@@ -62,20 +63,23 @@ def backtest(
         raise SourceNotFound("there is no bar", where=bars, action="name a file, or a table that holds bars")
     ends = None if opened is None or not opened.has_equities else known_recoveries(opened)
     traded = trading_bars(spec, Bars.from_frame(frame), ends)
+    decided: Decisions
     if decisions is not None:
         decided = read_decisions(decisions, traded)
     else:
         decided = decide(spec, traded) if opened is None else decide_on_home(opened, spec, traded)
     result = run(traded, decided, engine_config(spec))
     verify(result)
+    limited = any(value is not None for value in spec.risk.model_dump().values())
     output.mkdir(parents=True, exist_ok=True)
-    for name in ("trades", "fills", "equity", "exposures"):
+    for name in ("trades", "fills", "equity", "exposures", "clips", "trips"):
         getattr(result, name).write_parquet(output / f"{name}.parquet")
     figures = {name: value if math.isfinite(value) else None for name, value in asdict(result.metrics).items()}
     summary = {"strategy": spec.model_dump(), "metrics": figures, "counts": dict(result.counts)}
     (output / "metrics.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     page = _page(result, spec, decisions.stem if decisions is not None else Path(config).stem, figures, opened)
     (output / "report.html").write_text(page, encoding="utf-8")
+    stopped = ", ".join(f"{row['switch']} on {row['stamp']:%Y-%m-%d}" for row in result.trips.iter_rows(named=True))
     counted = ", ".join(f"{name} {count}" for name, count in result.counts.items() if count)
     lines = [
         f"{result.metrics.trades} closed trades, {result.fills.height} fills on {len(traded.assets)} assets "
@@ -86,7 +90,8 @@ def backtest(
         f"  costs      {result.metrics.cost_bps:.1f} bps of what was traded, "
         f"break-even {result.metrics.break_even_bps:.1f}",
         f"  counted    {counted or 'nothing unusual'}",
-        f"  written    {output}/: trades, fills, equity, exposures, metrics.json",
+        *([f"  risk       {result.clips.height} weights cut; stopped by {stopped or 'no switch'}"] if limited else []),
+        f"  written    {output}/: trades, fills, equity, exposures, clips, trips, metrics.json",
         f"  page       {output}/report.html",
     ]
     Console().print("\n".join(lines), highlight=False, soft_wrap=True)
@@ -98,9 +103,9 @@ def _page(
     # Drawing imports Altair, which nobody should wait for before the run.
     from quant_platform.reports.backtest.page import Subject, render_backtest
 
-    settings_shown = spec.model_dump(exclude={"description", "decisions", "costs", "sizing"}) | {
+    settings_shown = spec.model_dump(exclude={"description", "decisions", "costs", "sizing", "risk"}) | {
         f"{part}.{name}": value
-        for part in ("costs", "sizing")
+        for part in ("costs", "sizing", "risk")
         for name, value in spec.model_dump(include={part})[part].items()
     }
     subject = Subject(

@@ -204,12 +204,14 @@ def where_to_look(home: Home, console: Console, seconds: float, verdicts: Sequen
     pages = [shown(page) for page in newest.values()]
     place = shown(home.settings.home)
     option = "" if place == "data" else f" --home {place}"
+    traded = bool(home.lake.partitions("ops.book"))
     example = "replay.hit_rate" if home.has_equities else "discovery.hypotheses limit 20"
     lines = [
         f"made in {seconds:.0f} s on {date.today()}; everything is under {place}/",
         f"  reports    {', '.join(pages) or 'none yet'}",
         *(f"  {'' if number else 'verdicts':<10} {line}" for number, line in enumerate(verdicts)),
         *([f"  signals    quant app{option}   to run one of your own"] if verdicts else []),
+        *([f"  operations {place}/outputs/*.json, and quant proposals list{option}"] if traded else []),
         f'  tables     quant sql{option} "select * from {example}"',
         f"             or: duckdb {shown(home.settings.catalogue)}",
         f"  assets     quant up{option}   then http://localhost:3000",

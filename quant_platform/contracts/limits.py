@@ -27,6 +27,20 @@ LARGEST_RATIO = 200
 MEMORY_SHARE = 0.5
 """Of this machine's memory, for one file."""
 
+ZIP_DAMAGED = (
+    zipfile.BadZipFile,
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    IndexError,
+    struct.error,
+    zlib.error,
+)
+"""What Python's ``zipfile`` raises over a file whose bytes are wrong: an offset below zero is a ValueError, a length
+that lies a struct.error, an unknown method or an encrypted member a RuntimeError, no member at all an IndexError where
+one is taken; it has no common class for them."""
+
 MOST_MEMBERS = 100_000
 _BYTES_PER_VALUE = 8
 _CHUNK = 2**20
@@ -94,7 +108,7 @@ def require_bounded_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+    except ZIP_DAMAGED as error:
         raise SourceMalformed(
             "the file is not a zip file, or it is torn",
             where=str(path),

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.engine import kernel, layout
-from quant_platform.engine.bars import NANOSECONDS_PER_YEAR, Bars, Event
-from quant_platform.engine.config import BacktestInvalid, Costs, EngineConfig, Sizing
+from quant_platform.engine.bars import NANOSECONDS_PER_DAY, NANOSECONDS_PER_YEAR, Bars, Event
+from quant_platform.engine.config import LIMITS, SWITCHES, BacktestInvalid, Costs, EngineConfig, Sizing
 from quant_platform.engine.decisions import Decisions, ExitRule, Orders, Signals, Weights
 from quant_platform.engine.layout import Events, Floats, Integers, Market
 from quant_platform.engine.result import BacktestResult
@@ -55,9 +55,10 @@ def run(bars: Bars, decisions: Decisions, config: EngineConfig, *, market: Marke
     sessions, assets = bars.shape
     curve = np.empty((sessions, layout.CURVE_WIDTH))
     waiting = assets + 1024
+    limited = bool(rules[0]["has_limits"])
     rows = 4 * orders[0].shape[0] + 2 * weights.size + 2 * assets + 16
     while True:
-        book = kernel.empty_book(assets, rows, waiting, rows, config.initial_cash)
+        book = kernel.empty_book(assets, rows, waiting, rows, config.initial_cash, clips=3 * rows if limited else 0)
         kernel.simulate(orders[0], orders[1], rebalances, weights, market, events, rules, book, curve)
         if not book.sizes[layout.OVERFLOW]:
             break
@@ -72,6 +73,8 @@ def run(bars: Bars, decisions: Decisions, config: EngineConfig, *, market: Marke
         _fills=book.fills[:fills].copy(),
         _trades=book.trades[:trades].copy(),
         _curve=curve,
+        _clips=book.clips[: book.sizes[layout.CLIPS]].copy(),
+        _trips=book.trips[: book.sizes[layout.TRIPS]].copy(),
     )
 
 
@@ -95,7 +98,7 @@ def events_of(bars: Bars) -> Events:
     """What happens to the assets, and the years between the bars."""
     bar, asset, kind, value = bars.events()
     elapsed = np.diff(bars.stamps, prepend=bars.stamps[0]) / NANOSECONDS_PER_YEAR
-    return Events(bar=bar, asset=asset, kind=kind, value=value, years=elapsed)
+    return Events(bar=bar, asset=asset, kind=kind, value=value, years=elapsed, day=bars.stamps // NANOSECONDS_PER_DAY)
 
 
 def rules_of(bars: Bars, config: EngineConfig) -> NDArray[np.void]:
@@ -112,6 +115,8 @@ def rules_of(bars: Bars, config: EngineConfig) -> NDArray[np.void]:
         "has_volume": bars.volume is not None,
         "has_spread": bars.half_spread is not None,
         "has_impact": costs.has_impact,
+        "has_limits": any(getattr(config, name) < math.inf for name in LIMITS),
+        "has_switches": any(getattr(config, name) < math.inf for name in SWITCHES),
         "taker_rate": costs.commission_rate,
         "maker_rate": costs.commission_rate if costs.maker_rate is None else costs.maker_rate,
         "minimum_commission": costs.minimum,

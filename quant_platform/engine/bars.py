@@ -16,7 +16,8 @@ from quant_platform.engine.layout import DELISTING, DIVIDEND, FUNDING, SPLIT, Bo
 
 PRICES = ("open", "high", "low", "close")
 _LAYERS = (*PRICES, "volume", "half_spread")
-NANOSECONDS_PER_YEAR = 365.25 * 86_400e9
+NANOSECONDS_PER_DAY = 86_400_000_000_000
+NANOSECONDS_PER_YEAR = 365.25 * NANOSECONDS_PER_DAY
 
 
 @dataclass(frozen=True)

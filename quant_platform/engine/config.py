@@ -13,6 +13,10 @@ SizingKind = Literal["units", "cash_amount", "cash_fraction", "equity_fraction",
 Units = Literal["fractional", "whole", "lot"]
 
 
+LIMITS = ("symbol_limit", "portfolio_limit", "new_exposure_limit")
+SWITCHES = ("kill_drawdown", "kill_daily_loss")
+
+
 class BacktestInvalid(PlatformError, ValueError):
     """Bars, decisions or configuration of a backtest contradict themselves or each other."""
 
@@ -162,6 +166,13 @@ class EngineConfig:
         closes those whose target is zero.
     cash_buffer
         Fraction of equity that target weights leave in cash.
+    symbol_limit, portfolio_limit, new_exposure_limit
+        Risk layers inside the run, fractions of equity; infinity for none. Target weights are scaled as
+        :func:`~quant_platform.engine.allocator.allocate` scales them; single orders are cut in the order in which they
+        are filled. Reductions always pass, and what was taken stands in ``result.clips``.
+    kill_drawdown, kill_daily_loss
+        Fall from the peak, and within a UTC day, at whose close nothing is opened or enlarged any more, from the next
+        bar on and for the rest of the run; infinity for none. What tripped stands in ``result.trips``.
     periods_per_year
         Bars a year has, for annualised figures: 252 for exchange sessions, 365 for daily bars around the clock.
     """
@@ -181,6 +192,11 @@ class EngineConfig:
     zero_volume_halts: bool = True
     tolerance: float = 0.001
     cash_buffer: float = 0.0
+    symbol_limit: float = math.inf
+    portfolio_limit: float = math.inf
+    new_exposure_limit: float = math.inf
+    kill_drawdown: float = math.inf
+    kill_daily_loss: float = math.inf
     periods_per_year: float = 252.0
 
     def __post_init__(self) -> None:
@@ -191,6 +207,7 @@ class EngineConfig:
             ("tolerance", 0.0 <= self.tolerance < 1.0, "a fraction below 1"),
             ("cash_buffer", 0.0 <= self.cash_buffer < 1.0, "a fraction below 1"),
             ("periods_per_year", 0.0 < self.periods_per_year < math.inf, "a positive number"),
+            *((name, getattr(self, name) >= 0.0, "a number of at least zero") for name in (*LIMITS, *SWITCHES)),
         )  # fmt: skip
         for name, holds, needed in checks:
             if not holds:

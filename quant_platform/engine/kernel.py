@@ -13,7 +13,8 @@ Algorithm, for each session t = 0, 1, ...:
 5. ``_inside``: stop, then target, against low and high, for positions opened before this bar.
 6. ``_close``: excursions and trailing levels take the bar in; levels that look at closes and horizons decide who leaves
    at the next open. Everything is marked at its close, a missing one at the last.
-7. An account without equity is ruined: everything leaves, and nothing is opened any more.
+7. An account without equity is ruined: everything leaves, and nothing is opened any more. Where limits or switches are
+   set (:mod:`quant_platform.engine.limits`), a switch that trips at this close stops what opens from the next bar on.
 8. The decisions of t are read with the positions of its close, sized, and wait for the next open.
 
 With ``same_close`` steps 3 (exits decided) and 4 happen after the decisions of step 8, at the close of t, which is then
@@ -28,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from quant_platform.contracts.compiled import compiled_part, compiled_walk, inlined
-from quant_platform.engine import barriers, cost_law, fills, layout
+from quant_platform.engine import barriers, cost_law, fills, layout, limits
 from quant_platform.engine.barriers import (
     NOTHING,
     REACHED,
@@ -42,8 +43,12 @@ from quant_platform.engine.cost_law import affordable
 from quant_platform.engine.fills import close_trade, fill, lots_of, refresh_levels, units_of
 from quant_platform.engine.layout import (
     ACTIVE,
+    ADDED,
+    ADDED_BAR,
     ADDITION,
+    ALLOTTED,
     AVERAGE,
+    BEFORE,
     BELOW_MINIMUM,
     BEST,
     BORROW,
@@ -61,6 +66,8 @@ from quant_platform.engine.layout import (
     CURVE_SHORT,
     CUT_TO_CASH,
     CUT_TO_EXPOSURE,
+    DAY,
+    DAY_START,
     DELISTING,
     DIVIDEND,
     DIVIDENDS,
@@ -82,6 +89,7 @@ from quant_platform.engine.layout import (
     FROM_WEIGHTS,
     FUNDING_PAID,
     GROSS,
+    HALTED,
     HIGH,
     IGNORED,
     INTEREST,
@@ -105,6 +113,7 @@ from quant_platform.engine.layout import (
     ORDER_TIME,
     OVERFLOW,
     PARTLY_FILLED,
+    PEAK,
     POSITION,
     QUANTITY,
     QUEUED,
@@ -128,6 +137,7 @@ from quant_platform.engine.layout import (
     STOP_FIXED,
     STOP_LEVEL,
     STOP_PRICE,
+    STOPPED_BY_SWITCH,
     TARGET,
     TARGET_DISTANCE,
     TARGET_FIXED,
@@ -176,8 +186,9 @@ from quant_platform.engine.layout import (
     Market,
     Rules,
 )  # fmt: skip
+from quant_platform.engine.limits import allot, limited, watch
 
-_USES = (layout, barriers, cost_law, fills)
+_USES = (layout, barriers, cost_law, fills, limits)
 
 
 @inlined
@@ -539,8 +550,10 @@ def _rebalance(
         if book.wait_places[j, WAIT_KIND] == FROM_WEIGHTS:
             _cancel(j, book)
     equity = max(0.0, book.account[EQUITY])
+    if rules.has_limits:
+        allot(t, layer, row, weights, market, rules, book)
     for a in range(weights.shape[1]):
-        weight = weights[row, a]
+        weight = book.state[a, ALLOTTED] if rules.has_limits else weights[row, a]
         position = book.state[a, POSITION]
         if math.isnan(weight) or (weight == 0.0 and position == 0.0):
             continue
@@ -627,6 +640,9 @@ def _enlarge(t: int, j: int, price: float, market: Market, rules: Rules, book: B
     if names[WAIT_FLAGS] & REDUCE_ONLY:
         _finish(j, CANCELLED if rules.allow_short else SHORT_REFUSED, book)
         return
+    if book.sizes[HALTED]:
+        _finish(j, STOPPED_BY_SWITCH, book)
+        return
     if _is_void(side, price, wait, names):
         _finish(j, VOID, book)
         return
@@ -656,6 +672,7 @@ def _enlarge(t: int, j: int, price: float, market: Market, rules: Rules, book: B
         market, rules, book,
     )  # fmt: skip
     refresh_levels(a, market, book)
+    book.account[ADDED] += units_of(taken, a, market) * price
     wait[WAIT_LOTS] -= taken
     if short_of:
         wait[WAIT_LOTS] = lots - taken
@@ -693,6 +710,8 @@ def _is_void(side: float, price: float, wait: Floats, names: Integers) -> bool:
 def _affordable_lots(t: int, j: int, lots: float, price: float, market: Market, rules: Rules, book: Book) -> float:
     wait, a = book.wait[j], book.wait_places[j, WAIT_ASSET]
     account, counts = book.account, book.sizes
+    if rules.has_limits and book.wait_places[j, WAIT_KIND] != FROM_WEIGHTS:
+        lots = limited(t, a, lots, price, market, rules, book)
     if rules.leverage < math.inf:
         room = max(0.0, rules.leverage * account[EQUITY] - account[GROSS]) / price
         allowed = lots_of(room, a, market)
@@ -928,6 +947,8 @@ def simulate(
             _leave(t, CLOSE, market, rules, book)
             _execute(t, CLOSE, market, rules, book)
             _mark(t, market, rules, book, curve)
+        if rules.has_switches:
+            watch(t, events, rules, book)
         t += 1
     book.sizes[UNFILLED_AT_END] += sizes[QUEUED]
     for j in range(sizes[ACTIVE]):
@@ -936,7 +957,7 @@ def simulate(
             close_trade(NONE, a, math.copysign(1.0, book.state[a, POSITION]), NO_REASON, market, book)
 
 
-def empty_book(assets: int, fills_: int, waiting: int, trades: int, initial_cash: float) -> Book:
+def empty_book(assets: int, fills_: int, waiting: int, trades: int, initial_cash: float, clips: int = 0) -> Book:
     """Tables of a run before it has begun; rows that are never written cost no memory."""
     state = np.zeros((assets, layout.STATE_FLOATS))
     state[:, [STOP_DISTANCE, TARGET_DISTANCE, TRAIL_DISTANCE, STOP_FIXED, TARGET_FIXED, STOP_LEVEL, TARGET_LEVEL]] = (
@@ -945,14 +966,18 @@ def empty_book(assets: int, fills_: int, waiting: int, trades: int, initial_cash
     places = np.zeros((assets, layout.STATE_INTEGERS), dtype=np.int64)
     places[:, [ENTRY_BAR, VOLUME_BAR]] = -1
     account = np.zeros(layout.ACCOUNT_FLOATS)
-    account[[CASH, EQUITY]] = initial_cash
+    account[[CASH, EQUITY, PEAK, DAY_START, BEFORE]] = initial_cash
+    sizes = np.zeros(layout.SIZES, dtype=np.int64)
+    sizes[[DAY, ADDED_BAR]] = -1
     return Book(
         state=state,
         places=places,
         wait=np.empty((waiting, layout.WAIT_FLOATS)),
         wait_places=np.empty((waiting, layout.WAIT_INTEGERS), dtype=np.int64),
         account=account,
-        sizes=np.zeros(layout.SIZES, dtype=np.int64),
+        sizes=sizes,
         fills=np.empty((fills_, layout.FILL_WIDTH)),
         trades=np.empty((trades, layout.TRADE_WIDTH)),
+        clips=np.empty((clips, layout.CLIP_WIDTH)),
+        trips=np.empty((len(layout.SWITCHES), layout.TRIP_WIDTH)),
     )

@@ -57,9 +57,9 @@ UNITS, CASH_AMOUNT, CASH_FRACTION, EQUITY_FRACTION, RISK_FRACTION = 0, 1, 2, 3, 
 (
     POSITION, MARK, AVERAGE, ENTRY_MONEY, ENTRY_UNITS, EXIT_MONEY, EXIT_UNITS, FLOW, COMMISSION, SPREAD, IMPACT,
     FUNDING_PAID, BORROW, DIVIDENDS, WORST, BEST, EXTREME, STOP_LEVEL, TARGET_LEVEL, STOP_DISTANCE, TARGET_DISTANCE,
-    TRAIL_DISTANCE, STOP_FIXED, TARGET_FIXED, FEE_RAW, FEE_CHARGED, USED_VOLUME,
-) = range(27)  # fmt: skip
-STATE_FLOATS = 27
+    TRAIL_DISTANCE, STOP_FIXED, TARGET_FIXED, FEE_RAW, FEE_CHARGED, USED_VOLUME, ALLOTTED,
+) = range(28)  # fmt: skip
+STATE_FLOATS = 28
 # State of an asset, integers; row k of LIST holds the k-th asset that a bar looks at.
 ENTRY_BAR, LEAVING, TIME_BARS, FLAGS, LISTED, WAITING, VOLUME_BAR, LIST = range(8)
 STATE_INTEGERS = 8
@@ -79,11 +79,12 @@ ROUNDING = 1e-9  # of a count of lots or ticks, so that 0.3 / 0.1 is three
 CASH, EQUITY, GROSS, INTEREST, TOTAL_COMMISSION, TOTAL_SPREAD, TOTAL_IMPACT, TOTAL_FUNDING, TOTAL_BORROW = range(9)
 TOTAL_DIVIDENDS = 9
 TOTALS = ("interest", "commission", "spread", "impact", "funding", "borrow", "dividends")  # from INTEREST on
-ACCOUNT_FLOATS = 10
+PEAK, DAY_START, BEFORE, ADDED = 10, 11, 12, 13
+ACCOUNT_FLOATS = 14
 
 # Sizes of the tables, and after them what was counted.
-ACTIVE, QUEUED, FILLS, TRADES, OVERFLOW, RUINED = range(6)
-FIRST_COUNT = 6
+ACTIVE, QUEUED, FILLS, TRADES, OVERFLOW, RUINED, CLIPS, TRIPS, HALTED, DAY, ADDED_BAR = range(11)
+FIRST_COUNT = 11
 COUNTS = (
     "ignored",
     "conflicting",
@@ -103,13 +104,14 @@ COUNTS = (
     "unknown_funding",
     "unknown_recovery",
     "within_tolerance",
+    "stopped_by_switch",
 )
 (
     IGNORED, CONFLICTING, SHORT_REFUSED, CUT_TO_CASH, CUT_TO_EXPOSURE, REFUSED, BELOW_MINIMUM, VOID, CANCELLED,
     UNFILLED_AT_END, PARTLY_FILLED, WAITED_FOR_A_HALT, UNKNOWN_SPREAD, UNKNOWN_IMPACT, UNKNOWN_VOLUME, UNKNOWN_FUNDING,
-    UNKNOWN_RECOVERY, WITHIN_TOLERANCE,
-) = _codes(FIRST_COUNT, FIRST_COUNT + 18)  # fmt: skip
-SIZES = FIRST_COUNT + 18
+    UNKNOWN_RECOVERY, WITHIN_TOLERANCE, STOPPED_BY_SWITCH,
+) = _codes(FIRST_COUNT, FIRST_COUNT + 19)  # fmt: skip
+SIZES = FIRST_COUNT + 19
 
 # Tables of the result; whole numbers are held as floats.
 (
@@ -123,6 +125,15 @@ FILL_WIDTH = 11
     TRADE_SIDE, TRADE_REASON,
 ) = range(17)  # fmt: skip
 TRADE_WIDTH = 17
+# What the risk layers took, and which switches tripped.
+LAYER_SYMBOL, LAYER_PORTFOLIO, LAYER_NEW = _codes(0, 3)
+LAYERS = ("symbol", "portfolio", "new_exposure")
+CLIP_BAR, CLIP_ASSET, CLIP_LAYER, CLIP_BEFORE, CLIP_AFTER = range(5)
+CLIP_WIDTH = 5
+DRAWDOWN_SWITCH, LOSS_SWITCH = 1, 2
+SWITCHES = {DRAWDOWN_SWITCH: "drawdown", LOSS_SWITCH: "daily_loss"}
+TRIP_BAR, TRIP_SWITCH, TRIP_VALUE, TRIP_BOUND = range(4)
+TRIP_WIDTH = 4
 CURVE_CASH, CURVE_EQUITY, CURVE_LONG, CURVE_SHORT, CURVE_HELD = range(5)
 CURVE_WIDTH = 5
 
@@ -145,13 +156,17 @@ class Market(NamedTuple):
 
 
 class Events(NamedTuple):
-    """What happens before the opens, in order: shape (e,) each; ``years`` since the bar before, shape (session,)."""
+    """What happens before the opens, in order: shape (e,) each.
+
+    ``years`` since the bar before and ``day`` since 1970 (UTC) have shape (session,).
+    """
 
     bar: Integers
     asset: Integers
     kind: Integers
     value: Floats
     years: Floats
+    day: Integers
 
 
 class Book(NamedTuple):
@@ -165,6 +180,8 @@ class Book(NamedTuple):
     sizes: Integers
     fills: Floats
     trades: Floats
+    clips: Floats
+    trips: Floats
 
 
 class Rules:
@@ -183,6 +200,8 @@ class Rules:
     has_spread: int
     slip_targets: int
     has_impact: int
+    has_limits: int
+    has_switches: int
     size: float
     leverage: float
     participation: float
@@ -203,6 +222,11 @@ class Rules:
     unknown_recovery: float
     tolerance: float
     cash_buffer: float
+    symbol_limit: float
+    portfolio_limit: float
+    new_exposure_limit: float
+    kill_drawdown: float
+    kill_daily_loss: float
 
 
 RULES = np.dtype([(name, np.int64 if kind == "int" else np.float64) for name, kind in Rules.__annotations__.items()])

@@ -39,6 +39,42 @@ class BacktestResult:
     _fills: Floats
     _trades: Floats
     _curve: Floats
+    _clips: Floats
+    _trips: Floats
+
+    @cached_property
+    def clips(self) -> pl.DataFrame:
+        """What the risk layers took, in order: one row per bar, asset and layer that made a weight smaller.
+
+        ``before`` and ``after`` are fractions of equity: signed target weights of a rebalance, sizes of single orders.
+        """
+        places = self._clips[:, : layout.CLIP_BEFORE].astype(np.int64)
+        return pl.DataFrame(
+            {
+                "bar": places[:, layout.CLIP_BAR],
+                "stamp": self._stamps(places[:, layout.CLIP_BAR]),
+                "asset": self._names(places[:, layout.CLIP_ASSET]),
+                "layer": pl.Series(layout.LAYERS, dtype=pl.Enum(layout.LAYERS)).gather(places[:, layout.CLIP_LAYER]),
+                "before": self._clips[:, layout.CLIP_BEFORE],
+                "after": self._clips[:, layout.CLIP_AFTER],
+            }
+        )
+
+    @cached_property
+    def trips(self) -> pl.DataFrame:
+        """Switches that tripped, in order: by the close of ``bar``, stopping what opens from the next bar on."""
+        places = self._trips[:, : layout.TRIP_VALUE].astype(np.int64)
+        return pl.DataFrame(
+            {
+                "bar": places[:, layout.TRIP_BAR],
+                "stamp": self._stamps(places[:, layout.TRIP_BAR]),
+                "switch": pl.Series(
+                    [layout.SWITCHES[code] for code in places[:, layout.TRIP_SWITCH].tolist()], dtype=pl.String
+                ),
+                "value": self._trips[:, layout.TRIP_VALUE],
+                "bound": self._trips[:, layout.TRIP_BOUND],
+            }
+        )
 
     @cached_property
     def fills(self) -> pl.DataFrame:

@@ -36,6 +36,8 @@ def evaluate(
     kinds: Mapping[str, Kind],
     columns: Mapping[str, npt.NDArray[np.generic]],
     origin: int = 0,
+    *,
+    needs: Mapping[str, frozenset[str]] | None = None,
 ) -> Evaluation:
     """Compute named nodes; an intermediate is dropped as soon as its last reader is done.
 
@@ -49,13 +51,16 @@ def evaluate(
         Arrays of equal length, oldest bar first.
     origin
         Number of the first row, see :meth:`.plan.Plan.run`.
+    needs
+        The columns that each output reads, where they are known.
 
     Raises
     ------
     SchemaViolation
         Columns differ in length or type.
     """
-    absent = {name: tuple(sorted(columns_of(root) - columns.keys())) for name, root in outputs.items()}
+    read = {name: columns_of(root) for name, root in outputs.items()} if needs is None else needs
+    absent = {name: tuple(sorted(read[name] - columns.keys())) for name in outputs}
     roots = {name: root for name, root in outputs.items() if not absent[name]}
     rows = _row_count(columns)
     order = list(topological_order(roots.values()))

@@ -8,8 +8,8 @@ Results for the same window differ with the place of the blocks by rounding only
 the magnitude of its values. ``phase`` is the first row's place within its block: a caller who counts rows from a fixed
 point gets the same bits wherever the data start.
 
-Quantiles and ranks keep the window as counts per distinct value in a Fenwick tree (Fenwick 1994): a step costs the
-logarithm of the column's length whatever the window, and order statistics are exact.
+Ranks keep the window as counts per distinct value in a Fenwick tree (Fenwick 1994): a step costs the logarithm of the
+column's length whatever the window. Quantiles are in :mod:`.order_kernels`.
 
 Shapes: every array has one entry per bar; results are float64 of the same length, NaN where fewer than ``required``
 values are present.
@@ -218,49 +218,6 @@ def _below(tree: Codes, code: int) -> int:
         count += tree[code]
         code -= code & -code
     return count
-
-
-@compiled
-def _select(tree: Codes, top: int, position: int) -> int:
-    """Code of the value at a zero-based position of the sorted window."""
-    node = 0
-    step = top
-    left = position
-    while step > 0:
-        ahead = node + step
-        if ahead < tree.size and tree[ahead] <= left:
-            left -= tree[ahead]
-            node = ahead
-        step >>= 1
-    return node
-
-
-@compiled
-def window_quantile(codes: Codes, levels: Numbers, p: float, n: int, required: int) -> Numbers:
-    """Quantile of the last ``n`` values, linear between order statistics (Hyndman and Fan 1996, type 7)."""
-    out = np.full(codes.size, np.nan)
-    tree = np.zeros(levels.size + 1, dtype=np.int64)
-    top = 1
-    while top * 2 <= levels.size:
-        top *= 2
-    count = 0
-    for i in range(codes.size):
-        if codes[i] >= 0:
-            _add(tree, codes[i], 1)
-            count += 1
-        if i >= n and codes[i - n] >= 0:
-            _add(tree, codes[i - n], -1)
-            count -= 1
-        if count < required:
-            continue
-        place = (count - 1) * p
-        lower = int(place)
-        part = place - lower
-        value = levels[_select(tree, top, lower)]
-        if part > 0.0:
-            value += (levels[_select(tree, top, lower + 1)] - value) * part
-        out[i] = value
-    return out
 
 
 @compiled

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from quant_platform.expressions import kernels
+from quant_platform.expressions import kernels, order_kernels
 from quant_platform.expressions.nodes import Literal
 from quant_platform.expressions.primitives import required_count
 
@@ -20,10 +20,21 @@ Conditions = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Ordering:
-    """A column as ranks: ``codes`` index the sorted distinct ``levels``; -1 is missing."""
+    """A column in order: each present value has a place of its own in ``ordered``; -1 is missing."""
 
-    codes: npt.NDArray[np.int64]
-    levels: Numbers
+    places: npt.NDArray[np.int32]
+    ordered: Numbers
+
+    def codes(self) -> tuple[npt.NDArray[np.int64], int]:
+        """Places with equal values as one, and how many distinct values there are."""
+        new = np.empty(self.ordered.size, dtype=np.bool_)
+        new[:1] = True
+        np.not_equal(self.ordered[1:], self.ordered[:-1], out=new[1:])
+        distinct = np.cumsum(new) - 1
+        codes = np.full(self.places.shape, -1, dtype=np.int64)
+        present = self.places >= 0
+        codes[present] = distinct[self.places[present]]
+        return codes, int(new.sum())
 
 
 Value = Numbers | Conditions | Ordering
@@ -92,7 +103,8 @@ _CONDITIONS: Mapping[str, Callable[..., Conditions]] = {
 def _lag(x: Numbers | Conditions, k: int) -> Numbers | Conditions:
     if k == 0:
         return x
-    shifted = np.full_like(x, False if x.dtype == np.bool_ else np.nan)
+    shifted = np.empty_like(x)
+    shifted[:k] = False if x.dtype == np.bool_ else np.nan
     shifted[k:] = x[:-k]
     return shifted
 
@@ -104,23 +116,19 @@ def _where(c: Conditions, x: Numbers, y: Numbers) -> Numbers:
 
 
 def _order(x: Numbers) -> Ordering:
-    present = ~np.isnan(x)
-    levels, inverse = np.unique(x[present], return_inverse=True)
-    codes = np.full(x.shape, -1, dtype=np.int64)
-    codes[present] = inverse
-    return Ordering(codes, levels)
+    return Ordering(*order_kernels.sorted_places(x))
 
 
 def _quantile(x: Ordering, p: float, n: int) -> Numbers:
-    return kernels.window_quantile(x.codes, x.levels, p, n, required_count(n))
+    return order_kernels.window_quantile(x.places, x.ordered, p, n, required_count(n))
 
 
 def _rank(x: Ordering, n: int) -> Numbers:
-    return kernels.window_rank(x.codes, x.levels.size, n, required_count(n), 0.0)
+    return kernels.window_rank(*x.codes(), n, required_count(n), 0.0)
 
 
 def _nscore(x: Ordering, n: int) -> Numbers:
-    return np.asarray(ndtri(kernels.window_rank(x.codes, x.levels.size, n, required_count(n), 0.5)), dtype=np.float64)
+    return np.asarray(ndtri(kernels.window_rank(*x.codes(), n, required_count(n), 0.5)), dtype=np.float64)
 
 
 def _sd(x: Numbers, n: int, *, origin: int) -> Numbers:
@@ -148,9 +156,9 @@ def _beta(y: Numbers, x: Numbers, n: int, *, origin: int) -> Numbers:
 
 
 def _count(c: Conditions, n: int) -> npt.NDArray[np.int64]:
-    total = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(c, dtype=np.int64)])
-    last = np.arange(1, c.size + 1)
-    return np.asarray(total[last] - total[np.maximum(last - n, 0)])
+    counted = np.cumsum(c, dtype=np.int64)
+    counted[n:] -= counted[:-n].copy()
+    return counted
 
 
 def _cnt(c: Conditions, n: int) -> Numbers:

@@ -83,7 +83,7 @@ class Plan:
             Columns differ in length or have a type the plan cannot use.
         """
         roots = self.outputs if wanted is None else {name: self.outputs[name] for name in wanted}
-        return evaluate(roots, self.kinds, columns, origin)
+        return evaluate(roots, self.kinds, columns, origin, needs=self.columns)
 
 
 def compile_plan(

@@ -97,7 +97,7 @@ def _declared(specs: Path, paths: tuple[Path, ...], states: tuple[tuple[Path, in
     return tuple(found.values())
 
 
-def _parsed(file: SqlFile) -> exp.Expression:
+def _parsed(file: SqlFile) -> exp.Query:
     import sqlglot
     from sqlglot import exp
 
@@ -119,7 +119,7 @@ def _parsed(file: SqlFile) -> exp.Expression:
     return statements[0]
 
 
-def _reads(file: SqlFile, tree: exp.Expression, known: set[str]) -> tuple[str, ...]:
+def _reads(file: SqlFile, tree: exp.Query, known: set[str]) -> tuple[str, ...]:
     """Names of the tables a query reads, common table expressions looked through."""
     from sqlglot import exp
 
@@ -164,7 +164,7 @@ def _with_open(table: Table, extra: Mapping[str, str]) -> Table:
     return replace(table, schema=type(table.schema.__name__, (table.schema,), added))
 
 
-def _table(file: SqlFile, tree: exp.Expression, sources: Mapping[str, Table]) -> SqlTable:
+def _table(file: SqlFile, tree: exp.Query, sources: Mapping[str, Table]) -> SqlTable:
     types = _columns(file, tuple(sources.values()))
     _require_named(file, types)
     lineage = _lineage(file, tree, sources, tuple(types))
@@ -237,7 +237,7 @@ def _description(file: SqlFile, name: str, made_of: Sequence[Source], sources: M
 
 
 def _lineage(
-    file: SqlFile, tree: exp.Expression, sources: Mapping[str, Table], columns: Sequence[str]
+    file: SqlFile, tree: exp.Query, sources: Mapping[str, Table], columns: Sequence[str]
 ) -> dict[str, tuple[Source, ...]]:
     from sqlglot import errors, exp
     from sqlglot.lineage import lineage

@@ -115,6 +115,8 @@ def _build(exchange_calendars: Any, exchange: str, start: date) -> tuple[Any, da
                 begin = start if first is None else max(start, first.date())
                 end = end if last is None else min(end, last.date())
                 return exchange_calendars.get_calendar(exchange, start=str(begin), end=str(end)), begin, end
+        # The library promises no errors of its own. Of this release five calendars fail, with NotImplementedError and
+        # ValueError; the other three are what a change of pandas under its rules looks like.
         except (ValueError, NotImplementedError, TypeError, KeyError, IndexError) as error:
             raise CalendarError(
                 f"the calendar library cannot build the calendar of {exchange}: "

@@ -98,9 +98,11 @@ def _computed(home: Home, cutoff: str) -> dict[str, pl.DataFrame]:
     specs, spec = discovery_specs(home), home.load("backtest.yaml", EventBacktestSpec)
     store = store_of(home, cutoff)
     found = Discovered(
-        cutoff,
-        *(home.lake.read(name, [cutoff]) for name in DISCOVERED),
-        home.lake.read("events.events", [(event, cutoff) for event in specs.events], missing="ignore"),
+        cutoff=cutoff,
+        blueprints=home.lake.read("discovery.blueprints", [cutoff]),
+        hypotheses=home.lake.read("discovery.hypotheses", [cutoff]),
+        bridge=home.lake.read("discovery.bridge", [cutoff]),
+        events=home.lake.read("events.events", [(event, cutoff) for event in specs.events], missing="ignore"),
     )
 
     require_ontology(found.hypotheses, specs.ontology_hash, what="discovery.hypotheses")

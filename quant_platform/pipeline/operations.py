@@ -239,8 +239,8 @@ def _decide(
     owned: dict[str, dict[str, str]] = {}
     for row in book.marks.iter_rows(named=True):
         owned.setdefault(row["strategy"], {})[row["ticker"]] = row["direction"]
-        place = (sleeves[row["order_id"]], row["ticker"])
-        held[place] = held.get(place, 0.0) + row["quantity"] * row["mark"] / max(equity, 1e-9)
+        owner = (sleeves[row["order_id"]], row["ticker"])
+        held[owner] = held.get(owner, 0.0) + row["quantity"] * row["mark"] / max(equity, 1e-9)
     classes = {ticker: home.universe.class_of(ticker) for ticker in setups["ticker"].unique()}
     fills_at = _next_open(home, day)
     passed, skips = route_setups(setups, rules.routing, classes, set(owned.get(SETUPS, {})), fills_at)

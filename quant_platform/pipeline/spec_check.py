@@ -19,6 +19,7 @@ from quant_platform.specification.perp_market import MarketSpec, PerpCleaningSpe
 from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform.specification.sources import SourceSpec
 from quant_platform.specification.spec_models import SPEC_MODELS
+from quant_platform.specification.sql_files import SqlHeader
 
 _ALWAYS = ("schedules.yaml", "checks.yaml", "lake.yaml")
 
@@ -51,6 +52,7 @@ def check_specs(home: Home) -> int:
         files[home.specs / "market" / "perp.yaml"] = MarketSpec
     for path, model in files.items():
         load_spec(path, model)
+    files.update({found.path: SqlHeader for found in home.sql})
     if home.has_equities:
         _require_calendars(home)
         feature_plan(load_equity_features(home.specs))
@@ -62,14 +64,17 @@ def check_specs(home: Home) -> int:
 
 
 def _require_calendars(home: Home) -> None:
-    files = {"universe": (home.spec.universe, home.universe), "sources": (home.spec.source, home.source_spec)}
-    for folder, (name, spec) in files.items():
+    named = {
+        home.specs / "universe" / f"{home.spec.universe}.yaml": home.universe.exchange,
+        home.specs / "sources" / f"{home.spec.source}.yaml": home.source_spec.exchange,
+    }
+    for path, exchange in named.items():
         try:
-            calendar(spec.exchange)
+            calendar(exchange)
         except CalendarError as error:
             raise SpecError(
                 f"exchange: {error.what}",
-                where=str(home.specs / folder / f"{name}.yaml"),
+                where=str(path),
                 cause=error.cause,
                 action=error.action or "use an ISO 10383 code such as XNYS",
             ) from error

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -50,11 +50,14 @@ class Opened:
         The registered tables and those in SQL.
     versions
         By table, the version of each partition, by its key as the lake shows it; ``""`` for one without partitions.
+    without_cut
+        By table in SQL, the rows of each partition when the query sees everything; asked once, then kept.
     """
 
     connection: duckdb.DuckDBPyConnection
     tables: Mapping[str, Table]
     versions: Mapping[str, Mapping[str, str]]
+    without_cut: dict[str, dict[tuple[str, ...], pl.DataFrame]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, connection: duckdb.DuckDBPyConnection, tables: Mapping[str, Table]) -> Opened:
@@ -148,28 +151,44 @@ def _rows_of(sql: SqlTable, opened: Opened, key: Key) -> pl.DataFrame:
     SchemaViolation
         When the query fails, or a value is none of its column's.
     """
-    made = _asked(sql, opened, key, seen_by=key)
+    made = _asked(sql, opened, key)
     if sql.table.dimensions:
-        _refuse_reach(sql, key, made, _asked(sql, opened, key, seen_by=None))
+        _refuse_reach(sql, key, made, _without_cut(sql, opened, key))
         before = _partition_before(sql, opened, key)
         if before is not None:
-            _refuse_reach(sql, before, _asked(sql, opened, before, before), _asked(sql, opened, before, None))
+            _refuse_reach(sql, before, _asked(sql, opened, before), _without_cut(sql, opened, before))
     return made
 
 
-def _asked(sql: SqlTable, opened: Opened, key: Key, seen_by: Key) -> pl.DataFrame:
-    """Rows of a partition by the query over what another may read; over everything when `seen_by` is None."""
+def _without_cut(sql: SqlTable, opened: Opened, key: Key) -> pl.DataFrame:
+    """Rows of a partition when the query sees all there is."""
+    found = opened.without_cut.get(sql.table.name)
+    if found is None:
+        everything = _asked(sql, opened, None)
+        columns = [pl.col(sql.table.key_column(name)).cast(pl.String) for name in sql.table.dimensions]
+        named = [f"__{name}" for name in sql.table.dimensions]
+        marked = everything.with_columns(column.alias(name) for column, name in zip(columns, named, strict=True))
+        parts = marked.partition_by(named, as_dict=True, include_key=False)
+        found = {tuple(map(str, part)): rows for part, rows in parts.items()}
+        found[()] = everything.clear()
+        opened.without_cut[sql.table.name] = found
+    return found.get(tuple(_parts(sql.table, key).values()), found[()])
+
+
+def _asked(sql: SqlTable, opened: Opened, key: Key) -> pl.DataFrame:
+    """Rows of a partition by the query over what that may read; of all partitions, over everything, for no key."""
     connection = opened.connection
     for name in sql.reads:
         table = opened.tables[name]
         schema, relation = identifier(table.database_schema), identifier(table.relation)
-        allowed = "true" if seen_by is None else _may_read(table, sql.table, seen_by)
+        allowed = "true" if key is None else _may_read(table, sql.table, key)
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
         connection.execute(
             f"CREATE OR REPLACE VIEW memory.{schema}.{relation} AS "
             f"SELECT * FROM quant.{schema}.{relation} WHERE {allowed}"
         )
-    own = " AND ".join(_is(sql.table, name, part) for name, part in _parts(sql.table, key).items()) or "true"
+    parts = {} if key is None else _parts(sql.table, key)
+    own = " AND ".join(_is(sql.table, name, part) for name, part in parts.items()) or "true"
     try:
         connection.execute("USE memory")
         found: pl.DataFrame = connection.sql(f"SELECT * FROM ({sql.query}\n) WHERE {own}").pl()

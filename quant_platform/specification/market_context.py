@@ -8,7 +8,7 @@ from datetime import date, time
 from pydantic import AwareDatetime, Field, model_validator
 
 from quant_platform.specification.loading import SpecModel
-from quant_platform.specification.states import Zone
+from quant_platform.specification.times import Zone
 
 
 class Partners(SpecModel):

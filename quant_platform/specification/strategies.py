@@ -45,6 +45,16 @@ class StrategySizing(SpecModel):
     at: Literal["decision", "fill"] = Field(default="decision", description="Whose prices size the order.")
 
 
+class StrategyRisk(SpecModel):
+    """Layers and switches inside the run, fractions of equity; null for none. Reductions always pass."""
+
+    symbol: float | None = Field(default=None, ge=0.0, description="Largest gross weight of one name.")
+    portfolio: float | None = Field(default=None, ge=0.0, description="Largest gross weight of everything.")
+    new_exposure: float | None = Field(default=None, ge=0.0, description="Most that one bar may add.")
+    drawdown: float | None = Field(default=None, ge=0.0, description="Fall from the peak that stops opening for good.")
+    daily_loss: float | None = Field(default=None, ge=0.0, description="Fall within a UTC day that does.")
+
+
 class StrategyExits(SpecModel):
     """How positions leave by themselves; null for none."""
 
@@ -111,6 +121,7 @@ class StrategySpec(SpecModel):
     )
     costs: StrategyCosts = Field(description="Costs.")
     sizing: StrategySizing = Field(default=StrategySizing(value=1.0), description="Size of entries.")
+    risk: StrategyRisk = Field(default=StrategyRisk(), description="Limits and switches.")
     initial_cash: float = Field(default=1_000_000.0, gt=0.0, description="Money at the start.")
     fill: Literal["next_open", "same_close"] = Field(
         default="next_open", description="same_close fills at the close that decided, for comparisons only."

@@ -16,8 +16,12 @@ from quant_platform.strategies.signals import signals
 
 def engine_config(spec: StrategySpec) -> EngineConfig:
     """Fill, costs, sizing and limits of a strategy file."""
-    options = spec.model_dump(exclude={"description", "costs", "sizing", "decisions", "gone_after_bars"})
-    return EngineConfig(costs=Costs(**spec.costs.model_dump()), sizing=Sizing(**spec.sizing.model_dump()), **options)
+    options = spec.model_dump(exclude={"description", "costs", "sizing", "risk", "decisions", "gone_after_bars"})
+    risk = {f"{name}_limit": getattr(spec.risk, name) for name in ("symbol", "portfolio", "new_exposure")}
+    risk |= {f"kill_{name}": getattr(spec.risk, name) for name in ("drawdown", "daily_loss")}
+    stated = {name: value for name, value in risk.items() if value is not None}
+    costs, sizing = Costs(**spec.costs.model_dump()), Sizing(**spec.sizing.model_dump())
+    return EngineConfig(costs=costs, sizing=sizing, **options, **stated)
 
 
 def trading_bars(spec: StrategySpec, bars: Bars, recoveries: Mapping[str, float] | None = None) -> Bars:

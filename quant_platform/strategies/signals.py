@@ -87,4 +87,11 @@ def signals(bars: Bars, rule: SignalDecisions) -> Signals:
             action="compare it with something",
         )
     exits = ExitRule(**rule.exits.model_dump())
-    return Signals(exits=exits, **{name: np.asarray(values, dtype=np.bool_) for name, values in found.items()})
+    conditions = {name: np.asarray(values, dtype=np.bool_) for name, values in found.items()}
+    return Signals(
+        long_entry=conditions.get("long_entry"),
+        long_exit=conditions.get("long_exit"),
+        short_entry=conditions.get("short_entry"),
+        short_exit=conditions.get("short_exit"),
+        exits=exits,
+    )

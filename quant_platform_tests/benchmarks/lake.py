@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 
 from quant_platform.lake import Lake, Provenance
-from quant_platform.lake.catalogue import build_catalogue, open_catalogue
+from quant_platform.lake.catalogue import build_catalogue
+from quant_platform.lake.opening import open_catalogue
 from quant_platform_tests.benchmarks import panels
 from quant_platform_tests.benchmarks.panels import Shape
 from quant_platform_tests.benchmarks.timing import Sample, clocked, in_turns, summary

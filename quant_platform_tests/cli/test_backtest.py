@@ -66,13 +66,16 @@ def test_a_strategy_that_decides_needs_no_table(files: Path) -> None:
         "description: Buys what closed higher.\n"
         "decisions: {kind: signals, long_entry: 'close>=98', long_exit: 'close<98'}\n"
         "costs: {commission_rate: 0.0, half_spread: 0.0}\nunits: whole\n"
-        "sizing: {kind: equity_fraction, value: 0.4}\n"
+        "sizing: {kind: equity_fraction, value: 0.4}\nrisk: {symbol: 0.25}\n"
     )
     given = ["--bars", str(files / "bars"), "--output", str(files / "out")]
     answer = CliRunner().invoke(app, ["backtest", "--config", str(files / "up.yaml"), *given])
     assert answer.exit_code == 0, answer.output
     fills = pl.read_parquet(files / "out" / "fills.parquet")
-    assert fills.select("asset", "quantity", "price").rows() == [("A", 4000.0, 100.0), ("B", 4000.0, 100.0)]
+    assert fills.select("asset", "quantity", "price").rows() == [("A", 2500.0, 100.0), ("B", 2500.0, 100.0)]
+    assert "2 weights cut; stopped by no switch" in answer.output
+    clips = pl.read_parquet(files / "out" / "clips.parquet")
+    assert clips.select("asset", "before", "after").rows() == [("A", 0.4, 0.25), ("B", 0.4, 0.25)]
 
 
 def test_without_a_table_the_strategy_must_decide(files: Path) -> None:

@@ -163,7 +163,7 @@ def test_what_a_changed_spec_makes_stale(own: Path, quant: Command) -> None:
     specs = Path(os.environ["QUANT_SPECS"])
     before = quant("run", "--changed", "--dry-run")
     assert before.code == 0
-    # The market of the session has no scan of the running session's marks; everything else is of today's code and specs.
+    # What the market of the session never made is named; everything else is of today, code and specs.
     untouched = [line for line in before.out.splitlines() if "partitions)" in line and "was never made" not in line]
     assert untouched == []
     edit(specs / "setups" / "equity.yaml", lambda spec: spec.update(minimum_rr=spec["minimum_rr"] + 0.1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,20 @@ def test_a_pipe_a_folder_and_nothing_are_no_files(tmp_path: Path) -> None:
     for name, said in (("pipe", "no file"), (".", "no file"), ("nowhere", "no such file")):
         with pytest.raises(SourceMalformed, match=said):
             limits.require_plain_file(tmp_path / name)
+
+
+def test_every_byte_of_a_zip_may_be_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", "date,close\n" + "2024-01-02,1\n" * 20)
+    whole = path.read_bytes()
+    refused = set()
+    for position in range(len(whole)):
+        for change in (0xFF, 0x01, 0x80):
+            path.write_bytes(bytes(byte ^ change if k == position else byte for k, byte in enumerate(whole)))
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    archive.read(archive.namelist()[0])
+            except limits.ZIP_DAMAGED as error:
+                refused.add(type(error))
+    assert {zipfile.BadZipFile, zlib.error} <= refused

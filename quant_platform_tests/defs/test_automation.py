@@ -230,10 +230,16 @@ CHAIN = {
     "sweep_study": ("factor_study", None),
     "trial_ledger": ("sweep_study", []),
     "weekly_report": ("sweep_study", ["2019-12-30", "2019-12-30"]),
+    "operations_daily": ("live_scan", ["2019-12-27", "2019-12-31"]),
+    "operations_fills": ("operations_daily", []),
+    "operations_dashboard": ("operations_fills", ["2019-12-31", "2019-12-31"]),
+    "operations_sweep": ("weekly_cross_section", None),
+    "operations_weekly": ("operations_sweep", ["2019-12-30", "2019-12-30"]),
 }
 ON_FROM_THE_START = {f"{after}_after_{before}" for after, (before, _) in CHAIN.items()} | {
     "run_failure_log",
     "go_on_without_failed",
+    "operations_alerts",
     "inbox_sensor",
     "suite_tracking_after_suite",
 }
@@ -251,6 +257,7 @@ def test_a_follower_gets_the_partitions_that_are_due(
     after: str, home: Home, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     before, wanted = CHAIN[after]
+    runs.register_tickers(home, instance)
     if wanted is None:
         wanted = job_named(after).scheme.keys(home, instance)
         assert len(wanted) > 4

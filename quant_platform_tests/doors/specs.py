@@ -132,6 +132,40 @@ VALUES: Sequence[tuple[str, str, str]] = (
 )
 
 
+_CLOSES = "select ticker, session as day, close from clean.equity_bars"
+_HEAD = "-- description: x\n-- partition: day\n-- key: [day, ticker]\n"
+
+# name of the file below specs/sql, what is wrong, what it says.
+SQL: Sequence[tuple[str, str, bytes]] = tuple(
+    (name, what, text if isinstance(text, bytes) else text.encode())
+    for name, what, text in (
+        ("mine.a", "nothing", ""),
+        ("mine.a", "no header", _CLOSES),
+        ("mine.a", "no query", _HEAD),
+        ("mine.a", "a header that is no YAML", f"-- key: [day\n{_CLOSES}"),
+        ("mine.a", "an unknown key", f"-- partitions: day\n{_HEAD}{_CLOSES}"),
+        ("mine.a", "a partition that is none", _HEAD.replace(": day", ": dya") + _CLOSES),
+        ("mine.a", "a key that is no column", _HEAD.replace("ticker]", "tickr]") + _CLOSES),
+        ("mine.a", "no SQL", f"{_HEAD}selekt everything"),
+        ("mine.a", "a column that is none", _HEAD + _CLOSES.replace("close", "clos")),
+        ("mine.a", "a table that is none", _HEAD + _CLOSES.replace("bars", "barz")),
+        ("mine.a", "a file for a table", f"{_HEAD}select * from read_csv('/etc/passwd')"),
+        ("mine.a", "two statements", f"{_HEAD}{_CLOSES}; drop table x"),
+        ("mine.a", "a statement that writes", f"{_HEAD}copy ({_CLOSES}) to '/tmp/x.csv'"),
+        ("mine.a", "the clock", f"{_HEAD}{_CLOSES} where session < current_date"),
+        ("mine.a", "chance", f"{_HEAD}{_CLOSES} where random() < 0.5"),
+        ("mine.a", "itself", f"{_HEAD}select * from mine.a"),
+        ("mine.a", "a type that no table has", f"{_HEAD}{_CLOSES.replace('close', 'interval 1 day as x')}"),
+        ("mine.a", "brackets of ten thousand", f"{_HEAD}select {'(' * 10_000}1{')' * 10_000} from clean.equity_bars"),
+        ("mine.a", "another encoding", f"{_HEAD}{_CLOSES} where ticker = 'Z\u00fc'".encode("latin-1")),
+        ("mine.a", "a picture", b"\x89PNG\r\n\x1a\n" + bytes(range(256))),
+        ("mine", "a name without a schema", _HEAD + _CLOSES),
+        ("Mine.A", "a name in capitals", _HEAD + _CLOSES),
+        ("clean.equity_bars", "a name that is taken", _HEAD + _CLOSES),
+    )
+)
+
+
 def inputs() -> Iterator[Input]:
     """Broken spec files, each read before a run."""
     for position, (name, content) in enumerate(WHOLE):
@@ -139,6 +173,8 @@ def inputs() -> Iterator[Input]:
         yield Input("specs", f"{file}: {name}", _written(file, content))
     for file, good, bad in VALUES:
         yield Input("specs", f"{file}: {bad.strip()}", _replaced(file, good, bad))
+    for name, what, content in SQL:
+        yield Input("specs", f"sql/{name}.sql: {what}", _added(f"sql/{name}.sql", content))
     yield Input("specs", "activation.yaml: gone", _changed("activation.yaml", Path.unlink))
     yield Input("specs", "activation.yaml: a folder", _changed("activation.yaml", _as_folder))
     yield Input("specs", "activation.yaml: a pipe", _changed("activation.yaml", _as_pipe))
@@ -153,6 +189,14 @@ def _changed(file: str, change: Callable[[Path], object]) -> Callable[[Place], S
         return ["doctor"]
 
     return prepare
+
+
+def _added(file: str, content: bytes) -> Callable[[Place], Sequence[str]]:
+    def change(path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+
+    return _changed(file, change)
 
 
 def _written(file: str, content: bytes) -> Callable[[Place], Sequence[str]]:

@@ -1,4 +1,4 @@
-"""``python -m quant_platform_tests.evidence.operations``: costs, thresholds and promotions in worlds whose truth is known.
+"""``python -m quant_platform_tests.evidence.operations``: costs, thresholds, promotions in worlds of known truth.
 
 1. Fills are simulated with a known half spread and impact coefficient, their noise of unequal size and heavy tails: how
    often do the intervals of the fit hold the truth?

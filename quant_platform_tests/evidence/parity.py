@@ -27,7 +27,7 @@ def write(
     *,
     data: Path | None,
     frameworks: Sequence[str] = FRAMEWORKS,
-    timeout: float = 600.0,
+    timeout: float = 3_600.0,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Run cases and write ``parity.json`` and ``parity.md``; what was written before of others stays."""

@@ -104,7 +104,7 @@ def test_an_edited_file_is_read_again(specs: Path) -> None:
         ("select ticker, current_date as day from clean.equity_bars", "another answer each time"),
         ("select ticker, session as day, random() as x from clean.equity_bars", "another answer each time"),
         ("select ticker, session as day, getenv('HOME') as x from clean.equity_bars", "another answer each time"),
-        ("select ticker, session as day, sum(source_row) as x from clean.equity_bars group by all", "cast"),
+        ("select ticker, session as day, sum(source_row) as x from raw.equity_bars group by all", "cast"),
         ("select ticker, session from clean.equity_bars", "names 'day', and the query has no such column"),
         ("select ticker, day from mine.closes", "reads itself"),
         ("", "has no query"),

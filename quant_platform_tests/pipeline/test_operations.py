@@ -237,8 +237,10 @@ def test_an_alert_is_told_once_and_a_deaf_webhook_is_said(traded: Home, tmp_path
     edit(home.specs / "operations" / "alerts.yaml", lambda spec: spec.update(webhook="https://example.org/hook"))
     sent: list[tuple[str, dict[str, Any]]] = []
     first = alerts.tell(home, KEYS[-1], found, lambda to, body, _: sent.append((to, json.loads(body))))
-    assert len(first) == 1 and sent[0][0] == "https://example.org/hook"
-    assert sent[0][1]["code"] == "kill_switch" and sent[0][1]["simulated"] is True
+    assert len(first) == 1
+    assert sent[0][0] == "https://example.org/hook"
+    assert sent[0][1]["code"] == "kill_switch"
+    assert sent[0][1]["simulated"] is True
     assert alerts.tell(home, KEYS[-1], found, lambda *_: pytest.fail("told twice")) == []
     assert len(alerts.alerts_file(home).read_text(encoding="utf-8").splitlines()) == 1
 
@@ -264,7 +266,8 @@ def test_the_weekly_stages_of_a_home_without_evidence_propose_nothing(traded: Ho
         traded, weeks, swept=swept.lazy(), costs=costs.lazy(), windows=windows.lazy(), promotions=moves.lazy(),
         ledger=operations_weekly.trials(traded, names, swept=swept.lazy()).lazy(), trades=trades,
     )  # fmt: skip
-    assert swept.is_empty() and found.is_empty()
+    assert swept.is_empty()
+    assert found.is_empty()
     # The trade closed on Friday of the first week is known in both.
     executed = summary.filter(pl.col("evidence").cast(pl.String) == "executed", pl.col("ticker") == "AAA")
     assert executed.sort("week")["n"].to_list() == [1, 1]

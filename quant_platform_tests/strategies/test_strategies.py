@@ -165,6 +165,13 @@ def test_every_shipped_strategy_trades(file: Path) -> None:
     assert result.metrics.commission > 0.0
 
 
+def test_risk_of_a_strategy_file_reaches_the_engine() -> None:
+    spec = load_spec(SHIPPED[0].with_name("crossover.yaml"), StrategySpec)
+    config = engine_config(spec)
+    assert (config.symbol_limit, config.kill_drawdown) == (spec.risk.symbol, spec.risk.drawdown)
+    assert (config.portfolio_limit, config.kill_daily_loss) == (np.inf, np.inf)
+
+
 def test_a_setup_alone_ends_as_in_the_replay() -> None:
     """One setup, one account: the engine leaves when, where and why the replay does."""
     rng = np.random.default_rng(17)

@@ -36,7 +36,7 @@ class DecisionWeights(dy.Schema):
     weight = dy.Float64(nullable=False, description="Signed fraction of equity.")
 
 
-SAMPLES = ("whole", "anchored", "rolling")
+SCHEMES = ("whole", "anchored", "rolling")
 SIDES = ("long", "short")
 STATUSES = ("blueprint", "refused", "composite")
 """Of what is run: a blueprint, a cell that discovery refused, or the promoted strategies together."""
@@ -70,8 +70,8 @@ class _Strategy(dy.Schema):
 class BacktestTrades(_Strategy):
     """Positions from flat to flat of every strategy: over the whole run, and out of sample by fold."""
 
-    sample = dy.Enum(SAMPLES, primary_key=True, description="whole run, or out of sample of a walk-forward scheme.")
-    number = dy.Int64(primary_key=True, min=0, description="Order of the trades within the sample.")
+    scheme = dy.Enum(SCHEMES, primary_key=True, description="whole run, or out of sample of a walk-forward scheme.")
+    number = dy.Int64(primary_key=True, min=0, description="Order of the trades within the scheme.")
     status = dy.Enum(STATUSES, description="blueprint, refused or composite.")
     fold = dy.Int32(nullable=True, min=0, description="Fold of the walk-forward; null in the whole run.")
     segment = dy.String(description="train, validation or test of discovery at the entry; none between them.")
@@ -131,7 +131,7 @@ class BacktestWalkForward(_Strategy):
     """A strategy learnt on the days before each test window and traded in it."""
 
     scheme = dy.Enum(
-        SAMPLES[1:], primary_key=True, description="anchored trains on everything before, rolling on less."
+        SCHEMES[1:], primary_key=True, description="anchored trains on everything before, rolling on less."
     )
     fold = dy.Int32(primary_key=True, min=0, description="Number of the test window.")
     train_start = _time("First bar of training.")

@@ -9,7 +9,7 @@ fill loses nothing: whoever asks next computes the same fill.
 3. Stops, targets and the horizon leave as they do in the replay: inside the bars after the entry, and at the close of
    the last session of the horizon.
 4. A name whose bars have ended leaves after ``delisted_after_sessions``, at the return that was stated, or at the
-   assumed loss where none was.
+   ``unknown_recovery`` of the costs where none was.
 """
 
 from __future__ import annotations
@@ -84,12 +84,6 @@ class PaperBook:
     short: Floats
     held: dict[str, float]
     pending: pl.DataFrame
-
-
-def engine_costs(routing: RoutingSpec, unknown_loss: float) -> Costs:
-    """The cost model of paper fills; what a delisting recovers where nobody says, too."""
-    # The share that is lost where nobody says goes before what the cost model states.
-    return Costs(**(routing.costs.model_dump() | {"unknown_recovery": 1.0 - unknown_loss}))
 
 
 def paper_book(orders: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, replay: ReplaySpec) -> PaperBook:
@@ -267,7 +261,7 @@ def _account(rows: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, repl
         time_at_close=True,
     )
     config = EngineConfig(
-        costs=engine_costs(routing, replay.unknown_delisting_loss),
+        costs=Costs(**routing.costs.model_dump()),
         initial_cash=routing.account.capital,
         units="whole",
         leverage=routing.account.leverage,

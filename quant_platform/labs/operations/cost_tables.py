@@ -59,7 +59,7 @@ def transaction_costs(week: date, fills: pl.DataFrame, evidence: EvidenceSpec, r
         fees = 1e4 * (mine["fees"] / (mine["price"] * mine["quantity"])).to_numpy()
         costs, without_mid = routing.costs, mine["mid"].null_count()
         laws = sorted(mine["law"].unique().to_list())
-        found = [
+        found: list[tuple[str, str, Estimate, float | None, int]] = [
             (f"round_trip_p{100 * share:g}", "bps", percentile(trips, share, rules.level), None, without_mid)
             for share in rules.percentiles
         ]

@@ -11,7 +11,7 @@ is. They are refused.
 References
 ----------
 Bell and McCaffrey (2002), Survey Methodology 28:169-181. Imbens and Kolesar (2016), REStat 98:701-712. Almgren, Thum,
-Hauptmann and Li (2005), Risk 18(7):58-62. David and Nagaraja (2003), Order Statistics, ch. 7, for the interval of a percentile.
+Hauptmann and Li (2005), Risk 18(7):58-62. David and Nagaraja (2003), Order Statistics, ch. 7, for percentiles.
 """
 
 from __future__ import annotations
@@ -182,9 +182,8 @@ def round_trips(fills: pl.DataFrame) -> pl.DataFrame:
                             }
                         )
                     position, opened, cost = 0.0, 0.0, 0.0
-    schema = {"ticker": pl.String, "asset_class": pl.String, "closed_at": fills.schema["executed_at"],
-              "cost_bps": pl.Float64}  # fmt: skip
-    return pl.DataFrame(rows, schema=schema)
+    empty = fills.clear().select("ticker", "asset_class", closed_at="executed_at", cost_bps=pl.lit(0.0))
+    return pl.DataFrame(rows, schema=empty.schema)
 
 
 def percentile(values: Sequence[float] | Floats, share: float, level: float) -> Estimate:

@@ -77,7 +77,7 @@ def figures(trades: TradeLog, level: float = 0.95) -> Figures:
     r, n = trades.r, trades.r.size
     nothing = math.nan
     if n == 0:
-        return Figures(0, 0, 0.0, *([nothing] * 7), 0.0)
+        return Figures(0, 0, 0.0, nothing, nothing, nothing, nothing, nothing, nothing, nothing, 0.0)
     gains, losses = float(r[r > 0.0].sum()), -float(r[r < 0.0].sum())
     count = independent(trades.signal, trades.known)
     wins, mean = int((r > 0.0).sum()), float(r.mean())

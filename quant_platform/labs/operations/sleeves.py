@@ -231,7 +231,7 @@ def _goal(
         return None, f"{count} of {rules.confirm_weeks} weeks in a row say {verdict}"
     if held is not None and held < rules.hold_weeks:
         return None, f"it was put there {held} weeks ago, and stays for {rules.hold_weeks}"
-    place = SLEEVE_ORDER.index(sleeve) + (1 if verdict == "up" else -1)  # type: ignore[arg-type]
+    place = SLEEVE_ORDER.index(sleeve) + (1 if verdict == "up" else -1)
     if not 0 <= place < len(SLEEVE_ORDER):
         return None, f"there is no sleeve further {verdict}"
     return SLEEVE_ORDER[place], f"{count} weeks in a row say {verdict}"

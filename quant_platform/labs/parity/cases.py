@@ -68,7 +68,7 @@ _BOTH = ("long", "short")
 
 
 def _random(name: str, title: str, seed: int, terms: Terms | None = None, **more: Any) -> Case:
-    return Case(name, title, _SIGNALS, partial(random_signals, seed=seed, **more), terms or Terms())  # type: ignore[arg-type]  # options of the maker
+    return Case(name, title, _SIGNALS, partial(random_signals, seed=seed, **more), terms or Terms())
 
 
 def _rebalanced(bars: Bars) -> DecisionTable:

@@ -139,7 +139,7 @@ def _cause(reference: Execution, other: Execution, bar: int, tolerance: float) -
     held = both.filter((pl.col("held") - pl.col("held_other")).abs() > tolerance * scale)
     if held.height:
         row = held.sort("asset").row(0, named=True)
-        last = [f["bar"].max() for f in (_of(reference, row["asset"], bar), _of(other, row["asset"], bar))]
+        last = [_last_bar(execution, row["asset"], bar) for execution in (reference, other)]
         return (
             f"{row['asset']} is held as {row['held']:g} against {row['held_other']:g}; last fills at bars "
             f"{last[0]} and {last[1]}"
@@ -156,8 +156,9 @@ def _cause(reference: Execution, other: Execution, bar: int, tolerance: float) -
     return "fills are the same: the bar is marked, or a fee booked, at another moment"
 
 
-def _of(execution: Execution, asset: str, bar: int) -> pl.DataFrame:
-    return execution.fills.filter((pl.col("asset") == asset) & (pl.col("bar") <= bar))
+def _last_bar(execution: Execution, asset: str, bar: int) -> int | None:
+    found = execution.fills.filter((pl.col("asset") == asset) & (pl.col("bar") <= bar))["bar"]
+    return None if found.is_empty() else int(found[-1])
 
 
 def _positions(execution: Execution, bar: int) -> pl.DataFrame:

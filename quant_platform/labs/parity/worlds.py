@@ -63,11 +63,14 @@ def random_bars(
     volume = draw.integers(50_000, 500_000, shape).astype(np.float64)
     missing = draw.random(shape) < halted
     missing[0] = False
-    prices = [np.where(missing, np.nan, price) for price in (open_, high, low, close)]
+    first, top, bottom, last = (np.where(missing, np.nan, price) for price in (open_, high, low, close))
     return Bars(
         tuple(f"A{column:03d}" for column in range(assets)),
         _stamps(bars, step),
-        *prices,
+        first,
+        top,
+        bottom,
+        last,
         volume=np.where(missing, np.nan, volume),
     )
 
@@ -84,7 +87,10 @@ def bars_of(
     return Bars(
         tuple("ABCDEFGH"[: len(assets)]),
         _stamps(panel.shape[1], None),
-        *panel,
+        panel[0],
+        panel[1],
+        panel[2],
+        panel[3],
         volume=np.where(np.isnan(panel[0]), np.nan, size),
         delistings=() if delisted is None else (delisted,),
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from quant_platform.contracts.errors import SourceMalformed
+from quant_platform.contracts.limits import ZIP_DAMAGED
 from quant_platform.sources.files.text import LINE, MOST_BYTES, parse_csv_text, to_numbers
 from quant_platform.sources.perp_checks import refuse_no_rates, refuse_repeated
 
@@ -96,19 +97,19 @@ def read_table(path: Path, names: Sequence[str], needed: Sequence[str] | None = 
     try:
         with zipfile.ZipFile(path) as archive:
             members = [item for item in archive.infolist() if not item.is_dir()]
-            if len(members) != 1:
-                raise SourceMalformed(
-                    f"the zip holds {len(members)} files, not one", where=str(path), action="fetch it again"
-                )
-            with archive.open(members[0]) as file:
-                content = file.read(MOST_BYTES + 1)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+            content = b""
+            if len(members) == 1:
+                with archive.open(members[0]) as file:
+                    content = file.read(MOST_BYTES + 1)
+    except ZIP_DAMAGED as error:
         raise SourceMalformed(
             f"the zip is truncated or damaged: {error}",
             where=str(path),
             cause="a download that was broken off",
             action="remove the file and fetch it again",
         ) from error
+    if len(members) != 1:
+        raise SourceMalformed(f"the zip holds {len(members)} files, not one", where=str(path), action="fetch it again")
     if len(content) > MOST_BYTES:
         raise SourceMalformed(
             f"the zip holds more than {MOST_BYTES >> 30} GiB of text", where=str(path), action="fetch it again"

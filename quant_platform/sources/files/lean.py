@@ -31,6 +31,7 @@ import polars as pl
 
 from quant_platform.contracts.errors import SourceMalformed, SourceNotFound
 from quant_platform.contracts.findings import Finding, examples
+from quant_platform.contracts.limits import ZIP_DAMAGED
 from quant_platform.market.calendar import next_session
 from quant_platform.sources.files.bars import our_ticker, refuse_duplicates, refuse_future, unknown_ticker
 from quant_platform.sources.files.dates import to_dates
@@ -158,7 +159,7 @@ class LeanFiles:
         try:
             with zipfile.ZipFile(path) as archive:
                 content = archive.read(archive.namelist()[0])
-        except (zipfile.BadZipFile, IndexError, OSError) as error:
+        except ZIP_DAMAGED as error:
             raise SourceMalformed(
                 f"the file is not a readable zip: {error}", where=str(path), cause="a truncated download"
             ) from error

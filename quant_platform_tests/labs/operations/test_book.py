@@ -32,7 +32,8 @@ def test_an_order_is_filled_at_the_next_open_with_its_costs() -> None:
 
 def test_an_order_of_the_last_session_waits() -> None:
     found = book([order()], {"AAA": [FLAT]})
-    assert found.executions.is_empty() and found.voids == []
+    assert found.executions.is_empty()
+    assert found.voids == []
     assert found.pending["ticker"].to_list() == ["AAA"]
 
 

@@ -56,7 +56,8 @@ def test_the_freedom_is_that_of_the_full_matrices() -> None:
 
 def test_orders_of_one_size_tell_the_parameters_not_apart() -> None:
     found = fit_costs(fills(*[fill(k) for k in range(30)]), minimum=20, level=0.95)
-    assert math.isnan(found.half_spread.value) and math.isnan(found.impact_coefficient.low)
+    assert math.isnan(found.half_spread.value)
+    assert math.isnan(found.impact_coefficient.low)
 
 
 def test_a_round_trip_by_hand() -> None:

@@ -28,7 +28,8 @@ def cell(**changes: Any) -> dict[str, Any]:
 
 def cost(**changes: Any) -> dict[str, Any]:
     return {"week": WEEK, "group": "US_EQUITY", "measure": "half_spread", "unit": "bps", "n": 50, "value": 6.0,
-            "error": 0.5, "low": 5.0, "high": 7.0, "modelled": 3.0, "n_left_out": 0, "laws": ["venue"], **changes}  # fmt: skip
+            "error": 0.5, "low": 5.0, "high": 7.0, "modelled": 3.0, "n_left_out": 0, "laws": ["venue"],
+            **changes}  # fmt: skip
 
 
 def hour(**changes: Any) -> dict[str, Any]:

@@ -34,7 +34,8 @@ def log(r: list[float], *, every: int = 7, held: int = 3) -> TradeLog:
 def test_the_grid_is_every_combination_once() -> None:
     cells = grid(RULES)
     assert len(cells) == len(set(cells)) == 9
-    assert cells[0] == Cell(0.5, 0.001, 1.0) and cells[-1] == Cell(0.6, 0.003, 1.0)
+    assert cells[0] == Cell(0.5, 0.001, 1.0)
+    assert cells[-1] == Cell(0.6, 0.003, 1.0)
 
 
 def test_independent_trades_do_not_overlap() -> None:
@@ -133,15 +134,18 @@ def test_a_sweep_counts_what_each_cell_passes_and_shows_both_figures() -> None:
         ["AAA"], pl.DataFrame(rows), {"AAA": "US_EQUITY", "BBB": "FX"}, EVIDENCE, ROUTING,
         seen_until=until, closed_overall=3,
     )  # fmt: skip
-    assert found["ticker"].unique().to_list() == ["AAA"] and found.height == 9
+    assert found["ticker"].unique().to_list() == ["AAA"]
+    assert found.height == 9
     by_cell = {(row["min_confidence"], row["min_expected_return"]): row for row in found.iter_rows(named=True)}
-    assert by_cell[0.6, 0.001]["n"] == 0 and by_cell[0.6, 0.001]["mean_r"] is None
+    assert by_cell[0.6, 0.001]["n"] == 0
+    assert by_cell[0.6, 0.001]["mean_r"] is None
     passed = by_cell[0.5, 0.001]
     # Signals of the last 365 days: weeks whose Monday lies on or after until - 364 days, 52 of them.
     assert (passed["n"], passed["n_independent"]) == (52, 52)
     assert passed["annual_pnl"] == pytest.approx(0.005 * (26 * 1.0 - 26 * 0.5))
     assert passed["profit_factor"] == pytest.approx(2.0)
-    assert passed["chosen"] and found["chosen"].sum() == 1
+    assert passed["chosen"]
+    assert found["chosen"].sum() == 1
     # Every quarter of thirteen weeks holds as many wins as losses or one more.
     assert passed["rule_steps"] == 5
     assert passed["rule_pnl"] == pytest.approx(0.005 * (33 * 1.0 - 32 * 0.5) / (5 * 91 / 365), rel=0.06)

@@ -97,7 +97,7 @@ def composite(
         for layer, strategy in found.clips.select("layer", "strategy").iter_rows():
             clipped[layer][strategy] += 1
     at = np.array(moments, dtype=np.int64) - 1
-    rows = [
+    rows: list[dict[str, object]] = [
         {
             "strategy_id": name,
             "share": share,

@@ -27,7 +27,7 @@ def drift_rows(panel: PricePanel, training: Segment, cutoff: str, spec: DriftSpe
     for row, symbol in enumerate(panel.symbols):
         for name in FEATURES:
             values = panel.column(name)[row]
-            base = {"cutoff": cutoff, "symbol": symbol, "feature": name}
+            base: dict[str, object] = {"cutoff": cutoff, "symbol": symbol, "feature": name}
             parts = values[training.bars], values[training.bars.stop :]
             seen = [int((~np.isnan(part[:: spec.every_bars])).sum()) for part in parts]
             counted = base | {"n_reference": seen[0], "n_current": seen[1], "alarm": False}

@@ -78,7 +78,10 @@ def bars_of(panel: PricePanel, *, spread_factor: float = 1.0) -> Bars:
     return Bars(
         assets=panel.symbols,
         stamps=start + BAR_NANOSECONDS * np.arange(panel.periods),
-        **prices,
+        open=prices["open"],
+        high=prices["high"],
+        low=prices["low"],
+        close=prices["close"],
         volume=volume,
         half_spread=0.5 * BPS * spread_factor * panel.column("spread_bps").T,
         funding=tuple(Event(int(b), int(s), float(value[s, b])) for s, b in zip(symbols, bars, strict=True)),

@@ -51,12 +51,11 @@ def headline(promotions: pl.DataFrame) -> str:
     status = pl.col("status").cast(pl.String)
     run = promotions.filter(pl.col("was_run"))
     made, refused = (run.filter(status == name).height for name in ("blueprint", "refused"))
-    beside = (
-        f"{refused} refused cells beside them" if made else f"the {refused} strongest refused cells, marked as such"
-    )
-    traded = f"{made} blueprints and {beside}" if made else beside
     if not made and not refused:
         return "There was nothing to trade: no blueprint, and no cell that was tested."
+    if not made:
+        return f"No blueprint: the {refused} strongest refused cells were traded, marked as such, and none is promoted."
+    traded = f"{made} blueprints and {refused} refused cells beside them"
     promoted = _promoted(promotions)
     if promoted.is_empty():
         return f"Nothing was promoted of {traded} that were traded."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import dataframely as dy
 import numpy as np
 import polars as pl
 
@@ -54,7 +55,7 @@ class StrategyRun:
 
 
 def trades_of(done: StrategyRun, windows: tuple[Segment, ...]) -> pl.DataFrame:
-    """Trades with the segment and the states of their event; columns of ``backtest.trades`` but for key and sample.
+    """Trades with the segment and the states of their event; columns of ``backtest.trades`` but for key and scheme.
 
     Parameters
     ----------
@@ -112,11 +113,11 @@ def segment_names(bars: np.ndarray, windows: tuple[Segment, ...]) -> list[str]:
     return [str(name) for name in found]
 
 
-def numbered(trades: pl.DataFrame, cutoff: str, strategy_id: str, sample: str) -> pl.DataFrame:
-    """Rows of ``backtest.trades``: key, sample and number before the rest."""
+def numbered(trades: pl.DataFrame, cutoff: str, strategy_id: str, scheme: str) -> pl.DataFrame:
+    """Rows of ``backtest.trades``: key, scheme and number before the rest."""
     fold = [] if "fold" in trades.columns else [pl.lit(None, pl.Int32).alias("fold")]
     rows = trades.with_row_index("number").with_columns(
-        pl.lit(cutoff).alias("cutoff"), pl.lit(strategy_id).alias("strategy_id"), pl.lit(sample).alias("sample"), *fold
+        pl.lit(cutoff).alias("cutoff"), pl.lit(strategy_id).alias("strategy_id"), pl.lit(scheme).alias("scheme"), *fold
     )
     return _as(rows, BacktestTrades)
 
@@ -184,7 +185,7 @@ def _stamp(name: str) -> pl.Expr:
     return pl.col(name).dt.replace_time_zone("UTC").cast(STAMP)
 
 
-def _as(rows: pl.DataFrame, schema: type) -> pl.DataFrame:
+def _as(rows: pl.DataFrame, schema: type[dy.Schema]) -> pl.DataFrame:
     """Columns in the order and of the types of a table, sorted by its key."""
     columns = schema.columns()
     return rows.select(pl.col(name).cast(column.dtype) for name, column in columns.items()).sort(schema.primary_key())

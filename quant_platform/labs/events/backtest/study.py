@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -212,7 +213,7 @@ class _Study:
             strategy_id=name,
             status=strategy.status,
             returns=_after_training(daily, windows[0]),
-            n_trades=trades["exit_bar"].is_not_null().sum(),
+            n_trades=int(trades["exit_bar"].is_not_null().sum()),
             trades=trades,
             positive_folds=positive_folds(folds.rows),
             refused_checks=refused,
@@ -233,13 +234,13 @@ class _Study:
         """Every perturbation of ``specs/backtest.yaml``; each is a run of its own."""
         spec, decided = self.spec.perturbations, one.decided
         for bars in spec.entry_later_bars:
-            yield "entry_later", f"{bars} bars", lambda bars=bars: self._again(one, self._in_time(later(decided, bars)))
+            yield "entry_later", f"{bars} bars", partial(self._again, one, self._in_time(later(decided, bars)))
         for factor in spec.threshold_factors:
-            yield "threshold", f"times {factor:g}", lambda factor=factor: self._rethresholded(one, factor)
+            yield "threshold", f"times {factor:g}", partial(self._rethresholded, one, factor)
         for factor in spec.cost_factors:
-            yield "cost", f"times {factor:g}", lambda factor=factor: self._again(one, decided, self._venue(factor))
+            yield "cost", f"times {factor:g}", partial(self._again, one, decided, self._venue(factor))
         kept = keep_at_random(len(decided.events), spec.dropped_share, self.spec.bootstrap.seed)
-        yield "dropped", f"{spec.dropped_share:.0%} of the events", lambda: self._again(one, subset(decided, kept))
+        yield "dropped", f"{spec.dropped_share:.0%} of the events", partial(self._again, one, subset(decided, kept))
 
     def _in_time(self, decided: StrategyOrders) -> StrategyOrders:
         return subset(decided, decided.orders.places[:, 0] < self.market.panel.periods)

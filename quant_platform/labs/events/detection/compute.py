@@ -40,6 +40,8 @@ from quant_platform.specification.states import AfterEventState
 
 KEYS = ("symbol", "month", "bar")
 
+_NOT_KNOWN = pl.Series([None], dtype=pl.Float64)
+
 Array = npt.NDArray[np.generic]
 Conditions = npt.NDArray[np.bool_]
 
@@ -307,7 +309,7 @@ def _flags(values: dict[str, Array], fired: Mapping[str, Fired | None], rows: in
 
 def _nullable(name: str, values: Array, known: Conditions) -> pl.Series:
     """Values where known, null elsewhere; the values are NaN nowhere that is known."""
-    return pl.Series(name, np.where(known, values, np.nan), nan_to_null=True)
+    return pl.Series(name, values).zip_with(pl.Series(known), _NOT_KNOWN)
 
 
 def _not_available(plan: EventPlan, result: Evaluation) -> dict[str, tuple[str, ...]]:

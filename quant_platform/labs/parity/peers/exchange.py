@@ -160,11 +160,14 @@ def lots(quantity, terms, by_adapter):
     """Round a quantity down to whole lots, which the framework itself does not do."""
     if terms["lot"] is None:
         return quantity
-    by_adapter.add("rounding to lots")
     inverse = round(1 / terms["lot"])
     if terms["lot"] < 1 and abs(inverse * terms["lot"] - 1) < 1e-9:
-        return np.floor(abs(quantity) * inverse + 1e-9) / inverse * np.sign(quantity)
-    return np.floor(abs(quantity) / terms["lot"] + 1e-9) * terms["lot"] * np.sign(quantity)
+        rounded = np.floor(abs(quantity) * inverse + 1e-9) / inverse * np.sign(quantity)
+    else:
+        rounded = np.floor(abs(quantity) / terms["lot"] + 1e-9) * terms["lot"] * np.sign(quantity)
+    if rounded != quantity:
+        by_adapter.add("rounding to lots")
+    return rounded
 
 
 def trades_of(fills, last_close):

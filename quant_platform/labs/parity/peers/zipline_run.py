@@ -63,20 +63,39 @@ class Desk:
         self.from_entry = job.terms["exits_from"] == "entry_bar"
         self.equity, self.fills = np.full(job.shape[0], np.nan), []
         self.bar = -1
-        if job.terms["frequency"] == "minute":
-            self.times = pd.DatetimeIndex(job.stamps).tz_localize("UTC") + MINUTE
-        else:
-            self.times = pd.DatetimeIndex(job.stamps)
-        self.bar_of = {stamp: bar for bar, stamp in enumerate(self.times)}
+        self.minutes, self.context = job.terms["frequency"] == "minute", None
+        times = pd.DatetimeIndex(job.stamps).tz_localize("UTC") + MINUTE
+        self.bar_of_minute = {stamp: bar for bar, stamp in enumerate(times)}
+        self.bar_of = {}
 
     def bar_at(self, stamp):
-        """The bar of a moment, None for a minute between bars."""
-        return self.bar_of.get(stamp if self.terms["frequency"] == "minute" else stamp.normalize().tz_localize(None))
+        """The bar of a moment of the simulation, None for a minute between bars.
+
+        Sessions are counted: around the clock one ends at the midnight with which Zipline names the next.
+        """
+        if stamp not in self.bar_of:
+            self.bar_of[stamp] = self.bar_of_minute.get(stamp) if self.minutes else len(self.bar_of)
+        return self.bar_of[stamp]
 
 
-def price_of(data, asset, name):
-    """A price of the bundle as it was written: its thousandths come back multiplied by 0.001, an ulp off."""
-    return round(data.current(asset, name), 3)
+def price_of(desk, data, asset, name):
+    """A price of the bundle as it was written: its thousandths come back multiplied by 0.001, an ulp off.
+
+    That it is the price of the very bar is not taken on trust. Around the clock the midnight that names a session is
+    the last minute of the one before, and ``data.current`` of a daily bundle reads that one: the bundle is asked by
+    session instead.
+    """
+    bar = desk.bar_at(data.current_dt)
+    if desk.terms["calendar"] == "24/7" and not desk.minutes:
+        desk.by_adapter.add("sessions around the clock are read from the bundle by their name")
+        reader = desk.context.data_portal._get_pricing_reader("daily")
+        found = round(reader.get_value(asset, pd.Timestamp(desk.job.stamps[bar]), name), 3)
+    else:
+        found = round(data.current(asset, name), 3)
+    written = desk.job.bars[name][bar, desk.job.assets.index(asset.symbol)] * desk.prices
+    if abs(found - written) > 1e-9 * written:
+        raise RuntimeError(f"Zipline reads {found} as the {name} of bar {bar} of {asset.symbol}, which is {written}")
+    return found
 
 
 def model_of(desk):
@@ -93,7 +112,7 @@ def model_of(desk):
             rule = desk.rules.get(order.id)
             price, slips = (None, True)
             if rule is None or rule.leaving:
-                price = price_of(data, order.asset, "close" if desk.same_close else "open")
+                price = price_of(desk, data, order.asset, "close" if desk.same_close else "open")
             else:
                 price, slips = self.judge(data, order.asset, rule)
                 if price is None:
@@ -109,14 +128,14 @@ def model_of(desk):
                     return None, None
             entering = desk.entering.get(order.asset.symbol)
             if entering is not None and order.id == entering.orders[0] and entering.fill is None:
-                entering.fill, entering.best = price / prices, price_of(data, order.asset, "open") / prices
+                entering.fill, entering.best = price / prices, price_of(desk, data, order.asset, "open") / prices
             return price, amount
 
         @staticmethod
         def judge(data, asset, rule):
             """The open first, then the stop, then the target: price and whether it is slipped."""
             side, stop, target = rule.side, rule.stop_level(), rule.target_level()
-            open_, high, low = (price_of(data, asset, name) for name in ("open", "high", "low"))
+            open_, high, low = (price_of(desk, data, asset, name) for name in ("open", "high", "low"))
             adverse, favourable = (low, high) if side > 0 else (high, low)
             stop = None if stop is None else stop * prices
             target = None if target is None else target * prices
@@ -207,7 +226,9 @@ def register(job, prices, units):
                 "exchange": "X",
             }
         )
-        equities["auto_close_date"] = equities["end_date"] + pd.Timedelta(days=1)
+        # What is not delisted is not closed with the last bar, whatever the calendar still holds behind it.
+        left = [1 if asset in ends else 400 for asset in range(job.shape[1])]
+        equities["auto_close_date"] = equities["end_date"] + pd.to_timedelta(left, unit="D")
         asset_db.write(equities=equities, exchanges=pd.DataFrame({"exchange": ["X"], "country_code": ["US"]}))
         (minute_bars if minutes else daily_bars).write(frames(), show_progress=False)
         if minutes:
@@ -250,6 +271,7 @@ def run(job):
         by_adapter.add(own)
 
     def initialize(context):
+        desk.context = context
         set_slippage(us_equities=model_of(desk))
         set_commission(us_equities=fee)
         context.assets = [symbol(name) for name in job.assets]
@@ -292,7 +314,7 @@ def run(job):
                 entry.orders.append(rest)
 
     def handle_data(context, data):
-        bar = desk.bar_at(data.current_dt if terms["frequency"] == "minute" else data.current_session)
+        bar = desk.bar_at(data.current_dt)
         if bar is None:
             return
         desk.bar = bar
@@ -358,8 +380,7 @@ def run(job):
     for transaction in filled:
         identity = transaction["order_id"]
         fee_part = 0.0 if identity is None else fees.get(identity, 0.0) * abs(transaction["amount"]) / total[identity]
-        stamp = pd.Timestamp(transaction["dt"])
-        bar = desk.bar_at(stamp if terms["frequency"] == "minute" else stamp.tz_convert("UTC").tz_localize(None))
+        bar = desk.bar_of[pd.Timestamp(transaction["dt"])]
         fills.append((bar, job.assets.index(transaction["sid"].symbol), transaction["amount"] / units,
                       transaction["price"] / prices, fee_part / (prices * units)))  # fmt: skip
     import zipline

@@ -90,7 +90,7 @@ def test_every_fold_finds_the_side_and_its_trades_are_kept(done: BacktestStudy) 
     trades = done.frames["backtest.trades"].filter(strategy_id="PAYS-continuation")
     for scheme in ("anchored", "rolling"):
         own = folds.filter(pl.col("scheme").cast(pl.String) == scheme)
-        kept = trades.filter(pl.col("sample").cast(pl.String) == scheme)
+        kept = trades.filter(pl.col("scheme").cast(pl.String) == scheme)
         assert kept.group_by("fold").len().sort("fold")["len"].to_list() == own.sort("fold")["n_test"].to_list()
         assert kept["net_pnl"].sum() == pytest.approx(own["test_pnl"].sum())
         starts = dict(own.select("fold", "test_start").iter_rows())
@@ -98,7 +98,7 @@ def test_every_fold_finds_the_side_and_its_trades_are_kept(done: BacktestStudy) 
 
 
 def test_the_books_of_all_tables_agree(done: BacktestStudy) -> None:
-    whole = done.frames["backtest.trades"].filter(pl.col("sample").cast(pl.String) == "whole")
+    whole = done.frames["backtest.trades"].filter(pl.col("scheme").cast(pl.String) == "whole")
     cash = SPECS.discovery.cost.order_usd / SPECS.discovery.sizing.max_weight_per_trade
     for (name,), trades in whole.partition_by("strategy_id", as_dict=True).items():
         daily = done.frames["backtest.strategy_pnl"].filter(strategy_id=name).sort("day")
@@ -155,3 +155,5 @@ def test_without_a_blueprint_the_strongest_refused_cells_are_run_and_marked() ->
         schema={name: column.dtype for name, column in table("backtest.promotions").schema.columns().items()}
     )
     assert headline(empty) == "There was nothing to trade: no blueprint, and no cell that was tested."
+    one = pl.DataFrame([{"status": "refused", "was_run": True, "promoted": False}])
+    assert headline(one).startswith("No blueprint: the 1 strongest refused cells were traded")

@@ -1,0 +1,61 @@
+"""Places and quantiles of moving windows against numpy, on values that agree in many bits, with gaps and ties."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from quant_platform.expressions.operations import Ordering
+from quant_platform.expressions.order_kernels import sorted_places, window_quantile
+
+ROWS = 160
+RNG = np.random.default_rng(20261125)
+WALK = np.cumsum(RNG.normal(size=ROWS))
+GAPS = np.where(RNG.random(ROWS) < 0.3, np.nan, WALK)
+COLUMNS = {
+    "a walk": WALK,
+    "gaps": GAPS,
+    "ties": RNG.integers(-2, 3, ROWS).astype(np.float64),
+    "both zeros": np.where(RNG.random(ROWS) < 0.5, -0.0, 0.0),
+    "agreeing in twelve digits": 1e6 + 1e-6 * RNG.permutation(ROWS),
+    "falling by the smallest step": np.array([1.0 - k * 2.0**-53 for k in range(ROWS)]),
+    "from the smallest to the largest": RNG.permutation(np.geomspace(1e-308, 1e308, ROWS)) * RNG.choice([-1, 1], ROWS),
+    "a long gap first": np.concatenate([np.full(90, np.nan), WALK[:70]]),
+    "nothing": np.full(ROWS, np.nan),
+    "one row": np.array([3.0]),
+    "no rows": np.array([]),
+}
+
+
+@pytest.mark.parametrize("x", COLUMNS.values(), ids=COLUMNS)
+def test_places_are_those_of_a_sorted_column(x: npt.NDArray[np.float64]) -> None:
+    before = x.copy()
+    places, ordered = sorted_places(x)
+    assert np.array_equal(x, before, equal_nan=True)
+    present = ~np.isnan(x)
+    assert ordered.tobytes() == (np.sort(x[present]) + 0.0).tobytes()
+    assert np.array_equal(places >= 0, present)
+    assert np.array_equal(np.sort(places[present]), np.arange(present.sum()))
+    assert np.array_equal(ordered[places[present]], x[present])
+
+
+def test_codes_number_the_distinct_values() -> None:
+    codes, distinct = Ordering(*sorted_places(np.array([2.0, np.nan, -1.0, 2.0, 5.0]))).codes()
+    assert (codes.tolist(), distinct) == ([1, -1, 0, 1, 2], 3)
+
+
+@pytest.mark.parametrize("n", [1, 7, 64])
+@pytest.mark.parametrize("p", [0.0, 0.03, 0.5, 1.0])
+@pytest.mark.parametrize("x", COLUMNS.values(), ids=COLUMNS)
+def test_quantiles_of_windows_are_those_of_numpy(x: npt.NDArray[np.float64], p: float, n: int) -> None:
+    required = max(1, n // 2)
+    found = window_quantile(*sorted_places(x), p, n, required)
+    for i in range(x.size):
+        window = x[max(0, i - n + 1) : i + 1]
+        window = window[~np.isnan(window)]
+        if window.size < required:
+            assert np.isnan(found[i])
+            continue
+        # numpy rounds another way where it goes from the upper value downwards.
+        assert found[i] == pytest.approx(np.quantile(window, p), rel=1e-12, abs=1e-300)
