@@ -53,7 +53,7 @@ def draw(figure: Figure) -> None:
 def table(frame: pl.DataFrame, *, key: str, height: int | None = None) -> None:
     """A table whose columns sort, with a download of all its rows as CSV; times are written with their zone."""
     shown = frame.with_columns(_written(name, kind) for name, kind in frame.schema.items())
-    st.dataframe(shown, hide_index=True, width="stretch", key=f"{key}-table", height=height or "auto")
+    st.dataframe(shown, hide_index=True, width="stretch", height=height or "auto", key=f"{key}-table")
     flat = shown.select(name for name, kind in shown.schema.items() if not kind.is_nested())
     st.download_button("CSV", flat.write_csv(), f"{key}.csv", "text/csv", key=f"{key}-csv")
 

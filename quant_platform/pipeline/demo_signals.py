@@ -61,9 +61,8 @@ def demo_signals(home: Home) -> dict[str, pl.DataFrame]:
     tickers = [name for name in oracle.columns if name != "session"]
     view = oracle.select(pl.col(tickers).rolling_mean(_VIEW_SESSIONS, min_samples=_VIEW_SESSIONS // 3))
     standing = _standardised(view.to_numpy())
-    rows, names = standing.shape
-    error = _persistent(rows, names, seed_of(INSIGHT, source.name, str(home.source_spec.simulated)))
-    noise = _persistent(rows, names, seed_of(NOISE, source.name, str(home.source_spec.simulated)))
+    error = _persistent(standing.shape, seed_of(INSIGHT, source.name, str(home.source_spec.simulated)))
+    noise = _persistent(standing.shape, seed_of(NOISE, source.name, str(home.source_spec.simulated)))
     found = {INSIGHT: standing + _ERROR * error, NOISE: noise}
     return {name: _rows(values, oracle["session"], tickers, priced) for name, values in found.items()}
 
@@ -96,15 +95,15 @@ def _standardised(values: Floats) -> Floats:
     mean = np.where(known, values, 0.0).sum(axis=1, keepdims=True) / count
     deviation = np.where(known, values - mean, 0.0)
     sd = np.sqrt((deviation**2).sum(axis=1, keepdims=True) / count)
-    standard: Floats = np.divide(values - mean, sd, out=np.full_like(values, np.nan), where=sd > 0.0)
-    return standard
+    standing: Floats = np.divide(values - mean, sd, out=np.full_like(values, np.nan), where=sd > 0.0)
+    return standing
 
 
-def _persistent(sessions: int, names: int, random: np.random.Generator) -> Floats:
+def _persistent(shape: tuple[int, ...], random: np.random.Generator) -> Floats:
     """Stationary AR(1) of unit variance per name."""
     keep = 0.5 ** (1.0 / _ERROR_HALF_LIFE_SESSIONS)
-    path = random.normal(size=(sessions, names))
-    for t in range(1, sessions):
+    path: Floats = random.normal(size=shape)
+    for t in range(1, shape[0]):
         path[t] = keep * path[t - 1] + np.sqrt(1.0 - keep**2) * path[t]
     return path
 
