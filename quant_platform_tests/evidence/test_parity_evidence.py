@@ -57,7 +57,7 @@ def test_the_engine_of_today_trades_as_recorded(name, shared_data):
 
 def test_at_scale_no_trade_differs():
     large = [row for row in FOUND["rows"] if row["case"].startswith("scale_250x")]
-    assert {row["framework"] for row in large} == set(all_frameworks())
+    assert {row["framework"] for row in large} >= {OURS, "backtrader", "vectorbt"}
     assert all(row["differing_trades"] == 0 for row in large if row["framework"] != OURS)
     assert all(row["trades"] > 8_000 for row in large)
 
