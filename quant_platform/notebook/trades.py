@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from quant_platform.engine.backtest import BacktestResult as EngineResult
-from quant_platform.engine.backtest import Bars, Costs, EngineConfig, Orders, Signals, Sizing, Weights, run
+from quant_platform.engine.backtest import Bars, EngineConfig, Orders, Signals, Weights, run
 from quant_platform.engine.decision_table import from_table
 from quant_platform.engine.identities import verify
 from quant_platform.engine.metrics import Metrics
@@ -17,6 +17,7 @@ from quant_platform.reports.charts.figures import Words
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.settings import settings
 from quant_platform.specification.strategies import StrategySpec
+from quant_platform.strategies.configuration import engine_config
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +110,4 @@ def backtest(decisions: Any, bars: Any, config: EngineConfig | None = None) -> T
 
 
 def _default() -> EngineConfig:
-    spec = load_spec(settings().specs / "strategies" / "default.yaml", StrategySpec)
-    options = spec.model_dump(exclude={"description", "costs", "sizing"})
-    return EngineConfig(costs=Costs(**spec.costs.model_dump()), sizing=Sizing(**spec.sizing.model_dump()), **options)
+    return engine_config(load_spec(settings().specs / "strategies" / "default.yaml", StrategySpec))
