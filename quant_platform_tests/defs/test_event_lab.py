@@ -15,7 +15,7 @@ import pytest
 
 from quant_platform.defs import runs
 from quant_platform.defs.definitions import build_definitions
-from quant_platform.defs.jobs import EQUITY_JOBS, EVENT_JOBS, JOBS, OPERATIONS_JOBS, SUITE_JOBS
+from quant_platform.defs.jobs import EQUITY_JOBS, EVENT_JOBS, JOBS, OPERATIONS_JOBS, PARITY_JOBS, SUITE_JOBS
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 from quant_platform_tests.homes import (
@@ -263,10 +263,13 @@ def assets_of(folder: Path, specs: Path, *declared: str) -> set[str]:
 
 def test_a_home_shows_the_assets_of_the_markets_it_holds(perps: Market, tmp_path: Path) -> None:
     equities = {table for job in (*EQUITY_JOBS, *SUITE_JOBS, *OPERATIONS_JOBS) for table in job.tables}
-    assert assets_of(tmp_path / "perps", perps.specs, "perps.yaml") == set(TABLES)
-    assert assets_of(tmp_path / "equities", perps.specs, "home.yaml") == equities
-    assert assets_of(tmp_path / "both", perps.specs, "home.yaml", "perps.yaml") == equities | set(TABLES)
-    assert assets_of(tmp_path / "neither", perps.specs) == equities | set(TABLES)
+    # Parity cases bring their own bars.
+    anywhere = {table for job in PARITY_JOBS for table in job.tables}
+    everything = equities | set(TABLES) | anywhere
+    assert assets_of(tmp_path / "perps", perps.specs, "perps.yaml") == set(TABLES) | anywhere
+    assert assets_of(tmp_path / "equities", perps.specs, "home.yaml") == equities | anywhere
+    assert assets_of(tmp_path / "both", perps.specs, "home.yaml", "perps.yaml") == everything
+    assert assets_of(tmp_path / "neither", perps.specs) == everything
 
 
 def test_another_event_file_is_another_partition(perps: Market, tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_in_the_null_world_neither_momentum_nor_volatility_predicts_ranks(null_p
 def test_what_is_published_is_published_after_the_quarter(demo: SimulatedSource) -> None:
     frame = demo.fundamentals("SIM001")
     assert frame["known_at"].dt.date().min() > demo.bars("SIM001")["session"][0]
-    assert set(frame["metric"]) == {"earnings_per_share", "book_value_per_share"}
+    assert set(frame["metric"]) == {"earnings_per_share", "book_value_per_share", "shares_outstanding"}
 
 
 def test_a_range_and_an_unknown_name(demo: SimulatedSource) -> None:
