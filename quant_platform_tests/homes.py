@@ -56,6 +56,9 @@ def write_perp_specs(folder: Path) -> Path:
         folder / "perps.yaml",
         lambda spec: spec.update(symbols=list(SYMBOLS), first_month=MONTHS[0], last_month=MONTHS[-1]),
     )
+    # Few strategies: each is run once for every perturbation.
+    few = {"max_blueprints": 2, "refused_beside": 1, "refused_alone": 3}
+    edit(folder / "backtest.yaml", lambda spec: spec["strategies"].update(few))
     return folder
 
 
