@@ -138,7 +138,8 @@ class Commands(TyperGroup):
         return name, COMMANDS[name].load(name) if name is not None else command, rest
 
 
-app = typer.Typer(
+# Not `app`: that is the name of a module of this package, which takes its place once it is imported.
+QUANT = typer.Typer(
     cls=Commands,
     name="quant",
     help="Quantitative research on a Dagster asset graph over a DuckDB-queryable Parquet lake.",
@@ -154,7 +155,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@QUANT.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
@@ -168,7 +169,7 @@ def options(
 def main() -> None:
     """Run the command and turn an error into one readable paragraph."""
     try:
-        app(prog_name="quant")
+        QUANT(prog_name="quant")
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             _say("interrupted: what was written is whole; start the same command again to go on")

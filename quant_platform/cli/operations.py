@@ -26,8 +26,16 @@ ReviewedBy = Annotated[str, typer.Option("--reviewed-by", help="Who looked at th
 ProposalId = Annotated[str, typer.Argument(help="Id of a proposal; see quant proposals list.")]
 
 fills_app = typer.Typer(add_completion=False, no_args_is_help=True)
-proposals_app = typer.Typer(add_completion=False, no_args_is_help=True)
-operations_app = typer.Typer(add_completion=False, no_args_is_help=True)
+proposals_app = typer.Typer(
+    help="Look at proposed changes of the specs, apply one, or take one back.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+operations_app = typer.Typer(
+    help="Run the weekly evidence of operations, or open the kill switches again.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 @fills_app.callback()

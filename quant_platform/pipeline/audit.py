@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 
 from quant_platform.contracts.errors import PlatformError
-from quant_platform.contracts.findings import DataChecks, Finding
+from quant_platform.contracts.findings import Finding
 from quant_platform.market import audit
 from quant_platform.market.declared_adjustment import declared_adjustment, ex_days, response_by_year
 from quant_platform.market.universe import membership
+from quant_platform.pipeline.data_checks import EQUITY_RAW, PERP_RAW, stored_rows_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.months import month_before
-from quant_platform.pipeline.perpetuals import RAW
 from quant_platform.pipeline.sessions import market_sessions
 from quant_platform.pipeline.stage import FrameStage, Reads
 from quant_platform.specification.checks import ChecksSpec
@@ -165,8 +165,8 @@ def perp_audit(
     missing = grid.filter(pl.col("missing_reason").is_not_null())
     found = [
         *audit.rows_kept_out(kept_out, delivered, "raw.perp_bars", "symbol"),
-        *audit.rows_kept_out(spot, _stored(home, "raw.spot_bars"), "raw.spot_bars", "symbol"),
-        *audit.rows_kept_out(facts, sum(_stored(home, name) for name in FACTS), "what is joined to the bars", "symbol"),
+        *audit.rows_kept_out(spot, stored_rows_of(home, ["raw.spot_bars"]), "raw.spot_bars", "symbol"),
+        *audit.rows_kept_out(facts, stored_rows_of(home, FACTS), "what is joined to the bars", "symbol"),
         *_missing_bars(grid, missing),
         *_cut_months(grid),
         *_unknown(market),
@@ -258,40 +258,15 @@ def _unknown(market: pl.LazyFrame) -> list[Finding]:
     return found
 
 
-_EQUITY_RAW = ("raw.equity_bars", "raw.fundamentals")
-
-
-def _stored(home: Home, name: str) -> int:
-    """Rows that a table holds."""
-    return int(home.lake.scan(name).select(pl.len()).collect().item()) if home.lake.partitions(name) else 0
-
-
 def delivered_rows(home: Home) -> int:
     """Raw rows that a home holds of everything that is judged."""
-    return sum(_stored(home, name) for name in (*_EQUITY_RAW, *RAW))
+    return stored_rows_of(home, (*EQUITY_RAW, *PERP_RAW))
 
 
 def stored_audit(home: Home, tables: Sequence[str] = ("audit.findings", "audit.perp_findings")) -> pl.DataFrame:
     """The audits that stand in the lake, equities first; empty where none was made yet."""
     parts = [home.lake.read(name) for name in tables if home.lake.current(name, None) is not None]
     return pl.concat(parts) if parts else audit.audit_frame([])
-
-
-def equity_checks(home: Home) -> DataChecks | None:
-    """What the audit of the equities says, for a page; None where none was made yet."""
-    return _checks(home, "audit.findings", _EQUITY_RAW)
-
-
-def perp_checks(home: Home) -> DataChecks | None:
-    """What the audit of the perpetuals says, for a page; None where none was made yet."""
-    return _checks(home, "audit.perp_findings", RAW)
-
-
-def _checks(home: Home, name: str, raw: Sequence[str]) -> DataChecks | None:
-    if home.lake.current(name, None) is None:
-        return None
-    frame = home.lake.read(name)
-    return DataChecks(audit.verdict(frame, sum(_stored(home, table) for table in raw)), frame)
 
 
 def audit_lines(home: Home) -> list[str]:

@@ -11,7 +11,7 @@ import polars as pl
 from quant_platform.contracts.schemas.events import FeaturesContext5m
 from quant_platform.labs.events.discovery.report import ReportContext, build_report, report_row
 from quant_platform.lake.atomic import atomic_text
-from quant_platform.pipeline.audit import perp_checks
+from quant_platform.pipeline.data_checks import perp_checks
 from quant_platform.pipeline.discovery import discovery_specs, months_until
 from quant_platform.pipeline.home import Home
 

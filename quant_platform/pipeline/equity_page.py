@@ -13,7 +13,7 @@ from quant_platform.labs.equity.replay.report import ReportContext, build_report
 from quant_platform.labs.equity.replay.week_setups import week_setups
 from quant_platform.lake.atomic import atomic_text
 from quant_platform.market.calendar import previous_session, session_array
-from quant_platform.pipeline.audit import equity_checks
+from quant_platform.pipeline.data_checks import equity_checks
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.factors import FactorSpec
 from quant_platform.specification.features import load_equity_features

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from quant_platform.cli import app
+from quant_platform.cli import QUANT
 from quant_platform.contracts.errors import SpecError
 from quant_platform.engine.decision_table import DecisionsInvalid
 
@@ -34,7 +34,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_decisions_in_trades_and_figures_out(files: Path) -> None:
     out = files / "out"
     answer = CliRunner().invoke(
-        app, ["backtest", str(files / "orders.csv"), "--bars", str(files / "bars"), "--output", str(out)]
+        QUANT, ["backtest", str(files / "orders.csv"), "--bars", str(files / "bars"), "--output", str(out)]
     )
     assert answer.exit_code == 0, answer.output
     assert "1 closed trades, 2 fills on 2 assets and 4 bars" in answer.output
@@ -54,7 +54,7 @@ def test_decisions_in_trades_and_figures_out(files: Path) -> None:
 def test_a_bad_row_stops_the_run_before_anything_is_written(files: Path) -> None:
     (files / "orders.csv").write_text("date,asset,action\n2024-01-02,ZZ,long_entry\n")
     answer = CliRunner().invoke(
-        app, ["backtest", str(files / "orders.csv"), "--bars", str(files / "bars"), "--output", str(files / "out")]
+        QUANT, ["backtest", str(files / "orders.csv"), "--bars", str(files / "bars"), "--output", str(files / "out")]
     )
     assert isinstance(answer.exception, DecisionsInvalid)
     assert "asset_unknown in 1 rows" in str(answer.exception)
@@ -69,7 +69,7 @@ def test_a_strategy_that_decides_needs_no_table(files: Path) -> None:
         "sizing: {kind: equity_fraction, value: 0.4}\nrisk: {symbol: 0.25}\n"
     )
     given = ["--bars", str(files / "bars"), "--output", str(files / "out")]
-    answer = CliRunner().invoke(app, ["backtest", "--config", str(files / "up.yaml"), *given])
+    answer = CliRunner().invoke(QUANT, ["backtest", "--config", str(files / "up.yaml"), *given])
     assert answer.exit_code == 0, answer.output
     fills = pl.read_parquet(files / "out" / "fills.parquet")
     assert fills.select("asset", "quantity", "price").rows() == [("A", 2500.0, 100.0), ("B", 2500.0, 100.0)]
@@ -79,7 +79,7 @@ def test_a_strategy_that_decides_needs_no_table(files: Path) -> None:
 
 
 def test_without_a_table_the_strategy_must_decide(files: Path) -> None:
-    answer = CliRunner().invoke(app, ["backtest", "--bars", str(files / "bars"), "--output", str(files / "out")])
+    answer = CliRunner().invoke(QUANT, ["backtest", "--bars", str(files / "bars"), "--output", str(files / "out")])
     assert isinstance(answer.exception, SpecError)
     assert "nobody decides" in str(answer.exception)
     assert not (files / "out").exists()

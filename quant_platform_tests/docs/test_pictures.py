@@ -21,7 +21,7 @@ from quant_platform.specification.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "pictures"
-NAMES = ("equity-graph.svg", "event-lab-graph.svg", "suite-graph.svg", "operations-graph.svg")
+NAMES = ("equity-graph.svg", "event-lab-graph.svg", "suite-graph.svg", "operations-graph.svg", "parity-graph.svg")
 SVG = "{http://www.w3.org/2000/svg}"
 HALF_ARROW = 3.0  # the tip may end this far before its box, in units of the picture
 

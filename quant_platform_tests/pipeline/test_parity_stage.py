@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from quant_platform.contracts.tables import table
 from quant_platform.defs.checks import build_checks
 from quant_platform.defs.resources import HomeResource
 from quant_platform.labs.parity import environments
@@ -91,7 +92,7 @@ def test_a_difference_without_a_mark_is_unexplained_in_the_row() -> None:
 def checked(home: Home) -> dg.AssetCheckEvaluation:
     """The blocking check over the rows that are there."""
     where = HomeResource(home=str(home.settings.home), specs=str(home.settings.specs))
-    check = build_checks(["parity.diff"])[-1]
+    check = build_checks([table("parity.diff")])[-1]
 
     @dg.asset(key=["parity", "diff"])
     def diff() -> None:
