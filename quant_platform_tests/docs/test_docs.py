@@ -18,7 +18,8 @@ import pytest
 import typer
 import yaml
 
-from quant_platform.cli import COMMANDS, QUANT
+from quant_platform.cli import COMMANDS
+from quant_platform.cli import QUANT as QUANT_APP
 from quant_platform.defs.jobs import JOBS
 from quant_platform.labs.equity.features.equity import feature_plan
 from quant_platform.labs.events.detection.plan import event_plan
@@ -149,7 +150,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
 def test_every_quant_command_parses(page: str, line: str) -> None:
     del page
     words = shlex.split(line.replace("...", ""), comments=True)[1:]
-    command: Any = typer.main.get_command(QUANT)
+    command: Any = typer.main.get_command(QUANT_APP)
     top = command
     while hasattr(command, "commands"):
         words = [word for word in words if word not in {"--debug", "--version"}]
@@ -312,7 +313,8 @@ def test_the_pages_state_the_evidence_of_discovery_as_it_is() -> None:
     assert f"in {silent} of {len(null)} worlds" in readme
     assert f"{found / strong:.3f} of the {strong} cells" in readme
     assert f"(95 %: {low:.2f} to {high:.2f})" in readme
-    assert f"[{len(planted) - nothing} of a hundred such markets](docs/evidence/discovery.md) give a discovery" in readme
+    found_some = len(planted) - nothing
+    assert f"[{found_some} of a hundred such markets](docs/evidence/discovery.md) give a discovery" in readme
 
 
 def test_the_pages_state_the_evidence_of_the_replay_and_of_persistence_as_it_is() -> None:

@@ -72,7 +72,13 @@ def load_design(*, names: int | None = None, years: int | None = None) -> Design
     """
     source = load_spec(SPECS / "sources" / "simulated.yaml", SourceSpec)
     assert source.simulated is not None
-    smaller = {"names": names or source.simulated.names, "years": years or source.simulated.years}
+    smaller: dict[str, object] = {
+        "names": names or source.simulated.names,
+        "years": years or source.simulated.years,
+        # A world of one market factor; docs/evidence/replay.md has those with industries.
+        "industries": type(source.simulated.industries)(),
+        "industry_volatility_daily": 0.0,
+    }
     features = load_equity_features(SPECS)
     factors = load_spec(SPECS / "factors" / "equity.yaml", FactorSpec)
     return Design(

@@ -247,6 +247,8 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ChartSer
     import yfinance.data
 
     yfinance.set_tz_cache_location(str(tmp_path / "tz"))
+    # What an earlier test was answered would be given again without a request.
+    yfinance.data.YfData.cache_get.cache_clear()
     chart_server = ChartServer()
     chart_server.thread.start()
     real = yfinance.data.YfData._make_request

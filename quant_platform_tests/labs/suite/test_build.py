@@ -35,7 +35,6 @@ from quant_platform.lake import DataCatalog, Lake, Provenance, snapshots
 from quant_platform.market.calendar import session_array
 from quant_platform.sources.simulated import SimulatedSource
 from quant_platform.specification.loading import load_spec
-from quant_platform.specification.sources import SourceSpec
 from quant_platform.specification.suite import BacktestConfig, BaselinesFile, load_suite
 from quant_platform_tests.labs.suite.simulated import INDUSTRIES, SPECS, clean_tables, source_spec
 
@@ -298,7 +297,7 @@ def test_without_sectors_and_shares_the_panel_says_so():
 
 def test_industries_and_shares_move_nothing_else_in_the_simulated_market():
     """Share counts leave every other number alone; industries with no volatility leave every price alone."""
-    plain = SimulatedSource(load_spec(SPECS / "sources" / "simulated.yaml", SourceSpec))
+    plain = SimulatedSource(source_spec(industries=(), industry_volatility_daily=0.0, market_cap=None))
     more = SimulatedSource(source_spec(industry_volatility_daily=0.0))
 
     def digest(frame: pl.DataFrame) -> str:
