@@ -24,6 +24,7 @@ from quant_platform.defs.jobs import JOBS
 from quant_platform.labs.equity.features.equity import feature_plan
 from quant_platform.labs.events.detection.plan import event_plan
 from quant_platform.lake import Lake, connect, snapshots
+from quant_platform.lake.sql_tables import sql_tables
 from quant_platform.specification.calendars import CalendarSpec
 from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.features import FeatureFile, load_equity_features
@@ -183,7 +184,20 @@ def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duck
         yield connection
 
 
-@pytest.mark.parametrize("fence", all_fences("sql"), ids=str)
+# A block that begins with a header is a file of specs/sql, whose columns come from the specs.
+SQL_FILES = [fence for fence in all_fences("sql") if fence.text.startswith("-- description:")]
+
+
+@pytest.mark.parametrize("fence", SQL_FILES, ids=str)
+def test_every_file_of_sql_is_a_table(fence: Fence, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "specs", tmp_path / "specs")
+    (tmp_path / "specs" / "sql").mkdir(exist_ok=True)
+    (tmp_path / "specs" / "sql" / "mine.breadth.sql").write_text(fence.text, encoding="utf-8")
+    (found,) = sql_tables(tmp_path / "specs")
+    assert found.table.name == "mine.breadth"
+
+
+@pytest.mark.parametrize("fence", [fence for fence in all_fences("sql") if fence not in SQL_FILES], ids=str)
 def test_every_sql_block_runs(empty_lake: duckdb.DuckDBPyConnection, fence: Fence) -> None:
     assert empty_lake.sql(fence.text).columns
 
