@@ -82,7 +82,7 @@ def test_another_kind_of_file_is_malformed(read: object, content: bytes, tmp_pat
         assert limits.read_bounded_gzip(path) == b""  # gzip of no member is nothing
         return
     with pytest.raises(SourceMalformed, match="file"):
-        read(path)  # type: ignore[operator]
+        read(path)  # type: ignore[operator]  # a list of unlike readers is one of objects
 
 
 def test_a_pipe_a_folder_and_nothing_are_no_files(tmp_path: Path) -> None:

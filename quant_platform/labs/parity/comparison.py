@@ -115,10 +115,10 @@ def _keyed(trades: pl.DataFrame) -> pl.DataFrame:
 
 
 def _relative(name: str, scale: pl.Expr) -> pl.Expr:
-    """Error of a figure against a scale; one-sided nulls are infinitely wrong, two-sided ones equal."""
+    """Error of a figure against a scale; two nulls are equal, what else cannot be compared is infinitely wrong."""
     here, there = pl.col(name), pl.col(f"{name}_other")
-    one_sided = here.is_null() != there.is_null()
-    return pl.when(one_sided).then(float("inf")).otherwise(((here - there).abs() / scale).fill_null(0.0))
+    neither = here.is_null() & there.is_null()
+    return pl.when(neither).then(0.0).otherwise(((here - there).abs() / scale).fill_null(float("inf")))
 
 
 def _equity(reference: Execution, other: Execution, capital: float, tolerance: float) -> tuple[int | None, float]:
@@ -134,6 +134,7 @@ def _equity(reference: Execution, other: Execution, capital: float, tolerance: f
 def _cause(reference: Execution, other: Execution, bar: int, tolerance: float) -> str:
     """What the fills up to a bar say about the equity that diverges there."""
     mine, theirs = (_positions(execution, bar) for execution in (reference, other))
+    # An asset that one of the two has no fill of is held at zero there: nothing is unknown.
     both = mine.join(theirs, on="asset", how="full", coalesce=True, suffix="_other").fill_null(0.0)
     scale = pl.max_horizontal(pl.col("traded"), pl.col("traded_other"), pl.lit(1e-300))
     held = both.filter((pl.col("held") - pl.col("held_other")).abs() > tolerance * scale)

@@ -124,6 +124,7 @@ class DecisionTable:
             np.array([position[name] for name in frame["asset"].to_list()], dtype=np.int64),
             frame["action"].to_list(),
             quantity=quantity,
+            # Zero is the engine's word for "no time exit".
             time_bars=frame["time_bars"].fill_null(0).to_numpy(),
             trigger_at_close=trigger_at_close,
             **{name: frame[name].fill_null(np.nan).to_numpy() for name in _LEVELS},

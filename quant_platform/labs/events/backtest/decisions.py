@@ -77,6 +77,7 @@ def strategy_orders(
     number = {symbol: row for row, symbol in enumerate(panel.symbols)}
     symbols = np.array([number[name] for name in own["symbol"].to_list()], dtype=np.int64)
     positions = panel.positions(own["bar"])
+    # Zero is the schema's "no direction"; a template that needs one does not take such an event.
     directions = own["direction"].cast(pl.Int64).fill_null(0).to_numpy()
     taken = market.store.takes(template, symbols, positions, directions) & (directions != 0)
     untraded = {"not of the template's subset": int((~taken).sum())}

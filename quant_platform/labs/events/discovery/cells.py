@@ -94,6 +94,7 @@ def event_rows(events: pl.DataFrame, panel: PricePanel, segment: Segment, dimens
     inside = (positions >= segment.bars.start) & (positions < segment.bars.stop)
     kept = events.filter(pl.Series(inside))
     symbols, positions = symbols[inside], positions[inside]
+    # Zero is the schema's "no direction"; a template that needs one does not take such an event.
     directions = kept["direction"].cast(pl.Int64).fill_null(0).to_numpy()
     rows = np.arange(positions.size)
 
