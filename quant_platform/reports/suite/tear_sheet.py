@@ -306,7 +306,7 @@ class _Sheet:
             "performance",
             f"The variant that is judged, {self.reference}. The long leg adds to 1 and the short leg to -1 of a "
             "constant capital; nothing is halved.",
-            beside(figures([cumulative, below]), numbers),
+            beside(figures([cumulative, below], whole=True), numbers),
             figures([months], wide=True),
             table(drawdown_table(self.daily, SHOWN_FALLS)),
         )
@@ -467,7 +467,7 @@ class _Sheet:
                         "Net Sharpe ratio of the judged variant under the impact model, by capital.",
                         f'select "at" as capital, value as sharpe\nfrom suite.diagnostics\n{where}\norder by 1',
                     ),
-                    x=Field("capital", "capital, listing currency", log=True),
+                    x=Field("capital", "capital, listing currency", "money", log=True, digits=0),
                     y=Field("sharpe", "net Sharpe ratio"),
                     at=0.0,
                     width=620,
@@ -490,7 +490,7 @@ class _Sheet:
         return self.part(
             "capacity",
             "Impact grows with the traded share of a name's daily value; the model is in specs/suite/costs.yaml.",
-            beside(figures(drawn, empty="the data have no traded values"), definitions(numbers)),
+            beside(figures(drawn, whole=True, empty="the data have no traded values"), definitions(numbers)),
         )
 
     def where(self) -> Html:
