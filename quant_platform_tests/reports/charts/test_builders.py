@@ -239,10 +239,10 @@ def test_one_range_holds_all_values_and_zero() -> None:
 
 
 def test_no_name_of_a_long_legend_is_cut_off() -> None:
-    # At most 260 pixels a name in a figure of 360: one column, or all but the first would lie beyond its edge.
+    # 51 letters take about 330 pixels: in a figure of 360 the second name would lie beyond its edge.
     names = [f"{kind}-continuation-12-SIM01USDT-ALL-36fc55b068" for kind in ("BAND_BREAK", "GAP_PRINT", "VACUUM")]
     rows = [{**row, "name": name} for name in names for row in DATED]
-    for width, columns in ((360, 1), (1000, 3)):
+    for width, columns in ((360, 1), (1200, 3)):
         spec = figures.spec_of(builders.lines(rows, WORDS, x=DAY, y=SIZE, series=NAME, width=width))
         assert {legend["columns"] for legend in _legends(spec)} == {columns}
 
