@@ -156,7 +156,7 @@ def test_a_signal_that_has_seen_tomorrow_is_stopped(
     ended = quant("suite", "peek", "--home", again, "--snapshot", judged.snapshot)
     assert ended.code == 1
     assert "look_ahead_found" in ended.err
-    assert [name for name, _ in lake.partitions("suite.verdict")] == ["rev5"]
+    assert lake.partitions("suite.verdict") == [("rev5", judged.snapshot)]
 
 
 def test_what_is_not_there_is_refused_before_anything_is_made(quant: Command, small: Path, tmp_path: Path) -> None:
