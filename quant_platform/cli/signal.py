@@ -13,7 +13,7 @@ from rich.console import Console
 from quant_platform.cli.homes import HomeOption, open_home
 from quant_platform.cli.lake import FOUND_SOMETHING, JsonOption, to_json
 from quant_platform.cli.query import show
-from quant_platform.pipeline import submissions
+from quant_platform.pipeline import experiments, submissions
 
 signal_app = typer.Typer(help="Check and register files of signals.", no_args_is_help=True, add_completion=False)
 
@@ -56,6 +56,52 @@ def signal_submit(
         f"registered as {made.name} by {made.author} at {made.submitted_at}, hash {made.signal_hash[:16]}\n"
         f"next: quant suite {made.name}"
     )
+
+
+@signal_app.command("register")
+def signal_register(
+    file: Annotated[
+        str, typer.Argument(help="Statement of an experiment: a YAML file, or the name of one in specs/experiments.")
+    ],
+    by: Annotated[str | None, typer.Option(help="Who registers it; the author in the file when not given.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Freeze what is believed of a signal before it is judged, and lock the last part of the sample."""
+    opened = open_home(home)
+    made = experiments.register_experiment(opened, experiments.experiment_file(opened, file), registered_by=by)
+    stated = made.experiment
+    print(
+        f"experiment {stated.name} of the signal {stated.signal} is registered by {made.registered_by} at "
+        f"{made.registered_at:%Y-%m-%d %H:%M:%S} UTC, hash {made.hash[:16]}\n"
+        f"sessions from {made.holdout_from} on are locked: quant suite {stated.signal} does not see them\n"
+        f'opened once: quant suite {stated.signal} --open-holdout-by "YOUR NAME"'
+    )
+
+
+@signal_app.command("experiments")
+def signal_experiments(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List the registered experiments of a home, and whether their holdout was opened."""
+    rows = [
+        {
+            "experiment": one.experiment.name,
+            "signal": one.experiment.signal,
+            "registered_at": one.registered_at.isoformat(timespec="seconds"),
+            "registered_by": one.registered_by,
+            "hash": one.hash[:16],
+            "holdout_from": one.holdout_from.isoformat(),
+            "opened_at": one.opening.opened_at.isoformat(timespec="seconds") if one.opening else "",
+            "opened_by": one.opening.opened_by if one.opening else "",
+            "snapshot": one.opening.snapshot_id if one.opening else "",
+        }
+        for one in experiments.registrations(open_home(home))
+    ]
+    if as_json:
+        print(to_json(rows))
+        return
+    if not rows:
+        print("no experiment is registered; quant signal register FILE does that")
+        return
+    show(pl.DataFrame(rows), Console(), len(rows))
 
 
 @signal_app.command("list")

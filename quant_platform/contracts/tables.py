@@ -170,6 +170,8 @@ _ALL = (
     Table("suite.diagnostics", suite.SuiteDiagnostics, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("suite.correlations", suite.SuiteCorrelations, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("suite.trials", suite.SuiteTrials, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.experiments", suite.SuiteExperiments, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
+    Table("suite.looks", suite.SuiteLooks, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("suite.verdict", suite.SuiteVerdict, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("ops.orders", operations.OpsOrders, ("day",)),
     Table("ops.executions", operations.OpsExecutions, ("day",)),

@@ -256,6 +256,11 @@ def submissions(home: Home) -> list[Submission]:
     return [submission(home, path.parent.name) for path in found]
 
 
+def registered_hash(home: Home, name: str) -> str | None:
+    """Content hash of a registered signal; None where the name is free."""
+    return submission(home, name).signal_hash if (signals_folder(home) / name / _SAID).is_file() else None
+
+
 def registered_rows(home: Home, name: str) -> tuple[Submission, Validated]:
     """Read a registered signal, and prove that it is what was registered.
 

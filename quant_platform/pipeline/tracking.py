@@ -119,7 +119,7 @@ def record_of(home: Home, key: SignalSnapshot) -> SuiteRecord:
     said = submission(home, key[0])
     frames = {name: home.lake.read(name, [key]) for name in ("suite.results", "suite.daily", "suite.diagnostics")}
     rules = home.lake.read("suite.verdict", [key])
-    colour, reference = str(rules["verdict"][0]), str(rules["reference"][0])
+    colour, reference, beside = (str(rules[column][0]) for column in ("verdict", "reference", "registration"))
     configs = dict(home.lake.read("suite.trials", [key]).select("variant", "config").iter_rows())
     commit = git_commit(_ROOT)
     name = f"{key[0]}_{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
@@ -130,6 +130,7 @@ def record_of(home: Home, key: SignalSnapshot) -> SuiteRecord:
         "run_name": name,
         "preset": provenance.inputs["preset"],
         "verdict": colour,
+        "registration": beside,
         "author": said.author,
         "evaluated_at": at,
         "signal_hash": said.signal_hash,
@@ -150,6 +151,7 @@ def record_of(home: Home, key: SignalSnapshot) -> SuiteRecord:
             "engine_version": f"{provenance.extra['platform']}+{provenance.code_version}",
             "ontology_hash": provenance.ontology_hash,
             "verdict": colour,
+            "registration": beside,
             "dagster_run_id": provenance.run_id,
             "simulated": str(provenance.simulated).lower(),
         },

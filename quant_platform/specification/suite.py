@@ -287,6 +287,12 @@ class ExperimentSpec(SpecModel):
     criteria: tuple[Criterion, ...] = Field(min_length=1, description="All must hold on the locked holdout.")
     holdout_share: Share = Field(description="Last part of the sample, locked until it is opened once.")
 
+    @model_validator(mode="after")
+    def _nothing_is_stated_twice(self) -> ExperimentSpec:
+        if len(set(self.variants)) < len(self.variants) or len(set(self.criteria)) < len(self.criteria):
+            raise ValueError("a variant or a criterion is stated twice")
+        return self
+
 
 class SuiteSpecs(SpecModel):
     """Everything under ``specs/suite`` except the presets, read together."""

@@ -21,7 +21,9 @@ from quant_platform_tests.homes import edit
 from quant_platform_tests.homes import files as files_below
 from quant_platform_tests.reports.reading import read_html
 
-KEY_TABLES = ("results", "daily", "fractiles", "diagnostics", "correlations", "trials", "verdict")
+KEY_TABLES = (
+    "results", "daily", "fractiles", "diagnostics", "correlations", "trials", "experiments", "looks", "verdict",
+)  # fmt: skip
 SUFFIX = "residoff_fractile20to80_mincos3"
 JUDGED = f"lag0_{SUFFIX}"
 VARIANTS = {f"lag{lag}_{SUFFIX}" for lag in (0, 1, 2)}
@@ -116,6 +118,7 @@ def test_a_signal_is_judged_and_its_numbers_are_those_of_the_lab(quant: Command,
     headings = {node.text.replace("SIMULATED", "") for node in read.all("h2")}
     assert headings == {
         "Verdict",
+        "Registration",
         "Variants",
         "Performance",
         "By year and slice",

@@ -53,6 +53,8 @@ PARTITIONS = {
     "suite.diagnostics": "suite",
     "suite.correlations": "suite",
     "suite.trials": "suite",
+    "suite.looks": "suite",
+    "suite.experiments": "suite",
     "suite.verdict": "suite",
     "suite.tracking": "suite",
     "ops.orders": "day",

@@ -74,7 +74,7 @@ def test_a_suite_is_computed_again_byte_for_byte_also_one_that_was_replaced(judg
         again = verify_run(judged.home, run)
         assert again.notes == ()
         assert [one.name for one in again.compared if not one.equal] == []
-        assert len(again.compared) == 8
+        assert len(again.compared) == 10
         assert page in next(one.says for one in again.compared if one.name == PAGE)
         assert again.equal
 

@@ -20,7 +20,10 @@ def found() -> SuiteResult:
 
 
 def origin(simulated: bool) -> Origin:
-    return Origin("planted", "2020-01-01-SIM-v1", AUTHOR, "2026-01-01T00:00:00+00:00", "ab" * 32, "STANDARD", simulated)
+    return Origin(
+        "planted", "2020-01-01-SIM-v1", AUTHOR, "2026-01-01T00:00:00+00:00", "ab" * 32, "STANDARD", simulated,
+        meaning="nothing was stated", looks="somebody looked twice",
+    )  # fmt: skip
 
 
 def drawn(found: SuiteResult, *, simulated: bool = True) -> str:
@@ -81,3 +84,9 @@ def test_a_name_is_text_and_the_page_is_small(found: SuiteResult, page: Node) ->
 def test_only_simulated_data_are_called_so(found: SuiteResult, page: Node) -> None:
     assert "SIMULATED" in page.said
     assert "SIMULATED" not in read_html(drawn(found, simulated=False)).said
+
+
+def test_what_stands_beside_the_colour_and_how_often_the_holdout_was_looked_at(found: SuiteResult, page: Node) -> None:
+    assert "not registered: nothing was stated" in page.said
+    assert "Looks at the holdout: somebody looked twice" in page.said
+    assert "Criteria on the locked holdout" not in page.said
