@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import yaml
 
-from quant_platform.contracts.errors import ExperimentChanged, ExperimentLate, UnknownExperiment
+from quant_platform.contracts.errors import ExperimentChanged, ExperimentLate, SpecError, UnknownExperiment
 from quant_platform.lake.manifest import load
 from quant_platform.pipeline import experiments
 from quant_platform.pipeline.home import Home
@@ -26,12 +26,24 @@ from quant_platform.pipeline.suite import (
     tear_sheet_path,
 )
 from quant_platform.pipeline.verification import SuiteRun, stored_runs, verify_run
-from quant_platform_tests.suites import SIGNAL, Judged, reversal
+from quant_platform_tests.suites import AUTHOR, SIGNAL, Stored, reversal, stored_home
 
 SHARE = 0.25
 VARIANT = {"lag": 0, "mincos": 3, "fractile": [20, 80]}
 NAME = "lag0_residoff_fractile20to80_mincos3"
 OTHER = "rev5_slow"
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """A home in which one signal was judged on all sessions, without a registration."""
+    made = stored_home(tmp_path_factory.mktemp("stored"))
+    path = tmp_path_factory.mktemp("file") / "rev5.csv"
+    reversal(made.home.lake.read("clean.equity_bars")).write_csv(path)
+    submit(made.home, path, validate_file(made.home, path), name=SIGNAL, author=AUTHOR)
+    ask_for(made.home, (SIGNAL, made.snapshot), "QUICK")
+    run(made.home, (SIGNAL, made.snapshot), "unregistered-run")
+    return made
 
 
 def statement(folder: Path, **changes: Any) -> Path:
@@ -67,21 +79,21 @@ def run(home: Home, key: tuple[str, str], run_id: str) -> SuiteRun:
     return found
 
 
-def test_what_was_judged_cannot_be_stated_beforehand(judged: Judged, tmp_path: Path) -> None:
-    home = judged.copy(tmp_path)
-    with pytest.raises(ExperimentLate, match=rf"(?s)'{SIGNAL}' was judged on sessions.*2 looks.*looked_by=Ada"):
+def test_what_was_judged_cannot_be_stated_beforehand(stored: Stored, tmp_path: Path) -> None:
+    home = stored.copy(tmp_path)
+    with pytest.raises(ExperimentLate, match=rf"(?s)'{SIGNAL}' was judged on sessions.*1 looks.*looked_by=Ada"):
         experiments.register_experiment(home, statement(tmp_path, signal=SIGNAL))
     # The same rows under another name were judged all the same.
     rows = reversal(home.lake.read("clean.equity_bars"))
     rows.write_csv(tmp_path / "renamed.csv")
     submit(home, tmp_path / "renamed.csv", validate_file(home, tmp_path / "renamed.csv"), name=OTHER)
-    with pytest.raises(ExperimentLate, match="2 looks"):
+    with pytest.raises(ExperimentLate, match="1 looks"):
         experiments.register_experiment(home, statement(tmp_path))
     assert experiments.registrations(home) == []
 
 
-def test_a_text_is_frozen_and_a_changed_one_is_another_experiment(judged: Judged, tmp_path: Path) -> None:
-    home = judged.copy(tmp_path)
+def test_a_text_is_frozen_and_a_changed_one_is_another_experiment(stored: Stored, tmp_path: Path) -> None:
+    home = stored.copy(tmp_path)
     path = statement(tmp_path)
     made = experiments.register_experiment(home, path, registered_by="Grace Hopper")
     assert (made.registered_by, made.number, made.opening) == ("Grace Hopper", 1, None)
@@ -103,10 +115,10 @@ def test_a_text_is_frozen_and_a_changed_one_is_another_experiment(judged: Judged
         experiments.registrations(home)
 
 
-def test_the_holdout_is_locked_until_it_is_opened_once(judged: Judged, tmp_path: Path) -> None:
-    home = judged.copy(tmp_path)
-    key = (OTHER, judged.snapshot)
-    snapshot = load(snapshots_folder(home), judged.snapshot)
+def test_the_holdout_is_locked_until_it_is_opened_once(stored: Stored, tmp_path: Path) -> None:
+    home = stored.copy(tmp_path)
+    key = (OTHER, stored.snapshot)
+    snapshot = load(snapshots_folder(home), stored.snapshot)
     submitted(home, tmp_path, OTHER)
     with pytest.raises(UnknownExperiment, match="register it before you judge"):
         experiments.open_holdout(home, OTHER, snapshot, opened_by="Grace Hopper")
@@ -121,9 +133,9 @@ def test_the_holdout_is_locked_until_it_is_opened_once(judged: Judged, tmp_path:
     assert set(home.lake.read("suite.verdict", [key])["registration"]) == {"registered, still locked"}
     asked = home.lake.read("suite.experiments", [key])
     assert (asked.height, asked["value"].null_count(), asked["met"].null_count()) == (2, 2, 2)
-    # The two looks are those of the other signal under two presets; this one has not seen the holdout.
+    # The look is that of the other signal; this one has not seen the holdout.
     before = stored_looks(home, key, experiments.registration_of(home, OTHER))
-    assert (before.count, before.signals, before.people) == (2, 1, 1)
+    assert (before.count, before.signals, before.people) == (1, 1, 1)
     assert "registered, still locked" in tear_sheet_path(home, key).read_text(encoding="utf-8")
 
     experiments.open_holdout(home, OTHER, snapshot, opened_by="Grace  Hopper")
@@ -146,7 +158,7 @@ def test_the_holdout_is_locked_until_it_is_opened_once(judged: Judged, tmp_path:
     assert looks["looked_by"].to_list() == ["Ada Lovelace", "Grace Hopper"]
     assert looks["date_to"].to_list() == [max(daily["session"]), whole[-1]]
     after = stored_looks(home, key, experiments.registration_of(home, OTHER))
-    assert (after.count, after.signals, after.people) == (3, 2, 2)
+    assert (after.count, after.signals, after.people) == (2, 2, 2)
     page = tear_sheet_path(home, key).read_text(encoding="utf-8")
     for said in ("registered, met on the locked holdout", after.sentence, "Losers of the week come back."):
         assert said in page
@@ -159,9 +171,9 @@ def test_the_holdout_is_locked_until_it_is_opened_once(judged: Judged, tmp_path:
         experiments.register_experiment(home, statement(tmp_path, name="third"))
 
 
-def test_nothing_of_the_locked_sessions_reaches_a_locked_suite(judged: Judged, tmp_path: Path) -> None:
+def test_nothing_of_the_locked_sessions_reaches_a_locked_suite(stored: Stored, tmp_path: Path) -> None:
     """Rows of the signal after the lock turned round: every number stays."""
-    home = judged.copy(tmp_path)
+    home = stored.copy(tmp_path)
     submitted(home, tmp_path, OTHER)
     registration = experiments.register_experiment(home, statement(tmp_path))
     rows = pl.read_csv(tmp_path / f"{OTHER}.csv", try_parse_dates=True)
@@ -171,7 +183,7 @@ def test_nothing_of_the_locked_sessions_reaches_a_locked_suite(judged: Judged, t
     changed.write_csv(tmp_path / "turned.csv")
     submit(home, tmp_path / "turned.csv", validate_file(home, tmp_path / "turned.csv"), name="turned")
     experiments.register_experiment(home, statement(tmp_path, name="turned_round", signal="turned"))
-    keys = [(OTHER, judged.snapshot), ("turned", judged.snapshot)]
+    keys = [(OTHER, stored.snapshot), ("turned", stored.snapshot)]
     for key in keys:
         ask_for(home, key, "QUICK")
         run(home, key, f"run of {key[0]}")
@@ -182,9 +194,7 @@ def test_nothing_of_the_locked_sessions_reaches_a_locked_suite(judged: Judged, t
         assert first.filter(kept).equals(second.filter(kept)), name
 
 
-def test_a_statement_that_says_something_twice_is_refused(judged: Judged, tmp_path: Path) -> None:
-    from quant_platform.specification.loading import SpecError
-
+def test_a_statement_that_says_something_twice_is_refused(stored: Stored, tmp_path: Path) -> None:
     twice = statement(tmp_path, variants=[VARIANT, VARIANT])
     with pytest.raises(SpecError, match="stated twice"):
-        experiments.register_experiment(judged.home, twice)
+        experiments.register_experiment(stored.home, twice)

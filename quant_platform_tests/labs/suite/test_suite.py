@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
