@@ -14,7 +14,8 @@ from quant_platform.cli.homes import HomeOption, open_checked_home
 from quant_platform.cli.market import announce
 from quant_platform.cli.progress import watching
 from quant_platform.labs.suite.experiments import MEANING
-from quant_platform.lake.manifest import load
+from quant_platform.lake.data_catalog import DataCatalog
+from quant_platform.lake.manifest import load, region_of
 from quant_platform.pipeline import suite as pipeline
 from quant_platform.pipeline.experiments import open_holdout, registration_of
 from quant_platform.pipeline.home import Home
@@ -154,9 +155,10 @@ def _say(home: Home, console: Console, key: tuple[str, str], seconds: float) -> 
     made = home.lake.current("suite.verdict", key)
     assert made is not None, "it was read above"
     run_id = made.provenance.run_id
+    names = pipeline.names_of(DataCatalog(key[1], region_of(key[1]), home.settings.home))
     tracked = home.lake.read("suite.tracking", [key]).filter(pl.col("run_id") == run_id)
     lines += [
-        f"made in {seconds:.0f} s, run {run_id}",
+        f"made in {seconds:.0f} s, run {run_id}; securities: {names}",
         f"  tear sheet {pipeline.tear_sheet_path(home, key)}",
         f"  mlflow     run {tracked['mlflow_run_id'][0]}; mlflow ui --backend-store-uri {tracking_uri(home)}",
         f"  verify     quant verify{option} {run_id}",

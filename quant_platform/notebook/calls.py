@@ -155,11 +155,14 @@ class Suite:
         What the contract said of the signal.
     frames
         Rows as the tables ``suite.*`` would hold them, by table.
+    names
+        How the securities of the snapshot were chosen, in words.
     """
 
     result: SuiteResult
     check: SignalCheck
     frames: dict[str, pl.DataFrame]
+    names: str
 
     @property
     def verdict(self) -> str:
@@ -189,7 +192,12 @@ class Suite:
     def tear_sheet(self) -> str:
         """The page, as HTML that loads nothing."""
         return tear_sheet_of(
-            self.result, self.frames, author="not registered", submitted_at="never", signal_hash=self._hash
+            self.result,
+            self.frames,
+            author="not registered",
+            submitted_at="never",
+            signal_hash=self._hash,
+            names=self.names,
         )
 
     def save(self, path: Path | str) -> Path:
@@ -326,7 +334,7 @@ def run_suite(
         allow_look_ahead=allow_look_ahead,
         registration=registration,
     )
-    return Suite(found, check, suite_frames(found))
+    return Suite(found, check, suite_frames(found), ready.names)
 
 
 def _where(catalog: DataCatalog | Home | None) -> tuple[Home | None, DataCatalog]:

@@ -42,7 +42,7 @@ from quant_platform.labs.suite.trials import merge_ledger
 from quant_platform.lake import snapshots
 from quant_platform.lake.atomic import atomic_text
 from quant_platform.lake.data_catalog import DATES, EXPOSURES, RETURNS, DataCatalog
-from quant_platform.lake.manifest import file_path, region_of
+from quant_platform.lake.manifest import Selection, file_path, region_of
 from quant_platform.lake.provenance import Provenance
 from quant_platform.pipeline.experiments import registration_of
 from quant_platform.pipeline.home import Home
@@ -51,7 +51,15 @@ from quant_platform.pipeline.submissions import Submission, registered_rows
 from quant_platform.pipeline.suite_panel import MARKET, market_tables, stored_rows
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.ontology import Ontology
-from quant_platform.specification.suite import BaselinesFile, PresetSpec, SuiteSpec, SuiteSpecs, load_preset, load_suite
+from quant_platform.specification.suite import (
+    BaselinesFile,
+    LightweightSpec,
+    PresetSpec,
+    SuiteSpec,
+    SuiteSpecs,
+    load_preset,
+    load_suite,
+)
 
 SNAPSHOT_TABLES = (*MARKET, DATES, RETURNS, EXPOSURES)
 SIGNAL_TABLES = ("suite.signals", "suite.rejects")
@@ -88,7 +96,8 @@ def snapshots_folder(home: Home) -> Path:
 def newest_snapshot(home: Home, region: str) -> str | None:
     """The last snapshot of a region that holds what a suite reads, as the lake holds it now; None without one."""
     now = {name: {str(path) for path in home.lake.current_by_key(name).values()} for name in SNAPSHOT_TABLES}
-    for snapshot in reversed(snapshots.list_snapshots(snapshots_folder(home))):
+    naming = [one for one in snapshots.list_snapshots(snapshots_folder(home)) if one.selection is None]
+    for snapshot in reversed(naming):
         held = {
             table.name: {str(file_path(home.lake, file)) for file in table.files}
             for table in snapshot.tables
@@ -97,6 +106,76 @@ def newest_snapshot(home: Home, region: str) -> str | None:
         if snapshot.region == region and held == now:
             return snapshot.snapshot_id
     return None
+
+
+def make_lightweight_snapshot(
+    home: Home, region: str, *, names: int | None = None, since: date | None = None, name: str | None = None
+) -> str:
+    """Write a small snapshot: the names that traded most, from a day on.
+
+    Parameters
+    ----------
+    home
+        The market.
+    region
+        Part of the snapshot's name.
+    names
+        How many securities: those with the highest median ADV over the sessions since the day; the number in
+        ``specs/suite/lightweight.yaml`` when not given.
+    since
+        First session of the panel, that of the specs when not given. Bars, actions and fundamentals keep their
+        history: baselines look back a year.
+    name
+        Of the snapshot; the next free one when not given.
+
+    Returns
+    -------
+    str
+        The id, which every number of a suite on it carries.
+
+    Raises
+    ------
+    SnapshotInvalid
+        When the panel of the suite is not in the lake, or holds no traded value since the day.
+
+    Notes
+    -----
+    The names are chosen with hindsight, so that a suite on them is for trying out; pages and commands say so.
+    """
+    stated = home.load("suite/lightweight.yaml", LightweightSpec)
+    most, since = names or stated.names, since or stated.since
+    lacking = [table for table in SNAPSHOT_TABLES if not home.lake.partitions(table)]
+    if lacking:
+        raise SnapshotInvalid(
+            f"the lake does not hold {', '.join(lacking)}",
+            where=str(home.lake.root),
+            action="make the panel of the suite first: quant run suite_dates, then quant run suite_panel",
+        )
+    traded = (
+        home.lake.scan(RETURNS)
+        .filter(pl.col("priced") & (pl.col("session") >= since) & pl.col("adv").is_not_null())
+        .group_by("ticker")
+        .agg(pl.col("adv").median())
+        .sort(["adv", "ticker"], descending=[True, False])
+        .collect()
+    )
+    if traded.height == 0:
+        raise SnapshotInvalid(
+            f"no security has a traded value from {since} on", where=RETURNS, action="name an earlier day with --since"
+        )
+    chosen = sorted(traded["ticker"].head(most).to_list())
+    selection = Selection(
+        rule=f"the {len(chosen)} of {traded.height} names with the highest median ADV from {since} on, chosen with "
+        "hindsight",
+        securities=tuple(chosen),
+        considered=traded.height,
+        since=since,
+        cut=(DATES, RETURNS, EXPOSURES),
+    )
+    made = snapshots.create(
+        home.lake, snapshots_folder(home), region, tables=SNAPSHOT_TABLES, snapshot_id=name, selection=selection
+    )
+    return made.snapshot_id
 
 
 def make_snapshot(home: Home, region: str) -> str:
@@ -234,13 +313,17 @@ def run_suites(home: Home, keys: Sequence[SignalSnapshot], *, run_id: str, refre
 
 @dataclass(frozen=True)
 class Prepared:
-    """What every suite on a snapshot under one preset shares; ``sessions`` are all of them, the locked ones too."""
+    """What every suite on a snapshot under one preset shares.
+
+    ``sessions`` are all of them, the locked ones too; ``names`` says how the securities were chosen.
+    """
 
     bench: Workbench
     baselines: Mapping[str, tuple[PreparedSignal, BacktestResult]]
     specs: SuiteSpecs
     locked_from: date | None
     sessions: npt.NDArray[np.datetime64]
+    names: str
 
 
 @dataclass(frozen=True)
@@ -335,7 +418,14 @@ def prepared(specs: Path, catalog: DataCatalog, preset: PresetSpec, locked: date
     bench = Workbench(panel, numbers.suite, numbers.costs)
     file = load_spec(specs / "suite" / "baselines.yaml", BaselinesFile)
     signals, _ = baseline_signals(market_tables(catalog.read), panel, numbers.suite, file)
-    return Prepared(bench, prepare_baselines(signals, bench, preset), numbers, locked, whole.sessions)
+    return Prepared(
+        bench, prepare_baselines(signals, bench, preset), numbers, locked, whole.sessions, names_of(catalog)
+    )
+
+
+def names_of(catalog: DataCatalog) -> str:
+    """Which securities a snapshot holds, in words."""
+    return catalog.snapshot.selection.rule if catalog.snapshot.selection is not None else "all of the lake"
 
 
 def evaluated(
@@ -394,6 +484,7 @@ def evaluated(
             ready.specs.suite.holdout_share,
             registration,
         ),
+        names=ready.names,
     )
     return Evaluated(frames, page)
 
@@ -445,6 +536,7 @@ def tear_sheet_of(
     author: str,
     submitted_at: str,
     signal_hash: str,
+    names: str,
     looks: Looks | None = None,
 ) -> str:
     """Draw the page of a suite.
@@ -455,6 +547,8 @@ def tear_sheet_of(
         The suite, and its rows by table.
     author, submitted_at, signal_hash
         What is known of the registration of the signal.
+    names
+        How the securities of the snapshot were chosen, in words.
     looks
         How often the holdout was looked at; None for a suite that is not recorded.
     """
@@ -473,6 +567,7 @@ def tear_sheet_of(
             signal_hash=signal_hash,
             preset=found.preset,
             simulated=found.simulated,
+            names=names,
             meaning=MEANING[found.outcome.state],
             looks=looks.sentence if looks is not None else "not counted: this page was made without recording it",
         ),

@@ -143,6 +143,13 @@ class HistorySpec(SpecModel):
     fundamentals_max_age_days: int = Field(ge=1, description="A published value older than this is not used.")
 
 
+class LightweightSpec(SpecModel):
+    """A lightweight snapshot, where nobody says otherwise."""
+
+    names: int = Field(ge=1, description="Securities with the highest median ADV")
+    since: date = Field(description="over the sessions from this day on, the first of its panel.")
+
+
 class SuiteSpec(SpecModel):
     """Numbers of the computation that no verdict depends on by a threshold."""
 

@@ -26,7 +26,7 @@ from quant_platform.pipeline.suite import (
     tear_sheet_path,
 )
 from quant_platform.pipeline.verification import SuiteRun, stored_runs, verify_run
-from quant_platform_tests.suites import AUTHOR, SIGNAL, Stored, reversal, stored_home
+from quant_platform_tests.suites import AUTHOR, SIGNAL, Stored, reversal
 
 SHARE = 0.25
 VARIANT = {"lag": 0, "mincos": 3, "fractile": [20, 80]}
@@ -35,10 +35,11 @@ OTHER = "rev5_slow"
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+def stored(stored_market: Stored, tmp_path_factory: pytest.TempPathFactory) -> Stored:
     """A home in which one signal was judged on all sessions, without a registration."""
-    made = stored_home(tmp_path_factory.mktemp("stored"))
-    path = tmp_path_factory.mktemp("file") / "rev5.csv"
+    folder = tmp_path_factory.mktemp("judged")
+    made = Stored(stored_market.copy(folder), stored_market.snapshot)
+    path = folder / "rev5.csv"
     reversal(made.home.lake.read("clean.equity_bars")).write_csv(path)
     submit(made.home, path, validate_file(made.home, path), name=SIGNAL, author=AUTHOR)
     ask_for(made.home, (SIGNAL, made.snapshot), "QUICK")

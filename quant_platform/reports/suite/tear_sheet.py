@@ -58,6 +58,8 @@ class Origin:
         The matrix.
     simulated
         Whether any of the data is simulated.
+    names
+        How the securities of the snapshot were chosen.
     meaning
         What it means that the experiment was or was not registered.
     looks
@@ -71,6 +73,7 @@ class Origin:
     signal_hash: str
     preset: str
     simulated: bool
+    names: str
     meaning: str
     looks: str
 
@@ -601,6 +604,7 @@ class _Sheet:
                     "Registered": Cell(origin.submitted_at),
                     "Hash of its rows": Cell(origin.signal_hash),
                     "Snapshot": Cell(origin.snapshot_id),
+                    "Its securities": Cell(origin.names),
                     "Preset": Cell(origin.preset),
                 }
             ),

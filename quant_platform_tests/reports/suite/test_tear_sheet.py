@@ -22,7 +22,7 @@ def found() -> SuiteResult:
 def origin(simulated: bool) -> Origin:
     return Origin(
         "planted", "2020-01-01-SIM-v1", AUTHOR, "2026-01-01T00:00:00+00:00", "ab" * 32, "STANDARD", simulated,
-        meaning="nothing was stated", looks="somebody looked twice",
+        names="all", meaning="nothing was stated", looks="somebody looked twice",
     )  # fmt: skip
 
 
