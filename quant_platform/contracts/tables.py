@@ -164,6 +164,7 @@ _ALL = (
     Table("suite.dates", suite.SuiteDates, ()),
     Table("suite.signals", suite.SuiteSignals, ("signal",)),
     Table("suite.rejects", suite.SuiteRejects, ("signal",)),
+    Table("suite.composite", suite.SuiteComposite, ("signal",)),
     Table("suite.results", suite.SuiteResults, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("suite.daily", suite.SuiteDaily, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),
     Table("suite.fractiles", suite.SuiteFractiles, _SIGNAL_SNAPSHOT, _SNAPSHOT_ID),

@@ -35,7 +35,7 @@ from quant_platform.labs.suite.experiments import (
     looks_at,
     merge_looks,
 )
-from quant_platform.labs.suite.frames import rejects_frame, signal_frame, suite_frames
+from quant_platform.labs.suite.frames import composite_frame, rejects_frame, signal_frame, suite_frames
 from quant_platform.labs.suite.panel import signal_panel
 from quant_platform.labs.suite.suite import SuiteResult, prepare_baselines, run_suite
 from quant_platform.labs.suite.trials import merge_ledger
@@ -47,7 +47,7 @@ from quant_platform.lake.provenance import Provenance
 from quant_platform.pipeline.experiments import registration_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import BatchStage, Done
-from quant_platform.pipeline.submissions import Submission, registered_rows
+from quant_platform.pipeline.submissions import Submission, registered_models, registered_rows
 from quant_platform.pipeline.suite_panel import MARKET, market_tables, stored_rows
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.ontology import Ontology
@@ -62,7 +62,7 @@ from quant_platform.specification.suite import (
 )
 
 SNAPSHOT_TABLES = (*MARKET, DATES, RETURNS, EXPOSURES)
-SIGNAL_TABLES = ("suite.signals", "suite.rejects")
+SIGNAL_TABLES = ("suite.signals", "suite.rejects", "suite.composite")
 # The verdict is written last: where it stands, everything else does.
 SUITE_TABLES = (
     "suite.looks",
@@ -234,12 +234,12 @@ def run_signals(home: Home, keys: Sequence[str], *, run_id: str, refresh: bool, 
     done = []
     for key in keys:
         said, validated = registered_rows(home, key)
-        inputs = {"signal": said.signal_hash, "rejects": said.rejects_hash}
+        inputs = {"signal": said.signal_hash, "rejects": said.rejects_hash, "models": said.models_hash}
         current = all(home.lake.is_current(name, key, version, ontology.hash, inputs) for name in SIGNAL_TABLES)
         if refresh or not current:
-            frames = dict(
-                zip(SIGNAL_TABLES, (signal_frame(key, validated), rejects_frame(key, validated)), strict=True)
-            )
+            models = composite_frame(key, registered_models(home, said))
+            made = (signal_frame(key, validated), rejects_frame(key, validated), models)
+            frames = dict(zip(SIGNAL_TABLES, made, strict=True))
             for name, frame in frames.items():
                 home.lake.write(name, key, frame, _stamp(name, version, ontology, run_id, inputs, False))
         done.append(

@@ -33,6 +33,7 @@ from quant_platform.specification.strategies import StrategySpec
 from quant_platform.specification.suite import (
     AuditSpec,
     BaselinesFile,
+    CompositeSpec,
     ContractSpec,
     CostsSpec,
     ExperimentSpec,
@@ -82,6 +83,7 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "suite/verdict.yaml": VerdictSpec,
     "suite/baselines.yaml": BaselinesFile,
     "suite/presets/*.yaml": PresetSpec,
+    "suite/composites/*.yaml": CompositeSpec,
     "experiments/*.yaml": ExperimentSpec,
     "operations/routing.yaml": RoutingSpec,
     "operations/sleeves.yaml": SleevesSpec,

@@ -47,6 +47,7 @@ PARTITIONS = {
     "suite.exposures": "year",
     "suite.signals": "signal",
     "suite.rejects": "signal",
+    "suite.composite": "signal",
     "suite.results": "suite",
     "suite.daily": "suite",
     "suite.fractiles": "suite",

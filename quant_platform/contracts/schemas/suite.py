@@ -97,6 +97,26 @@ class SuiteRejects(dy.Schema):
     detail = dy.String(nullable=True, description="What was wrong with it.")
 
 
+class SuiteComposite(dy.Schema):
+    """The models of a composite signal, one row per fold and member; other signals have no rows."""
+
+    signal = _signal()
+    fold = dy.Int64(primary_key=True, min=0, description="Which fold, in order of time.")
+    member = dy.String(primary_key=True, description="Name of the member.")
+    position = dy.Int64(min=0, description="Place among the members: each is what the earlier ones leave of it.")
+    snapshot_id = dy.String(description="Snapshot that it was fitted on.")
+    train_from = dy.Date(description="First session it was fitted on.")
+    train_to = dy.Date(description="Last one; its return was known before the fold, the purge left out.")
+    train_dates = dy.Int64(min=0, description="Sessions with enough names among these.")
+    predict_from = dy.Date(description="First session on which its values can be traded.")
+    predict_to = dy.Date(description="Last one.")
+    penalty = dy.Float64(min=0.0, description="Of the ridge, chosen on inner folds.")
+    weight = dy.Float64(description="Weight of the member's score.")
+    slope = dy.Float64(description="Expected return over the horizon of one unit of score, out of sample.")
+    inner_correlation = _number("Mean correlation of scores and returns on the inner folds.")
+    abstains = dy.Bool(description="Whether the fold has no values, since its slope is not above zero.")
+
+
 class SuiteResults(dy.Schema):
     """Annual figures of every variant, overall and by slice."""
 

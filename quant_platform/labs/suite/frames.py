@@ -166,6 +166,13 @@ def rejects_frame(signal: str, validated: Validated) -> pl.DataFrame:
     return _select("suite.rejects", validated.rejects.rename({"signal": "value"}).with_columns(signal=pl.lit(signal)))
 
 
+def composite_frame(signal: str, models: pl.DataFrame | None) -> pl.DataFrame:
+    """``suite.composite`` of one signal; without rows where it is none."""
+    if models is None:
+        return table("suite.composite").schema.create_empty()
+    return _select("suite.composite", models.with_columns(signal=pl.lit(signal)))
+
+
 def suite_frames(found: SuiteResult) -> dict[str, pl.DataFrame]:
     """Everything a suite found, as rows of its tables by table name."""
     results = list(found.results.values())
