@@ -174,7 +174,7 @@ def _registered(home: Home, key: tuple[str, str], state: str) -> list[str]:
     lines = [f"{state}: {MEANING[state]}"]
     lines += [
         f"  {'decides' if row['decides'] else 'reported'} {row['variant']}: {row['metric']} "
-        f"{_number(row['value']).strip()}, above {row['above']:g} was stated"
+        f"{'locked' if row['value'] is None else format(row['value'], '.3g')}, above {row['above']:g} was stated"
         for row in stated.iter_rows(named=True)
     ]
     looks = pipeline.stored_looks(home, key, registration_of(home, key[0]))
