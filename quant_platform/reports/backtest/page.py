@@ -25,7 +25,7 @@ from quant_platform.reports.charts.pages import (
     tiles,
 )
 from quant_platform.reports.charts.tables import Cell, Column, Row, Table, number_cell, table, text_cell
-from quant_platform.reports.suite.series import falls, monthly
+from quant_platform.reports.drawdowns import drawdown_table, monthly
 
 SECTIONS = {
     "performance": "Performance",
@@ -254,32 +254,7 @@ class _Sheet:
             "All figures are after costs. A day's value is that of its last bar.",
             beside(figures([equity, below]), numbers),
             figures([months, sharpe], wide=True),
-            table(self._falls()),
-        )
-
-    def _falls(self) -> Table:
-        return Table(
-            caption="Deepest drawdowns",
-            columns=(
-                Column("Peak", "last day at the high", numeric=False),
-                Column("Trough", numeric=False),
-                Column("Recovered", "first day at the high again", numeric=False),
-                Column("Depth", "from the peak"),
-                Column("Days", "below the peak"),
-            ),
-            rows=tuple(
-                Row(
-                    (
-                        Cell(str(fall.peak) if fall.peak else "start"),
-                        Cell(str(fall.trough)),
-                        text_cell(fall.recovered, missing="still below the peak at the end"),
-                        number_cell(fall.depth, 1, percent=True),
-                        number_cell(fall.sessions, 0),
-                    )
-                )
-                for fall in falls(self.days, SHOWN_FALLS)
-            ),
-            empty="it never fell below its start or a high",
+            table(drawdown_table(self.days, SHOWN_FALLS, "day")),
         )
 
     def exposure(self) -> Html:

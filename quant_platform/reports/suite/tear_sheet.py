@@ -25,9 +25,9 @@ from quant_platform.reports.charts.pages import (
     tiles,
 )
 from quant_platform.reports.charts.tables import Cell, Column, Row, Table, interval_text, number_cell, table, text_cell
+from quant_platform.reports.drawdowns import drawdown_table, monthly
 from quant_platform.reports.queries import literal
 from quant_platform.reports.suite.figures import below_the_high, cumulative_return
-from quant_platform.reports.suite.series import falls, monthly
 
 SECTIONS = {
     "verdict": "Verdict",
@@ -380,33 +380,7 @@ class _Sheet:
             "constant capital; nothing is halved.",
             beside(figures([cumulative, below]), numbers),
             figures([months], wide=True),
-            table(self._falls()),
-        )
-
-    def _falls(self) -> Table:
-        found = falls(self.daily, SHOWN_FALLS)
-        return Table(
-            caption="Deepest drawdowns",
-            columns=(
-                Column("Peak", "last session at the high", numeric=False),
-                Column("Trough", numeric=False),
-                Column("Recovered", "first session at the high again", numeric=False),
-                Column("Depth", "from the peak"),
-                Column("Sessions", "below the peak"),
-            ),
-            rows=tuple(
-                Row(
-                    (
-                        Cell(str(fall.peak) if fall.peak else "start"),
-                        Cell(str(fall.trough)),
-                        text_cell(fall.recovered, missing="still below the peak at the end"),
-                        number_cell(fall.depth, 1, percent=True),
-                        number_cell(fall.sessions, 0),
-                    )
-                )
-                for fall in found
-            ),
-            empty="it never fell below its start or a high",
+            table(drawdown_table(self.daily, SHOWN_FALLS)),
         )
 
     def slices(self) -> Html:
