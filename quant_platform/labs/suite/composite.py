@@ -178,7 +178,8 @@ def composite(spec: CompositeSpec, members: Mapping[str, SignalPanel], panel: Pa
         )
     scores, present = member_scores(spec, [members[name] for name in names], panel, suite)
     scores = orthogonalised(scores, present)
-    moments = date_moments(scores, present.any(axis=2), panel.forward(spec.horizon_sessions), suite.min_names)
+    some: Bools = np.asarray(present.any(axis=2))
+    moments = date_moments(scores, some, panel.forward(spec.horizon_sessions), suite.min_names)
     folds = tuple(_folds(spec, moments, panel.shape[0]))
     if not folds:
         raise NotAvailable(
@@ -191,7 +192,7 @@ def composite(spec: CompositeSpec, members: Mapping[str, SignalPanel], panel: Pa
         if not fold.abstains:
             rows = slice(fold.first, fold.stop)
             expected = fold.slope * (scores[rows] @ fold.weights)
-            values[rows] = np.where(present[rows].any(axis=2), expected, np.nan)
+            values[rows] = np.where(some[rows], expected, np.nan)
     by_date = np.full(panel.shape, np.nan)
     by_date[:-1] = values[1:]
     return Composite(dense_signal(spec.name, by_date), folds, names, _models(names, folds, panel))
@@ -286,8 +287,8 @@ def ridge(moments: Moments, first: int, stop: int, penalty: float) -> Floats:
     size = products.shape[0]
     if dates == 0:
         return np.zeros(size)
-    result: Floats = np.linalg.solve(products / dates + penalty * np.eye(size), targets / dates)
-    return result
+    solved = np.linalg.solve(products / dates + penalty * np.eye(size), targets / dates)
+    return np.asarray(solved, dtype=np.float64)
 
 
 def fit_fold(spec: CompositeSpec, moments: Moments, first: int, stop: int) -> Fold:
