@@ -141,7 +141,7 @@ def _say(home: Home, console: Console, key: tuple[str, str], seconds: float) -> 
     results = home.lake.read("suite.results", [key]).filter(pl.col("slice_kind") == "overall")
     colour, reference = verdict["verdict"][0], verdict["reference"][0]
     console.print(f"{key[0]} on {key[1]}: {colour.upper()}", style=_STYLES[colour], markup=False, highlight=False)
-    lines = [*_registered(home, key, str(verdict["registration"][0])), f"judged on {reference}:"]
+    lines = [*_registered(home, key, pipeline.stored_registration(verdict)), f"judged on {reference}:"]
     lines += [f"  {_mark(rule)} {rule['text']}" for rule in verdict.iter_rows(named=True)]
     wide = max(len(name) for name in results["variant"])
     lines.append(f"{'variant':<{wide}} net Sharpe [95% interval]  gross   turnover")

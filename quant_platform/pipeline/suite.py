@@ -26,6 +26,7 @@ from quant_platform.labs.suite.build import baseline_signals
 from quant_platform.labs.suite.contract import Validated
 from quant_platform.labs.suite.experiments import (
     MEANING,
+    UNREGISTERED,
     Looks,
     Registration,
     development_panel,
@@ -487,6 +488,18 @@ def evaluated(
         names=ready.names,
     )
     return Evaluated(frames, page)
+
+
+def stored_registration(verdict: pl.DataFrame) -> str:
+    """What stands beside the colour of a stored suite; nothing was registered when older ones were made.
+
+    Parameters
+    ----------
+    verdict
+        Rows of ``suite.verdict`` of one suite.
+    """
+    state = verdict["registration"][0]
+    return UNREGISTERED if state is None else str(state)
 
 
 def stored_looks(home: Home, key: SignalSnapshot, registration: Registration | None) -> Looks:

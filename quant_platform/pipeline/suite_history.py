@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from quant_platform.labs.suite.experiments import UNREGISTERED
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import submissions
 from quant_platform.pipeline.verification import stored_runs
@@ -73,7 +74,9 @@ def suite_history(home: Home) -> pl.DataFrame:
         )},
         orient="row",
     )  # fmt: skip
-    joined = verdicts.with_columns(pl.col("verdict", "registration").cast(pl.String))
+    joined = verdicts.with_columns(pl.col("verdict", "registration").cast(pl.String)).with_columns(
+        pl.col("registration").fill_null(UNREGISTERED)
+    )
     joined = joined.join(made, on=["signal", "snapshot_id"], how="left").join(
         figures, on=["signal", "snapshot_id", "reference"], how="left"
     )

@@ -39,6 +39,7 @@ def test_mlflow_holds_what_the_lake_holds(judged: Judged, tmp_path: Path) -> Non
     assert (tags["signal_name"], tags["author"], tags["region"]) == (SIGNAL, AUTHOR, "US")
     assert (tags["data_snapshot_id"], tags["dagster_run_id"]) == (judged.snapshot, judged.second.run_id)
     assert tags["ontology_hash"] == judged.second.ontology_hash
+    assert tags["registration"] == "not registered"
     assert len(tags["git_sha"].removesuffix("-dirty")) == 40 or tags["git_sha"] == "not in a repository"
     assert run.data.params["preset"] == "STANDARD"
     assert json.loads(run.data.params["fractile"]) == [20.0, 80.0]

@@ -223,7 +223,10 @@ class SuiteVerdict(dy.Schema):
     verdict = dy.Enum(COLOURS, description="Colour of the signal; the same on every row.")
     reference = dy.String(description="Variant that is judged.")
     registration = dy.Enum(
-        REGISTRATIONS, description="What stands beside the colour: whether the experiment was stated beforehand."
+        REGISTRATIONS,
+        nullable=True,
+        description="What stands beside the colour: whether the experiment was stated beforehand; null where the suite "
+        "is older than that.",
     )
     code = dy.String(description="Stable name of the rule.")
     colour = dy.String(description="red, caution or green: what the rule is about.")
@@ -288,7 +291,9 @@ class SuiteTracking(dy.Schema):
     run_name = dy.String(description="Its name there: signal and time of the run.")
     preset = dy.String(description="Matrix of variants.")
     verdict = dy.Enum(COLOURS, description="Colour of the signal.")
-    registration = dy.Enum(REGISTRATIONS, description="What stands beside the colour.")
+    registration = dy.Enum(
+        REGISTRATIONS, nullable=True, description="What stands beside the colour; null where the suite is older."
+    )
     author = dy.String(description="Who registered the signal.")
     evaluated_at = dy.Datetime(time_unit="us", time_zone="UTC", description="When it was evaluated.")
     signal_hash = dy.String(description="Hash of the signal's rows.")
