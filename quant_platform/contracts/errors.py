@@ -242,6 +242,18 @@ class ExperimentChanged(PlatformError, ValueError):
     code = "experiment_changed"
 
 
+class ExperimentLate(PlatformError, ValueError):
+    """An experiment was to be registered after its signal had been judged on the sessions that would be locked."""
+
+    code = "experiment_late"
+
+
+class UnknownExperiment(PlatformError, LookupError):
+    """No experiment of this name, or of this signal, is registered."""
+
+    code = "unknown_experiment"
+
+
 class SignalUnreadable(SignalInvalid):
     """The file is not CSV, Parquet or Arrow, or is damaged."""
 

@@ -22,7 +22,9 @@ from quant_platform_tests.homes import files as files_below
 from quant_platform_tests.reports.reading import read_html
 from quant_platform_tests.suites import Judged, reversal
 
-KEY_TABLES = ("results", "daily", "fractiles", "diagnostics", "correlations", "trials", "verdict")
+KEY_TABLES = (
+    "results", "daily", "fractiles", "diagnostics", "correlations", "trials", "experiments", "looks", "verdict",
+)  # fmt: skip
 SUFFIX = "residoff_fractile20to80_mincos3"
 JUDGED = f"lag0_{SUFFIX}"
 VARIANTS = {f"lag{lag}_{SUFFIX}" for lag in (0, 1, 2)}
@@ -118,6 +120,7 @@ def test_what_is_said_is_what_is_stored(quant: Command, again: Path, judged: Jud
     headings = {node.text.replace("SIMULATED", "") for node in read.all("h2")}
     assert headings == {
         "Verdict",
+        "Registration",
         "Variants",
         "Performance",
         "Over time",

@@ -21,7 +21,6 @@ from quant_platform.reports.charts.pages import (
     figures,
     heading,
     page,
-    paragraph,
     section,
     sentences,
     tiles,
@@ -34,6 +33,7 @@ from quant_platform.reports.suite.over_time import cost_sweep, distribution_of_i
 
 SECTIONS = {
     "verdict": "Verdict",
+    "registration": "Registration",
     "variants": "Variants",
     "performance": "Performance",
     "over_time": "Over time",
@@ -62,6 +62,12 @@ class Origin:
         The matrix.
     simulated
         Whether any of the data is simulated.
+    names
+        How the securities of the snapshot were chosen.
+    meaning
+        What it means that the experiment was or was not registered.
+    looks
+        How often the holdout was looked at, in words.
     """
 
     signal: str
@@ -71,6 +77,9 @@ class Origin:
     signal_hash: str
     preset: str
     simulated: bool
+    names: str
+    meaning: str
+    looks: str
 
 
 @dataclass(frozen=True)
@@ -101,8 +110,8 @@ def render_tear_sheet(frames: Mapping[str, pl.DataFrame], findings: Findings, or
     Parameters
     ----------
     frames
-        Rows of ``suite.results``, ``daily``, ``fractiles``, ``diagnostics``, ``correlations`` and ``verdict`` of one
-        signal on one snapshot, by table name.
+        Rows of ``suite.results``, ``daily``, ``fractiles``, ``diagnostics``, ``correlations``, ``experiments`` and
+        ``verdict`` of one signal on one snapshot, by table name.
     findings
         What it says in words.
     origin
@@ -117,7 +126,7 @@ def render_tear_sheet(frames: Mapping[str, pl.DataFrame], findings: Findings, or
     title = f"Tear sheet of {origin.signal}"
     sentence = (
         f"{sheet.colour.upper()} on {origin.snapshot_id}, judged on {sheet.reference}: "
-        f"{'; '.join(findings.because) or 'every rule is satisfied'}."
+        f"{'; '.join(findings.because) or 'every rule is satisfied'}. {sheet.registered.capitalize()}."
     )
     return page(
         title,
@@ -125,6 +134,7 @@ def render_tear_sheet(frames: Mapping[str, pl.DataFrame], findings: Findings, or
         contents(SECTIONS),
         tiles(sheet.headline()),
         sheet.verdict(),
+        sheet.registration(),
         sheet.variants(),
         sheet.performance(),
         sheet.over_time(),
@@ -143,6 +153,8 @@ class _Sheet:
     def __init__(self, frames: Mapping[str, pl.DataFrame], findings: Findings, origin: Origin) -> None:
         self.results, self.verdicts = frames["suite.results"], frames["suite.verdict"]
         self.colour, self.reference = str(self.verdicts["verdict"][0]), str(self.verdicts["reference"][0])
+        self.registered = str(self.verdicts["registration"][0])
+        self.criteria = frames["suite.experiments"]
         judged = pl.col("variant") == self.reference
         self.daily = frames["suite.daily"].filter(judged).sort("session")
         self.fractiles = frames["suite.fractiles"].filter(judged).sort("fractile")
@@ -179,6 +191,7 @@ class _Sheet:
         interval = interval_text(row["sharpe_net_low"], row["sharpe_net_high"], 2)
         return [
             Tile("Verdict", Cell(self.colour.upper()), f"judged on {self.reference}"),
+            Tile("Registration", Cell(self.registered), self.origin.meaning),
             Tile("Net Sharpe ratio", number_cell(row["sharpe_net"], 2), f"95% {interval}; annual, no risk-free rate"),
             Tile("Best of all variants", number_cell(best["sharpe_net"], 2), f"{self.best}: what a search would show"),
             Tile(
@@ -232,6 +245,65 @@ class _Sheet:
                     note="Marked rows speak against the signal.",
                 )
             ),
+        )
+
+    def registration(self) -> Html:
+        """What was stated beforehand, what the locked holdout said of it, and how often it was looked at."""
+        return self.part(
+            "registration",
+            "An experiment that is registered states hypothesis, sign, variants and criteria before its signal is "
+            "judged. The last part of the sample is locked then and opened once; criteria of the variant that was "
+            "named first decide, on these sessions alone.",
+            sentences([f"{self.registered}: {self.origin.meaning}", f"Looks at the holdout: {self.origin.looks}"]),
+            *(self._stated() if self.criteria.height else ()),
+        )
+
+    def _stated(self) -> tuple[Html, Html]:
+        first = self.criteria.row(0, named=True)
+        opened = f"{first['opened_at']:%Y-%m-%d %H:%M} UTC by {first['opened_by']}" if first["opened_at"] else ""
+        said = definitions(
+            {
+                "Experiment": Cell(first["experiment"]),
+                "Hypothesis": Cell(first["hypothesis"]),
+                "Expected sign": number_cell(first["expected_sign"], 0, signed=True),
+                "Registered": Cell(f"{first['registered_at']:%Y-%m-%d %H:%M} UTC by {first['registered_by']}"),
+                "Registrations of this signal so far": number_cell(first["registrations"], 0),
+                "Hash of the statement": Cell(first["experiment_hash"]),
+                "Locked from": Cell(str(first["holdout_from"])),
+                "Looked at up to": text_cell(first["holdout_to"], missing="nothing of it"),
+                "Opened": text_cell(opened or None, missing="not yet"),
+            }
+        )
+        rows = tuple(
+            Row(
+                (
+                    Cell(row["variant"]),
+                    Cell("decides" if row["decides"] else "reported"),
+                    Cell(row["metric"]),
+                    number_cell(row["value"], 3, signed=True, missing="locked, or not among the results"),
+                    number_cell(row["above"], 3),
+                    text_cell(None if row["met"] is None else "yes" if row["met"] else "no", missing="locked"),
+                ),
+                marked=row["decides"] and row["met"] is False,
+            )
+            for row in self.criteria.sort("decides", "variant", "metric", descending=[True, False, False]).iter_rows(
+                named=True
+            )
+        )
+        return said, table(
+            Table(
+                caption="Criteria on the locked holdout",
+                columns=(
+                    Column("Variant", numeric=False),
+                    Column("Role", numeric=False),
+                    Column("Metric", numeric=False),
+                    Column("Measured", "in the direction of the expected sign"),
+                    Column("Above", "what was asked for"),
+                    Column("Met", numeric=False),
+                ),
+                rows=rows,
+                note="Marked rows decide and were not met.",
+            )
         )
 
     def variants(self) -> Html:
@@ -556,12 +628,9 @@ class _Sheet:
                     "Registered": Cell(origin.submitted_at),
                     "Hash of its rows": Cell(origin.signal_hash),
                     "Snapshot": Cell(origin.snapshot_id),
+                    "Its securities": Cell(origin.names),
                     "Preset": Cell(origin.preset),
                 }
-            ),
-            paragraph(
-                "The colour is that of the whole sample. It does not say whether the experiment was registered "
-                "beforehand, or whether a part of the sample was locked until then."
             ),
         )
 
