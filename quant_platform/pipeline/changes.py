@@ -157,6 +157,19 @@ def apply(home: Home, proposal_id: str, reviewed_by: str) -> Record:
     return record
 
 
+def evidence_of(home: Home, row: Mapping[str, Any]) -> pl.DataFrame:
+    """The rows that speak for a proposal, as they are stored now; apply refuses when they are not those of then.
+
+    Parameters
+    ----------
+    row
+        The proposal, as :func:`proposal` gives it.
+    """
+    key = json.loads(row["evidence_key"])
+    stored = home.lake.read(row["evidence_table"], [key["partition"]], missing="ignore")
+    return evidence_rows(stored, key["rows"]).sort(*table(row["evidence_table"]).primary_key)
+
+
 def revert(home: Home, proposal_id: str, reviewed_by: str) -> Record:
     """Take an applied change back; other edits that the file has seen since stay.
 
@@ -308,14 +321,10 @@ def _same(there: Any, old: Any) -> bool:
 
 
 def _require_evidence(home: Home, row: Mapping[str, Any]) -> None:
-    key = json.loads(row["evidence_key"])
-    name = row["evidence_table"]
-    stored = home.lake.read(name, [key["partition"]], missing="ignore")
-    chosen = evidence_rows(stored, key["rows"]).sort(*table(name).primary_key)
-    if content_hash(chosen) != row["evidence_hash"]:
+    if content_hash(evidence_of(home, row)) != row["evidence_hash"]:
         raise ProposalRefused(
             "the evidence is not what it was when the change was proposed",
-            where=f"{name}, partition {key['partition']}",
+            where=f"{row['evidence_table']}, partition {json.loads(row['evidence_key'])['partition']}",
             cause="the table was made again, from more data or under other specs",
             action="run `quant operations weekly` again, and look at what it proposes now",
         )
