@@ -86,15 +86,19 @@ def until(market: PaperMarket, day: date) -> PaperMarket:
 def imported_slippage(fills: pl.DataFrame, routing: RoutingSpec) -> dict[date, Slippage]:
     """What imported fills cost against their middle, and what the cost model says of them, by session, in money."""
     known = fills.drop_nulls(["mid", "volatility_daily", "volume_daily"]).filter(pl.col("volume_daily") > 0.0)
-    costs = routing.costs
-    side = pl.when(pl.col("side").cast(pl.String) == "buy").then(1.0).otherwise(-1.0)
-    impact = (
-        costs.impact_coefficient * pl.col("volatility_daily") * (pl.col("quantity") / pl.col("volume_daily")).sqrt()
+    assumed = {kind: routing.costs_of(kind) for kind in known["asset_class"].unique().to_list()}
+    spread, coefficient = (
+        pl.col("asset_class").replace_strict(
+            {kind: getattr(costs, name) for kind, costs in assumed.items()}, return_dtype=pl.Float64
+        )
+        for name in ("half_spread", "impact_coefficient")
     )
+    side = pl.when(pl.col("side").cast(pl.String) == "buy").then(1.0).otherwise(-1.0)
+    impact = coefficient * pl.col("volatility_daily") * (pl.col("quantity") / pl.col("volume_daily")).sqrt()
     money = pl.col("mid") * pl.col("quantity")
     sums = known.group_by(pl.col("executed_at").dt.date().alias("day")).agg(
         realised=(side * (pl.col("price") - pl.col("mid")) * pl.col("quantity")).sum(),
-        modelled=((costs.half_spread + impact) * money).sum(),
+        modelled=((spread + impact) * money).sum(),
         fills=pl.len(),
     )
     return {row["day"]: Slippage(row["realised"], row["modelled"], row["fills"]) for row in sums.iter_rows(named=True)}
