@@ -171,6 +171,20 @@ def evidence_of(home: Home, row: Mapping[str, Any]) -> pl.DataFrame:
     return evidence_rows(stored, key["rows"]).sort(*table(row["evidence_table"]).primary_key)
 
 
+def evidence_stands(home: Home, row: Mapping[str, Any]) -> bool:
+    """Whether the rows that speak for a proposal are those that spoke for it when it was made."""
+    return content_hash(evidence_of(home, row)) == str(row["evidence_hash"])
+
+
+def evidence_query(row: Mapping[str, Any]) -> str:
+    """The rows that speak for a proposal as a query for people."""
+    key = json.loads(row["evidence_key"])
+    (column,) = table(row["evidence_table"]).dimensions
+    where = {column: key["partition"], **key["rows"]}
+    conditions = " and ".join(f"t.{name} = '{value}'" for name, value in where.items())
+    return f"from {row['evidence_table']} t where {conditions}"
+
+
 def revert(home: Home, proposal_id: str, reviewed_by: str) -> Record:
     """Take an applied change back; other edits that the file has seen since stay.
 
@@ -361,7 +375,7 @@ def _same(there: Any, old: Any) -> bool:
 
 
 def _require_evidence(home: Home, row: Mapping[str, Any]) -> None:
-    if content_hash(evidence_of(home, row)) != row["evidence_hash"]:
+    if not evidence_stands(home, row):
         raise ProposalRefused(
             "the evidence is not what it was when the change was proposed",
             where=f"{row['evidence_table']}, partition {json.loads(row['evidence_key'])['partition']}",

@@ -14,7 +14,6 @@ import polars as pl
 import streamlit as st
 
 from quant_platform.app import parts
-from quant_platform.lake.content_hash import content_hash
 from quant_platform.pipeline import changes
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.outputs import Output, outputs_stamp, read_outputs, snapshot_days
@@ -154,10 +153,9 @@ def _proposals(home: Home, found: Mapping[str, Output]) -> None:
     st.markdown(parts.plain(row["expected_effect"]))
     tried = f", chosen among {row['trials']} trials" if row["trials"] else ""
     st.caption(parts.plain(f"{row['evidence_table']}, n = {row['n']}{tried}; week of {row['week']}"))
-    evidence = changes.evidence_of(home, row)
-    if content_hash(evidence) != row["evidence_hash"]:
+    if not changes.evidence_stands(home, row):
         st.warning("The evidence has moved since: applying this is refused. `quant operations weekly` proposes anew.")
-    parts.table(evidence, key="evidence")
+    parts.table(changes.evidence_of(home, row), key="evidence")
     act = "revert" if row["state"] == "applied" else "apply"
     if row["state"] in ("open", "applied"):
         st.code(f"quant proposals {act} {chosen} --reviewed-by NAME --home {home.settings.home}", language="sh")
