@@ -61,7 +61,7 @@ def test_the_page_shows_what_the_outputs_say(account: Home, monkeypatch: pytest.
     assert frame(page, "exit_reason", "r")["exit_reason"].to_list() == ["target"]
     assert frame(page, "ticker", "mean_r", "evidence")["mean_r"].to_list() == [1.9]
     assert frame(page, "group", "measure", "modelled")["measure"].to_list() == ["half_spread"]
-    assert "1 hours are bad enough" in said(page)
+    assert "proposed as no-trade windows: 1." in said(page)
     assert "Closed paper trades over all: 1 of 30" in str([each.proto.text for each in page.get("progress")])
 
 

@@ -32,6 +32,14 @@ _TRADED = (
     "date_entry", "bars_held", "sleeve", "strategy",
 )  # fmt: skip
 _PROPOSED = ("proposal_id", "state", "kind", "file", "path", "old", "new", "n", "estimate", "low", "high")
+_COSTS = ("group", "measure", "unit", "value", "low", "high", "modelled", "n", "n_left_out", "laws")
+_SUMMED = (
+    "ticker", "sleeve", "evidence", "n", "profit_factor", "win_rate", "annual_pnl", "mean_r", "mean_r_low",
+    "mean_r_high", "max_drawdown", "asset_class",
+)  # fmt: skip
+_MOVED = ("ticker", "sleeve", "says", "streak", "proposed", "reason", "n", "mean_r", "mean_r_low", "mean_r_high",
+          "held_weeks")  # fmt: skip
+MANY = 24
 _MAKE = {
     "costs": "`quant fills import FILE` brings a broker's own fills; `quant operations weekly` looks at them.",
     "sleeves": "`quant operations weekly` makes them.",
@@ -59,12 +67,11 @@ def show() -> None:
         elif "dashboard" in found:
             _headline(found)
         if "dashboard" in found:
-            _account(found)
+            _account(home, found)
             _proposals(home, found)
             _costs(found)
             _names(found)
             _traded(found)
-            _growth(home, found)
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -102,8 +109,10 @@ def _headline(found: Mapping[str, Output]) -> None:
         ("Trades closed", str(counts["trades"])),
         ("Open proposals", str(first.content["open_proposals"])),
     )
-    for place, (label, value) in zip(st.columns(len(said)), said, strict=True):
-        place.metric(label, value)
+    half = len(said) // 2
+    for row in (said[:half], said[half:]):
+        for place, (label, value) in zip(st.columns(half), row, strict=True):
+            place.metric(label, value)
     if account["halted"]:
         st.error("A kill switch stops new orders until `quant operations reset --reviewed-by NAME`.")
     for alert in first.content["alerts"]:
@@ -112,7 +121,7 @@ def _headline(found: Mapping[str, Output]) -> None:
         st.caption("No alert: nothing is out of bounds.")
 
 
-def _account(found: Mapping[str, Output]) -> None:
+def _account(home: Home, found: Mapping[str, Output]) -> None:
     first = found["dashboard"]
     if not first.content:
         return
@@ -128,6 +137,7 @@ def _account(found: Mapping[str, Output]) -> None:
             parts.draw(figures.skip_reasons(ordered, first.day.isoformat(), simulated=first.simulated))
         else:
             parts.nothing("Nothing was left out in this session.", "Its scan may hold no setup: see Equity.")
+        _growth(home, found)
 
 
 def _proposals(home: Home, found: Mapping[str, Output]) -> None:
@@ -169,12 +179,12 @@ def _costs(found: Mapping[str, Output]) -> None:
         with left:
             parts.draw(figures.cost_figure(costs, simulated=found["costs"].simulated))
         with right:
-            parts.table(costs.drop("week"), key="costs", height=300)
+            parts.table(costs.select(_COSTS), key="costs", height=300)
     windows = _rows(found, "windows", _MAKE["costs"])
     if not windows.is_empty():
         parts.draw(figures.slippage_heat(windows, simulated=found["windows"].simulated))
         bad = windows.filter("proposed").height
-        st.caption(f"{bad} hours are bad enough to be proposed as no-trade windows.")
+        st.caption(f"Hours that are bad enough to be proposed as no-trade windows: {bad}.")
 
 
 def _names(found: Mapping[str, Output]) -> None:
@@ -187,17 +197,34 @@ def _names(found: Mapping[str, Output]) -> None:
                 mine = summary.filter(pl.col("evidence") == kind, pl.col("mean_r").is_not_null())
                 if mine.is_empty():
                     parts.nothing(f"No name has a closed {kind} trade.", _MAKE["trades"])
-                else:
-                    parts.draw(figures.sleeve_figure(mine, evidence=kind, simulated=found["sleeves"].simulated))
-        parts.table(summary.drop("week"), key="sleeves", height=300)
+                    continue
+                telling = _telling(mine)
+                if telling.is_empty():
+                    st.caption(f"{mine.height} names have {kind} trades, and the interval of each holds zero.")
+                    continue
+                parts.draw(figures.sleeve_figure(telling, evidence=kind, simulated=found["sleeves"].simulated))
+                if telling.height < mine.height:
+                    st.caption(
+                        f"{telling.height} of {mine.height} names: core, safe, and those whose interval leaves out "
+                        "zero. The table has all."
+                    )
+        parts.table(summary.select(_SUMMED), key="sleeves", height=300)
     st.caption("What this week's evidence says of every name, and for how many weeks it has said so")
     moves = _rows(found, "promotions", _MAKE["sleeves"])
     if not moves.is_empty():
         parts.table(
-            moves.drop("week").sort("proposed", "streak", "ticker", descending=[False, True, False], nulls_last=True),
+            moves.select(_MOVED).sort("proposed", "streak", "ticker", descending=[False, True, False], nulls_last=True),
             key="promotions",
             height=300,
         )
+
+
+def _telling(names: pl.DataFrame) -> pl.DataFrame:
+    """Names that a figure can hold: all of a few; of many those that are followed or tell something."""
+    if names.height <= MANY:
+        return names
+    apart = (pl.col("mean_r_low") > 0.0) | (pl.col("mean_r_high") < 0.0)
+    return names.filter((pl.col("sleeve") != "spec") | apart)
 
 
 def _traded(found: Mapping[str, Output]) -> None:
@@ -220,8 +247,9 @@ def _traded(found: Mapping[str, Output]) -> None:
 
 
 def _growth(home: Home, found: Mapping[str, Output]) -> None:
-    st.subheader("Growth of the evidence")
+    st.markdown("**Growth of the evidence**")
     if "growth" not in found:
+        parts.nothing("growth.json is not there.", "`quant run operations_dashboard --refresh` writes it.")
         return
     output = found["growth"]
     said: dict[str, Any] = output.content
@@ -237,8 +265,6 @@ def _growth(home: Home, found: Mapping[str, Output]) -> None:
         )
     st.caption(f"{said['covered_days']} of the {said['lookback_days']} days that every weekly table looks back on.")
     days = home.lake.scan("ops.book").filter(pl.col("day") <= output.day).select("day").collect()
-    if days.is_empty():
-        return
     trades = home.lake.scan("ops.trades").filter(pl.col("day") <= output.day).group_by("day").len().collect()
     closed = (
         days.join(trades, on="day", how="left")

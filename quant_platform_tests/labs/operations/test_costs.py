@@ -145,6 +145,7 @@ def test_what_is_modelled_of_a_session_is_the_sum_over_its_classes() -> None:
     (found,) = imported_slippage(fills(*rows), apart).values()
     # Three times a hundred units that paid a cent; 3, 0.5 and 3 bps of 1000, and 0.02 sqrt(1e-4) of it.
     assert (found.realised, found.modelled, found.fills) == (pytest.approx(3.0), pytest.approx(0.65 + 0.2), 3)
+    assert imported_slippage(fills(), apart) == {}
 
 
 def test_an_hour_without_fills_is_empty_and_a_bad_one_is_proposed() -> None:
