@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -212,6 +213,40 @@ def test_a_file_that_is_no_catalogue_is_named_with_the_way_out(path: Path) -> No
     with pytest.raises(CatalogueUnavailable, match="quant lake refresh") as caught:
         open_catalogue(path)
     assert str(path) in str(caught.value)
+
+
+EVERYTHING_IT_SAYS = (
+    "FROM lake.partitions",
+    "SELECT schema_name, view_name, comment, sql FROM duckdb_views() WHERE NOT internal ORDER BY ALL",
+    "SELECT schema_name, table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal "
+    "ORDER BY ALL",
+)
+
+
+def test_a_catalogue_that_followed_says_what_one_made_from_nothing_says(lake: Lake, path: Path) -> None:
+    lake.write_many(BARS, {"A": bars("A", [1.0]), "B": bars("B", [3.0])}, provenance())
+    lake.write("raw.securities", None, securities("A"), provenance())
+    build_catalogue(lake, path)
+    untouched = rows(path, "SELECT view_oid FROM duckdb_views() WHERE view_name = 'securities'")
+    lake.write(BARS, "A", bars("A", [5.0]), provenance())
+    lake.write(FEATURES, "A", features("A", 2, momentum=1.0), replace(provenance(), simulated=True))
+    build_catalogue(lake, path)
+    followed = [rows(path, query) for query in EVERYTHING_IT_SAYS]
+    # Had it been made from nothing, this view would have been made after others.
+    assert rows(path, "SELECT view_oid FROM duckdb_views() WHERE view_name = 'securities'") == untouched
+    assert rows(path, "SELECT ticker, close FROM clean.equity_bars ORDER BY 1") == [("A", 5.0), ("B", 3.0)]
+    path.unlink()
+    build_catalogue(lake, path)
+    assert [rows(path, query) for query in EVERYTHING_IT_SAYS] == followed
+
+
+def test_a_catalogue_of_other_tables_is_made_from_nothing(lake: Lake, path: Path) -> None:
+    lake.write(BARS, "A", bars("A", [1.0]), provenance())
+    build_catalogue(Lake(lake.root, {BARS: lake.tables[BARS]}), path)
+    build_catalogue(lake, path)
+    assert rows(path, f"SELECT count(*) FROM {FEATURES}") == [(0,)]
+    build_catalogue(Lake(lake.root, {BARS: lake.tables[BARS]}), path)
+    assert rows(path, "SELECT count(*) FROM duckdb_views() WHERE NOT internal") == [(1,)]
 
 
 def test_a_second_build_does_not_read_known_footers(lake: Lake, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
