@@ -46,7 +46,14 @@ class Size:
 
 WEEKLY = ("securities", "ticker_graph", "weekly_cross_section")
 SIZES: dict[str, list[Size]] = {
-    "full": [Size(120, 6), Size(2_000, 6), Size(60, 6, WEEKLY), Size(60, 20, WEEKLY)],
+    "full": [
+        Size(120, 6),
+        Size(480, 6),
+        Size(2_000, 6),
+        Size(5_000, 6),
+        Size(60, 6, WEEKLY),
+        Size(60, 20, WEEKLY),
+    ],
     "reduced": [Size(10, 2, ("securities", "ticker_graph"))],
 }
 
