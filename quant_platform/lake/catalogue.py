@@ -76,7 +76,8 @@ class CatalogueKeeper:
     -----
     Many processes may share a catalogue: of those that want to build it at once one does, and the others go on with
     their work. So while a run writes, the catalogue may be as old as `debounce`; at its end, call
-    ``refresh(force=True)``.
+    ``refresh(force=True)``. A forced refresh makes every view anew, others only those whose files have changed, in a
+    copy of the catalogue that is there.
     """
 
     def __init__(self, lake: Lake, path: Path, debounce: timedelta | None = None) -> None:
@@ -102,7 +103,10 @@ class CatalogueKeeper:
         with exclusive(_lock_of(self.path), wait=force) as alone:
             if not alone or (not force and self._is_fresh()):
                 return False
-            _build(self.lake, self.path)
+            if force:
+                _build(self.lake, self.path)
+            else:
+                _follow(self.lake, self.path)
             return True
 
     def _is_fresh(self) -> bool:
@@ -196,19 +200,23 @@ def _build(lake: Lake, path: Path) -> None:
     for left in path.parent.glob(f"{_building_prefix(path)}*"):
         with contextlib.suppress(OSError):
             left.unlink(missing_ok=True)
-    known, tables = known_rows(path), list(lake.tables.values())
-    rows = inventory(lake, known)
+    write_database(path, create_catalogue, list(lake.tables.values()), inventory(lake, known_rows(path)))
+
+
+def _follow(lake: Lake, path: Path) -> None:
+    """Make anew only what has changed since the catalogue was built; build it where it cannot be followed."""
+    known = known_rows(path)
 
     def fill(connection: duckdb.DuckDBPyConnection, tables: Sequence[Table], rows: Sequence[InventoryRow]) -> None:
         if not update_catalogue(connection, tables, rows, known.values()):
             raise _MadeForOthers
 
-    # What a catalogue shows never changes behind its back, so a new one may begin as a copy of it.
+    # A catalogue that is in place never changes, so the next one may begin as a copy of it.
     with contextlib.suppress(_MadeForOthers, CorruptFile):
         if known:
-            write_database(path, fill, tables, rows, base=path)
+            write_database(path, fill, list(lake.tables.values()), inventory(lake, known), base=path)
             return
-    write_database(path, create_catalogue, tables, rows)
+    _build(lake, path)
 
 
 class _MadeForOthers(Exception):

@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,18 @@ from quant_platform.contracts.errors import (
     SchemaViolation,
     StorageFailed,
 )
-from quant_platform.lake import CatalogueKeeper, Lake, build_catalogue, catalogue, connect, inventory, open_catalogue
+from quant_platform.contracts.tables import Table
+from quant_platform.lake import (
+    CatalogueKeeper,
+    Lake,
+    build_catalogue,
+    catalogue,
+    connect,
+    inventory,
+    open_catalogue,
+    views,
+)
+from quant_platform.lake.inventory import InventoryRow
 from quant_platform.lake.views import duckdb_type
 from quant_platform_tests.lake.frames import BARS, FEATURES, TEST_TABLES, bars, features, provenance, securities
 
@@ -223,29 +235,38 @@ EVERYTHING_IT_SAYS = (
 )
 
 
-def test_a_catalogue_that_followed_says_what_one_made_from_nothing_says(lake: Lake, path: Path) -> None:
+def test_a_catalogue_that_followed_says_what_one_made_from_nothing_says(
+    lake: Lake, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake.write_many(BARS, {"A": bars("A", [1.0]), "B": bars("B", [3.0])}, provenance())
     lake.write("raw.securities", None, securities("A"), provenance())
     build_catalogue(lake, path)
-    untouched = rows(path, "SELECT view_oid FROM duckdb_views() WHERE view_name = 'securities'")
+    made, create = [], views._create_view
+
+    def noted(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[InventoryRow]) -> None:
+        made.append(table.name)
+        create(connection, table, files)
+
+    monkeypatch.setattr(views, "_create_view", noted)
     lake.write(BARS, "A", bars("A", [5.0]), provenance())
     lake.write(FEATURES, "A", features("A", 2, momentum=1.0), replace(provenance(), simulated=True))
-    build_catalogue(lake, path)
+    assert CatalogueKeeper(lake, path, dt.timedelta(0)).refresh()
     followed = [rows(path, query) for query in EVERYTHING_IT_SAYS]
-    # Had it been made from nothing, this view would have been made after others.
-    assert rows(path, "SELECT view_oid FROM duckdb_views() WHERE view_name = 'securities'") == untouched
+    assert sorted(made) == sorted([BARS, FEATURES])
     assert rows(path, "SELECT ticker, close FROM clean.equity_bars ORDER BY 1") == [("A", 5.0), ("B", 3.0)]
-    path.unlink()
-    build_catalogue(lake, path)
+    assert CatalogueKeeper(lake, path).refresh(force=True)
+    assert len(made) == 2 + len(TEST_TABLES)
     assert [rows(path, query) for query in EVERYTHING_IT_SAYS] == followed
 
 
 def test_a_catalogue_of_other_tables_is_made_from_nothing(lake: Lake, path: Path) -> None:
     lake.write(BARS, "A", bars("A", [1.0]), provenance())
-    build_catalogue(Lake(lake.root, {BARS: lake.tables[BARS]}), path)
-    build_catalogue(lake, path)
+    only_bars = Lake(lake.root, {BARS: lake.tables[BARS]})
+    at_once = dt.timedelta(0)
+    assert CatalogueKeeper(only_bars, path, at_once).refresh()
+    assert CatalogueKeeper(lake, path, at_once).refresh()
     assert rows(path, f"SELECT count(*) FROM {FEATURES}") == [(0,)]
-    build_catalogue(Lake(lake.root, {BARS: lake.tables[BARS]}), path)
+    assert CatalogueKeeper(only_bars, path, at_once).refresh()
     assert rows(path, "SELECT count(*) FROM duckdb_views() WHERE NOT internal") == [(1,)]
 
 
