@@ -24,12 +24,13 @@ lake's files are flushed one by one and do not depend on it.
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryDirectory
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from dagster import DagsterEventType, EventLogEntry, Field, StringSource
@@ -140,11 +141,14 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                 super()._initdb(engine)
                 engine.dispose()
                 self._empty = (Path(folder) / "empty.db").read_bytes()
-        with NamedTemporaryFile(dir=path.parent, suffix=".new") as made:
-            made.write(self._empty)
-            made.flush()
+        made = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.new")
+        try:
+            made.write_bytes(self._empty)
             with suppress(FileExistsError):
-                os.link(made.name, path)
+                # Unlike a rename it refuses a name that is taken.
+                path.hardlink_to(made)
+        finally:
+            made.unlink(missing_ok=True)
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
         """Make the tables of a file that has none: Dagster's own way reads every migration first, to find no work."""
