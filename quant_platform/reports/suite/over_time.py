@@ -61,7 +61,7 @@ def over_time(daily: pl.DataFrame, say: Say, query: Query, *, sessions_per_year:
         say(
             "Sum of the ICs",
             "Rank IC of each session with the return it is judged on, added up: a straight line is a steady edge.",
-            query("session, sum(ic) over (order by session) as summed") + f" and ic is not null{ordered}",
+            query("session, sum(ic) over (order by session) as summed") + f" and isfinite(ic){ordered}",
         ),
         x=_SESSION,
         y=Field("summed", "sum of rank ICs", digits=2, signed=True),
@@ -105,7 +105,7 @@ def distribution_of_ics(daily: pl.DataFrame, say: Say, query: Query) -> list[Fig
     Parameters are those of :func:`over_time`. Sessions without an IC are left out.
     """
     known = daily.select("ic").drop_nulls().filter(pl.col("ic").is_finite())
-    sql = query("ic") + " and ic is not null"
+    sql = query("ic") + " and isfinite(ic)"
     value = Field("ic", "rank IC of a session", digits=3, signed=True)
     return [
         builders.histogram(
