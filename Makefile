@@ -8,7 +8,7 @@ PEERS := $(PEERS_ENV)/.installed
 PEERS_LIST := quant_platform_tests/benchmarks/requirements-peers.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-peers parity evidence mutants doors up docs lock clean
+.PHONY: help demo test test-long lint bench bench-peers parity evidence mutants doors up docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,11 +25,14 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP) ## materialise the whole graph on the simulated market and say where to look
 	$(BIN)/quant demo
 
-test: $(STAMP) ## the whole suite: format, lint, types, tests
+test: $(STAMP) ## format, lint, types, and every test but the long ones
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long" --durations=25 --durations-min=5
+
+test-long: $(STAMP) ## what takes half a minute and more: servers, daemons over simulated weeks, simulated worlds
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m long --durations=25 --durations-min=5
 
 lint: $(STAMP) ## format and lint in place, then check types
 	$(BIN)/ruff format .

@@ -24,7 +24,7 @@ from quant_platform.defs import runs
 from quant_platform_tests.cli.commands import QUANT
 from quant_platform_tests.homes import declare, entered, write_specs
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("up")]
 
 WIPED = dg.AssetKey(["clean", "equity_bars"])
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

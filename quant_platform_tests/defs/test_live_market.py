@@ -13,7 +13,7 @@ from quant_platform_tests.defs.simulated_time import at, daemon, each_once, open
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_holiday_a_half_day_and_a_restart_miss_nothing(tmp_path: Path) -> None:
     with open_market(tmp_path) as home:
         began = at(date(2025, 11, 26), 20)

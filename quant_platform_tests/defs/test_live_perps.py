@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 START, END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_month_ends(tmp_path: Path) -> None:
     specs = write_perp_specs(tmp_path / "specs")
     edit(specs / "perps.yaml", lambda spec: spec.update(last_month=None))

@@ -50,7 +50,7 @@ def test_a_small_planted_world_runs_the_whole_path_and_its_truth_is_seen():
     assert float(miss.std() or 0.0) == pytest.approx(1.0, abs=0.4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_world_of_the_table_comes_out_the_same(document):
     recorded = document["null"][1]
     found = world_summary(judged_world("null", recorded["seed"]))

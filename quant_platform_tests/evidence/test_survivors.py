@@ -59,7 +59,7 @@ def test_readings_of_one_test_that_pass_are_one_cell() -> None:
     assert (found["discoveries"], found["standard"]) == (1, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_drift_is_taken_out_of_prices_and_events_stay() -> None:
     specs = load_lab().discovery
     found = study("planted_strong", 3, months=3, symbols=2)
@@ -78,7 +78,7 @@ def test_drift_is_taken_out_of_prices_and_events_stay() -> None:
     assert truthful(found).columns["close"] is found.panel.columns["close"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_small_world_runs_the_whole_path() -> None:
     world = study_world(3, months=3, symbols=2)
     assert world["bridge"].keys() == {"lasting", "dying"}

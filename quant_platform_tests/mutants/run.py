@@ -84,7 +84,7 @@ def _fails(room: str, mutant: Mutant, work: Path) -> bool:
     tests = [path.relative_to(ROOT).as_posix() for path in own_tests(room, mutant.path)]
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(work), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider", *tests]
-    command += ["-m", "not slow and not real_data", "--no-header", "--tb=no"]
+    command += ["-m", "not slow and not long and not real_data", "--no-header", "--tb=no"]
     try:
         ended = subprocess.run(command, cwd=work, env=environment, capture_output=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
