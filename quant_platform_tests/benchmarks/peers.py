@@ -11,10 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from quant_platform.engine.bars import NANOSECONDS_PER_DAY, Bars
+from quant_platform.engine.config import Costs
+from quant_platform.engine.sweep import sweep
+from quant_platform.engine.trailing import trailing_mean
 from quant_platform.labs.parity.adapters import OURS
 from quant_platform.labs.parity.cases import Case, at_scale
 from quant_platform.labs.parity.environments import FRAMEWORKS
@@ -56,6 +63,32 @@ def measure(case: Case, frameworks: Sequence[str], say: Callable[[str], None]) -
     return found
 
 
+def measure_sweep(assets: int, sessions: int) -> dict[str, Any]:
+    """Processor seconds of nine variants of a reversal on every asset, an account per column."""
+    rng = np.random.default_rng(1)
+    close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.02, (sessions, assets)), axis=0))
+    opens = close * np.exp(rng.normal(0.0, 0.004, (sessions, assets)))
+    prices = opens, np.maximum(opens, close) * 1.01, np.minimum(opens, close) * 0.99, close
+    bars = Bars(tuple(f"A{a}" for a in range(assets)), NANOSECONDS_PER_DAY * np.arange(sessions), *prices)
+    mean, spread = trailing_mean(close, 20), np.full(close.shape, np.nan)
+    spread[1:] = np.sqrt(np.maximum(trailing_mean(close * close, 20)[1:] - mean[1:] ** 2, 1e-12))
+    distance = (close - mean) / spread
+    entries = np.asfortranarray(np.concatenate([distance < -low for low in (1.0, 1.5, 2.0) for _ in range(3)], axis=1))
+    exits = np.asfortranarray(np.concatenate([distance > high for _ in range(3) for high in (0.0, 0.5, 1.0)], axis=1))
+    places, costs = np.tile(np.arange(assets), 9), Costs(commission_rate=0.001, half_spread=0.0005)
+    seconds = []
+    for _ in range(REPETITIONS + 1):
+        began = time.process_time()
+        found = sweep(bars, entries, exits, costs=costs, assets=places)
+        seconds.append(time.process_time() - began)
+    return {
+        "columns": entries.shape[1],
+        "bars": entries.size,
+        "trades": int(found.to_frame()["trades"].sum()),
+        "seconds": statistics.median(seconds[1:]),
+    }
+
+
 def page(found: dict[str, Any]) -> str:
     """The page of the times, in Markdown."""
     lines = [
@@ -79,6 +112,12 @@ def page(found: dict[str, Any]) -> str:
             f"| {row['bars']:,} x {row['assets']} | {row['decisions']:,} | {row['trades']:,} | {ours:.5f} "
             f"| {' | '.join(cells)} |"
         )
+    grid = found["sweep"]
+    lines += [
+        "",
+        f"A grid of {grid['columns']:,} columns over {grid['bars']:,} bars (`engine.sweep`, {grid['trades']:,} trades)",
+        f"took {1e3 * grid['seconds']:.0f} ms.",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -95,6 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
         "machine": machine(),
         "versions": versions(),
         "sizes": [measure(case, chosen.framework or FRAMEWORKS, print) for case in sizes],
+        "sweep": measure_sweep(*((5, 250) if chosen.reduced else (500, 1_260))),
         "load": load_average(),
     }
     chosen.output.mkdir(parents=True, exist_ok=True)

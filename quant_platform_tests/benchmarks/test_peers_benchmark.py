@@ -22,3 +22,6 @@ def test_without_a_framework_the_engine_is_timed_and_the_page_says_why_nobody_el
     text = (tmp_path / "peers.md").read_text()
     assert text == peers.page(found)
     assert "| 250 x 5 |" in text
+    assert (found["sweep"]["columns"], found["sweep"]["bars"]) == (45, 45 * 250)
+    assert found["sweep"]["trades"] > 45
+    assert "A grid of 45 columns over 11,250 bars" in text
