@@ -20,6 +20,7 @@ from quant_platform_tests.cli.commands import Command, is_one_paragraph
 from quant_platform_tests.homes import edit
 from quant_platform_tests.homes import files as files_below
 from quant_platform_tests.reports.reading import read_html
+from quant_platform_tests.suites import reversal
 
 KEY_TABLES = (
     "results", "daily", "fractiles", "diagnostics", "correlations", "trials", "experiments", "looks", "verdict",
@@ -37,21 +38,6 @@ def small(own: Path) -> Path:
     for name in ("standard", "quick", "deep"):
         edit(specs / "suite" / "presets" / f"{name}.yaml", lambda spec: spec.update(mincos=3, fractile=[20, 80]))
     return own
-
-
-def reversal(bars: pl.DataFrame) -> pl.DataFrame:
-    """Minus the return of five sessions: a signal that has seen nothing but its past."""
-    return (
-        bars.filter(pl.col("close").is_finite())
-        .sort("ticker", "session")
-        .select(
-            pl.col("ticker").alias("security_id"),
-            pl.col("session").alias("date_sig"),
-            pl.col("session").alias("date_avail"),
-            (1.0 - pl.col("close") / pl.col("close").shift(5).over("ticker")).alias("signal"),
-        )
-        .drop_nulls()
-    )
 
 
 def test_a_signal_is_judged_and_its_numbers_are_those_of_the_lab(quant: Command, small: Path, tmp_path: Path) -> None:
