@@ -308,6 +308,12 @@ class FillsInvalid(PlatformError, ValueError):
     code = "fills_invalid"
 
 
+class OutputDamaged(PlatformError, ValueError):
+    """A JSON output of operations is not what was written."""
+
+    code = "output_damaged"
+
+
 class CircularFit(PlatformError, ValueError):
     """A cost model was about to be fitted to fills that the same model had made."""
 

@@ -7,6 +7,7 @@ import dagster as dg
 
 from quant_platform.defs.covered import covered
 from quant_platform.defs.described import described, key_of
+from quant_platform.defs.metadata import describe_partitions
 from quant_platform.defs.resources import HomeResource
 from quant_platform.defs.schemes import lake_key, scheme_of
 from quant_platform.defs.tags import REFRESH_TAG
@@ -50,9 +51,11 @@ def batch_asset(stage: BatchStage, home: Home, lab: str) -> dg.AssetsDefinition:
         home.refresh_catalogue()
         for name in stage.outputs:
             asset_key = key_of(name)
-            for partition, result in zip(keys, done, strict=True):
-                metadata = {"dagster/partition_row_count": result.rows[name], "state": result.state}
-                context.add_asset_metadata(metadata, asset_key=asset_key, partition_key=partition)
+            about = {
+                partition: {"dagster/partition_row_count": result.rows[name], "state": result.state}
+                for partition, result in zip(keys, done, strict=True)
+            }
+            describe_partitions(context, asset_key, about)
             context.log_event(dg.AssetObservation(asset_key, metadata={"rows_in_run": sum(d.rows[name] for d in done)}))
             yield dg.MaterializeResult(asset_key=asset_key)
 

@@ -17,7 +17,7 @@ from quant_platform.contracts.errors import PlatformError
 from quant_platform.defs import schemes
 from quant_platform.defs.covered import covered
 from quant_platform.defs.described import described, key_of
-from quant_platform.defs.metadata import bar_picture
+from quant_platform.defs.metadata import bar_picture, describe_partitions
 from quant_platform.defs.remainder import failure_metadata
 from quant_platform.defs.resources import CatalogueResource, HomeResource
 from quant_platform.defs.retries import ask_again
@@ -135,12 +135,14 @@ def _record(stage: Stage, context: dg.AssetExecutionContext, rows: Sequence[Mapp
     failed = [row for row in rows if row["state"] == "failed"]
     for output in stage.outputs:
         asset_key = key_of(output)
-        for row in good:
-            metadata = {"dagster/partition_row_count": row["rows"][output], "state": row["state"]}
-            if failed:
-                context.log_event(dg.AssetMaterialization(asset_key, partition=row["key"], metadata=metadata))
-            else:
-                context.add_asset_metadata(metadata, asset_key=asset_key, partition_key=row["key"])
+        about = {
+            str(row["key"]): {"dagster/partition_row_count": row["rows"][output], "state": row["state"]} for row in good
+        }
+        if not failed:
+            describe_partitions(context, asset_key, about)
+            continue
+        for key, metadata in about.items():
+            context.log_event(dg.AssetMaterialization(asset_key, partition=key, metadata=metadata))
     if failed:
         _plan_failed(stage, context, [row["key"] for row in failed])
         errors = {row["key"]: row["error"] for row in failed}
@@ -156,7 +158,8 @@ def _record(stage: Stage, context: dg.AssetExecutionContext, rows: Sequence[Mapp
 
 
 def _name(stage: Stage) -> str:
-    return "__".join(output.replace(".", "_") for output in stage.outputs)
+    # Of the first output only: every event of every partition names its step.
+    return stage.outputs[0].replace(".", "_")
 
 
 def _plan_failed(stage: Stage, context: dg.AssetExecutionContext, keys: Sequence[str]) -> None:

@@ -4,8 +4,13 @@ A run over hundreds of partitions logs thousands of events, and for each Dagster
 engine, waits for the disk twice, and reads the list of all dynamic partitions. Here
 
 - one engine per file stays open, and SQLite's write-ahead log reaches the disk at checkpoints;
+- an event of a run goes through the connection that is open already (:meth:`~PooledSqliteEventLogStorage.store_event`);
 - a batch of asset events is one transaction per file (:meth:`~PooledSqliteEventLogStorage.store_event_batch`; Dagster
   forms batches where ``DAGSTER_EVENT_BATCH_SIZE`` is set, which :func:`batch_events` does);
+- the file of a new run is a copy of an empty one, where Dagster's own storage makes twelve tables and asks alembic;
+- an event about a partition names its step once, where Dagster's own serialisation does it seven times;
+- a check that looks at all partitions of a run at once is planned in one row, which its result then fills; the stock
+  storage plans a row per partition, each with the whole event, which nothing ever fills;
 - the dynamic partitions are read once a second, not once an event;
 - a run plans its partitions in one event per asset. The partitions that fail are planned one by one when they do, so
   that the UI shows which they were (`quant_platform.defs.chunked_assets`).
@@ -19,17 +24,22 @@ lake's files are flushed one by one and do not depend on it.
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from dagster import DagsterEventType, EventLogEntry, Field, StringSource
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._serdes import ConfigurableClassData
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.sqlite import create_db_conn_string
+from dagster._serdes import ConfigurableClassData, serialize_value
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
@@ -40,11 +50,15 @@ BUSY_TIMEOUT_SECONDS = 60
 OPEN_FILES = 16
 BATCH_SIZE = 500
 PARTITIONS_KNOWN_SECONDS = 1.0
-_BATCHED = (
+_ABOUT_ASSETS = (
     DagsterEventType.ASSET_MATERIALIZATION,
     DagsterEventType.ASSET_OBSERVATION,
     DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
 )
+_CHECK_PLANNED = DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
+_BATCHED = (*_ABOUT_ASSETS, _CHECK_PLANNED)
+# Events that stand in the file of their run only; those that the index mirrors have a way of their own.
+_MIRRORED = {*ASSET_EVENTS, *ASSET_CHECK_EVENTS, *EVENT_TYPE_TO_PIPELINE_RUN_STATUS}
 
 
 class PooledSqliteEventLogStorage(SqliteEventLogStorage):
@@ -53,6 +67,8 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._opened: dict[str, tuple[Engine, Connection]] = {}
         self._dynamic: dict[str, tuple[float, dict[str, None]]] = {}
+        self._tables: set[str] = set()
+        self._empty: bytes | None = None
         super().__init__(base_dir=base_dir, inst_data=inst_data)
         # A batch holds the run's file while it writes the index.
         self._db_lock: Any = threading.RLock()
@@ -74,46 +90,101 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
         with self._db_lock:
-            opened = self._opened.pop(shard, None) or self._open(shard)
-            # The one used last goes to the end; a web server that has read many runs must not hold all their files.
-            self._opened[shard] = opened
-            if len(self._opened) > OPEN_FILES:
-                _close(self._opened.pop(next(iter(self._opened))))
-            engine = opened[0]
-            if shard not in self._initialized_dbs:
-                self._initdb(engine)
-                self._initialized_dbs.add(shard)
+            engine, _ = self._file(shard)
             with engine.connect() as connection, connection.begin():
                 yield connection
 
-    def _open(self, shard: str) -> tuple[Engine, Connection]:
-        """One engine per file, and one idle connection that keeps the file open.
+    def _file(self, shard: str) -> tuple[Engine, Connection]:
+        """A file and its idle connection, opened where it is not; whoever asks holds the storage's lock."""
+        opened = self._opened.pop(shard, None) or self._open(shard)
+        # The one used last goes to the end; a web server that has read many runs must not hold all their files.
+        self._opened[shard] = opened
+        if len(self._opened) > OPEN_FILES:
+            _close(self._opened.pop(next(iter(self._opened))))
+        return opened
 
-        Every use has a connection of its own, as in the stock storage: a result that somebody has not read to its end
-        would hold a shared one on an old state of the file. The idle one only spares the checkpoint that closing the
-        last connection of a file makes.
+    def _open(self, shard: str) -> tuple[Engine, Connection]:
+        """One engine per file, and one connection that keeps the file open.
+
+        Every query has a connection of its own, as in the stock storage: a result that somebody has not read to its end
+        would hold a shared one on an old state of the file. The one that stays reads nothing; it spares the checkpoint
+        that closing the last connection of a file makes, and takes single events.
         """
+        if shard != INDEX_SHARD_NAME and shard not in self._initialized_dbs:
+            self._copy_empty_file(Path(self.path_for_shard(shard)))
         engine = create_engine(
             self.conn_string_for_shard(shard), poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}
         )
         event.listen(engine, "connect", _wait_for_checkpoints_only)
+        if shard not in self._initialized_dbs:
+            self._initdb(engine)
+            self._initialized_dbs.add(shard)
         # The storage's lock keeps threads apart, and whichever evicts the file closes this connection.
-        keeper = create_engine(
+        staying = create_engine(
             self.conn_string_for_shard(shard),
             poolclass=NullPool,
             connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
-        ).connect()
+        )
+        event.listen(staying, "connect", _wait_for_checkpoints_only)
+        keeper = staying.connect()
         keeper.exec_driver_sql("PRAGMA schema_version").fetchall()
         keeper.rollback()
         return engine, keeper
+
+    def _copy_empty_file(self, path: Path) -> None:
+        """Make the file of a run that has none; of two processes that do so at once one comes first, and that is it."""
+        if path.exists():
+            return
+        if self._empty is None:
+            with TemporaryDirectory() as folder:
+                engine = create_engine(create_db_conn_string(folder, "empty"), poolclass=NullPool)
+                super()._initdb(engine)
+                engine.dispose()
+                self._empty = (Path(folder) / "empty.db").read_bytes()
+        made = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.new")
+        try:
+            made.write_bytes(self._empty)
+            with suppress(FileExistsError):
+                # Unlike a rename it refuses a name that is taken.
+                path.hardlink_to(made)
+        finally:
+            made.unlink(missing_ok=True)
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        """Make the tables of a file that has none: Dagster's own way reads every migration first, to find no work."""
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql("select 1 from sqlite_master where name = 'alembic_version'").fetchall()
+            if found and connection.exec_driver_sql("select version_num from alembic_version").fetchall():
+                return
+        super()._initdb(engine, for_index_shard)
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the index has a table; asked once of each that it has."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
 
     @property
     def supports_partition_subset_in_asset_materialization_planned_events(self) -> bool:
         """One planned event per asset of a run, not one per partition."""
         return True
 
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event; one that stands in the file of its run only takes the connection that is open."""
+        kind = event.dagster_event_type if event.is_dagster_event else None
+        if kind in _BATCHED:
+            self.store_event_batch([event])
+        elif kind in _MIRRORED:
+            super().store_event(event)
+        else:
+            row = self._event_to_row(event)
+            with self._db_lock:
+                _, own = self._file(event.run_id)
+                with own.begin():
+                    own.execute(SqlEventLogStorageTable.insert(), [row])
+
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store asset events of one run in one transaction per file; anything else one by one.
+        """Store events about assets, and planned checks, of one run in one transaction per file; others one by one.
 
         The run's file is committed after the index: when the index refuses, neither has the batch, and Dagster stores
         its events one by one.
@@ -124,6 +195,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         ):
             super().store_event_batch(events)
             return
+        events = [_short(event) for event in events]
         rows = [self._event_to_row(event) for event in events]
         with self.run_connection(run_ids.pop()) as own:
             own.execute(SqlEventLogStorageTable.insert(), rows)
@@ -131,14 +203,34 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                 index.execute(SqlEventLogStorageTable.insert(), rows)
                 # Within the transaction nobody else writes: the ids of the rows follow each other.
                 last = index.exec_driver_sql("select max(id) from event_logs").scalar_one()
-                ids = list(range(last - len(rows) + 1, last + 1))
-                self._store_asset_event_tags(index, events, ids)
-                newest = {
-                    (event.get_dagster_event().asset_key, event.dagster_event_type): (event, event_id)
-                    for event, event_id in zip(events, ids, strict=True)
-                }
-                for event, event_id in newest.values():
-                    self._store_asset_event(index, event, event_id)
+                stored = list(zip(events, range(last - len(rows) + 1, last + 1), strict=True))
+                self._mirror_assets(index, [one for one in stored if one[0].dagster_event_type in _ABOUT_ASSETS])
+                self._plan_checks(index, [one for one in stored if one[0].dagster_event_type == _CHECK_PLANNED])
+
+    def _mirror_assets(self, index: Connection, stored: Sequence[tuple[EventLogEntry, int]]) -> None:
+        self._store_asset_event_tags(index, [event for event, _ in stored], [event_id for _, event_id in stored])
+        newest = {(one.get_dagster_event().asset_key, one.dagster_event_type): (one, place) for one, place in stored}
+        for one, place in newest.values():
+            self._store_asset_event(index, one, place)
+
+    def _plan_checks(self, index: Connection, stored: Sequence[tuple[EventLogEntry, int]]) -> None:
+        rows = [
+            {
+                "asset_key": planned.asset_key.to_string(),
+                "check_name": planned.check_name,
+                # The result of such a check is about the run, and names no partition either.
+                "partition": None,
+                "run_id": event.run_id,
+                "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
+                "evaluation_event": serialize_value(event),
+                "evaluation_event_timestamp": self._event_insert_timestamp(event),
+                "evaluation_event_storage_id": event_id,
+            }
+            for event, event_id in stored
+            for planned in [event.get_dagster_event().asset_check_planned_data]
+        ]
+        if rows:
+            index.execute(AssetCheckExecutionsTable.insert(), rows)
 
     def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
         """Keys of a dynamic partitions definition; those added elsewhere within the last second may be missing."""
@@ -187,6 +279,14 @@ def event_log_in(folder: Path) -> dict[str, Any]:
         "config": {"base_dir": str(_files_below(folder))},
     }
     return {"event_log_storage": storage}
+
+
+def _short(event: EventLogEntry) -> EventLogEntry:
+    """An event about a partition without what repeats the name of its step, which it keeps; there are thousands."""
+    found = event.get_dagster_event()
+    if found.partition is None:
+        return event
+    return event._replace(dagster_event=found._replace(logging_tags={}, step_handle=None, node_handle=None))
 
 
 def _files_below(folder: Path) -> Path:

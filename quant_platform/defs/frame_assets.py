@@ -8,6 +8,7 @@ import polars as pl
 
 from quant_platform.defs.covered import covered
 from quant_platform.defs.described import described, key_of
+from quant_platform.defs.metadata import describe_partitions
 from quant_platform.defs.resources import REQUIRED, HomeResource
 from quant_platform.defs.retries import ask_again
 from quant_platform.defs.schemes import stage_scheme
@@ -86,5 +87,5 @@ def _with_parameters(body: Callable[..., pl.DataFrame], names: list[str]) -> Cal
 def _note_rows(context: dg.AssetExecutionContext, frame: pl.DataFrame, column: str) -> None:
     """Report the row count of each partition of a run over many."""
     counts = dict(frame.group_by(pl.col(column).cast(pl.String)).len().iter_rows())
-    for key in context.partition_keys:
-        context.add_asset_metadata({"dagster/partition_row_count": counts.get(key, 0)}, partition_key=key)
+    about = {str(key): {"dagster/partition_row_count": counts.get(key, 0)} for key in context.partition_keys}
+    describe_partitions(context, context.asset_key, about)

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
+from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 
 from quant_platform.contracts.tables import Table
 from quant_platform.reports.charts import thumbnail
@@ -48,3 +49,27 @@ def table_metadata(definition: Table, frame: pl.DataFrame) -> dict[str, Any]:
 def bar_picture(labels: Sequence[object], values: Sequence[float], title: str) -> dg.MarkdownMetadataValue:
     """A bar chart as inline SVG, so that the UI shows it without a network."""
     return dg.MetadataValue.md(f"![{title}]({thumbnail.bars(labels, values, title)})")
+
+
+def describe_partitions(
+    context: dg.AssetExecutionContext, asset_key: dg.AssetKey, about: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Give each partition that a step makes its own metadata, all at once.
+
+    Dagster's `add_asset_metadata` takes one partition, and for each lists all partitions of the run and copies all that
+    was said before: a run over n partitions costs n times n.
+
+    Parameters
+    ----------
+    context
+        Of the step.
+    asset_key
+        One of the assets it makes.
+    about
+        Metadata by partition key; the keys are partitions of the run.
+    """
+    step = context.get_step_execution_context()
+    said = {AssetMetadataHandle(asset_key=asset_key, partition_key=key): dict(found) for key, found in about.items()}
+    step._metadata_accumulator = OutputMetadataAccumulator(
+        per_output_metadata={**step._metadata_accumulator.per_output_metadata, **said}
+    )

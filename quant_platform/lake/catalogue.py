@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -25,7 +26,7 @@ from quant_platform.lake.lake import Lake
 from quant_platform.lake.locks import exclusive
 from quant_platform.lake.opening import open_catalogue
 from quant_platform.lake.partition_files import flush_folder, storage_failures
-from quant_platform.lake.views import create_catalogue
+from quant_platform.lake.views import create_catalogue, update_catalogue
 from quant_platform.specification.lake import lake_spec
 from quant_platform.specification.settings import settings
 
@@ -75,7 +76,8 @@ class CatalogueKeeper:
     -----
     Many processes may share a catalogue: of those that want to build it at once one does, and the others go on with
     their work. So while a run writes, the catalogue may be as old as `debounce`; at its end, call
-    ``refresh(force=True)``.
+    ``refresh(force=True)``. A forced refresh makes every view anew, others only those whose files have changed, in a
+    copy of the catalogue that is there.
     """
 
     def __init__(self, lake: Lake, path: Path, debounce: timedelta | None = None) -> None:
@@ -101,7 +103,10 @@ class CatalogueKeeper:
         with exclusive(_lock_of(self.path), wait=force) as alone:
             if not alone or (not force and self._is_fresh()):
                 return False
-            _build(self.lake, self.path)
+            if force:
+                _build(self.lake, self.path)
+            else:
+                _follow(self.lake, self.path)
             return True
 
     def _is_fresh(self) -> bool:
@@ -150,12 +155,19 @@ def known_rows(path: Path) -> dict[str, InventoryRow]:
     return {row.path: row for row in rows}
 
 
-def write_database(path: Path, fill: Fill, tables: Sequence[Table], rows: Sequence[InventoryRow]) -> None:
-    """Build a DuckDB file under a temporary name, flush it and put it in place; raises StorageFailed, CorruptFile."""
+def write_database(
+    path: Path, fill: Fill, tables: Sequence[Table], rows: Sequence[InventoryRow], base: Path | None = None
+) -> None:
+    """Build a DuckDB file under a temporary name, flush it and put it in place; raises StorageFailed, CorruptFile.
+
+    With `base` it begins as a copy of that file.
+    """
     building = path.with_name(f"{_building_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}")
     with storage_failures(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if base is not None:
+                shutil.copyfile(base, building)
             _fill_database(building, fill, tables, rows)
             flush_folder(building)
             building.replace(path)
@@ -188,8 +200,27 @@ def _build(lake: Lake, path: Path) -> None:
     for left in path.parent.glob(f"{_building_prefix(path)}*"):
         with contextlib.suppress(OSError):
             left.unlink(missing_ok=True)
-    rows = inventory(lake, known_rows(path))
-    write_database(path, create_catalogue, list(lake.tables.values()), rows)
+    write_database(path, create_catalogue, list(lake.tables.values()), inventory(lake, known_rows(path)))
+
+
+def _follow(lake: Lake, path: Path) -> None:
+    """Make anew only what has changed since the catalogue was built; build it where it cannot be followed."""
+    known = known_rows(path)
+
+    def fill(connection: duckdb.DuckDBPyConnection, tables: Sequence[Table], rows: Sequence[InventoryRow]) -> None:
+        if not update_catalogue(connection, tables, rows, known.values()):
+            raise _MadeForOthers
+
+    # A catalogue that is in place never changes, so the next one may begin as a copy of it.
+    with contextlib.suppress(_MadeForOthers, CorruptFile):
+        if known:
+            write_database(path, fill, list(lake.tables.values()), inventory(lake, known), base=path)
+            return
+    _build(lake, path)
+
+
+class _MadeForOthers(Exception):
+    """The catalogue that is there was made for other tables, columns or descriptions."""
 
 
 def _building_prefix(path: Path) -> str:

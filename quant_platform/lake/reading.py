@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
@@ -31,12 +33,22 @@ class TypesOfFiles:
 
 
 def types_of_file(path: Path) -> Types:
-    """Return the columns of a Parquet file and their types, in file order; raises CorruptFile."""
-    read_footer(path)
+    """Return the columns of a Parquet file and their types, in file order; raises CorruptFile.
+
+    A file is opened once by a process, and again when it is not what it was.
+    """
     try:
-        return dict(pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema())
+        state = path.stat()
+        return _types_as_of(path, state.st_mtime_ns, state.st_size)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(path, error) from error
+
+
+@lru_cache(maxsize=65_536)
+def _types_as_of(path: Path, modified: int, size: int) -> Types:
+    del modified, size
+    read_footer(path)
+    return MappingProxyType(dict(pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema()))
 
 
 def scan_files(

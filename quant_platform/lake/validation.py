@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 
 import dataframely as dy
 import polars as pl
@@ -48,7 +50,13 @@ def validated(table: Table, key: Key, frame: pl.DataFrame) -> pl.DataFrame:
 
 def declared_types(table: Table) -> Mapping[str, pl.DataType]:
     """Return the declared columns and their Polars types, in order."""
-    return dict(table.schema.create_empty().schema)
+    return _types_of_schema(table.schema)
+
+
+@lru_cache(maxsize=1024)
+def _types_of_schema(schema: type[dy.Schema]) -> Mapping[str, pl.DataType]:
+    # A schema is a class and never changes; every read and write of a partition asks for its types.
+    return MappingProxyType(dict(schema.create_empty().schema))
 
 
 def _where(table: Table, key: Key) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
@@ -16,6 +18,8 @@ from quant_platform.lake.validation import declared_types
 
 PARTITIONS_COMMENT = "The partitions of every table: the current version, where it is and what produced it."
 OPEN_COLUMN_COMMENT = "Declared by a spec file of the table."
+# A macro, because DuckDB has no other place for a word of ours that no listing of tables shows.
+_DECLARED = "lake.declared()"
 
 _SIMPLE_TYPES: Mapping[DataTypeClass, str] = {
     pl.String: "VARCHAR",
@@ -56,18 +60,86 @@ def create_catalogue(
     Views name files by absolute path, so they work from any working folder; when the home folder has been moved, build
     the catalogue again.
     """
+    declared = list(tables)
     connection.execute("CREATE SCHEMA IF NOT EXISTS lake")
     connection.register("inventory_rows", inventory_frame(rows).to_arrow())
     connection.execute("CREATE TABLE lake.partitions AS SELECT * FROM inventory_rows")
     connection.unregister("inventory_rows")
     comments = {name: text for name, (_, text) in INVENTORY_COLUMNS.items()}
     _comment(connection, "TABLE", "lake.partitions", PARTITIONS_COMMENT, comments)
-    for table in tables:
-        files = [row for row in rows if row.table_name == table.name]
-        name = f"{identifier(table.database_schema)}.{identifier(table.relation)}"
+    connection.execute(f"CREATE MACRO {_DECLARED} AS {quoted(_declaration(declared))}")
+    files_of = _by_table(rows)
+    for table in declared:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(table.database_schema)}")
-        connection.execute(f"CREATE VIEW {name} AS {view_query(table, files)}")
-        _comment(connection, "VIEW", name, table_comment(table, files), column_comments(table, files))
+        _create_view(connection, table, files_of[table.name])
+
+
+def update_catalogue(
+    connection: duckdb.DuckDBPyConnection,
+    tables: Iterable[Table],
+    rows: Sequence[InventoryRow],
+    known: Iterable[InventoryRow],
+) -> bool:
+    """Bring a database of `create_catalogue` up to date: only the views whose files have changed are made anew.
+
+    Parameters
+    ----------
+    connection
+        A database that shows ``known``.
+    tables
+        Every table.
+    rows
+        The files, as they are to be seen.
+    known
+        The files it shows.
+
+    Returns
+    -------
+    bool
+        False where it was made for other tables, columns or descriptions than these, and has to be made from nothing.
+    """
+    declared = list(tables)
+    try:
+        made_for = connection.execute(f"SELECT {_DECLARED}").fetchall()
+    except duckdb.CatalogException:
+        return False
+    if made_for != [(_declaration(declared),)]:
+        return False
+    files_of, before = _by_table(rows), _by_table(known)
+    changed = [table for table in declared if files_of[table.name] != before[table.name]]
+    connection.register("inventory_rows", inventory_frame(rows).to_arrow())
+    connection.execute("DELETE FROM lake.partitions")
+    connection.execute("INSERT INTO lake.partitions SELECT * FROM inventory_rows")
+    connection.unregister("inventory_rows")
+    for table in changed:
+        connection.execute(f"DROP VIEW {_name(table)}")
+        _create_view(connection, table, files_of[table.name])
+    return True
+
+
+def _create_view(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[InventoryRow]) -> None:
+    connection.execute(f"CREATE VIEW {_name(table)} AS {view_query(table, files)}")
+    _comment(connection, "VIEW", _name(table), table_comment(table, files), column_comments(table, files))
+
+
+def _name(table: Table) -> str:
+    return f"{identifier(table.database_schema)}.{identifier(table.relation)}"
+
+
+def _by_table(rows: Iterable[InventoryRow]) -> Mapping[str, list[InventoryRow]]:
+    found: dict[str, list[InventoryRow]] = defaultdict(list)
+    for row in rows:
+        found[row.table_name].append(row)
+    return found
+
+
+def _declaration(tables: Iterable[Table]) -> str:
+    """A hash of everything that views say apart from their files."""
+    said = [
+        (table.name, table.open_columns, table_comment(table, []), view_query(table, []), column_comments(table, []))
+        for table in tables
+    ]
+    return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
 def copy_tables(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], rows: Sequence[InventoryRow]) -> None:
@@ -75,10 +147,9 @@ def copy_tables(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], 
     create_catalogue(connection, tables, rows)
     for table in tables:
         files = [row for row in rows if row.table_name == table.name]
-        name = f"{identifier(table.database_schema)}.{identifier(table.relation)}"
-        connection.execute(f"DROP VIEW {name}")
-        connection.execute(f"CREATE TABLE {name} AS {view_query(table, files)}")
-        _comment(connection, "TABLE", name, table_comment(table, files), column_comments(table, files))
+        connection.execute(f"DROP VIEW {_name(table)}")
+        connection.execute(f"CREATE TABLE {_name(table)} AS {view_query(table, files)}")
+        _comment(connection, "TABLE", _name(table), table_comment(table, files), column_comments(table, files))
 
 
 def view_query(table: Table, files: Sequence[InventoryRow]) -> str:

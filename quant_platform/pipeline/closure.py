@@ -19,7 +19,8 @@ import ast
 import hashlib
 import symtable
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -33,19 +34,19 @@ _DATA = (".css", ".js", ".json", ".html")
 
 @dataclass(frozen=True)
 class _Module:
-    """What of a source file decides reach.
+    """What of a source file decides which others it reaches.
 
     Attributes
     ----------
-    definitions
-        Top-level name to the names that its statement loads.
+    names
+        What its top-level statements define.
     imports
         Bound name to (module, attribute), attribute empty for ``import module``.
     targets
         Every (module, attribute) imported anywhere in the file.
     """
 
-    definitions: dict[str, frozenset[str]]
+    names: frozenset[str]
     imports: dict[str, tuple[str, str]]
     targets: frozenset[tuple[str, str]]
 
@@ -59,19 +60,19 @@ def closure(function: Callable[..., Any]) -> tuple[str, ...]:
         A top-level function of a module of this package.
     """
     own = function.__module__
-    source = _module(own)
+    imports = _module(own).imports
     reached = {own}
     waiting = [
-        _defined_in(*source.imports[name])
-        for name in _reached_names(source, function.__name__)
-        if name in source.imports and _is_ours(source.imports[name][0])
+        _defined_in(*imports[name])
+        for name in _reached_names(_definitions(own), function.__name__)
+        if name in imports and _is_ours(imports[name][0])
     ]
     while waiting:
         name = waiting.pop()
         if name in reached:
             continue
         reached.add(name)
-        waiting += [_defined_in(*target) for target in _module(name).targets if _is_ours(target[0])]
+        waiting += _imported_by(name)
     return tuple(sorted(reached))
 
 
@@ -112,14 +113,20 @@ def libraries(modules: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found - {PACKAGE} - sys.stdlib_module_names))
 
 
-def _reached_names(source: _Module, start: str) -> set[str]:
+@lru_cache(maxsize=1024)
+def _imported_by(name: str) -> frozenset[str]:
+    """Modules of the package that a module imports; every stage asks for most of them again."""
+    return frozenset(_defined_in(*target) for target in _module(name).targets if _is_ours(target[0]))
+
+
+def _reached_names(definitions: Mapping[str, frozenset[str]], start: str) -> set[str]:
     reached, waiting = set(), [start]
     while waiting:
         name = waiting.pop()
         if name in reached:
             continue
         reached.add(name)
-        waiting += source.definitions.get(name, frozenset())
+        waiting += definitions.get(name, frozenset())
     return reached
 
 
@@ -133,25 +140,32 @@ def _defined_in(module: str, attribute: str) -> str:
         if _exists(f"{module}.{attribute}"):
             return f"{module}.{attribute}"
         passed_on = _module(module).imports.get(attribute)
-        if passed_on is None or attribute in _module(module).definitions or not _is_ours(passed_on[0]):
+        if passed_on is None or attribute in _module(module).names or not _is_ours(passed_on[0]):
             return module
         module, attribute = passed_on
     return module
 
 
+@lru_cache(maxsize=4096)
 def _path(module: str) -> Path:
     base = _ROOT.joinpath(*module.split(".")[1:])
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
 
 
+@lru_cache(maxsize=4096)
 def _exists(module: str) -> bool:
     return _path(module).is_file()
 
 
 def _data_files(modules: Iterable[str]) -> Iterator[Path]:
-    folders = {folder for name in modules for folder in _path(name).parents if _ROOT in folder.parents}
-    for folder in folders:
-        yield from (path for path in folder.iterdir() if path.suffix in _DATA)
+    for folder in {folder for name in modules for folder in _folders(name)}:
+        yield from (path for path in folder.iterdir() if path.name.endswith(_DATA))
+
+
+@lru_cache(maxsize=1024)
+def _folders(module: str) -> tuple[Path, ...]:
+    """The folders that a module is in, below the package."""
+    return tuple(folder for folder in _path(module).parents if _ROOT in folder.parents)
 
 
 @lru_cache(maxsize=2048)
@@ -161,18 +175,35 @@ def _file_digest(path: Path) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _module(name: str) -> _Module:
-    source = _path(name).read_text(encoding="utf-8")
-    tree = ast.parse(source, filename=name)
+    tree = ast.parse(_path(name).read_text(encoding="utf-8"), filename=name)
     package = name if _path(name).name == "__init__.py" else name.rpartition(".")[0]
+    found = [pair for statement in _statements(tree) for pair in _imports_of(statement, package)]
+    names = frozenset(bound for statement in tree.body for bound in _bound_names(statement))
+    return _Module(names, dict(found), frozenset(target for _, target in found))
+
+
+@lru_cache(maxsize=256)
+def _definitions(name: str) -> dict[str, frozenset[str]]:
+    """Top-level names of a module, each with the names that its statement loads."""
+    source = _path(name).read_text(encoding="utf-8")
     scopes = {scope.get_name(): scope for scope in symtable.symtable(source, name, "exec").get_children()}
     definitions: dict[str, frozenset[str]] = {}
-    for statement in tree.body:
+    for statement in ast.parse(source, filename=name).body:
         for bound in _bound_names(statement):
             definitions[bound] = definitions.get(bound, frozenset()) | _loads(statement, scopes.get(bound))
-    bound_imports: dict[str, tuple[str, str]] = {}
-    for node in ast.walk(tree):
-        bound_imports.update(_imports_of(node, package))
-    return _Module(definitions, bound_imports, frozenset(bound_imports.values()))
+    return definitions
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Every statement of a file, those of the top level first; what holds none is not entered, which is most of it."""
+    waiting: deque[ast.AST] = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        yield node
+        for part in ("body", "handlers", "cases", "orelse", "finalbody"):
+            inner = getattr(node, part, ())
+            # The body of a lambda is an expression, and so are the branches of a conditional one.
+            waiting.extend(inner if isinstance(inner, list) else ())
 
 
 def _loads(statement: ast.stmt, scope: symtable.SymbolTable | None) -> frozenset[str]:
@@ -227,5 +258,11 @@ def _version(library: str) -> str:
     try:
         return metadata.version(library)
     except metadata.PackageNotFoundError:
-        distributions = metadata.packages_distributions().get(library, [])
+        distributions = _distributions().get(library, [])
         return ",".join(f"{name}=={metadata.version(name)}" for name in sorted(set(distributions)))
+
+
+@lru_cache(maxsize=1)
+def _distributions() -> Mapping[str, list[str]]:
+    """Distributions by the names that they install, read off every one of them."""
+    return metadata.packages_distributions()

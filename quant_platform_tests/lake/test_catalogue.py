@@ -4,6 +4,8 @@ import datetime as dt
 import os
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -17,7 +19,18 @@ from quant_platform.contracts.errors import (
     SchemaViolation,
     StorageFailed,
 )
-from quant_platform.lake import CatalogueKeeper, Lake, build_catalogue, catalogue, connect, inventory, open_catalogue
+from quant_platform.contracts.tables import Table
+from quant_platform.lake import (
+    CatalogueKeeper,
+    Lake,
+    build_catalogue,
+    catalogue,
+    connect,
+    inventory,
+    open_catalogue,
+    views,
+)
+from quant_platform.lake.inventory import InventoryRow
 from quant_platform.lake.views import duckdb_type
 from quant_platform_tests.lake.frames import BARS, FEATURES, TEST_TABLES, bars, features, provenance, securities
 
@@ -212,6 +225,49 @@ def test_a_file_that_is_no_catalogue_is_named_with_the_way_out(path: Path) -> No
     with pytest.raises(CatalogueUnavailable, match="quant lake refresh") as caught:
         open_catalogue(path)
     assert str(path) in str(caught.value)
+
+
+EVERYTHING_IT_SAYS = (
+    "FROM lake.partitions",
+    "SELECT schema_name, view_name, comment, sql FROM duckdb_views() WHERE NOT internal ORDER BY ALL",
+    "SELECT schema_name, table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal "
+    "ORDER BY ALL",
+)
+
+
+def test_a_catalogue_that_followed_says_what_one_made_from_nothing_says(
+    lake: Lake, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.write_many(BARS, {"A": bars("A", [1.0]), "B": bars("B", [3.0])}, provenance())
+    lake.write("raw.securities", None, securities("A"), provenance())
+    build_catalogue(lake, path)
+    made, create = [], views._create_view
+
+    def noted(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[InventoryRow]) -> None:
+        made.append(table.name)
+        create(connection, table, files)
+
+    monkeypatch.setattr(views, "_create_view", noted)
+    lake.write(BARS, "A", bars("A", [5.0]), provenance())
+    lake.write(FEATURES, "A", features("A", 2, momentum=1.0), replace(provenance(), simulated=True))
+    assert CatalogueKeeper(lake, path, dt.timedelta(0)).refresh()
+    followed = [rows(path, query) for query in EVERYTHING_IT_SAYS]
+    assert sorted(made) == sorted([BARS, FEATURES])
+    assert rows(path, "SELECT ticker, close FROM clean.equity_bars ORDER BY 1") == [("A", 5.0), ("B", 3.0)]
+    assert CatalogueKeeper(lake, path).refresh(force=True)
+    assert len(made) == 2 + len(TEST_TABLES)
+    assert [rows(path, query) for query in EVERYTHING_IT_SAYS] == followed
+
+
+def test_a_catalogue_of_other_tables_is_made_from_nothing(lake: Lake, path: Path) -> None:
+    lake.write(BARS, "A", bars("A", [1.0]), provenance())
+    only_bars = Lake(lake.root, {BARS: lake.tables[BARS]})
+    at_once = dt.timedelta(0)
+    assert CatalogueKeeper(only_bars, path, at_once).refresh()
+    assert CatalogueKeeper(lake, path, at_once).refresh()
+    assert rows(path, f"SELECT count(*) FROM {FEATURES}") == [(0,)]
+    assert CatalogueKeeper(only_bars, path, at_once).refresh()
+    assert rows(path, "SELECT count(*) FROM duckdb_views() WHERE NOT internal") == [(1,)]
 
 
 def test_a_second_build_does_not_read_known_footers(lake: Lake, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

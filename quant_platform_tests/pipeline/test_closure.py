@@ -6,7 +6,7 @@ import ast
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -36,11 +36,39 @@ REACHES = {
 NEVER = {"defs", "cli", "app"}
 
 
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    yield
-    for cached in (closure.code_hash, closure._module, closure._file_digest):
+CACHES = (
+    closure.code_hash,
+    closure._module,
+    closure._imported_by,
+    closure._definitions,
+    closure._path,
+    closure._exists,
+    closure._folders,
+    closure._file_digest,
+)
+
+
+def forget() -> None:
+    for cached in CACHES:
         cached.cache_clear()
+
+
+@pytest.fixture
+def forgetting() -> Iterator[None]:
+    """What a test makes the module believe does not outlive it."""
+    yield
+    forget()
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch, forgetting: None) -> Callable[[Path], None]:
+    """Look for the package in another folder, until the test ends."""
+
+    def look_in(root: Path) -> None:
+        monkeypatch.setattr(closure, "_ROOT", root)
+        forget()
+
+    return look_in
 
 
 def named(module: str) -> str:
@@ -100,10 +128,8 @@ def test_nothing_is_reached_that_no_import_leads_to(name: str) -> None:
     assert set(closure.closure(function)) <= everything_imported(function.__module__)
 
 
-def hashes(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    monkeypatch.setattr(closure, "_ROOT", root)
-    for cached in (closure.code_hash, closure._module, closure._file_digest):
-        cached.cache_clear()
+def hashes(root: Path, elsewhere: Callable[[Path], None]) -> dict[str, str]:
+    elsewhere(root)
     return {name: closure.code_hash(stage.compute) for name, stage in STAGES.items()}
 
 
@@ -123,12 +149,11 @@ def changed_constant(path: Path) -> bool:
 
 
 def test_a_changed_constant_makes_stale_exactly_the_stages_that_reach_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, elsewhere: Callable[[Path], None]
 ) -> None:
     root = tmp_path / "quant_platform"
     shutil.copytree(PACKAGE, root, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(closure, "_ROOT", root)
-    closure._module.cache_clear()
+    elsewhere(root)
     reached = {name: closure.closure(stage.compute) for name, stage in STAGES.items()}
     files = {name: closure.files_of(modules) for name, modules in reached.items()}
     before = {name: closure.digest_of(found, []) for name, found in files.items()}
@@ -153,20 +178,21 @@ def all_modules(root: Path) -> Iterator[str]:
             yield name
 
 
-def test_a_style_sheet_beside_a_page_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_style_sheet_beside_a_page_counts(tmp_path: Path, elsewhere: Callable[[Path], None]) -> None:
     root = tmp_path / "quant_platform"
     shutil.copytree(PACKAGE, root, ignore=shutil.ignore_patterns("__pycache__"))
-    before = hashes(root, monkeypatch)
+    before = hashes(root, elsewhere)
     sheets = list(root.rglob("*.css"))
     assert sheets
     for sheet in sheets:
         sheet.write_text(sheet.read_text() + "\nbody { color: red }\n")
-    after = hashes(root, monkeypatch)
+    after = hashes(root, elsewhere)
     changed = {name for name in before if before[name] != after[name]}
     assert {"replay.report", "discovery.report"} <= changed
     assert "clean.equity_bars" not in changed
 
 
+@pytest.mark.usefixtures("forgetting")
 def test_the_libraries_of_a_stage_count(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = STAGES["clean.equity_bars"]
     names = closure.libraries(closure.closure(stage.compute))
@@ -178,7 +204,7 @@ def test_the_libraries_of_a_stage_count(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_name_that_a_package_passes_on_leads_to_where_it_is_defined(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, elsewhere: Callable[[Path], None]
 ) -> None:
     root = tmp_path / "quant_platform"
     for name, text in {
@@ -189,8 +215,7 @@ def test_a_name_that_a_package_passes_on_leads_to_where_it_is_defined(
     }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    monkeypatch.setattr(closure, "_ROOT", root)
-    closure._module.cache_clear()
+    elsewhere(root)
 
     def work() -> None: ...
 

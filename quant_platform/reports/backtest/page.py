@@ -194,7 +194,7 @@ class _Sheet:
                 self.by_day("equity", "equity"),
             ),
             x=x,
-            y=Field("equity", "equity, money", digits=0),
+            y=Field("equity", "equity, money", "money", digits=0),
             at=self.subject.initial_cash,
             width=620,
         )
@@ -252,7 +252,7 @@ class _Sheet:
         return self.part(
             "performance",
             "All figures are after costs. A day's value is that of its last bar.",
-            beside(figures([equity, below]), numbers),
+            beside(figures([equity, below], whole=True), numbers),
             figures([months, sharpe], wide=True),
             table(drawdown_table(self.days, SHOWN_FALLS, "day")),
         )
@@ -300,7 +300,7 @@ class _Sheet:
                 note="open trades are marked at their last price",
             ),
             row=Field("part", "part", "category"),
-            value=Field("money", "money", digits=0, signed=True),
+            value=Field("money", "result, money", "money", digits=0, signed=True),
         )
         traded = (
             self.frames["trades"].group_by("asset").agg(pl.len().alias("n"), pl.col("net_pnl", *columns[1:4]).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,12 +29,14 @@ from quant_platform.reports.charts.tables import Cell, Column, Row, Table, inter
 from quant_platform.reports.drawdowns import drawdown_table, monthly
 from quant_platform.reports.queries import literal
 from quant_platform.reports.suite.figures import below_the_high, cumulative_return
+from quant_platform.reports.suite.over_time import cost_sweep, distribution_of_ics, over_time
 
 SECTIONS = {
     "verdict": "Verdict",
     "registration": "Registration",
     "variants": "Variants",
     "performance": "Performance",
+    "over_time": "Over time",
     "slices": "By year and slice",
     "prediction": "Prediction",
     "uniqueness": "Uniqueness",
@@ -41,6 +44,7 @@ SECTIONS = {
     "origin": "Where it comes from",
 }
 SHOWN_FALLS = 5
+AUTOCORRELATION_LAGS = (1, 5, 21, 63)
 NOT_HELD = "not among the results"
 
 
@@ -133,6 +137,7 @@ def render_tear_sheet(frames: Mapping[str, pl.DataFrame], findings: Findings, or
         sheet.registration(),
         sheet.variants(),
         sheet.performance(),
+        sheet.over_time(),
         sheet.slices(),
         sheet.prediction(),
         sheet.uniqueness(),
@@ -378,9 +383,29 @@ class _Sheet:
             "performance",
             f"The variant that is judged, {self.reference}. The long leg adds to 1 and the short leg to -1 of a "
             "constant capital; nothing is halved.",
-            beside(figures([cumulative, below]), numbers),
+            beside(figures([cumulative, below], whole=True), numbers),
             figures([months], wide=True),
             table(drawdown_table(self.daily, SHOWN_FALLS)),
+        )
+
+    @property
+    def sessions_per_year(self) -> float:
+        """What a mean per session was multiplied by: read back from the stored figures, so that it cannot differ."""
+        mean, annual = self.daily["net"].mean(), formatting.finite(self.overall[self.reference]["ann_return_net"])
+        return float(round(annual / mean)) if isinstance(mean, float) and mean and annual else math.nan
+
+    def daily_rows(self, columns: str) -> str:
+        """SQL that gives columns of the daily rows of the judged variant."""
+        return self.query(columns, "suite.daily")
+
+    def over_time(self) -> Html:
+        """Whether the edge was there all along, and what it took to hold it."""
+        return self.part(
+            "over_time",
+            "A result of one good year shows here, whatever its average is.",
+            figures(
+                over_time(self.daily, self.words, self.daily_rows, sessions_per_year=self.sessions_per_year), wide=True
+            ),
         )
 
     def slices(self) -> Html:
@@ -447,7 +472,7 @@ class _Sheet:
             "prediction",
             "Names are sorted by the signal on each session; means are over sessions, before costs. t allows for "
             "returns that depend on each other (EWC).",
-            figures([bars, faded], wide=True),
+            figures([bars, faded, *distribution_of_ics(self.daily, self.words, self.daily_rows)], wide=True),
             table(
                 Table(
                     caption="Fractiles",
@@ -473,6 +498,17 @@ class _Sheet:
                     "p that some step does not rise": number_cell(
                         self.measured("monotonicity_p_broken", self.reference), 3, missing=tested
                     ),
+                    "Half-life of the IC: sessions of further lag": number_cell(
+                        self.measured("ic_half_life_sessions", self.reference),
+                        1,
+                        missing="it does not fall to half within the lags tried, or is not above zero",
+                    ),
+                    **{
+                        f"Rank autocorrelation over {lag} session{'s' if lag > 1 else ''}": number_cell(
+                            self.measured(f"rank_autocorrelation_{lag}", self.reference), 2, missing=tested
+                        )
+                        for lag in AUTOCORRELATION_LAGS
+                    },
                 }
             ),
         )
@@ -539,7 +575,7 @@ class _Sheet:
                         "Net Sharpe ratio of the judged variant under the impact model, by capital.",
                         f'select "at" as capital, value as sharpe\nfrom suite.diagnostics\n{where}\norder by 1',
                     ),
-                    x=Field("capital", "capital, listing currency", log=True),
+                    x=Field("capital", "capital, listing currency", "money", log=True, digits=0),
                     y=Field("sharpe", "net Sharpe ratio"),
                     at=0.0,
                     width=620,
@@ -558,11 +594,25 @@ class _Sheet:
             "Years of record that would show a ratio above zero": number_cell(
                 self.measured("minimum_track_record_years"), 1, missing="no length would"
             ),
+            "Names held: mean of both legs": number_cell(self.measured("held_names"), 1, missing=NOT_HELD),
+            "Median value that a held name trades a day": number_cell(
+                self.measured("held_median_adv"), 0, missing="traded values are not known"
+            ),
+            "Median market cap of held names": number_cell(
+                self.measured("held_median_market_cap"), 0, missing="market caps are not known"
+            ),
+            "Largest position over the value its name trades a day": number_cell(
+                self.measured("held_largest_position_over_adv"), 2, percent=True, missing="traded values are not known"
+            ),
         }
         return self.part(
             "capacity",
             "Impact grows with the traded share of a name's daily value; the model is in specs/suite/costs.yaml.",
-            beside(figures(drawn, empty="the data have no traded values"), definitions(numbers)),
+            beside(figures(drawn, whole=True, empty="the data have no traded values"), definitions(numbers)),
+            figures(
+                [cost_sweep(self.daily, self.words, self.daily_rows, sessions_per_year=self.sessions_per_year)],
+                wide=True,
+            ),
         )
 
     def where(self) -> Html:
