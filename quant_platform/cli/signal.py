@@ -115,7 +115,7 @@ def signal_compose(
     """Fit a composite of signals on the past of each fold, and register its values as a signal."""
     opened = open_home(home)
     spec = composites.composite_spec(opened, composite)
-    where = snapshot or composites.newest_for_composites(opened)
+    where = snapshot or composites.last_snapshot(opened)
     if where is None:
         raise typer.BadParameter("the home has no snapshot; quant suite of any signal makes one", param_hint="snapshot")
     found = composites.compose(opened, spec, where, name=name)

@@ -143,7 +143,8 @@ class Home:
         Parameters
         ----------
         snapshot_id
-            For example ``2026-02-05-US-v1``; the newest one that holds what a suite reads when not given.
+            For example ``2026-02-05-US-v1``; the newest whole one that holds what a suite reads when not
+            given.
 
         Raises
         ------
@@ -164,7 +165,8 @@ class Home:
     def _newest(self) -> str:
         folder = snapshots_folder(self.market)
         for name in reversed(self.snapshots):
-            if set(SNAPSHOT_TABLES) <= {table.name for table in load(folder, name).tables}:
+            found = load(folder, name)
+            if found.selection is None and set(SNAPSHOT_TABLES) <= {table.name for table in found.tables}:
                 return name
         raise PartitionMissing(
             "no snapshot holds what a suite reads",

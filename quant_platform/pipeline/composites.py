@@ -17,6 +17,7 @@ from quant_platform.labs.suite.composite import Composite, composite
 from quant_platform.labs.suite.panel import Panel, SignalPanel, signal_panel
 from quant_platform.lake.data_catalog import DataCatalog
 from quant_platform.lake.manifest import region_of
+from quant_platform.lake.snapshots import list_snapshots
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import Submission, registered_rows, submit, validate_file
 from quant_platform.pipeline.suite import snapshots_folder
@@ -109,10 +110,10 @@ def compose(home: Home, spec: CompositeSpec, snapshot_id: str, *, name: str | No
     return Composed(said, made, snapshot_id)
 
 
-def newest_for_composites(home: Home) -> str | None:
-    """The last snapshot of a home, in the order of their names; None without one."""
-    found = sorted(path.parent.name for path in snapshots_folder(home).glob("*/manifest.json"))
-    return found[-1] if found else None
+def last_snapshot(home: Home) -> str | None:
+    """The last whole snapshot of a home; None without one. A lightweight one is never taken by itself."""
+    found = [one for one in list_snapshots(snapshots_folder(home)) if one.selection is None]
+    return found[-1].snapshot_id if found else None
 
 
 def _members(home: Home, names: Sequence[str], catalog: DataCatalog, panel: Panel) -> dict[str, SignalPanel]:

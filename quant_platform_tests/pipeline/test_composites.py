@@ -65,6 +65,7 @@ def test_a_composite_is_registered_with_its_models_and_judged(stored_market: Sto
 
 def test_the_shipped_composite_is_found_and_another_is_suggested(stored_market: Stored) -> None:
     assert composites.composite_spec(stored_market.home, "alpha_bundle").members[0].signal == "momentum_12_1"
+    assert composites.last_snapshot(stored_market.home) == stored_market.snapshot
     with pytest.raises(SpecError, match="did you mean 'alpha_bundle'"):
         composites.composite_spec(stored_market.home, "alpha_bundel")
 

@@ -111,8 +111,8 @@ class SuiteComposite(dy.Schema):
     predict_from = dy.Date(description="First session on which its values can be traded.")
     predict_to = dy.Date(description="Last one.")
     penalty = dy.Float64(min=0.0, description="Of the ridge, chosen on inner folds.")
-    weight = dy.Float64(description="Weight of the member's score.")
-    slope = dy.Float64(description="Expected return over the horizon of one unit of score, out of sample.")
+    weight = dy.Float64(description="Weight of the member's score; the composite's has unit variance.")
+    slope = dy.Float64(description="Expected return over the horizon of one standard deviation of it, out of sample.")
     inner_correlation = _number("Mean correlation of scores and returns on the inner folds.")
     abstains = dy.Bool(description="Whether the fold has no values, since its slope is not above zero.")
 

@@ -13,7 +13,8 @@ after the close of t over ``horizon_sessions`` rows is known at the close of ``t
    whose returns are known ``purge_sessions`` rows before it begins (:func:`fit_fold`).
 5. Within these rows the penalty is chosen by ``inner_folds`` walk-forward folds with the same purge: the one whose
    scores have the highest mean correlation with returns out of sample, the larger one where two are equal.
-6. The weights are fitted on all of these rows with that penalty.
+6. The weights are fitted on all of these rows with that penalty, and scaled to a score of unit variance on them
+   (:func:`scaled`), as those of the inner folds are: a ridge shrinks short samples more than long ones.
 7. Score to expected return: the slope of returns on the scores of the inner folds, which were out of sample. A fold
    whose slope is not above zero abstains: it has no values (:func:`composite`).
 """
@@ -94,9 +95,9 @@ class Fold:
     train_dates
         Dates that it was fitted on.
     penalty, weights
-        Of the ridge.
+        Of the ridge, scaled to a score of unit variance.
     slope
-        Expected return of one unit of score.
+        Expected return of one standard deviation of score.
     inner_correlation
         Mean correlation of the inner folds' scores with returns, at the penalty that was chosen.
     """
@@ -291,6 +292,14 @@ def ridge(moments: Moments, first: int, stop: int, penalty: float) -> Floats:
     return np.asarray(solved, dtype=np.float64)
 
 
+def scaled(moments: Moments, stop: int, penalty: float) -> Floats:
+    """Fit on the rows before ``stop``, and scale to a score of unit variance on them; zero where nothing was fitted."""
+    weights = ridge(moments, 0, stop, penalty)
+    products, _, dates = moments.between(0, stop)
+    variance = float(weights @ products @ weights) / max(dates, 1)
+    return weights / np.sqrt(variance) if variance > 0.0 else weights
+
+
 def fit_fold(spec: CompositeSpec, moments: Moments, first: int, stop: int) -> Fold:
     """Choose the penalty, fit the weights and the slope of one fold, on rows whose returns were known before it.
 
@@ -312,7 +321,7 @@ def fit_fold(spec: CompositeSpec, moments: Moments, first: int, stop: int) -> Fo
         if found > best:
             chosen, best = penalty, found
     _, slope = _inner(moments, blocks, gap, chosen)
-    weights = ridge(moments, 0, train_stop, chosen)
+    weights = scaled(moments, train_stop, chosen)
     dates = moments.between(0, train_stop)[2]
     return Fold(first, stop, train_stop, dates, chosen, weights, slope, float(best))
 
@@ -321,7 +330,7 @@ def _inner(moments: Moments, blocks: Sequence[tuple[int, int]], gap: int, penalt
     """Mean correlation of inner scores with returns, and the slope of returns on them, all out of sample."""
     total, dates, along, size = 0.0, 0, 0.0, 0.0
     for first, stop in blocks:
-        weights = ridge(moments, 0, max(0, first - gap), penalty)
+        weights = scaled(moments, max(0, first - gap), penalty)
         rows = slice(first, stop)
         shared = moments.returns[rows] @ weights
         spread = np.einsum("k,tkl,l->t", weights, moments.scores[rows], weights)
