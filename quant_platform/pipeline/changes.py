@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ import polars as pl
 
 from quant_platform.contracts.errors import ProposalRefused, UnknownProposal
 from quant_platform.contracts.tables import table
+from quant_platform.labs.operations.frames import rows_frame
 from quant_platform.labs.operations.proposals import evidence_rows
 from quant_platform.lake.atomic import atomic_text
 from quant_platform.lake.content_hash import content_hash
@@ -47,6 +49,9 @@ class Record:
         Who applied it and when.
     before, after
         Text of the file.
+    proposal
+        The whole proposal, columns of ``ops.config_proposals`` with the week as an ISO date: the week may be made again
+        under the new value, and then proposes something else.
     reverted_by, reverted_at
         Who took it back; None while it stands.
     """
@@ -60,6 +65,7 @@ class Record:
     applied_at: str
     before: str
     after: str
+    proposal: Mapping[str, Any]
     reverted_by: str | None = None
     reverted_at: str | None = None
 
@@ -76,8 +82,18 @@ def record_of(home: Home, proposal_id: str) -> Record | None:
 
 
 def all_proposals(home: Home) -> pl.DataFrame:
-    """Every proposal ever made with its ``state``: open, superseded, applied or reverted; the newest week first."""
-    rows = home.lake.read("ops.config_proposals", missing="ignore").sort(
+    """Every proposal that is stored or was applied, the newest week first.
+
+    Returns
+    -------
+    DataFrame
+        Columns of ``ops.config_proposals`` and ``state``: open, superseded, applied or reverted.
+    """
+    stored = home.lake.read("ops.config_proposals", missing="ignore")
+    applied = [json.loads(path.read_text(encoding="utf-8"))["proposal"] for path in changes_folder(home).glob("*.json")]
+    dated = [one | {"week": date.fromisoformat(one["week"])} for one in applied]
+    gone = rows_frame("ops.config_proposals", dated).join(stored, on="proposal_id", how="anti")
+    rows = pl.concat([stored, gone.select(stored.columns)]).sort(
         ["week", "kind", "path"], descending=[True, False, False]
     )
     newest = max((str(key) for key in home.lake.partitions("ops.config_proposals")), default="")
@@ -151,6 +167,7 @@ def apply(home: Home, proposal_id: str, reviewed_by: str) -> Record:
         applied_at=clock.now().isoformat(timespec="seconds"),
         before=before,
         after=after,
+        proposal={key: value for key, value in row.items() if key != "state"} | {"week": row["week"].isoformat()},
     )
     # The record stands before the spec moves: whoever finds a changed spec finds who changed it.
     _write(home, record)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +11,32 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from quant_platform.app.views import operations
+from quant_platform.contracts.errors import OutputDamaged
 from quant_platform.labs.operations.frames import rows_frame
 from quant_platform.pipeline import changes
 from quant_platform.pipeline.home import Home
-from quant_platform.pipeline.outputs import outputs_folder, snapshot_days
+from quant_platform.pipeline.outputs import outputs_folder, read_outputs, snapshot_days
 from quant_platform_tests.app.test_pages import drawn, frame, said, without_fault
 from quant_platform_tests.pipeline.test_changes import propose
 from quant_platform_tests.pipeline.test_operations import KEYS, SESSIONS, STAMP, copied, daily, dashboard, stored_home
 
-WEEK = SESSIONS[-1] - timedelta(days=4)
+# Six sessions: the trade is closed in the fifth, and the sixth is a Monday.
+DAYS = KEYS[:6]
+WEEK = SESSIONS[5]
 
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """Ten sessions of a small account with a week of proposals and the outputs of two sessions; nobody changes it."""
+    """Six sessions of a small account with a week of proposals and the outputs of two sessions; nobody changes it."""
     home = stored_home(tmp_path_factory.mktemp("account"))
-    daily(home, KEYS)
+    daily(home, DAYS)
     propose(home, WEEK)
     summary = {
         "week": WEEK, "ticker": "AAA", "evidence": "executed", "sleeve": "spec", "asset_class": "US_EQUITY", "n": 1,
         "profit_factor": None, "win_rate": 1.0, "annual_pnl": 0.01, "mean_r": 1.9, "max_drawdown": 0.0,
     }  # fmt: skip
     home.lake.write("ops.sleeve_summary", WEEK.isoformat(), rows_frame("ops.sleeve_summary", [summary]), STAMP)
-    for key in (KEYS[-2], KEYS[-1]):
+    for key in (DAYS[-2], DAYS[-1]):
         made = dashboard(home, key)
         # A session of the past writes no files: its snapshot is what was written when it was the newest.
         (outputs_folder(home) / "history").mkdir(parents=True, exist_ok=True)
@@ -52,7 +54,7 @@ def metrics(page: AppTest) -> dict[str, str]:
 
 def test_the_page_shows_what_the_outputs_say(account: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     page = page_of(account, monkeypatch)
-    book = account.lake.read("ops.book", [KEYS[-1]]).row(0, named=True)
+    book = account.lake.read("ops.book", [DAYS[-1]]).row(0, named=True)
     assert metrics(page)["Equity"] == f"{book['equity']:,.0f}"
     assert (metrics(page)["Positions"], metrics(page)["Open proposals"]) == ("0", "4")
     assert "SIMULATED" in said(page)
@@ -69,7 +71,7 @@ def test_a_proposal_is_shown_with_its_evidence_and_the_command(account: Home, mo
     page = page_of(account, monkeypatch)
     listed = frame(page, "proposal_id", "state")
     assert listed["state"].to_list() == ["open"] * 4
-    for row in listed.iter_rows(named=True):
+    for row in listed.filter(pl.col("kind").is_in(["threshold", "sleeve"])).iter_rows(named=True):
         page.selectbox(key="proposal").set_value(row["proposal_id"])
         without_fault(page.run())
         stored = changes.proposal(account, row["proposal_id"])
@@ -99,16 +101,16 @@ def test_an_earlier_session_is_read_from_its_snapshot(account: Home, monkeypatch
     page = page_of(account, monkeypatch)
     assert (
         page.selectbox(key="session").options
-        == [operations.NEWEST, KEYS[-1], KEYS[-2]]
+        == [operations.NEWEST, DAYS[-1], DAYS[-2]]
         == [
             operations.NEWEST,
             *snapshot_days(account),
         ]
     )
     assert "Looked at" in said(page)
-    page.selectbox(key="session").set_value(KEYS[-2])
+    page.selectbox(key="session").set_value(DAYS[-2])
     earlier = without_fault(page.run())
-    assert f"at the close of {KEYS[-2]}" in said(earlier)
+    assert f"at the close of {DAYS[-2]}" in said(earlier)
     assert "Looked at" not in said(earlier)
 
 
@@ -130,29 +132,26 @@ def test_what_is_written_while_the_page_is_open_is_seen(
     assert any("kill\\_switch" in each.value and "0\\.3 of 0\\.2" in each.value for each in again.warning)
 
 
-@pytest.mark.parametrize(
-    ("text", "cause"),
-    [
+def test_a_damaged_output_is_one_paragraph(account: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = copied(account, tmp_path)
+    path = outputs_folder(home) / "costs.json"
+    for text, cause in (
         ("{", "Expecting property name"),
         ("[]", "it does not hold an object"),
         ('{"layout": "another/2"}', "in the layout quant_platform.operations/1"),
-    ],
-)
-def test_a_damaged_output_is_one_paragraph(
-    account: Home, tmp_path: Path, text: str, cause: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home = copied(account, tmp_path)
-    (outputs_folder(home) / "costs.json").write_text(text, encoding="utf-8")
+        (path.read_text(encoding="utf-8").replace(DAYS[-1], "yesterday"), "its day is no date"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(OutputDamaged, match=cause) as raised:
+            read_outputs(home)
+        assert str(path) in str(raised.value)
+        assert "quant run operations_dashboard" in str(raised.value)
     monkeypatch.setenv("QUANT_HOME", str(home.settings.home))
     monkeypatch.setenv("QUANT_SPECS", str(home.specs))
     script = "from quant_platform.app.views import operations\noperations.show()"
     page = AppTest.from_string(script, default_timeout=60).run()
     assert [each.value for each in page.exception] == []
-    (error,) = {each.value for each in page.error}
-    assert "output_damaged" in error
-    assert cause in error
-    assert "costs.json" in error
-    assert "quant run operations_dashboard" in error
+    assert {"output_damaged" in each.value for each in page.error} == {True}
 
 
 def test_a_home_without_an_account_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,6 +152,18 @@ def test_the_proposals_of_one_week_and_file_are_all_applied_in_any_order(home: H
     assert yaml.safe_load((home.specs / ROUTING).read_text(encoding="utf-8")) == yaml.safe_load(before)
 
 
+def test_an_applied_change_stays_listed_when_its_week_is_made_again(home: Home) -> None:
+    chosen = id_of(home, "costs")
+    before = changes.proposal(home, chosen)
+    changes.apply(home, chosen, "Ann")
+    # The week is made again under the new value, and no longer proposes it.
+    propose(home, transaction_costs=cost(modelled=6.0))
+    assert changes.proposal(home, chosen) == before | {"state": "applied"}
+    assert "costs" not in home.lake.read("ops.config_proposals")["kind"].cast(pl.String).to_list()
+    changes.revert(home, chosen, "Bob")
+    assert changes.proposal(home, chosen)["state"] == "reverted"
+
+
 def test_what_is_applied_is_not_proposed_again(home: Home) -> None:
     changes.apply(home, id_of(home, "costs"), "Ann")
     again = propose(home, date(2024, 3, 11), transaction_costs=cost(modelled=6.0))

@@ -15,7 +15,7 @@ import pytest
 from quant_platform.contracts.errors import FillsInvalid, PartitionMissing, SettingsError
 from quant_platform.contracts.tables import table
 from quant_platform.lake.provenance import Provenance
-from quant_platform.pipeline import alerts, operations_dashboard, operations_fills, operations_weekly, resets
+from quant_platform.pipeline import alerts, changes, operations_dashboard, operations_fills, operations_weekly, resets
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.operations import DAILY_TABLES, run_daily
 from quant_platform.specification.settings import Settings
@@ -176,6 +176,24 @@ def test_imported_fills_are_stored_once_and_stand_beside_those_of_the_venue(trad
 def made_fills(home: Home) -> pl.DataFrame:
     scan = home.lake.scan
     return operations_fills.fills(home, [], executions=scan("ops.executions"), bars=scan("clean.equity_bars"))
+
+
+def test_the_weekly_tables_go_by_the_value_that_was_applied(traded: Home, tmp_path: Path) -> None:
+    home = copied(traded, tmp_path)
+    fills = made_fills(home).lazy()
+
+    def assumed() -> list[float]:
+        found = operations_weekly.costs(home, ["2023-11-06"], fills=fills)
+        return found.filter(pl.col("measure") == "half_spread")["modelled"].to_list()
+
+    assert assumed() == pytest.approx([3.0])
+    file = home.specs / "operations" / "routing.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(changes.edited(text, ["costs", "half_spread"], 0.0006), encoding="utf-8")
+    assert assumed() == pytest.approx([6.0])
+    own = ["asset_classes", "US_EQUITY", "costs", "half_spread"]
+    file.write_text(changes.edited(text, own, 0.00004), encoding="utf-8")
+    assert assumed() == pytest.approx([0.4])
 
 
 def test_liquidity_knows_the_sessions_before_and_no_later_one() -> None:

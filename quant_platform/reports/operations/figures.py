@@ -212,8 +212,8 @@ def evidence_growth(closed: pl.DataFrame, wanted: int, *, simulated: bool, width
     words = Words(
         "Closed paper trades",
         f"Trades closed so far; from {wanted} on thresholds and sleeves may be proposed.",
-        sql="select day, count(t.order_id) over (order by day) as closed\nfrom ops.book left join ops.trades t "
-        "using (day)\norder by day",
+        sql="select day, (select count(*) from ops.trades t where t.day <= b.day) as closed\nfrom ops.book b\n"
+        f"where day <= {literal(str(closed['day'].max()))}\norder by day",
         simulated=simulated,
     )
     return builders.lines(
