@@ -7,7 +7,7 @@ import pytest
 
 if TYPE_CHECKING:
     from quant_platform_tests.homes import Market
-    from quant_platform_tests.suites import Judged
+    from quant_platform_tests.suites import Judged, Stored
 
 # The first is silenced where `quant_platform.defs` is imported, and pytest resets the filters; the second is Dagster
 # calling a method of its own that it has deprecated.
@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Tests that read the materialised market stay in one worker, so that it is made once.
     """
     for item in items:
-        if {"market", "judged"} & set(getattr(item, "fixturenames", ())):
+        if {"market", "judged", "stored_market"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group("market"))
             for known in DAGSTERS_OWN:
                 item.add_marker(pytest.mark.filterwarnings(known))
@@ -50,6 +50,14 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
     from quant_platform_tests.homes import materialised
 
     return materialised(tmp_path_factory.mktemp("market"))
+
+
+@pytest.fixture(scope="session")
+def stored_market(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """A small home with what a suite reads and nothing else; nobody changes it."""
+    from quant_platform_tests.suites import stored_home
+
+    return stored_home(tmp_path_factory.mktemp("stored"))
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,18 @@ import pytest
 from rich.console import Console
 
 from quant_platform.cli.suite import judge
+from quant_platform.lake.provenance import Provenance
+from quant_platform.pipeline import equity
+from quant_platform.pipeline.cross_section import securities
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sources import tickers_of
+from quant_platform.pipeline.stage import run_stage
 from quant_platform.pipeline.submissions import submit, validate_file
+from quant_platform.pipeline.suite import make_snapshot
+from quant_platform.pipeline.suite_panel import run_dates, run_panel
 from quant_platform.pipeline.verification import SuiteRun, stored_runs
 from quant_platform.specification.settings import Settings
-from quant_platform_tests.homes import Market, copied, edit, write_specs
+from quant_platform_tests.homes import FIRST, LAST, Market, copied, declare, edit, write_specs
 
 SIGNAL = "rev5"
 AUTHOR = "Ada Lovelace"
@@ -64,6 +71,40 @@ def write_small_specs(folder: Path) -> Path:
     for name in ("standard", "quick", "deep"):
         edit(specs / "suite" / "presets" / f"{name}.yaml", lambda spec: spec.update(mincos=3, fractile=[20, 80]))
     return specs
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A home with what a suite reads and nothing else, made by the stages alone; a test takes `copy`."""
+
+    home: Home
+    snapshot: str
+
+    def copy(self, target: Path) -> Home:
+        """The same home where a test may change it."""
+        folder = self.home.settings.home
+        shutil.copytree(folder, target / "home", copy_function=os.link)
+        return Home(Settings(home=target / "home", specs=self.home.specs))
+
+
+def stored_home(folder: Path) -> Stored:
+    """Fetch and clean a small market, compute its panel, and name a snapshot: no Dagster, no other lab."""
+    specs = write_small_specs(folder / "specs")
+    declare(folder / "home", specs)
+    home = Home(Settings(home=folder / "home", specs=specs))
+    names = tickers_of(home)
+    for stage in (equity.RAW_MARKET, equity.RAW_FUNDAMENTALS, equity.CLEAN, equity.CLEAN_FUNDAMENTALS):
+        for done in run_stage(stage, home, names, run_id="market"):
+            assert done.state == "written", done.error
+    for name, frame in (
+        ("raw.securities", securities(home, ())),
+        ("suite.dates", run_dates(home, (), bars=home.lake.scan("clean.equity_bars"))),
+    ):
+        stamp = Provenance(name, "1", "", {}, "market", {}, simulated=True)
+        home.lake.write(name, None, frame, stamp)
+    years = [str(year) for year in range(FIRST.year, LAST.year + 1)]
+    run_panel(home, years, run_id="market", refresh=False, workers=1)
+    return Stored(home, make_snapshot(home, "US"))
 
 
 def judged_home(market: Market, folder: Path) -> Judged:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from quant_platform.app.views import equity, events, history, jobs, results, run
+from quant_platform.app.views import equity, events, history, jobs, operations, results, run
 
 PAGES = {
     "Research suite": [
@@ -15,6 +15,7 @@ PAGES = {
     "Labs": [
         st.Page(equity.show, title="Equity", url_path="equity", icon=":material/candlestick_chart:"),
         st.Page(events.show, title="Events", url_path="events", icon=":material/bolt:"),
+        st.Page(operations.show, title="Operations", url_path="operations", icon=":material/receipt_long:"),
     ],
     "House": [st.Page(jobs.show, title="Jobs", url_path="jobs", icon=":material/schedule:")],
 }

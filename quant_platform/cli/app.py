@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
-from typing import Annotated
 
-import typer
 from rich.console import Console
 
-from quant_platform.cli.guard import LOOPBACK, TOKEN_VARIABLE
+from quant_platform.cli.guard import TOKEN_VARIABLE
 from quant_platform.cli.homes import HomeOption, open_checked_home
 from quant_platform.cli.processes import StopAsked, company
-from quant_platform.cli.serving import START_SECONDS, answers_http, require_free, shown_host, token_for
+from quant_platform.cli.serving import (
+    START_SECONDS,
+    HostOption,
+    NameOption,
+    PortOption,
+    TokenOption,
+    answers_http,
+    known_names,
+    require_free,
+    shown_host,
+    token_for,
+)
 
 HEALTH = "/_stcore/health"
 
 
 def app(
     home: HomeOption = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the app.")] = 8501,
-    host: Annotated[str, typer.Option(help="Address the app listens on.")] = "127.0.0.1",
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar=TOKEN_VARIABLE,
-            help="What a browser has to bring, once; made up when the address is not this machine's own.",
-        ),
-    ] = None,
-    name: Annotated[
-        list[str] | None, typer.Option(help="A name this server is called by, as behind a proxy; may be repeated.")
-    ] = None,
+    port: PortOption = 8501,
+    host: HostOption = "127.0.0.1",
+    token: TokenOption = None,
+    name: NameOption = None,
 ) -> None:
     """Start the web app on this home, until interrupted: run signals, read verdicts, look back, start jobs."""
     opened = open_checked_home(home)
     chosen = token_for(token, host)
     require_free(host, port)
-    names = [*(name or []), *([] if host in LOOPBACK else [socket.gethostname()])]
     command = [sys.executable, "-m", "quant_platform.cli.app_server", "--host", host, "--port", str(port)]
-    command += [f"--name={known}" for known in names]
+    command += [f"--name={known}" for known in known_names(name, host)]
     environment = {
         **os.environ,
         TOKEN_VARIABLE: chosen,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,8 @@ from quant_platform.cli.homes import HomeOption, open_home
 from quant_platform.cli.query import show
 from quant_platform.contracts.errors import SettingsError
 from quant_platform.lake import Finding, check, snapshots, vacuum
+from quant_platform.lake.manifest import Snapshot, load
+from quant_platform.pipeline import suite
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.lake import lake_spec
 
@@ -89,11 +92,35 @@ def snapshot_create(
     home: HomeOption = None,
     table: Annotated[list[str] | None, typer.Option(help="A table to include; all when not given.")] = None,
     name: Annotated[str | None, typer.Option(help="Name; <date>-<region>-v<n> when not given.")] = None,
+    lightweight: Annotated[
+        bool, typer.Option("--lightweight", help="What a suite reads, of the names that traded most, as a small copy.")
+    ] = False,
+    names: Annotated[
+        int | None,
+        typer.Option(min=1, help="Names of a lightweight one, by median ADV; as in specs/suite/lightweight.yaml."),
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Its first session; as in specs/suite/lightweight.yaml."),
+    ] = None,
 ) -> None:
     """Name the current version of every partition, once and for all."""
     opened = open_home(home)
+    if lightweight:
+        if table:
+            raise typer.BadParameter("a lightweight snapshot holds what a suite reads, --table is not for it")
+        day = since.date() if since is not None else None
+        small = suite.make_lightweight_snapshot(opened, region, names=names, since=day, name=name)
+        print(f"{small}\n{_selection(load(snapshot_folder(opened), small))}")
+        return
     made = snapshots.create(opened.lake, snapshot_folder(opened), region, tables=table, snapshot_id=name)
     print(made.snapshot_id)
+
+
+def _selection(made: Snapshot) -> str:
+    assert made.selection is not None, "it was made with one"
+    held = sum(file.bytes for table in made.tables for file in table.files)
+    return f"{made.selection.rule}; {held / 2**20:.1f} MiB"
 
 
 @snapshot_app.command("list")
@@ -111,6 +138,7 @@ def snapshot_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
                         "simulated": one.simulated,
                         "source_hash": one.source_hash,
                         "sha256": one.sha256,
+                        "selection": one.selection.rule if one.selection is not None else None,
                         "tables": {table.name: table.rows for table in one.tables},
                     }
                     for one in found

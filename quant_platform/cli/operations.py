@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -88,11 +87,20 @@ def proposals_show(proposal_id: ProposalId, home: HomeOption = None, as_json: Js
         return
     width = max(map(len, row))
     print("\n".join(f"{key:<{width}}  {value}" for key, value in row.items()))
-    key = json.loads(row["evidence_key"])
-    where = " and ".join(f"{name} = '{value}'" for name, value in key["rows"].items())
+    evidence = changes.evidence_of(opened, row)
+    for number, found in enumerate(evidence.iter_rows(named=True), 1):
+        print(f"\nevidence {number} of {evidence.height}, {row['evidence_table']}")
+        width = max(map(len, found))
+        print("\n".join(f"{key:<{width}}  {value}" for key, value in found.items()))
+    if not changes.evidence_stands(opened, row):
+        print("\nthe evidence is not what it was when this was proposed: applying it is refused")
     option = f" --home {opened.settings.home}"
-    print(f'evidence: quant sql{option} "select * from {row["evidence_table"]} where {where}"')
-    print(f"next: quant proposals apply {proposal_id} --reviewed-by NAME{option}")
+    print(f'\nsql: quant sql{option} "{changes.evidence_query(row)}"')
+    if row["state"] in ("open", "applied"):
+        act = "apply" if row["state"] == "open" else "revert"
+        print(f"next: quant proposals {act} {proposal_id} --reviewed-by NAME{option}")
+    else:
+        print(f"next: quant proposals list{option}, this one is {row['state']}")
 
 
 @proposals_app.command("apply")
@@ -101,7 +109,9 @@ def proposals_apply(proposal_id: ProposalId, reviewed_by: ReviewedBy, home: Home
     opened = open_home(home)
     record = changes.apply(opened, proposal_id, reviewed_by)
     print(f"{opened.specs / record.file}: {record.path} is {record.new}, was {record.old or 'not there'}")
-    print(f"take it back with: quant proposals revert {proposal_id} --reviewed-by NAME")
+    option = f" --home {opened.settings.home}"
+    print(f"take it back with: quant proposals revert {proposal_id} --reviewed-by NAME{option}")
+    print(f"next: quant run --changed{option}, which makes again what was made under the old value")
 
 
 @proposals_app.command("revert")
@@ -110,6 +120,7 @@ def proposals_revert(proposal_id: ProposalId, reviewed_by: ReviewedBy, home: Hom
     opened = open_home(home)
     record = changes.revert(opened, proposal_id, reviewed_by)
     print(f"{opened.specs / record.file}: {record.path} is {record.old or 'not there'} again")
+    print(f"next: quant run --changed --home {opened.settings.home}, for what was made under the other value")
 
 
 @operations_app.command("weekly")

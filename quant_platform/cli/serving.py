@@ -30,21 +30,26 @@ LOCATION = "quant_platform"
 START_SECONDS = 180.0
 _TOKEN = re.compile(r"[A-Za-z0-9_.~-]{16,200}")
 
+PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port of the server.")]
+HostOption = Annotated[str, typer.Option(help="Address the server listens on.")]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar=TOKEN_VARIABLE,
+        help="What a browser has to bring, once; made up when the address is not this machine's own.",
+    ),
+]
+NameOption = Annotated[
+    list[str] | None, typer.Option(help="A name this server is called by, as behind a proxy; may be repeated.")
+]
+
 
 def up(
     home: HomeOption = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web server.")] = 3000,
-    host: Annotated[str, typer.Option(help="Address the web server listens on.")] = "127.0.0.1",
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar=TOKEN_VARIABLE,
-            help="What a browser has to bring, once; made up when the address is not this machine's own.",
-        ),
-    ] = None,
-    name: Annotated[
-        list[str] | None, typer.Option(help="A name this server is called by, as behind a proxy; may be repeated.")
-    ] = None,
+    port: PortOption = 3000,
+    host: HostOption = "127.0.0.1",
+    token: TokenOption = None,
+    name: NameOption = None,
 ) -> None:
     """Start Dagster's code server, daemon and web server on this home, until interrupted."""
     from quant_platform.defs import runs
@@ -65,7 +70,7 @@ def up(
         with runs.instance_of(opened) as instance:
             runs.register_tickers(opened, instance)
         address = f"http://{shown_host(host)}:{port}/"
-        names = [*(name or []), *([] if host in LOOPBACK else [socket.gethostname()])]
+        names = known_names(name, host)
         try:
             with company(folder / "up") as servers, tempfile.TemporaryDirectory(prefix="quant-up-") as place:
                 if sys.stderr.isatty():
@@ -77,6 +82,11 @@ def up(
                 servers.watch()
         except StopAsked:
             Console(stderr=True).print("stopped")
+
+
+def known_names(given: Sequence[str] | None, host: str) -> list[str]:
+    """Names a server is called by: those given, and this machine's own where others may reach it."""
+    return [*(given or []), *([] if host in LOOPBACK else [socket.gethostname()])]
 
 
 def _start(servers: Company, place: Path, host: str, port: int, names: Sequence[str], token: str) -> None:

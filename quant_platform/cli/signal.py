@@ -13,10 +13,11 @@ from rich.console import Console
 from quant_platform.cli.homes import HomeOption, open_home
 from quant_platform.cli.lake import FOUND_SOMETHING, JsonOption, to_json
 from quant_platform.cli.query import show
-from quant_platform.pipeline import submissions
+from quant_platform.pipeline import composites, experiments, submissions
 
 signal_app = typer.Typer(help="Check and register files of signals.", no_args_is_help=True, add_completion=False)
 
+_FOLD = ("fold", "train_to", "predict_from", "predict_to", "penalty", "slope", "inner_correlation", "abstains")
 FileArgument = Annotated[Path, typer.Argument(help="CSV, Parquet or Arrow with the columns of the contract.")]
 
 
@@ -55,6 +56,79 @@ def signal_submit(
     print(
         f"registered as {made.name} by {made.author} at {made.submitted_at}, hash {made.signal_hash[:16]}\n"
         f"next: quant suite {made.name}"
+    )
+
+
+@signal_app.command("register")
+def signal_register(
+    file: Annotated[
+        str, typer.Argument(help="Statement of an experiment: a YAML file, or the name of one in specs/experiments.")
+    ],
+    by: Annotated[str | None, typer.Option(help="Who registers it; the author in the file when not given.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Freeze what is believed of a signal before it is judged, and lock the last part of the sample."""
+    opened = open_home(home)
+    made = experiments.register_experiment(opened, experiments.experiment_file(opened, file), registered_by=by)
+    stated = made.experiment
+    print(
+        f"experiment {stated.name} of the signal {stated.signal} is registered by {made.registered_by} at "
+        f"{made.registered_at:%Y-%m-%d %H:%M:%S} UTC, hash {made.hash[:16]}\n"
+        f"sessions from {made.holdout_from} on are locked: quant suite {stated.signal} does not see them\n"
+        f'opened once: quant suite {stated.signal} --open-holdout-by "YOUR NAME"'
+    )
+
+
+@signal_app.command("experiments")
+def signal_experiments(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List the registered experiments of a home, and whether their holdout was opened."""
+    rows = [
+        {
+            "experiment": one.experiment.name,
+            "signal": one.experiment.signal,
+            "registered_at": one.registered_at.isoformat(timespec="seconds"),
+            "registered_by": one.registered_by,
+            "hash": one.hash[:16],
+            "holdout_from": one.holdout_from.isoformat(),
+            "opened_at": one.opening.opened_at.isoformat(timespec="seconds") if one.opening else "",
+            "opened_by": one.opening.opened_by if one.opening else "",
+            "snapshot": one.opening.snapshot_id if one.opening else "",
+        }
+        for one in experiments.registrations(open_home(home))
+    ]
+    if as_json:
+        print(to_json(rows))
+        return
+    if not rows:
+        print("no experiment is registered; quant signal register FILE does that")
+        return
+    show(pl.DataFrame(rows), Console(), len(rows))
+
+
+@signal_app.command("compose")
+def signal_compose(
+    composite: Annotated[str, typer.Argument(help="Name of a composite in specs/suite/composites.")],
+    snapshot: Annotated[str | None, typer.Option(help="What it is fitted on; the newest one when not given.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the signal; the composite's own when not given.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Fit a composite of signals on the past of each fold, and register its values as a signal."""
+    opened = open_home(home)
+    spec = composites.composite_spec(opened, composite)
+    where = snapshot or composites.newest_for_composites(opened)
+    if where is None:
+        raise typer.BadParameter("the home has no snapshot; quant suite of any signal makes one", param_hint="snapshot")
+    found = composites.compose(opened, spec, where, name=name)
+    show(found.made.models.filter(pl.col("position") == 0).select(_FOLD), Console(), len(found.made.folds))
+    show(
+        found.made.models.pivot(on="member", index="fold", values="weight").sort("fold"),
+        Console(),
+        len(found.made.folds),
+    )
+    print(
+        f"registered as {found.said.name} by {found.said.author} at {found.said.submitted_at}, fitted on {where}, "
+        f"{found.said.rows} rows from {found.said.first_date} to {found.said.last_date}\n"
+        f"next: quant suite {found.said.name}"
     )
 
 

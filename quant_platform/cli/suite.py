@@ -13,8 +13,11 @@ from rich.console import Console
 from quant_platform.cli.homes import HomeOption, open_checked_home
 from quant_platform.cli.market import announce
 from quant_platform.cli.progress import watching
-from quant_platform.lake.manifest import load
+from quant_platform.labs.suite.experiments import MEANING
+from quant_platform.lake.data_catalog import DataCatalog
+from quant_platform.lake.manifest import load, region_of
 from quant_platform.pipeline import suite as pipeline
+from quant_platform.pipeline.experiments import open_holdout, registration_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import submission
 from quant_platform.pipeline.suite_panel import dates_are_current
@@ -31,6 +34,12 @@ def suite(
     ] = None,
     preset: Annotated[str, typer.Option(help="STANDARD, QUICK or DEEP.")] = pipeline.DEFAULT_PRESET,
     region: Annotated[str, typer.Option(help="Region of a snapshot that is made, part of its name.")] = DEFAULT_REGION,
+    open_holdout_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Open the locked holdout of the signal's experiment, once and for all; the name goes on record."
+        ),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Judge a registered signal on a snapshot: verdict, reasons, tear sheet."""
@@ -40,7 +49,16 @@ def suite(
     if snapshot is not None:
         load(pipeline.snapshots_folder(opened), snapshot)
     announce(opened, console)
-    snapshot = judge(opened, console, [signal], snapshot=snapshot, preset=preset, region=region, track=True)
+    snapshot = judge(
+        opened,
+        console,
+        [signal],
+        snapshot=snapshot,
+        preset=preset,
+        region=region,
+        track=True,
+        open_holdout_by=open_holdout_by,
+    )
     opened.refresh_catalogue()
     _say(opened, console, (signal, snapshot), time.monotonic() - started)
 
@@ -54,6 +72,7 @@ def judge(
     preset: str = pipeline.DEFAULT_PRESET,
     region: str = DEFAULT_REGION,
     track: bool = False,
+    open_holdout_by: str | None = None,
 ) -> str:
     """Bring the panel up to date, make a snapshot where none is current, and judge registered signals on it.
 
@@ -75,6 +94,8 @@ def judge(
         Region of a snapshot that is made.
     track
         Log the suites to MLflow.
+    open_holdout_by
+        Who opens the locked holdouts of the signals' experiments; nobody when not given.
 
     Returns
     -------
@@ -99,6 +120,9 @@ def judge(
             snapshot = pipeline.newest_snapshot(home, region) or pipeline.make_snapshot(home, region)
         keys = []
         for signal in signals:
+            if open_holdout_by is not None:
+                found = load(pipeline.snapshots_folder(home), snapshot)
+                open_holdout(home, signal, found, opened_by=open_holdout_by)
             pipeline.ask_for(home, (signal, snapshot), preset)
             keys.append(runs.register_suite(instance, signal, snapshot))
         for together in runs.consecutive("suite_signals", signals, home, instance):
@@ -117,7 +141,7 @@ def _say(home: Home, console: Console, key: tuple[str, str], seconds: float) -> 
     results = home.lake.read("suite.results", [key]).filter(pl.col("slice_kind") == "overall")
     colour, reference = verdict["verdict"][0], verdict["reference"][0]
     console.print(f"{key[0]} on {key[1]}: {colour.upper()}", style=_STYLES[colour], markup=False, highlight=False)
-    lines = [f"judged on {reference}:"]
+    lines = [*_registered(home, key, pipeline.stored_registration(verdict)), f"judged on {reference}:"]
     lines += [f"  {_mark(rule)} {rule['text']}" for rule in verdict.iter_rows(named=True)]
     wide = max(len(name) for name in results["variant"])
     lines.append(f"{'variant':<{wide}} net Sharpe [95% interval]  gross   turnover")
@@ -131,9 +155,10 @@ def _say(home: Home, console: Console, key: tuple[str, str], seconds: float) -> 
     made = home.lake.current("suite.verdict", key)
     assert made is not None, "it was read above"
     run_id = made.provenance.run_id
+    names = pipeline.names_of(DataCatalog(key[1], region_of(key[1]), home.settings.home))
     tracked = home.lake.read("suite.tracking", [key]).filter(pl.col("run_id") == run_id)
     lines += [
-        f"made in {seconds:.0f} s, run {run_id}",
+        f"made in {seconds:.0f} s, run {run_id}; securities: {names}",
         f"  tear sheet {pipeline.tear_sheet_path(home, key)}",
         f"  mlflow     run {tracked['mlflow_run_id'][0]}; mlflow ui --backend-store-uri {tracking_uri(home)}",
         f"  verify     quant verify{option} {run_id}",
@@ -141,6 +166,19 @@ def _say(home: Home, console: Console, key: tuple[str, str], seconds: float) -> 
         f"  assets     quant up{option}",
     ]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def _registered(home: Home, key: tuple[str, str], state: str) -> list[str]:
+    """What stands beside the colour: the registration, its criteria, and how often the holdout was looked at."""
+    stated = home.lake.read("suite.experiments", [key])
+    lines = [f"{state}: {MEANING[state]}"]
+    lines += [
+        f"  {'decides' if row['decides'] else 'reported'} {row['variant']}: {row['metric']} "
+        f"{'locked' if row['value'] is None else format(row['value'], '.3g')}, above {row['above']:g} was stated"
+        for row in stated.iter_rows(named=True)
+    ]
+    looks = pipeline.stored_looks(home, key, registration_of(home, key[0]))
+    return [*lines, f"looks at the holdout, by anybody: {looks.sentence}"]
 
 
 def sentence(home: Home, key: tuple[str, str]) -> str:

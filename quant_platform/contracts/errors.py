@@ -242,6 +242,18 @@ class ExperimentChanged(PlatformError, ValueError):
     code = "experiment_changed"
 
 
+class ExperimentLate(PlatformError, ValueError):
+    """An experiment was to be registered after its signal had been judged on the sessions that would be locked."""
+
+    code = "experiment_late"
+
+
+class UnknownExperiment(PlatformError, LookupError):
+    """No experiment of this name, or of this signal, is registered."""
+
+    code = "unknown_experiment"
+
+
 class SignalUnreadable(SignalInvalid):
     """The file is not CSV, Parquet or Arrow, or is damaged."""
 
@@ -294,6 +306,12 @@ class FillsInvalid(PlatformError, ValueError):
     """A file of fills cannot be read, or rows of it break the contract."""
 
     code = "fills_invalid"
+
+
+class OutputDamaged(PlatformError, ValueError):
+    """A JSON output of operations is not what was written."""
+
+    code = "output_damaged"
 
 
 class CircularFit(PlatformError, ValueError):

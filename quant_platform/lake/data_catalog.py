@@ -13,7 +13,7 @@ from quant_platform.contracts.errors import PartitionMissing, SnapshotInvalid
 from quant_platform.lake.inventory import inventory_row
 from quant_platform.lake.keys import Key, key_of_shown, shown_key, wanted_keys
 from quant_platform.lake.lake import Lake
-from quant_platform.lake.manifest import Snapshot, existing_file, load
+from quant_platform.lake.manifest import Snapshot, existing_file, lake_of, load
 from quant_platform.lake.reading import TypesOfFiles, collect_files, scan_files
 from quant_platform.lake.views import create_catalogue
 from quant_platform.specification.settings import settings
@@ -48,7 +48,7 @@ class DataCatalog:
                 where=snapshot_id,
                 action="name the region of the snapshot, or another snapshot",
             )
-        self._lake = Lake(folder / "lake")
+        self._lake = lake_of(Lake(folder / "lake"), folder / "snapshots", self.snapshot)
         self._types_of = TypesOfFiles()
 
     @property
@@ -98,16 +98,17 @@ class DataCatalog:
     def get_manifest(self) -> dict[str, object]:
         """Return what the snapshot says of itself.
 
-        Its id, region, ``created_at``, source hash and whether it is simulated; per table rows, securities, date range,
-        columns and SHA-256.
+        Its id, region, ``created_at``, source hash, whether it is simulated, and how the securities of a lightweight
+        one were chosen; per table rows, securities, date range, columns and SHA-256.
         """
-        snapshot = self.snapshot
+        snapshot, chosen = self.snapshot, self.snapshot.selection
         return {
             "snapshot_id": snapshot.snapshot_id,
             "region": snapshot.region,
             "created_at": snapshot.created_at,
             "source_hash": snapshot.source_hash,
             "simulated": snapshot.simulated,
+            "selection": chosen.rule if chosen is not None else None,
             "tables": {
                 found.name: {
                     "rows": found.rows,

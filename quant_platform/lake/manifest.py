@@ -54,11 +54,27 @@ class SnapshotTable:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """What a lightweight snapshot holds of the lake, as copies of its own.
+
+    ``rule`` says in words how ``securities`` were chosen, from ``considered`` names; the tables ``cut`` begin on
+    ``since``, the others keep their history.
+    """
+
+    rule: str
+    securities: tuple[str, ...]
+    considered: int
+    since: date
+    cut: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A manifest.
 
     ``source_hash`` is over the content of every ``raw`` table of the lake at that time, in the snapshot or not: what
-    the sources had delivered. ``sha256`` is over the rest of the manifest.
+    the sources had delivered. ``sha256`` is over the rest of the manifest. ``selection`` is None for a snapshot that
+    names files of the lake; a lightweight one has files of its own.
     """
 
     snapshot_id: str
@@ -68,6 +84,7 @@ class Snapshot:
     simulated: bool
     tables: tuple[SnapshotTable, ...]
     sha256: str
+    selection: Selection | None = None
 
     def table(self, table_name: str) -> SnapshotTable:
         """Return one table; raises SnapshotInvalid where the snapshot does not hold it."""
@@ -104,7 +121,8 @@ def load(snapshots: Path, snapshot_id: str) -> Snapshot:
             )
             for table in content["tables"]
         )
-        snapshot = Snapshot(**{**content, "tables": tables, "sha256": written})
+        selection = _selection(content.get("selection"))
+        snapshot = Snapshot(**{**content, "tables": tables, "sha256": written, "selection": selection})
     except FileNotFoundError as error:
         raise SnapshotInvalid(
             f"there is no snapshot {snapshot_id!r}", where=str(snapshots), action="see `quant snapshot list`"
@@ -114,6 +132,16 @@ def load(snapshots: Path, snapshot_id: str) -> Snapshot:
     if hash_of(content) != written or snapshot.snapshot_id != snapshot_id:
         raise _changed(path, "its own hash does not match")
     return snapshot
+
+
+def lake_of(lake: Lake, snapshots: Path, snapshot: Snapshot) -> Lake:
+    """Return where the files of a snapshot are: in the lake, or beside the manifest of a lightweight one."""
+    return lake if snapshot.selection is None else own_lake(lake, snapshots, snapshot.snapshot_id)
+
+
+def own_lake(lake: Lake, snapshots: Path, snapshot_id: str) -> Lake:
+    """Return the lake below the manifest of a lightweight snapshot."""
+    return Lake(snapshots / snapshot_id / "lake", lake.tables)
 
 
 def write_manifest(path: Path, content: Any) -> None:
@@ -186,6 +214,19 @@ def hash_of(content: Any) -> str:
     """Return the SHA-256 of JSON content, whatever the order of its keys."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _selection(content: Any) -> Selection | None:
+    if content is None:
+        return None
+    return Selection(
+        **{
+            **content,
+            "securities": tuple(content["securities"]),
+            "since": date.fromisoformat(content["since"]),
+            "cut": tuple(content["cut"]),
+        }
+    )
 
 
 def _changed(path: Path, what: str) -> SnapshotInvalid:

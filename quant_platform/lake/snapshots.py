@@ -1,7 +1,9 @@
 """Snapshots: named, immutable lists of file versions, with the hashes that prove them.
 
 A snapshot is one file, ``<home>/snapshots/2026-02-05-US-v1/manifest.json``. It copies nothing: versions never change,
-and `vacuum` keeps those that a manifest names. Every number a suite run reports carries the id of its snapshot.
+and `vacuum` keeps those that a manifest names. A lightweight one holds some securities from a day on, as files of its
+own below ``<home>/snapshots/<id>/lake``, so that it is small to read and to send. Every number a suite run reports
+carries the id of its snapshot.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import hashlib
 import secrets
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,13 +30,16 @@ from quant_platform.lake.lake import Lake
 from quant_platform.lake.locks import exclusive
 from quant_platform.lake.manifest import (
     MANIFEST,
+    Selection,
     Snapshot,
     SnapshotFile,
     SnapshotTable,
     existing_file,
     file_path,
     hash_of,
+    lake_of,
     load,
+    own_lake,
     region_of,
     sort_key,
     write_manifest,
@@ -52,6 +57,7 @@ def create(
     *,
     tables: Sequence[str] | None = None,
     snapshot_id: str | None = None,
+    selection: Selection | None = None,
 ) -> Snapshot:
     """Name the current versions, once and for all.
 
@@ -67,6 +73,9 @@ def create(
         The tables to hold; by default every table that has a partition.
     snapshot_id
         ``YYYY-MM-DD-REGION-vN``; by default today (UTC) with the next free number.
+    selection
+        The securities and sessions of a lightweight snapshot, which is written beside its manifest; everything when
+        not given.
 
     Raises
     ------
@@ -78,25 +87,18 @@ def create(
     Notes
     -----
     Every file is read and held against its recorded content hash, so that a snapshot never vouches for a damaged file.
-    Make one when no run is writing: versions are taken table by table.
+    Make one when no run is writing: versions are taken table by table. Of a table without a security column, or
+    without dates, a lightweight snapshot holds every row.
     """
     with exclusive(snapshots / ".lock", wait=True):
         name = snapshot_id or _next_id(snapshots, region)
         if region_of(name) != region:
             raise SnapshotInvalid(f"the id {name!r} is not of region {region!r}", action="use YYYY-MM-DD-REGION-vN")
         names = [table for table in lake.tables if lake.partitions(table)] if tables is None else list(tables)
-        described = [_describe(lake, lake.table(table)) for table in names]
-        if not any(table.files for table, _ in described):
-            raise SnapshotInvalid("there is nothing to snapshot", where=str(lake.root), action="materialise tables")
-        content = {
-            "snapshot_id": name,
-            "region": region,
-            "created_at": partition_files.utc_now().isoformat(timespec="seconds"),
-            "source_hash": _source_hash(lake),
-            "simulated": any(simulated for _, simulated in described),
-            "tables": [asdict(table) for table, _ in described],
-        }
-        write_manifest(snapshots / name / MANIFEST, {**content, "sha256": hash_of(content)})
+        if selection is None:
+            _write_manifest(lake, lake, snapshots, name, names, None)
+        else:
+            _write_selected(lake, snapshots, name, names, selection)
         return load(snapshots, name)
 
 
@@ -124,10 +126,12 @@ def verify(lake: Lake, snapshots: Path, snapshot_id: str) -> list[Finding]:
         When the manifest itself is gone or was changed.
     """
     findings = []
+    snapshot = load(snapshots, snapshot_id)
+    held = lake_of(lake, snapshots, snapshot)
     action = "restore the file from a backup or an export; results under this snapshot cannot be repeated without it"
-    for table in load(snapshots, snapshot_id).tables:
+    for table in snapshot.tables:
         for file in table.files:
-            path = file_path(lake, file)
+            path = file_path(held, file)
             if not path.is_file():
                 findings.append(Finding("missing", path, f"{snapshot_id} names this file and it is gone", action))
             elif _sha256(path) != file.sha256:
@@ -162,13 +166,14 @@ def export(lake: Lake, snapshots: Path, snapshot_id: str, target: Path) -> Path:
     if target.exists():
         raise SnapshotInvalid(f"the folder {target} exists", where=snapshot_id, action="name a new folder")
     copying = target.with_name(f".{target.name}.copying-{secrets.token_hex(4)}")
-    copy = Lake(copying / "lake", lake.tables)
+    held = lake_of(lake, snapshots, snapshot)
+    copy = lake_of(Lake(copying / "lake", lake.tables), copying / "snapshots", snapshot)
     manifest = Path(snapshot_id) / MANIFEST
     try:
         with storage_failures(target):
             for table in snapshot.tables:
                 for file in table.files:
-                    _copy_file(existing_file(lake, snapshot_id, file), file_path(copy, file))
+                    _copy_file(existing_file(held, snapshot_id, file), file_path(copy, file))
             _copy_file(snapshots / manifest, copying / "snapshots" / manifest)
         broken = verify(copy, copying / "snapshots", snapshot_id)
         if broken:
@@ -184,7 +189,7 @@ def export(lake: Lake, snapshots: Path, snapshot_id: str, target: Path) -> Path:
             for table in snapshot.tables
             for file in table.files
         ]
-        write_database(copying / "quant.duckdb", partial(_fill_copy, copy.root.parent), tables, rows)
+        write_database(copying / "quant.duckdb", partial(_fill_copy, copying), tables, rows)
         with storage_failures(target):
             copying.rename(target)
             flush_folder(target.parent)
@@ -196,7 +201,59 @@ def export(lake: Lake, snapshots: Path, snapshot_id: str, target: Path) -> Path:
 def named_files(lake: Lake, snapshots: Path | None) -> set[Path]:
     """Return every file that a snapshot names; raises SnapshotInvalid where a manifest cannot be trusted."""
     found = list_snapshots(snapshots) if snapshots is not None else []
-    return {file_path(lake, file) for snapshot in found for table in snapshot.tables for file in table.files}
+    naming = [snapshot for snapshot in found if snapshot.selection is None]
+    return {file_path(lake, file) for snapshot in naming for table in snapshot.tables for file in table.files}
+
+
+def _write_manifest(
+    lake: Lake, held: Lake, snapshots: Path, name: str, tables: Sequence[str], selection: Selection | None
+) -> None:
+    described = [_describe(held, held.table(table)) for table in tables]
+    if not any(table.files for table, _ in described):
+        raise SnapshotInvalid("there is nothing to snapshot", where=str(lake.root), action="materialise tables")
+    content = {
+        "snapshot_id": name,
+        "region": region_of(name),
+        "created_at": partition_files.utc_now().isoformat(timespec="seconds"),
+        "source_hash": _source_hash(lake),
+        "simulated": any(simulated for _, simulated in described),
+        "tables": [asdict(table) for table, _ in described],
+    }
+    if selection is not None:
+        content["selection"] = {**asdict(selection), "since": selection.since.isoformat()}
+    write_manifest(snapshots / name / MANIFEST, {**content, "sha256": hash_of(content)})
+
+
+def _write_selected(lake: Lake, snapshots: Path, name: str, tables: Sequence[str], selection: Selection) -> None:
+    """Write the chosen rows as files of their own; what was written is removed where it cannot be finished."""
+    if (snapshots / name / MANIFEST).exists():
+        raise SnapshotInvalid(f"the snapshot {name!r} exists", action="a snapshot never changes: use the next number")
+    held = own_lake(lake, snapshots, name)
+    shutil.rmtree(held.root, ignore_errors=True)
+    try:
+        for table in tables:
+            for key, path in lake.current_by_key(table).items():
+                found = read_version(path, lake.table(table), key)
+                if isinstance(found, Finding):
+                    raise SnapshotInvalid(found.message, where=str(path), action=found.action)
+                record, frame = found
+                kept = _chosen(lake.table(table), frame, selection)
+                if kept.height or not lake.table(table).dimensions:
+                    extra = {**record.provenance.extra, "selected_from": path.name}
+                    held.write(table, key, kept, replace(record.provenance, extra=extra))
+        _write_manifest(lake, held, snapshots, name, tables, selection)
+    except BaseException:
+        shutil.rmtree(snapshots / name, ignore_errors=True)
+        raise
+
+
+def _chosen(table: Table, frame: pl.DataFrame, selection: Selection) -> pl.DataFrame:
+    security, day = _security_column(table), _date_column(table)
+    if security is not None:
+        frame = frame.filter(pl.col(security).cast(pl.String).is_in(selection.securities))
+    if table.name in selection.cut and day is not None:
+        frame = frame.filter(pl.col(day).cast(pl.Date) >= selection.since)
+    return frame
 
 
 def _describe(lake: Lake, table: Table) -> tuple[SnapshotTable, bool]:

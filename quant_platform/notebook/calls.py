@@ -13,6 +13,7 @@ import polars as pl
 from quant_platform.labs.suite import api
 from quant_platform.labs.suite.backtest import BacktestResult
 from quant_platform.labs.suite.contract import Validated, validate
+from quant_platform.labs.suite.experiments import Registration, development_panel
 from quant_platform.labs.suite.frames import suite_frames
 from quant_platform.labs.suite.panel import SignalPanel, signal_panel
 from quant_platform.labs.suite.sessions import session_clock
@@ -23,8 +24,9 @@ from quant_platform.lake.content_hash import content_hash
 from quant_platform.lake.data_catalog import DataCatalog
 from quant_platform.notebook.frames import as_polars, html_of
 from quant_platform.notebook.home import Home
+from quant_platform.pipeline.experiments import registration_of
 from quant_platform.pipeline.submissions import validate_frame
-from quant_platform.pipeline.suite import DEFAULT_PRESET, prepared, tear_sheet_of
+from quant_platform.pipeline.suite import DEFAULT_PRESET, locked_from, prepared, tear_sheet_of
 from quant_platform.reports.charts.figures import Words
 from quant_platform.reports.suite.figures import cumulative_return
 from quant_platform.specification.loading import load_spec
@@ -153,11 +155,14 @@ class Suite:
         What the contract said of the signal.
     frames
         Rows as the tables ``suite.*`` would hold them, by table.
+    names
+        How the securities of the snapshot were chosen, in words.
     """
 
     result: SuiteResult
     check: SignalCheck
     frames: dict[str, pl.DataFrame]
+    names: str
 
     @property
     def verdict(self) -> str:
@@ -187,7 +192,12 @@ class Suite:
     def tear_sheet(self) -> str:
         """The page, as HTML that loads nothing."""
         return tear_sheet_of(
-            self.result, self.frames, author="not registered", submitted_at="never", signal_hash=self._hash
+            self.result,
+            self.frames,
+            author="not registered",
+            submitted_at="never",
+            signal_hash=self._hash,
+            names=self.names,
         )
 
     def save(self, path: Path | str) -> Path:
@@ -268,6 +278,9 @@ def run_backtest(
     check = signal if isinstance(signal, SignalCheck) else validate_signal(signal, snapshot)
     specs = load_suite(home.market.specs if home is not None else settings().specs)
     panel = api.panel_of(snapshot, specs.suite)
+    locked = locked_from(_registered(home, name))
+    if locked is not None:
+        panel = development_panel(panel, locked)
     spread = _spread(check, panel, name)
     return Backtest(api.run_backtest(spread, config or BacktestConfig(), panel, specs=specs, name=name), check)
 
@@ -307,7 +320,8 @@ def run_suite(
     check = signal if isinstance(signal, SignalCheck) else validate_signal(signal, snapshot)
     folder = home.market.specs if home is not None else settings().specs
     chosen = load_preset(folder, preset)
-    ready = prepared(folder, snapshot, chosen)
+    registration = _registered(home, name)
+    ready = prepared(folder, snapshot, chosen, locked_from(registration))
     found = judge(
         _spread(check, ready.bench.panel, name),
         ready.baselines,
@@ -318,8 +332,9 @@ def run_suite(
         evaluated_at=datetime.now(UTC),
         ledger=home.market.lake.read("suite.trials", missing="ignore") if home is not None else None,
         allow_look_ahead=allow_look_ahead,
+        registration=registration,
     )
-    return Suite(found, check, suite_frames(found))
+    return Suite(found, check, suite_frames(found), ready.names)
 
 
 def _where(catalog: DataCatalog | Home | None) -> tuple[Home | None, DataCatalog]:
@@ -328,6 +343,11 @@ def _where(catalog: DataCatalog | Home | None) -> tuple[Home | None, DataCatalog
 
         catalog = open_home()
     return (catalog, catalog.snapshot()) if isinstance(catalog, Home) else (None, catalog)
+
+
+def _registered(home: Home | None, name: str) -> Registration | None:
+    """The experiment of a signal of this name; its locked sessions are locked here too."""
+    return registration_of(home.market, name) if home is not None else None
 
 
 def _spread(check: SignalCheck, panel: Any, name: str) -> SignalPanel:

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -157,6 +158,33 @@ def apply(home: Home, proposal_id: str, reviewed_by: str) -> Record:
     return record
 
 
+def evidence_of(home: Home, row: Mapping[str, Any]) -> pl.DataFrame:
+    """The rows that speak for a proposal, as they are stored now; apply refuses when they are not those of then.
+
+    Parameters
+    ----------
+    row
+        The proposal, as :func:`proposal` gives it.
+    """
+    key = json.loads(row["evidence_key"])
+    stored = home.lake.read(row["evidence_table"], [key["partition"]], missing="ignore")
+    return evidence_rows(stored, key["rows"]).sort(*table(row["evidence_table"]).primary_key)
+
+
+def evidence_stands(home: Home, row: Mapping[str, Any]) -> bool:
+    """Whether the rows that speak for a proposal are those that spoke for it when it was made."""
+    return content_hash(evidence_of(home, row)) == str(row["evidence_hash"])
+
+
+def evidence_query(row: Mapping[str, Any]) -> str:
+    """The rows that speak for a proposal as a query for people."""
+    key = json.loads(row["evidence_key"])
+    (column,) = table(row["evidence_table"]).dimensions
+    where = {column: key["partition"], **key["rows"]}
+    conditions = " and ".join(f"t.{name} = '{value}'" for name, value in where.items())
+    return f"from {row['evidence_table']} t where {conditions}"
+
+
 def revert(home: Home, proposal_id: str, reviewed_by: str) -> Record:
     """Take an applied change back; other edits that the file has seen since stay.
 
@@ -180,17 +208,14 @@ def revert(home: Home, proposal_id: str, reviewed_by: str) -> Record:
         raise ProposalRefused(f"it was taken back by {record.reverted_by} at {record.reverted_at}", where=str(path))
     text = path.read_text(encoding="utf-8")
     there = value_at(path, keys)
-    if there != json.loads(record.new):
+    if not _equal(there, json.loads(record.new)):
         raise ProposalRefused(
             f"{record.path} is {json.dumps(there)} by now, not the {record.new} that was applied",
             where=str(path),
             cause="somebody edited it since",
             action="edit the file by hand",
         )
-    if text == record.after:
-        restored = record.before
-    else:
-        restored = edited(text, keys, None if record.old is None else json.loads(record.old))
+    restored = record.before if text == record.after else _without(text, record)
     _require_valid(path, record.file, restored)
     done = Record(**{**asdict(record), "reverted_by": name, "reverted_at": clock.now().isoformat(timespec="seconds")})
     _write(home, done)
@@ -221,19 +246,24 @@ def edited(text: str, keys: list[str], value: Any) -> str:
         JSON value.
     """
     from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap
 
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 10_000
     yaml.indent(mapping=2, sequence=4, offset=2)
     document = yaml.load(text)
-    place = document
+    above, place = None, document
     for key in keys[:-1]:
         if not isinstance(place.get(key), dict):
             place[_quoted(key)] = {}
-        place = place[key]
+        above, place = place, place[key]
     if value is None:
         place.pop(keys[-1], None)
+        if above is not None and not place:
+            # Written as a block an empty mapping below a comment is no YAML.
+            above[keys[-2]] = CommentedMap()
+            above[keys[-2]].fa.set_flow_style()
     elif keys[-1] in place:
         place[keys[-1]] = _quoted(value)
     else:
@@ -243,10 +273,37 @@ def edited(text: str, keys: list[str], value: Any) -> str:
     return buffer.getvalue()
 
 
+def _without(text: str, record: Record) -> str:
+    """A file's text with an applied change taken out of it, and with it the mappings that were made on the way."""
+    keys = record.path.split("/")
+    if record.old is not None:
+        return edited(text, keys, json.loads(record.old))
+    text = edited(text, keys, None)
+    for depth in range(len(keys) - 1, 0, -1):
+        if _stands(record.before, keys[:depth]) is None and _stands(text, keys[:depth]) == {}:
+            text = edited(text, keys[:depth], None)
+    return text
+
+
+def _stands(text: str, keys: list[str]) -> Any:
+    """What stands at a place of a YAML text; None where nothing does."""
+    from ruamel.yaml import YAML
+
+    found = YAML(typ="safe").load(text)
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
 def _quoted(value: Any) -> Any:
-    """A JSON value with every text in quotes that YAML would read as something else."""
+    """A JSON value as YAML reads it back: texts that look like something else in quotes, small numbers in digits."""
+    from ruamel.yaml.scalarfloat import ScalarFloat
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+    if isinstance(value, float) and value > 0.0 and "e-" in repr(value):
+        # 4e-05 is a text in YAML 1.1.
+        digits = f"{Decimal(repr(value)):f}"
+        return ScalarFloat(value, width=len(digits), prec=digits.index("."))
     if isinstance(value, str):
         return value if _PLAIN.fullmatch(value) else DoubleQuotedScalarString(value)
     if isinstance(value, dict):
@@ -267,7 +324,7 @@ def _require_spec(home: Home, row: Mapping[str, Any], path: Path, keys: list[str
     there = value_at(path, keys)
     old = None if row["old"] is None else json.loads(row["old"])
     # A value that the file leaves to its default was proposed against that default.
-    if there is not None and there != old and not (isinstance(old, dict | list) and _same(there, old)):
+    if there is not None and not _equal(there, old) and not (isinstance(old, dict | list) and _same(there, old)):
         raise ProposalRefused(
             f"{row['path']} is {json.dumps(there)} by now; the proposal was made when it was {row['old']}",
             where=str(path),
@@ -290,12 +347,22 @@ def _hash_without_siblings(home: Home, row: Mapping[str, Any], path: Path) -> st
     for sibling in same_week.filter(pl.col("file") == row["file"])["proposal_id"]:
         record = record_of(home, sibling)
         if record is not None and record.reverted_at is None:
-            text = edited(text, record.path.split("/"), None if record.old is None else json.loads(record.old))
+            text = _without(text, record)
     with TemporaryDirectory() as folder:
         trial = Path(folder) / path.name
         trial.write_text(text, encoding="utf-8")
         content = spec_hash(load_spec(trial, model_of(row["file"])).model_dump(mode="json"))
     return spec_hash({row["file"]: content})[:16]
+
+
+def _equal(there: Any, stated: Any) -> bool:
+    """Whether a file says a JSON value; a number that YAML takes for a text, such as 4e-05, is that number."""
+    if isinstance(there, str) and isinstance(stated, float):
+        try:
+            return float(there) == stated
+        except ValueError:
+            return False
+    return bool(there == stated)
 
 
 def _same(there: Any, old: Any) -> bool:
@@ -308,14 +375,10 @@ def _same(there: Any, old: Any) -> bool:
 
 
 def _require_evidence(home: Home, row: Mapping[str, Any]) -> None:
-    key = json.loads(row["evidence_key"])
-    name = row["evidence_table"]
-    stored = home.lake.read(name, [key["partition"]], missing="ignore")
-    chosen = evidence_rows(stored, key["rows"]).sort(*table(name).primary_key)
-    if content_hash(chosen) != row["evidence_hash"]:
+    if not evidence_stands(home, row):
         raise ProposalRefused(
             "the evidence is not what it was when the change was proposed",
-            where=f"{name}, partition {key['partition']}",
+            where=f"{row['evidence_table']}, partition {json.loads(row['evidence_key'])['partition']}",
             cause="the table was made again, from more data or under other specs",
             action="run `quant operations weekly` again, and look at what it proposes now",
         )

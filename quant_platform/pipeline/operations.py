@@ -85,16 +85,27 @@ def until(market: PaperMarket, day: date) -> PaperMarket:
 
 def imported_slippage(fills: pl.DataFrame, routing: RoutingSpec) -> dict[date, Slippage]:
     """What imported fills cost against their middle, and what the cost model says of them, by session, in money."""
-    known = fills.drop_nulls(["mid", "volatility_daily", "volume_daily"]).filter(pl.col("volume_daily") > 0.0)
-    costs = routing.costs
-    side = pl.when(pl.col("side").cast(pl.String) == "buy").then(1.0).otherwise(-1.0)
-    impact = (
-        costs.impact_coefficient * pl.col("volatility_daily") * (pl.col("quantity") / pl.col("volume_daily")).sqrt()
+    kinds = sorted(fills["asset_class"].unique().to_list())
+    costs = [routing.costs_of(kind) for kind in kinds]
+    assumed = pl.DataFrame(
+        {
+            "asset_class": pl.Series(kinds, dtype=pl.String),
+            "half_spread": pl.Series([one.half_spread for one in costs], dtype=pl.Float64),
+            "impact_coefficient": pl.Series([one.impact_coefficient for one in costs], dtype=pl.Float64),
+        }
     )
+    known = (
+        fills.drop_nulls(["mid", "volatility_daily", "volume_daily"])
+        .filter(pl.col("volume_daily") > 0.0)
+        .join(assumed, on="asset_class", how="left")
+    )
+    side = pl.when(pl.col("side").cast(pl.String) == "buy").then(1.0).otherwise(-1.0)
+    share = pl.col("quantity") / pl.col("volume_daily")
+    impact = pl.col("impact_coefficient") * pl.col("volatility_daily") * share.sqrt()
     money = pl.col("mid") * pl.col("quantity")
     sums = known.group_by(pl.col("executed_at").dt.date().alias("day")).agg(
         realised=(side * (pl.col("price") - pl.col("mid")) * pl.col("quantity")).sum(),
-        modelled=((costs.half_spread + impact) * money).sum(),
+        modelled=((pl.col("half_spread") + impact) * money).sum(),
         fills=pl.len(),
     )
     return {row["day"]: Slippage(row["realised"], row["modelled"], row["fills"]) for row in sums.iter_rows(named=True)}

@@ -18,6 +18,7 @@ from quant_platform.lake.atomic import atomic_text
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.operations import imported_slippage
 from quant_platform.pipeline.operations_fills import within
+from quant_platform.pipeline.outputs import history_folder, outputs_folder
 from quant_platform.pipeline.sessions import market_sessions
 from quant_platform.pipeline.stage import FrameStage, Made, Reads
 from quant_platform.specification.operations import (
@@ -39,11 +40,6 @@ _WEEKLY = {
     "promotions": ("ops.sleeve_promotions", "no week of operations is made yet: quant operations weekly"),
     "proposals": ("ops.config_proposals", "the evidence of the last week speaks for no change"),
 }
-
-
-def outputs_folder(home: Home) -> Path:
-    """Where the JSON outputs of a home are."""
-    return home.settings.home / "outputs"
 
 
 def dashboards(
@@ -100,7 +96,7 @@ def write_outputs(home: Home, day: date, made: Mapping[str, Mapping[str, Any]]) 
         files[name] = folder / f"{name}.json"
         atomic_text(files[name], lab.as_json(content))
     if home.load(ALERTS, AlertsSpec).keep_snapshots:
-        kept = folder / "history"
+        kept = history_folder(home)
         kept.mkdir(exist_ok=True)
         atomic_text(kept / f"{day.isoformat()}.json", lab.as_json(made))
     return files

@@ -36,7 +36,7 @@ from quant_platform.specification.suite import ContractSpec
 
 BARS = "clean.equity_bars"
 NOBODY = "unknown"
-_GOOD, _REJECTS, _SAID = "signal.parquet", "rejects.parquet", "submission.json"
+_GOOD, _REJECTS, _MODELS, _SAID = "signal.parquet", "rejects.parquet", "models.parquet", "submission.json"
 _AUTHOR_CHARACTERS = 100
 
 
@@ -64,6 +64,8 @@ class Submission:
         What the rows cover; ISO dates of ``date_sig``.
     region, universe, version
         What was said of it; empty where nothing was.
+    models_hash
+        Content hash of the models of a composite; empty for other signals.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Submission:
     region: str
     universe: str
     version: str
+    models_hash: str = ""
 
 
 def signals_folder(home: Home) -> Path:
@@ -137,6 +140,7 @@ def submit(
     region: str | None = None,
     universe: str | None = None,
     version: str | None = None,
+    models: pl.DataFrame | None = None,
 ) -> Submission:
     """Register the good rows of a validated file under a name, once and for all.
 
@@ -154,6 +158,8 @@ def submit(
         Who stands behind it.
     region, universe, version
         Said of it; the file's own values when not given.
+    models
+        Of a composite, kept beside its rows.
 
     Returns
     -------
@@ -200,6 +206,7 @@ def submit(
         region=region or validated.region or "",
         universe=universe or validated.universe or "",
         version=version or validated.version or "",
+        models_hash=content_hash(models) if models is not None else "",
     )
     folder = signals_folder(home) / chosen
     if folder.exists():
@@ -208,6 +215,8 @@ def submit(
     try:
         atomic_bytes(writing / _GOOD, _parquet(validated.good))
         atomic_bytes(writing / _REJECTS, _parquet(validated.rejects))
+        if models is not None:
+            atomic_bytes(writing / _MODELS, _parquet(models))
         atomic_text(writing / _SAID, json.dumps(asdict(made), indent=1, ensure_ascii=False))
         try:
             writing.rename(folder)
@@ -256,6 +265,11 @@ def submissions(home: Home) -> list[Submission]:
     return [submission(home, path.parent.name) for path in found]
 
 
+def registered_hash(home: Home, name: str) -> str | None:
+    """Content hash of a registered signal; None where the name is free."""
+    return submission(home, name).signal_hash if (signals_folder(home) / name / _SAID).is_file() else None
+
+
 def registered_rows(home: Home, name: str) -> tuple[Submission, Validated]:
     """Read a registered signal, and prove that it is what was registered.
 
@@ -280,6 +294,17 @@ def registered_rows(home: Home, name: str) -> tuple[Submission, Validated]:
         version=said.version or None,
         rows=good.height + rejects.height,
     )
+
+
+def registered_models(home: Home, said: Submission) -> pl.DataFrame | None:
+    """Read the models of a composite, and prove that they are what was registered; None for another signal.
+
+    Raises
+    ------
+    SignalChanged
+        When the file has another hash than it was registered with, or is gone.
+    """
+    return _proved(signals_folder(home) / said.name / _MODELS, said.models_hash) if said.models_hash else None
 
 
 def _same_as_before(home: Home, made: Submission) -> Submission:

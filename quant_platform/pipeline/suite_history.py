@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from quant_platform.labs.suite.experiments import UNREGISTERED
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import submissions
 from quant_platform.pipeline.verification import stored_runs
@@ -12,6 +13,7 @@ HISTORY_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "signal": pl.String,
     "snapshot_id": pl.String,
     "verdict": pl.String,
+    "registration": pl.String,
     "author": pl.String,
     "preset": pl.String,
     "evaluated_at": pl.Datetime("us", "UTC"),
@@ -38,7 +40,10 @@ def suite_history(home: Home) -> pl.DataFrame:
     if not keys:
         return pl.DataFrame(schema=HISTORY_SCHEMA)
     verdicts = (
-        home.lake.scan("suite.verdict").select("signal", "snapshot_id", "verdict", "reference").unique().collect()
+        home.lake.scan("suite.verdict")
+        .select("signal", "snapshot_id", "verdict", "registration", "reference")
+        .unique()
+        .collect()
     )
     figures = (
         home.lake.scan("suite.results")
@@ -69,7 +74,9 @@ def suite_history(home: Home) -> pl.DataFrame:
         )},
         orient="row",
     )  # fmt: skip
-    joined = verdicts.with_columns(pl.col("verdict").cast(pl.String))
+    joined = verdicts.with_columns(pl.col("verdict", "registration").cast(pl.String)).with_columns(
+        pl.col("registration").fill_null(UNREGISTERED)
+    )
     joined = joined.join(made, on=["signal", "snapshot_id"], how="left").join(
         figures, on=["signal", "snapshot_id", "reference"], how="left"
     )

@@ -35,7 +35,7 @@ from quant_platform.lake.provenance import Provenance
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import BatchStage, Done
 from quant_platform.pipeline.submissions import submission
-from quant_platform.pipeline.suite import SPECS, SUITE_TABLES, SignalSnapshot, tear_sheet_path
+from quant_platform.pipeline.suite import SPECS, SUITE_TABLES, SignalSnapshot, stored_registration, tear_sheet_path
 from quant_platform.pipeline.suite_panel import stored_rows
 from quant_platform.specification.suite import BacktestConfig, load_suite
 
@@ -119,7 +119,7 @@ def record_of(home: Home, key: SignalSnapshot) -> SuiteRecord:
     said = submission(home, key[0])
     frames = {name: home.lake.read(name, [key]) for name in ("suite.results", "suite.daily", "suite.diagnostics")}
     rules = home.lake.read("suite.verdict", [key])
-    colour, reference = str(rules["verdict"][0]), str(rules["reference"][0])
+    colour, reference, beside = str(rules["verdict"][0]), str(rules["reference"][0]), stored_registration(rules)
     configs = dict(home.lake.read("suite.trials", [key]).select("variant", "config").iter_rows())
     commit = git_commit(_ROOT)
     name = f"{key[0]}_{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
@@ -130,6 +130,7 @@ def record_of(home: Home, key: SignalSnapshot) -> SuiteRecord:
         "run_name": name,
         "preset": provenance.inputs["preset"],
         "verdict": colour,
+        "registration": beside,
         "author": said.author,
         "evaluated_at": at,
         "signal_hash": said.signal_hash,
@@ -150,6 +151,7 @@ def record_of(home: Home, key: SignalSnapshot) -> SuiteRecord:
             "engine_version": f"{provenance.extra['platform']}+{provenance.code_version}",
             "ontology_hash": provenance.ontology_hash,
             "verdict": colour,
+            "registration": beside,
             "dagster_run_id": provenance.run_id,
             "simulated": str(provenance.simulated).lower(),
         },

@@ -26,6 +26,7 @@ from quant_platform.lake.data_catalog import DataCatalog
 from quant_platform.lake.lake import Version
 from quant_platform.lake.manifest import region_of
 from quant_platform.lake.validation import validated
+from quant_platform.pipeline.experiments import registration_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import registered_rows
 from quant_platform.pipeline.suite import (
@@ -34,6 +35,8 @@ from quant_platform.pipeline.suite import (
     SignalSnapshot,
     evaluated,
     kept_specs,
+    ledgers,
+    locked_from,
     prepared,
     tear_sheet_path,
 )
@@ -216,11 +219,15 @@ def verify_run(home: Home, run: SuiteRun) -> Verification:
         notes.append("the signal has other rows than then")
     catalog = DataCatalog(run.key[1], region_of(run.key[1]), home.settings.home)
     preset = load_preset(specs, run.preset)
+    registration = registration_of(home, run.key[0], at=run.evaluated_at)
+    locked = locked_from(registration)
     ready = home.shared(
-        "verified bench", f"{run.key[1]} {specs} {run.preset}", lambda: prepared(specs, catalog, preset)
+        "verified bench",
+        f"{run.key[1]} {specs} {run.preset} {locked}",
+        lambda: prepared(specs, catalog, preset, locked),
     )
-    ledger = home.lake.read("suite.trials", missing="ignore").filter(pl.col("evaluated_at") < run.evaluated_at)
-    again = evaluated(ready, said, rows, preset, ledger, run.evaluated_at)
+    known = ledgers(home).until(run.evaluated_at)
+    again = evaluated(ready, said, rows, preset, known, run.evaluated_at, registration)
     compared = [_table(home, run, name, again.frames[name]) for name in run.content_hashes]
     compared.append(_page(home, run, again.page))
     return Verification(run, tuple(notes), tuple(compared))

@@ -65,11 +65,25 @@ class ThresholdSpec(SpecModel):
     )
 
 
+class ClassCostsSpec(SpecModel):
+    """What trading an asset class costs, where that is not what ``costs`` says for all; null is what is said there."""
+
+    commission_rate: float | None = Field(default=None, ge=0.0, le=1.0, description="Commission per side.")
+    half_spread: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="Half the spread, a fraction of the price."
+    )
+    impact_coefficient: float | None = Field(default=None, ge=0.0, description="Y of the square-root law of impact.")
+    borrow_rate: float | None = Field(default=None, ge=0.0, description="Borrow fee of short positions per year.")
+
+
 class ClassSpec(ThresholdSpec):
-    """Floors of an asset class, and what trading it is assumed to rub off."""
+    """Floors and costs of an asset class, and what trading it is assumed to rub off."""
 
     friction_buffer: float = Field(
         default=0.0, ge=0.0, le=1.0, description="Taken off the expected return before it is compared, a fraction."
+    )
+    costs: ClassCostsSpec = Field(
+        default_factory=ClassCostsSpec, description="Costs of the class that differ from those of all."
     )
 
 
@@ -146,6 +160,12 @@ class RoutingSpec(SpecModel):
         own = self.tickers.get(ticker)
         stated = {} if own is None else {name: value for name, value in own.model_dump().items() if value is not None}
         return general.model_copy(update=stated)
+
+    def costs_of(self, asset_class: str) -> StrategyCosts:
+        """The cost model of an asset class: its own numbers where it states them, else those of all."""
+        general = next((one for name, one in self.asset_classes.items() if name == asset_class), None)
+        own = {} if general is None else general.costs.model_dump(exclude_none=True)
+        return self.costs.model_copy(update=own)
 
 
 SleeveName = Literal["safe", "core", "spec"]

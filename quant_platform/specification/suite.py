@@ -143,6 +143,13 @@ class HistorySpec(SpecModel):
     fundamentals_max_age_days: int = Field(ge=1, description="A published value older than this is not used.")
 
 
+class LightweightSpec(SpecModel):
+    """A lightweight snapshot, where nobody says otherwise."""
+
+    names: int = Field(ge=1, description="Securities with the highest median ADV")
+    since: date = Field(description="over the sessions from this day on, the first of its panel.")
+
+
 class SuiteSpec(SpecModel):
     """Numbers of the computation that no verdict depends on by a threshold."""
 
@@ -220,6 +227,48 @@ class BaselinesFile(SpecModel):
     baselines: dict[str, BaselineSpec] = Field(min_length=1, description="Baselines by name.")
 
 
+class CompositeMember(SpecModel):
+    """One signal of a composite."""
+
+    signal: str = Field(description="Name of a baseline, or of a registered signal.")
+    regimes: tuple[Literal["unknown", "low_volatility", "high_volatility"], ...] = Field(
+        default=("unknown", "low_volatility", "high_volatility"),
+        min_length=1,
+        description="Regimes of the market in which it counts; in others it is taken as average for every name.",
+    )
+
+
+class CompositeSpec(SpecModel):
+    """A composite signal: its members, and how they are combined on the past of each fold alone."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the composite.")
+    description: str = Field(description="What it is for, in a sentence.")
+    author: str = Field(description="Who stands behind it.")
+    members: tuple[CompositeMember, ...] = Field(
+        min_length=2, description="Signals, in the order in which they are made orthogonal: the first keeps all of it."
+    )
+    horizon_sessions: int = Field(ge=1, le=250, description="Sessions of the return that is predicted.")
+    first_train_sessions: int = Field(ge=60, description="Sessions before the first fold.")
+    fold_sessions: int = Field(ge=5, description="Sessions that one fit scores.")
+    purge_sessions: int = Field(ge=0, description="Sessions left out between training and fold beyond the horizon.")
+    inner_folds: int = Field(ge=1, le=20, description="Walk-forward folds within the training rows.")
+    penalties: tuple[Annotated[float, Field(gt=0.0)], ...] = Field(
+        min_length=1, description="Penalties to choose from, in units of a member's variance."
+    )
+
+    @model_validator(mode="after")
+    def _members_and_rows(self) -> CompositeSpec:
+        names = [member.signal for member in self.members]
+        if len(set(names)) < len(names) or self.name in names:
+            raise ValueError("a member is named twice, or is the composite itself")
+        if self.first_train_sessions < 2 * (self.horizon_sessions + self.purge_sessions) * (self.inner_folds + 1):
+            raise ValueError(
+                "first_train_sessions is too short for its inner folds: at least 2 x (horizon_sessions + "
+                "purge_sessions) x (inner_folds + 1)"
+            )
+        return self
+
+
 class ReferenceVariant(SpecModel):
     """The variant a verdict is about, fixed before anything is computed."""
 
@@ -286,6 +335,12 @@ class ExperimentSpec(SpecModel):
     )
     criteria: tuple[Criterion, ...] = Field(min_length=1, description="All must hold on the locked holdout.")
     holdout_share: Share = Field(description="Last part of the sample, locked until it is opened once.")
+
+    @model_validator(mode="after")
+    def _nothing_is_stated_twice(self) -> ExperimentSpec:
+        if len(set(self.variants)) < len(self.variants) or len(set(self.criteria)) < len(self.criteria):
+            raise ValueError("a variant or a criterion is stated twice")
+        return self
 
 
 class SuiteSpecs(SpecModel):

@@ -20,7 +20,7 @@ from urllib.request import ProxyHandler, build_opener
 from playwright.sync_api import Page, sync_playwright
 
 # Name of the picture by path; the first page is at the root.
-PAGES = {"run": "", **{name: name for name in ("results", "history", "equity", "events", "jobs")}}
+PAGES = {"run": "", **{name: name for name in ("results", "history", "equity", "events", "operations", "jobs")}}
 READY_SECONDS = 120
 QUIET_MILLISECONDS = 90_000
 

@@ -52,6 +52,9 @@ def test_results_are_those_of_the_tables(judged: Judged, monkeypatch: pytest.Mon
     assert "SIMULATED" in text
     assert judged.second.run_id in text
     assert judged.second.mlflow_run_id in text
+    # Two presets on the same sessions are two looks; nobody has stated anything beforehand.
+    assert "not registered" in text
+    assert "were looked at twice, with 1 signal, by 1 person" in text
     assert frame(page, "threshold", "text")["text"].to_list() == rules["text"].to_list()
     assert frame(page, "variant", "sharpe_gross")["sharpe_net"].to_list() == pytest.approx(
         results["sharpe_net"].to_list()

@@ -20,8 +20,11 @@ from quant_platform_tests.cli.commands import Command, is_one_paragraph
 from quant_platform_tests.homes import edit
 from quant_platform_tests.homes import files as files_below
 from quant_platform_tests.reports.reading import read_html
+from quant_platform_tests.suites import Judged, reversal
 
-KEY_TABLES = ("results", "daily", "fractiles", "diagnostics", "correlations", "trials", "verdict")
+KEY_TABLES = (
+    "results", "daily", "fractiles", "diagnostics", "correlations", "trials", "experiments", "looks", "verdict",
+)  # fmt: skip
 SUFFIX = "residoff_fractile20to80_mincos3"
 JUDGED = f"lag0_{SUFFIX}"
 VARIANTS = {f"lag{lag}_{SUFFIX}" for lag in (0, 1, 2)}
@@ -37,36 +40,26 @@ def small(own: Path) -> Path:
     return own
 
 
-def reversal(bars: pl.DataFrame) -> pl.DataFrame:
-    """Minus the return of five sessions: a signal that has seen nothing but its past."""
-    return (
-        bars.filter(pl.col("close").is_finite())
-        .sort("ticker", "session")
-        .select(
-            pl.col("ticker").alias("security_id"),
-            pl.col("session").alias("date_sig"),
-            pl.col("session").alias("date_avail"),
-            (1.0 - pl.col("close") / pl.col("close").shift(5).over("ticker")).alias("signal"),
-        )
-        .drop_nulls()
-    )
+@pytest.fixture
+def again(judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the home in which ``rev5`` was judged under QUICK and then under STANDARD."""
+    settings = judged.copy(tmp_path).settings
+    monkeypatch.setenv("QUANT_HOME", str(settings.home))
+    monkeypatch.setenv("QUANT_SPECS", str(settings.specs))
+    monkeypatch.setenv("DAGSTER_HOME", str(settings.home / "dagster"))
+    return settings.home
 
 
-def test_a_signal_is_judged_and_its_numbers_are_those_of_the_lab(quant: Command, small: Path, tmp_path: Path) -> None:
-    lake = Lake(small / "lake")
+def test_a_signal_is_judged_and_its_numbers_are_those_of_the_lab(judged: Judged) -> None:
+    lake, snapshot = judged.home.lake, judged.snapshot
     bars = lake.read("clean.equity_bars")
     signal = reversal(bars)
-    signal.write_csv(tmp_path / "reversal.csv")
-    assert quant("signal", "submit", tmp_path / "reversal.csv", "--name", "rev5", "--home", small).code == 0
-    ended = quant("suite", "rev5", "--home", small)
-    assert ended.code == 0, ended.err
-    ((name, snapshot),) = lake.partitions("suite.verdict")
-    assert name == "rev5"
+    assert lake.partitions("suite.verdict") == [("rev5", snapshot)]
     key = [("rev5", snapshot)]
     frames = {table: lake.read(f"suite.{table}", key) for table in KEY_TABLES}
 
     # The same panel and variant, made of the lake's tables without a snapshot, a stage or a job.
-    specs = load_suite(Path(os.environ["QUANT_SPECS"]))
+    specs = load_suite(judged.home.specs)
     panel = build_panel(
         MarketTables(
             bars,
@@ -78,7 +71,7 @@ def test_a_signal_is_judged_and_its_numbers_are_those_of_the_lab(quant: Command,
         exchange="XNYS",
         universe="simulated",
     )
-    preset = load_preset(Path(os.environ["QUANT_SPECS"]), "STANDARD")
+    preset = load_preset(judged.home.specs, "STANDARD")
     contract = signal.with_columns(pl.lit(None, dtype=pl.Float64).alias("avail_hour"))
     direct = run_backtest(signal_panel(contract, panel, name="rev5"), preset.configs()[0], panel, specs=specs)
     overall = frames["results"].filter((pl.col("slice_kind") == "overall") & (pl.col("variant") == JUDGED))
@@ -97,27 +90,40 @@ def test_a_signal_is_judged_and_its_numbers_are_those_of_the_lab(quant: Command,
     assert lake.read("suite.rejects", ["rev5"]).height == 0
     clone = frames["correlations"].filter(pl.col("baseline") == "reversal_5d")
     assert clone["signal_correlation"][0] > 0.99
-
-    # What is said is what is stored.
-    colour = frames["verdict"]["verdict"][0]
-    assert f"rev5 on {snapshot}: {colour.upper()}" in ended.out
-    for text in frames["verdict"]["text"]:
-        assert text in ended.out
     assert check(lake) == []
 
-    page = small / "reports" / "suite" / f"rev5@{snapshot}.html"
+
+def test_what_is_said_is_what_is_stored(quant: Command, again: Path, judged: Judged) -> None:
+    lake, snapshot = Lake(again / "lake"), judged.snapshot
+    key = [("rev5", snapshot)]
+    made = {table: versions_of(lake, f"suite.{table}") for table in (*KEY_TABLES, "signals", "returns", "dates")}
+    ended = quant("suite", "rev5", "--home", again, "--snapshot", snapshot)
+    assert ended.code == 0, ended.err
+    # Nothing has changed, so nothing is made, no second snapshot either.
+    assert {table: versions_of(lake, f"suite.{table}") for table in made} == made
+    assert len(list((again / "snapshots").glob("*/manifest.json"))) == 1
+
+    verdict = lake.read("suite.verdict", key)
+    assert f"rev5 on {snapshot}: {verdict['verdict'][0].upper()}" in ended.out
+    for text in verdict["text"]:
+        assert text in ended.out
+    overall = lake.read("suite.results", key).filter(
+        (pl.col("slice_kind") == "overall") & (pl.col("variant") == JUDGED)
+    )
+    page = again / "reports" / "suite" / f"rev5@{snapshot}.html"
     assert page.stat().st_size < 5_000_000
     read = read_html(page.read_text(encoding="utf-8"))
-    said = read.said
-    assert "SIMULATED" in said
-    assert f"{overall['sharpe_net'][0]:.2f}" in said
-    for text in frames["verdict"]["text"]:
-        assert text in said
+    assert "SIMULATED" in read.said
+    assert f"{overall['sharpe_net'][0]:.2f}" in read.said
+    for text in verdict["text"]:
+        assert text in read.said
     headings = {node.text.replace("SIMULATED", "") for node in read.all("h2")}
     assert headings == {
         "Verdict",
+        "Registration",
         "Variants",
         "Performance",
+        "Over time",
         "By year and slice",
         "Prediction",
         "Uniqueness",
@@ -126,15 +132,8 @@ def test_a_signal_is_judged_and_its_numbers_are_those_of_the_lab(quant: Command,
     }
     assert not {node.attributes.get("src") for node in read.everything()} - {None}
 
-    # Again: nothing has changed, so nothing is made, no second snapshot either.
-    made = {table: versions_of(lake, f"suite.{table}") for table in (*KEY_TABLES, "signals", "returns", "dates")}
-    again = quant("suite", "rev5", "--home", small)
-    assert again.code == 0
-    assert {table: versions_of(lake, f"suite.{table}") for table in made} == made
-    assert len(list((small / "snapshots").glob("*/manifest.json"))) == 1
-
     # Another preset is another question on the same data: its trials come to those of before.
-    assert quant("suite", "rev5", "--home", small, "--snapshot", snapshot, "--preset", "quick").code == 0
+    assert quant("suite", "rev5", "--home", again, "--snapshot", snapshot, "--preset", "quick").code == 0
     assert set(lake.read("suite.results", key)["variant"]) < VARIANTS
     assert set(lake.read("suite.trials", key)["variant"]) == VARIANTS
 
@@ -143,8 +142,11 @@ def versions_of(lake: Lake, name: str) -> list[str]:
     return sorted(path.name for path in lake.current_by_key(name).values())
 
 
-def test_a_signal_that_has_seen_tomorrow_is_stopped(quant: Command, small: Path, tmp_path: Path) -> None:
-    bars = Lake(small / "lake").read("clean.equity_bars")
+def test_a_signal_that_has_seen_tomorrow_is_stopped(
+    quant: Command, again: Path, judged: Judged, tmp_path: Path
+) -> None:
+    lake = Lake(again / "lake")
+    bars = lake.read("clean.equity_bars")
     priced = bars.filter(pl.col("close").is_finite()).sort("ticker", "session")
     ahead = priced.select(
         pl.col("ticker").alias("security_id"),
@@ -153,11 +155,11 @@ def test_a_signal_that_has_seen_tomorrow_is_stopped(quant: Command, small: Path,
         (pl.col("close").shift(-2).over("ticker") / pl.col("close").shift(-1).over("ticker")).alias("signal"),
     )
     ahead.drop_nulls().write_csv(tmp_path / "peek.csv")
-    quant("signal", "submit", tmp_path / "peek.csv", "--name", "peek", "--home", small)
-    ended = quant("suite", "peek", "--home", small)
+    quant("signal", "submit", tmp_path / "peek.csv", "--name", "peek", "--home", again)
+    ended = quant("suite", "peek", "--home", again, "--snapshot", judged.snapshot)
     assert ended.code == 1
     assert "look_ahead_found" in ended.err
-    assert Lake(small / "lake").partitions("suite.verdict") == []
+    assert lake.partitions("suite.verdict") == [("rev5", judged.snapshot)]
 
 
 def test_what_is_not_there_is_refused_before_anything_is_made(quant: Command, small: Path, tmp_path: Path) -> None:

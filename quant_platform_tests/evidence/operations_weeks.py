@@ -39,6 +39,7 @@ from quant_platform_tests.homes import edit
 ROOT = Path(__file__).resolve().parents[2]
 # A Monday; 26 weeks from here hold four holidays, a half day and the end of summer time on both continents.
 FIRST = date(2025, 6, 2)
+WEEKS = 26
 WEEKLY = ("transaction_costs", "slippage_windows", "sleeve_summary", "sleeve_promotions", "config_proposals")
 
 
@@ -74,41 +75,60 @@ def held(up: Daemon, home: Home, last: date) -> dict[str, Any]:
     for job, table in (("live_scan", "live.scan"), ("operations_daily", "ops.orders")):
         assert covered_by(successes(up.instance, job), found) == dict.fromkeys(found, 1)
         assert sorted(map(str, home.lake.partitions(table))) == found
-    mondays = [str(FIRST + timedelta(weeks=k)) for k in range((last - FIRST).days // 7 + 1)]
+    weeks = mondays((last - FIRST).days // 7 + 1)
     for name in WEEKLY:
-        assert sorted(map(str, home.lake.partitions(f"ops.{name}"))) == mondays
+        assert sorted(map(str, home.lake.partitions(f"ops.{name}"))) == weeks
     assert sorted(map(str, home.lake.partitions("ops.dashboard")))[-1] == found[-1]
     stored = {name: home.lake.read(name) for name in DAILY_TABLES}
     states = {done.state for done in run_daily(home, found, run_id="again", refresh=False, workers=1)}
     assert states == {"current"}
     by_week = stored["ops.executions"].group_by(pl.col("day").dt.truncate("1w").alias("week")).len("fills").sort("week")
-    costs = home.lake.read("ops.transaction_costs", [mondays[-1]])
+    costs = home.lake.read("ops.transaction_costs", [weeks[-1]])
     return {
-        "weeks": len(mondays),
+        "weeks": len(weeks),
         "sessions": len(found),
         "runs": dict(sorted(Counter(run.job_name for run in up.instance.get_runs()).items())),
         "rows": {name: frame.height for name, frame in stored.items()},
         "fills_by_week": [[str(week), fills] for week, fills in by_week.iter_rows()],
         "half_spread_bps": costs.filter(pl.col("measure") == "half_spread").select("n", "value", "low", "high").rows(),
-        "proposals_by_week": [home.lake.read("ops.config_proposals", [week]).height for week in mondays],
+        "proposals_by_week": [home.lake.read("ops.config_proposals", [week]).height for week in weeks],
         "trades_seen_by_sleeves": int(
-            home.lake.read("ops.sleeve_summary", [mondays[-1]])
+            home.lake.read("ops.sleeve_summary", [weeks[-1]])
             .filter(pl.col("evidence").cast(pl.String) == "executed")["n"]
             .sum()
         ),
     }
 
 
-def page(found: dict[str, Any], command: str, seconds: float) -> str:
+def command_of(weeks: int) -> str:
+    """What makes the page."""
+    return f"python -m {__package__}.operations_weeks" + ("" if weeks == WEEKS else f" --weeks {weeks}")
+
+
+def page(found: dict[str, Any]) -> str:
     """The page of the evidence."""
     runs = "\n".join(f"| `{name}` | {count} |" for name, count in found["runs"].items())
     rows = "\n".join(f"| `{name}` | {count} |" for name, count in found["rows"].items())
+    proposals = dict(zip(mondays(found["weeks"]), found["proposals_by_week"], strict=True))
+    fills = dict(found["fills_by_week"])
+    weeks = "\n".join(
+        f"| {week} | {fills.get(week, 0)} | {proposals.get(week, 'before the schedules')} |"
+        for week in sorted({*proposals, *fills})
+    )
+    learned = "".join(
+        f"Half spread as learned by the last week from {n} fills of the simulated venue: {value:.2f} bps, {low:.2f} to "
+        f"{high:.2f}.\n"
+        for n, value, low, high in found["half_spread_bps"]
+        if value is not None and low is not None
+    )
     return f"""# {found["weeks"]} weeks of operations by simulated time
 
-Made by `{command}` in {seconds:.0f} CPU seconds: ten SIMULATED names on the calendar of New York from {FIRST} on, two
-schedules switched on, Dagster's own scheduler and sensor code, an outage of two days of trading and a restart in the
-middle, no step by hand. No run failed; every one of {found["sessions"]} sessions was scanned once and sent its orders
-once; every week has costs, hours, sleeves and proposals; the recorded orders give the same account in one pass.
+Made by `{command_of(found["weeks"])}` in {found["cpu_seconds"]} CPU seconds.
+
+Ten SIMULATED names on the calendar of New York from {FIRST} on, two schedules switched on, Dagster's own scheduler and
+sensor code, an outage of two days of trading and a restart in the middle, no step by hand. No run failed; every one of
+{found["sessions"]} sessions was scanned once and sent its orders once; every week has costs, hours, sleeves and
+proposals; the recorded orders give the same account in one pass.
 
 | table | rows |
 |---|---|
@@ -118,9 +138,16 @@ once; every week has costs, hours, sleeves and proposals; the recorded orders gi
 |---|---|
 {runs}
 
-Proposals by week: {", ".join(map(str, found["proposals_by_week"]))}. Closed paper trades that the sleeves of the last
-week look back on: {found["trades_seen_by_sleeves"]}.
-"""
+| week of | paper fills | proposals |
+|---|---|---|
+{weeks}
+
+Closed paper trades that the sleeves of the last week look back on: {found["trades_seen_by_sleeves"]}. {learned}"""
+
+
+def mondays(weeks: int) -> list[str]:
+    """Weeks of the run, ISO dates."""
+    return [str(FIRST + timedelta(weeks=k)) for k in range(weeks)]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -128,7 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m quant_platform_tests.evidence.operations_weeks", description=__doc__
     )
-    parser.add_argument("--weeks", type=int, default=26, help="weeks, at least 2 (default 26)")
+    parser.add_argument("--weeks", type=int, default=WEEKS, help=f"weeks, at least 2 (default {WEEKS})")
     parser.add_argument(
         "--output", type=Path, default=ROOT / "docs" / "evidence", help="folder (default docs/evidence)"
     )
@@ -138,12 +165,10 @@ def main(arguments: list[str] | None = None) -> None:
     started = time.process_time()
     with TemporaryDirectory() as folder:
         found = run_weeks(Path(folder), options.weeks)
-    command = f"python -m {__package__}.operations_weeks" + ("" if options.weeks == 26 else f" --weeks {options.weeks}")
+    found["cpu_seconds"] = round(time.process_time() - started)
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "operations_weeks.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (options.output / "operations_weeks.md").write_text(
-        page(found, command, time.process_time() - started), encoding="utf-8"
-    )
+    (options.output / "operations_weeks.md").write_text(page(found), encoding="utf-8")
     print(f"written to {options.output}/operations_weeks.md")
 
 

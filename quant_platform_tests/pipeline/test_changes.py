@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 
 from quant_platform.contracts.errors import PlatformError, ProposalRefused, SpecError, UnknownProposal
 from quant_platform.labs.operations.frames import empty, rows_frame
@@ -106,11 +108,48 @@ def test_every_kind_is_applied_valid_and_taken_back_to_the_letter(home: Home, ki
     assert path.read_text(encoding="utf-8") == before
 
 
-def test_two_proposals_of_one_week_and_file_are_both_applied(home: Home) -> None:
-    changes.apply(home, id_of(home, "costs"), "Ann")
-    changes.apply(home, id_of(home, "threshold"), "Ann")
+def test_a_number_below_a_ten_thousandth_is_written_read_and_taken_back(home: Home) -> None:
+    """A half spread of a tenth of a basis point: YAML reads 1e-05 as a text."""
+    again = propose(home, date(2024, 3, 11), transaction_costs=cost(value=0.1, low=0.05, high=0.15))
+    (chosen,) = again.filter(pl.col("kind").cast(pl.String) == "costs")["proposal_id"]
+    path = home.specs / ROUTING
+    before = path.read_text(encoding="utf-8")
+    changes.apply(home, chosen, "Ann")
+    assert "  half_spread: 0.00001\n" in path.read_text(encoding="utf-8")
+    assert home.load(ROUTING, RoutingSpec).costs.half_spread == 1e-5
+    changes.revert(home, chosen, "Bob")
+    assert path.read_text(encoding="utf-8") == before
+    # What a person wrote as 3e-04 is what the proposal was made against.
+    path.write_text(before.replace("half_spread: 0.0003", "half_spread: 3e-04"), encoding="utf-8")
+    sibling = again.filter(pl.col("kind").cast(pl.String) == "threshold")["proposal_id"][0]
+    changes.apply(home, sibling, "Ann")
+    other = again.filter(pl.col("kind").cast(pl.String) == "no_trade_window")["proposal_id"][0]
+    changes.apply(home, other, "Ann")
+    assert home.load(ROUTING, RoutingSpec).costs.half_spread == 3e-4
+
+
+def test_costs_of_a_class_get_a_place_of_their_own(home: Home) -> None:
+    text = (home.specs / ROUTING).read_text(encoding="utf-8")
+    path = ["asset_classes", "FX", "costs", "half_spread"]
+    made = changes.edited(text, path, 0.00004)
+    (home.specs / ROUTING).write_text(made, encoding="utf-8")
+    found = home.load(ROUTING, RoutingSpec)
+    assert (found.costs_of("FX").half_spread, found.costs_of("US_EQUITY").half_spread) == (4e-5, 3e-4)
+    assert changes.value_at(home.specs / ROUTING, path) == 4e-5
+
+
+@pytest.mark.parametrize("kinds", list(permutations(["costs", "threshold", "no_trade_window"])))
+def test_the_proposals_of_one_week_and_file_are_all_applied_in_any_order(home: Home, kinds: Sequence[str]) -> None:
+    before = (home.specs / ROUTING).read_text(encoding="utf-8")
+    for kind in kinds:
+        changes.apply(home, id_of(home, kind), "Ann")
     found = home.load(ROUTING, RoutingSpec)
     assert (found.costs.half_spread, found.tickers["AAA"].min_confidence) == (0.0006, 0.55)
+    assert [str(one.asset_class) for one in found.no_trade_windows] == ["US_EQUITY"]
+    # Taken back in the order in which they came, the file says what it said.
+    for kind in kinds:
+        changes.revert(home, id_of(home, kind), "Bob")
+    assert yaml.safe_load((home.specs / ROUTING).read_text(encoding="utf-8")) == yaml.safe_load(before)
 
 
 def test_what_is_applied_is_not_proposed_again(home: Home) -> None:

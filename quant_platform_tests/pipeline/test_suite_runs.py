@@ -39,6 +39,7 @@ def test_mlflow_holds_what_the_lake_holds(judged: Judged, tmp_path: Path) -> Non
     assert (tags["signal_name"], tags["author"], tags["region"]) == (SIGNAL, AUTHOR, "US")
     assert (tags["data_snapshot_id"], tags["dagster_run_id"]) == (judged.snapshot, judged.second.run_id)
     assert tags["ontology_hash"] == judged.second.ontology_hash
+    assert tags["registration"] == "not registered"
     assert len(tags["git_sha"].removesuffix("-dirty")) == 40 or tags["git_sha"] == "not in a repository"
     assert run.data.params["preset"] == "STANDARD"
     assert json.loads(run.data.params["fractile"]) == [20.0, 80.0]
@@ -74,7 +75,7 @@ def test_a_suite_is_computed_again_byte_for_byte_also_one_that_was_replaced(judg
         again = verify_run(judged.home, run)
         assert again.notes == ()
         assert [one.name for one in again.compared if not one.equal] == []
-        assert len(again.compared) == 8
+        assert len(again.compared) == 10
         assert page in next(one.says for one in again.compared if one.name == PAGE)
         assert again.equal
 

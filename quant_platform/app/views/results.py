@@ -8,8 +8,11 @@ import polars as pl
 import streamlit as st
 
 from quant_platform.app import parts
+from quant_platform.contracts.errors import SnapshotInvalid
+from quant_platform.labs.suite.experiments import MEANING
+from quant_platform.pipeline.experiments import registration_of
 from quant_platform.pipeline.home import Home
-from quant_platform.pipeline.suite import tear_sheet_path
+from quant_platform.pipeline.suite import stored_looks, stored_registration, tear_sheet_path
 from quant_platform.pipeline.suite_history import suite_history
 from quant_platform.pipeline.tracking import tracking_uri
 from quant_platform.reports.charts.figures import Words
@@ -42,6 +45,9 @@ def _suite(home: Home, row: dict[str, object]) -> None:
     daily = home.lake.read("suite.daily", [key])
     reference = str(rules["reference"][0])
     parts.verdict_badge(str(rules["verdict"][0]))
+    state = stored_registration(rules)
+    st.markdown(parts.plain(f"{state}: {MEANING[state]}"))
+    st.caption(parts.plain(_looks(home, key)))
     st.caption(parts.plain(f"judged on {reference}, preset {row['preset']}, by {row['author']}, {row['evaluated_at']}"))
     judged = results.filter((pl.col("slice_kind") == "overall") & (pl.col("variant") == reference)).row(0, named=True)
     tiles = st.columns(4)
@@ -67,6 +73,14 @@ def _suite(home: Home, row: dict[str, object]) -> None:
         key="slices",
     )
     _origin(home, key, row, daily)
+
+
+def _looks(home: Home, key: tuple[str, str]) -> str:
+    try:
+        looks = stored_looks(home, key, registration_of(home, key[0]))
+    except SnapshotInvalid:
+        return "looks at the holdout cannot be counted: the snapshot is gone"
+    return f"looks at the holdout, by anybody: {looks.sentence}"
 
 
 def _figures(daily: pl.DataFrame, key: tuple[str, str], reference: str, *, simulated: bool) -> None:

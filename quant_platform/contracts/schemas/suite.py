@@ -5,6 +5,12 @@ from __future__ import annotations
 import dataframely as dy
 
 COLOURS = ("red", "yellow", "green")
+REGISTRATIONS = (
+    "registered, met on the locked holdout",
+    "registered, not met",
+    "registered, still locked",
+    "not registered",
+)
 
 
 def _number(text: str, *, min: float | None = None) -> dy.Float64:
@@ -89,6 +95,26 @@ class SuiteRejects(dy.Schema):
     date_avail = dy.String(nullable=True, description="As it was written.")
     value = dy.String(nullable=True, description="The signal as it was written.")
     detail = dy.String(nullable=True, description="What was wrong with it.")
+
+
+class SuiteComposite(dy.Schema):
+    """The models of a composite signal, one row per fold and member; other signals have no rows."""
+
+    signal = _signal()
+    fold = dy.Int64(primary_key=True, min=0, description="Which fold, in order of time.")
+    member = dy.String(primary_key=True, description="Name of the member.")
+    position = dy.Int64(min=0, description="Place among the members: each is what the earlier ones leave of it.")
+    snapshot_id = dy.String(description="Snapshot that it was fitted on.")
+    train_from = dy.Date(description="First session it was fitted on.")
+    train_to = dy.Date(description="Last one; its return was known before the fold, the purge left out.")
+    train_dates = dy.Int64(min=0, description="Sessions with enough names among these.")
+    predict_from = dy.Date(description="First session on which its values can be traded.")
+    predict_to = dy.Date(description="Last one.")
+    penalty = dy.Float64(min=0.0, description="Of the ridge, chosen on inner folds.")
+    weight = dy.Float64(description="Weight of the member's score.")
+    slope = dy.Float64(description="Expected return over the horizon of one unit of score, out of sample.")
+    inner_correlation = _number("Mean correlation of scores and returns on the inner folds.")
+    abstains = dy.Bool(description="Whether the fold has no values, since its slope is not above zero.")
 
 
 class SuiteResults(dy.Schema):
@@ -196,6 +222,12 @@ class SuiteVerdict(dy.Schema):
     rule = dy.Int64(primary_key=True, min=0, description="Position of the rule; red rules come first.")
     verdict = dy.Enum(COLOURS, description="Colour of the signal; the same on every row.")
     reference = dy.String(description="Variant that is judged.")
+    registration = dy.Enum(
+        REGISTRATIONS,
+        nullable=True,
+        description="What stands beside the colour: whether the experiment was stated beforehand; null where the suite "
+        "is older than that.",
+    )
     code = dy.String(description="Stable name of the rule.")
     colour = dy.String(description="red, caution or green: what the rule is about.")
     text = dy.String(description="What was found, in words.")
@@ -203,6 +235,50 @@ class SuiteVerdict(dy.Schema):
     threshold = _number("What the rule asks.")
     distance = _number("What is missing for the better side; 0 or less where nothing is.")
     met = dy.Bool(description="Whether the rule applies (red, caution) or is satisfied (green).")
+
+
+class SuiteExperiments(dy.Schema):
+    """A registered experiment held against its locked holdout, one row per variant and criterion.
+
+    A signal without a registration has no rows; while the holdout is locked the values are null.
+    """
+
+    signal = _signal()
+    snapshot_id = _snapshot()
+    experiment = dy.String(description="Name of the experiment.")
+    experiment_hash = dy.String(description="Hash of what was stated.")
+    registered_at = dy.Datetime(time_unit="us", time_zone="UTC", description="When it was frozen.")
+    registered_by = dy.String(description="Who registered it.")
+    registrations = dy.Int64(min=1, description="Registrations of the signal up to this one, withdrawn ones included.")
+    hypothesis = dy.String(description="What was believed and why.")
+    expected_sign = dy.Int64(min=-1, max=1, description="Sign of the relation with later returns.")
+    holdout_from = dy.Date(description="First locked session.")
+    holdout_to = dy.Date(nullable=True, description="Last session that was looked at; null while it is locked.")
+    opened_at = dy.Datetime(time_unit="us", time_zone="UTC", nullable=True, description="When it was opened.")
+    opened_by = dy.String(nullable=True, description="By whom.")
+    state = dy.Enum(REGISTRATIONS, description="Whether the criteria were met.")
+    variant = dy.String(primary_key=True, description="Variant that was named.")
+    metric = dy.String(primary_key=True, description="What is measured on the locked sessions.")
+    decides = dy.Bool(description="Whether it decides: the variant that was named first.")
+    value = _number("Measured, in the direction of the expected sign.")
+    above = dy.Float64(primary_key=True, description="What was asked for.")
+    met = dy.Bool(nullable=True, description="Whether it is above that; null while the holdout is locked.")
+
+
+class SuiteLooks(dy.Schema):
+    """Every suite is a look at the sessions it has seen; a holdout counts the looks of anybody here."""
+
+    signal = _signal()
+    snapshot_id = _snapshot()
+    look_id = dy.String(primary_key=True, description="Hash of signal, its content, snapshot, preset and experiment.")
+    signal_hash = dy.String(description="Hash of the signal's rows.")
+    preset = dy.String(description="Matrix of variants.")
+    experiment = dy.String(description="Registered experiment it belongs to; empty without one.")
+    experiment_hash = dy.String(description="Hash of what was stated; empty without one.")
+    date_from = dy.Date(description="First session it has seen.")
+    date_to = dy.Date(description="Last session it has seen; before the holdout while that is locked.")
+    looked_at = dy.Datetime(time_unit="us", time_zone="UTC", description="When, the first time.")
+    looked_by = dy.String(description="Who opened the holdout, or the author of the signal.")
 
 
 class SuiteTracking(dy.Schema):
@@ -215,6 +291,9 @@ class SuiteTracking(dy.Schema):
     run_name = dy.String(description="Its name there: signal and time of the run.")
     preset = dy.String(description="Matrix of variants.")
     verdict = dy.Enum(COLOURS, description="Colour of the signal.")
+    registration = dy.Enum(
+        REGISTRATIONS, nullable=True, description="What stands beside the colour; null where the suite is older."
+    )
     author = dy.String(description="Who registered the signal.")
     evaluated_at = dy.Datetime(time_unit="us", time_zone="UTC", description="When it was evaluated.")
     signal_hash = dy.String(description="Hash of the signal's rows.")

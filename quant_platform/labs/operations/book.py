@@ -3,7 +3,8 @@
 The account is a function of the recorded orders and of the bars, so that a process that dies between an order and its
 fill loses nothing: whoever asks next computes the same fill.
 
-1. Each strategy is an account of its own in the engine; their profits and losses add up (:func:`paper_book`).
+1. Each strategy is an account of its own in the engine, and so is each asset class of it, which has costs of its own;
+   their profits and losses add up (:func:`paper_book`).
 2. An order is for the open of the session after its day. Where its name has no bar there, or no volume, it is void; so
    is one whose stop or target the open has passed (the engine decides that).
 3. Stops, targets and the horizon leave as they do in the replay: inside the bars after the entry, and at the close of
@@ -31,6 +32,7 @@ from quant_platform.labs.operations.routing import skip
 from quant_platform.market.calendar import Days
 from quant_platform.specification.operations import RoutingSpec
 from quant_platform.specification.replay import ReplaySpec
+from quant_platform.specification.strategies import StrategyCosts
 
 _AT_OPEN = ("entry", "addition", "exit", "reversal", "reduction", "delisted")
 
@@ -106,8 +108,12 @@ def paper_book(orders: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, 
     is marked at its last close.
     """
     capital, last = routing.account.capital, len(market.sessions) - 1
-    by_strategy = orders.sort("strategy", "day", "ticker").partition_by("strategy", maintain_order=True)
-    parts = [_account(rows, market, routing, replay) for rows in by_strategy]
+    # A name that was put into another class keeps one account, by the class of its last order.
+    ordered = orders.sort("strategy", "day", "ticker").with_columns(
+        law=pl.col("asset_class").last().over("strategy", "ticker", order_by="day")
+    )
+    accounts = ordered.partition_by("strategy", "law", maintain_order=True)
+    parts = [_account(rows.drop("law"), market, routing.costs_of(rows["law"][0]), routing, replay) for rows in accounts]
     curve = np.tile(np.array([capital, capital, 0.0, 0.0]), (last + 1, 1))
     for part in parts:
         found = part.result.curve[:, [1, 0, 2, 3]]
@@ -137,6 +143,7 @@ class _Account:
     orders: list[dict[str, Any]]
     result: BacktestResult
     market: PaperMarket
+    costs: StrategyCosts
     routing: RoutingSpec
     voids: list[dict[str, Any]]
 
@@ -205,7 +212,6 @@ class _Account:
 
     def marks(self) -> Iterator[dict[str, Any]]:
         entries = self.entries()
-        costs = self.routing.costs
         for row in self.result.trades.filter(pl.col("exit_bar").is_null()).iter_rows(named=True):
             order = entries[row["asset"], row["entry_bar"]]
             side = 1.0 if row["side"] == "long" else -1.0
@@ -213,7 +219,7 @@ class _Account:
             known = column[~np.isnan(column)]
             held = self.result.positions.filter(pl.col("asset") == row["asset"])["position"][-1]
             mark, risk = float(known[-1]), _risk(order)
-            leaving = abs(held) * mark * (costs.commission_rate + costs.half_spread)
+            leaving = abs(held) * mark * (self.costs.commission_rate + self.costs.half_spread)
             pnl = row["net_pnl"] - leaving
             yield {
                 "day": self.market.sessions[-1].item(),
@@ -233,7 +239,9 @@ def _risk(order: dict[str, Any]) -> float | None:
     return None if stop is None else float(abs(reference - stop) * quantity)
 
 
-def _account(rows: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, replay: ReplaySpec) -> _Account:
+def _account(
+    rows: pl.DataFrame, market: PaperMarket, costs: StrategyCosts, routing: RoutingSpec, replay: ReplaySpec
+) -> _Account:
     names = sorted(rows["ticker"].unique().to_list())
     bars = _bars(names, market, replay)
     place = {name: column for column, name in enumerate(bars.assets)}
@@ -261,7 +269,7 @@ def _account(rows: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, repl
         time_at_close=True,
     )
     config = EngineConfig(
-        costs=Costs(**routing.costs.model_dump()),
+        costs=Costs(**costs.model_dump()),
         initial_cash=routing.account.capital,
         units="whole",
         leverage=routing.account.leverage,
@@ -274,7 +282,7 @@ def _account(rows: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, repl
             column = place[row["ticker"]]
             split = math.prod(one.value for one in bars.splits if (one.bar, one.asset) == (bar, column))
             voids.append(_void(row, market, bar, *_why_void(row, float(bars.open[bar, column]), split)))
-    return _Account(kept, result, market, routing, voids)
+    return _Account(kept, result, market, costs, routing, voids)
 
 
 def _why_void(row: dict[str, Any], shown: float, split: float) -> tuple[str, str]:

@@ -57,7 +57,8 @@ def transaction_costs(week: date, fills: pl.DataFrame, evidence: EvidenceSpec, r
         trips = round_trips(mine)["cost_bps"].to_numpy()
         fit = fit_costs(mine, minimum=rules.minimum_fit, level=rules.level)
         fees = 1e4 * (mine["fees"] / (mine["price"] * mine["quantity"])).to_numpy()
-        costs, without_mid = routing.costs, mine["mid"].null_count()
+        # A name has one asset class.
+        costs, without_mid = routing.costs_of(mine["asset_class"][0]), mine["mid"].null_count()
         laws = sorted(mine["law"].unique().to_list())
         found: list[tuple[str, str, Estimate, float | None, int]] = [
             (f"round_trip_p{100 * share:g}", "bps", percentile(trips, share, rules.level), None, without_mid)

@@ -166,11 +166,12 @@ def check_fills(raw: pl.DataFrame, expected: Expected, where: str) -> ReadFills:
     )  # fmt: skip
     _refuse(
         text, ~fills["ticker"].is_in(list(expected.classes)).fill_null(value=False), "a name is not in the universe",
-        where, "map the broker's symbols to those of the home first",
+        where, "the broker's symbols are not those of the home: map them first",
     )  # fmt: skip
     _refuse(
         text, (fills["currency"] != expected.currency).fill_null(value=True),
-        f"the currency is not that of the account, {expected.currency}", where, "convert prices and fees first",
+        f"the currency is not that of the account, {expected.currency}", where,
+        "prices and fees are in another currency: convert them first",
     )  # fmt: skip
     future = fills["executed_at"] > expected.now + SKEW
     _refuse(text, future, f"a fill is later than now, {expected.now.isoformat(timespec='minutes')}", where,

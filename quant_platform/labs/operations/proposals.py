@@ -116,7 +116,7 @@ def config_proposals(
     Costs and hours rest on imported fills and are proposed whatever the number of closed trades; thresholds and sleeves
     only from ``minimum_closed`` on.
     """
-    found = [*_costs(week, evidence.costs, routing), *_windows(week, evidence.windows, routing)]
+    found = [*_costs(week, evidence.costs, routing, spec), *_windows(week, evidence.windows, routing)]
     if evidence.closed_overall >= spec.minimum_closed:
         found += [*_thresholds(evidence, routing), *_sleeves(week, until, evidence.promotions, sleeves)]
     rows = []
@@ -202,21 +202,34 @@ def _thresholds(evidence: WeekEvidence, routing: RoutingSpec) -> Iterator[Change
             )
 
 
-def _costs(week: date, costs: pl.DataFrame, routing: RoutingSpec) -> Iterator[Change]:
-    """Half spread and impact coefficient whose interval leaves out what the model assumes, of the largest group."""
+def _costs(week: date, costs: pl.DataFrame, routing: RoutingSpec, spec: EvidenceSpec) -> Iterator[Change]:
+    """Half spread and impact coefficient whose interval leaves out what the model assumes.
+
+    Of each asset class at its own place, once fills of several are known; else, and where names are estimated apart,
+    of the largest group for all.
+    """
     fitted = costs.filter(pl.col("measure").is_in(["half_spread", "impact_coefficient"]), pl.col("low").is_not_null())
     if fitted.is_empty():
         return
-    group = fitted.sort("n", "group", descending=[True, False])["group"][0]
-    for row in fitted.filter(pl.col("group") == group).sort("measure").iter_rows(named=True):
+    apart = spec.costs.grouping == "asset_class" and costs["group"].n_unique() > 1
+    largest = fitted.sort("n", "group", descending=[True, False])["group"][0]
+    chosen = fitted if apart else fitted.filter(pl.col("group") == largest)
+    for row in chosen.sort("group", "measure").iter_rows(named=True):
         if row["low"] <= row["modelled"] <= row["high"] or row["value"] < 0.0:
             continue
-        scale = 1e-4 if row["measure"] == "half_spread" else 1.0
+        group, measure = row["group"], row["measure"]
+        listed = next((one for name, one in routing.asset_classes.items() if name == group), None)
+        if apart and listed is None:
+            # A class that is not traded needs no cost model.
+            continue
+        own = None if listed is None else getattr(listed.costs, measure)
+        its_own = apart or own is not None
+        scale = 1e-4 if measure == "half_spread" else 1.0
         yield Change(
             kind="costs",
             file=ROUTING,
-            path=("costs", row["measure"]),
-            old=getattr(routing.costs, row["measure"]),
+            path=("asset_classes", group, "costs", measure) if its_own else ("costs", measure),
+            old=own if its_own else getattr(routing.costs, measure),
             new=round(row["value"] * scale, _DIGITS),
             n=row["n"],
             estimate=row["value"] * scale,
@@ -226,7 +239,7 @@ def _costs(week: date, costs: pl.DataFrame, routing: RoutingSpec) -> Iterator[Ch
             trials=0,
             table="ops.transaction_costs",
             key=week.isoformat(),
-            where={"group": group, "measure": row["measure"]},
+            where={"group": group, "measure": measure},
         )
 
 

@@ -1,18 +1,28 @@
-"""Pre-registration: what was stated before anything was computed, and the holdout that is opened once."""
+"""Pre-registration: what was stated before anything was computed, and the holdout that is opened once.
+
+1. An experiment is registered: its text is hashed, and the sessions of its holdout begin on a date that never moves
+   (:func:`register`, :func:`holdout_start`).
+2. Until it is opened, a suite sees a panel that ends before that date (:func:`development_panel`).
+3. Opened once, by somebody, on one snapshot, the criteria are held against the locked sessions alone
+   (:func:`judge_experiment`).
+4. Every suite is a look at the sessions it has seen, whoever asked and whether it was registered or not
+   (:func:`look_rows`), so that each page can say how often a holdout was looked at (:func:`looks_at`).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Literal, TypeVar
+from datetime import date, datetime
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from quant_platform.contracts.errors import ExperimentChanged
+from quant_platform.contracts.schemas.suite import REGISTRATIONS
 from quant_platform.labs.suite.backtest import BacktestResult
 from quant_platform.labs.suite.panel import Panel
 from quant_platform.specification.ontology import spec_hash
@@ -20,44 +30,135 @@ from quant_platform.specification.suite import ExperimentSpec
 from quant_platform.statistics.sharpe_interval import sharpe_estimate
 
 Kind = TypeVar("Kind", bound=np.generic)
-Registration = Literal[
-    "registered, met on the locked holdout", "registered, not met", "registered, still locked", "not registered"
-]
+MET, NOT_MET, LOCKED, UNREGISTERED = REGISTRATIONS
+MEANING = {
+    MET: "hypothesis, sign and criteria were stated before the data were looked at, and held on sessions that nothing "
+    "was chosen on",
+    NOT_MET: "the criteria that were stated beforehand do not hold on the locked holdout",
+    LOCKED: "the criteria were stated beforehand; the holdout was not opened, and no number here has seen it",
+    UNREGISTERED: "nothing was stated beforehand: the hypothesis may have been found in the data it is judged on",
+}
 LOOK_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "look_id": pl.String,
+    "signal": pl.String,
+    "snapshot_id": pl.String,
+    "signal_hash": pl.String,
+    "preset": pl.String,
     "experiment": pl.String,
     "experiment_hash": pl.String,
-    "snapshot_id": pl.String,
-    "holdout_from": pl.Date,
-    "holdout_to": pl.Date,
+    "date_from": pl.Date,
+    "date_to": pl.Date,
     "looked_at": pl.Datetime("us", "UTC"),
     "looked_by": pl.String,
 }
-MEANING = {
-    "registered, met on the locked holdout": "hypothesis, sign and criteria were stated before the data were looked "
-    "at, and held on data that nothing was chosen on",
-    "registered, not met": "the criteria that were stated beforehand do not hold on the locked holdout",
-    "registered, still locked": "the holdout has not been opened",
-    "not registered": "the hypothesis may have been found in the same data that it is judged on",
+CRITERIA_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "variant": pl.String,
+    "decides": pl.Boolean,
+    "metric": pl.String,
+    "value": pl.Float64,
+    "above": pl.Float64,
+    "met": pl.Boolean,
 }
 
 
 @dataclass(frozen=True)
+class Opening:
+    """The one look at the holdout of a registration.
+
+    Attributes
+    ----------
+    opened_at, opened_by
+        When, UTC, and who.
+    snapshot_id
+        On which data.
+    holdout_to
+        The last session of that snapshot: later ones were not there to be looked at.
+    """
+
+    opened_at: datetime
+    opened_by: str
+    snapshot_id: str
+    holdout_to: date
+
+
+@dataclass(frozen=True)
+class Registration:
+    """An experiment as it was frozen.
+
+    Attributes
+    ----------
+    experiment
+        What was stated.
+    hash
+        Of the statement.
+    registered_at, registered_by
+        When, UTC, and who.
+    holdout_from
+        First locked session.
+    number
+        Which registration of its signal this is, from 1: earlier ones were withdrawn unopened, or are about earlier
+        sessions.
+    opening
+        The look at its holdout; None while it is locked.
+    """
+
+    experiment: ExperimentSpec
+    hash: str
+    registered_at: datetime
+    registered_by: str
+    holdout_from: date
+    number: int
+    opening: Opening | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What the locked holdout said.
+    """What stands beside the colour.
 
     Attributes
     ----------
     state
-        One of ``MEANING``.
+        One of ``REGISTRATIONS``.
+    registration
+        The experiment; None for a signal that has none.
     criteria
-        One line per criterion and variant: metric, value times the expected sign, threshold, met.
-    looks
-        How often anybody has looked at this holdout, over all experiments.
+        ``CRITERIA_SCHEMA``: value in the direction of the expected sign, one row per variant and criterion; empty where
+        no holdout was opened.
     """
 
-    state: Registration
+    state: str
+    registration: Registration | None
     criteria: pl.DataFrame
-    looks: int
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How often a holdout was looked at, by anybody.
+
+    Attributes
+    ----------
+    first, last
+        Its sessions.
+    count
+        Looks that saw any of them.
+    signals, people
+        Signals and people among these.
+    """
+
+    first: date
+    last: date
+    count: int
+    signals: int
+    people: int
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        return (
+            f"the sessions {self.first} to {self.last} were looked at {_times(self.count)}, with "
+            f"{self.signals} signal{'s' * (self.signals != 1)}, by {self.people} "
+            f"{'person' if self.people == 1 else 'people'}"
+        )
 
 
 def experiment_hash(experiment: ExperimentSpec) -> str:
@@ -82,23 +183,39 @@ def register(experiment: ExperimentSpec, registered: Mapping[str, str]) -> str:
     if registered.get(experiment.name, made) != made:
         raise ExperimentChanged(
             f"the experiment {experiment.name!r} was registered before and says something else now",
-            where=f"specs/experiments, hash {registered[experiment.name][:12]} then, {made[:12]} now",
+            where=f"hash {registered[experiment.name][:12]} then, {made[:12]} now",
             action="restore what was registered, or register the new text under a new name",
         )
     return made
 
 
-def holdout_row(panel: Panel, share: float) -> int:
-    """First row of the locked part: the last ``share`` of the sessions."""
-    return panel.shape[0] - max(1, round(share * panel.shape[0]))
+def holdout_start(sessions: npt.NDArray[np.datetime64], share: float) -> date:
+    """First session of the locked part: the last ``share`` of the sessions, one at least."""
+    first: date = sessions[len(sessions) - max(1, round(share * len(sessions)))].astype("datetime64[D]").item()
+    return first
 
 
-def development_panel(panel: Panel, share: float) -> Panel:
+def holdout_row(panel: Panel, first: date) -> int:
+    """Row of the first locked session; the number of rows where the panel ends before it."""
+    return int(np.searchsorted(panel.sessions, np.datetime64(first, "D")))
+
+
+def development_panel(panel: Panel, first: date) -> Panel:
     """Return the panel without its locked part: what may be computed as often as one likes.
 
-    Returns of the last row before the lock are the last that are known; nothing of the locked part is in any array.
+    Parameters
+    ----------
+    panel
+        The market.
+    first
+        First locked session.
+
+    Notes
+    -----
+    **Timing.** Returns of the last session before the lock are the last that are known; nothing of the locked part is
+    in any array.
     """
-    stop = holdout_row(panel, share)
+    stop = holdout_row(panel, first)
 
     def cut(values: npt.NDArray[Kind]) -> npt.NDArray[Kind]:
         return values[:stop].copy()
@@ -124,105 +241,127 @@ def development_panel(panel: Panel, share: float) -> Panel:
     )
 
 
-def open_holdout(
-    experiment: ExperimentSpec, panel: Panel, looks: pl.DataFrame, *, looked_by: str, looked_at: datetime
-) -> pl.DataFrame:
-    """Record that the holdout of an experiment is opened, before anything of it is computed.
-
-    Returns
-    -------
-    polars.DataFrame
-        The looks with the new one.
-
-    Raises
-    ------
-    ExperimentChanged
-        When this registration has opened it before.
-    """
-    made = experiment_hash(experiment)
-    before = looks.filter(pl.col("experiment_hash") == made)
-    if before.height:
-        raise ExperimentChanged(
-            f"the holdout of {experiment.name!r} was opened before",
-            rows=before.select("looked_at", "looked_by", "snapshot_id"),
-            cause="a second look would be a choice made with the answer in hand",
-            action="register a new experiment; the number of looks at this holdout is shown on every tear sheet",
-        )
-    first = holdout_row(panel, experiment.holdout_share)
-    made_now = pl.DataFrame(
-        [
-            (
-                experiment.name,
-                made,
-                panel.snapshot_id,
-                panel.sessions[first].item(),
-                panel.sessions[-1].item(),
-                looked_at,
-                looked_by,
-            )
-        ],
-        schema=LOOK_SCHEMA,
-        orient="row",
-    )
-    return pl.concat([looks.select(pl.col(n).cast(t) for n, t in LOOK_SCHEMA.items()), made_now])
-
-
-def looks_at(looks: pl.DataFrame, panel: Panel, share: float) -> int:
-    """How often any session of this holdout was looked at, by anybody, for any experiment."""
-    first = panel.sessions[holdout_row(panel, share)].item()
-    last = panel.sessions[-1].item()
-    return looks.filter((pl.col("holdout_to") >= first) & (pl.col("holdout_from") <= last)).height
-
-
-def judge_experiment(
-    experiment: ExperimentSpec, results: Sequence[BacktestResult], panel: Panel, looks: pl.DataFrame
-) -> Outcome:
+def judge_experiment(registration: Registration | None, results: Mapping[str, BacktestResult], panel: Panel) -> Outcome:
     """Hold the criteria against the locked part.
 
     Parameters
     ----------
+    registration
+        The experiment of the signal, if it has one.
     results
-        The experiment's variants, computed over the whole panel; only rows of the locked part are read.
+        Variant to result over the whole panel; only rows of the locked part are read. A variant that is missing, since
+        the data cannot carry it, has met nothing.
+    panel
+        The market, with its locked part where that was opened.
 
     Notes
     -----
     All criteria must hold for the first variant, which is the one that was named first; the others are reported. A book
-    on the locked part starts from the positions it had before, as it would have in life.
+    on the locked part starts from the positions it had before, as it would have in life. With an expected sign of -1
+    the book is held the other way round: it earns minus the gross return and pays the same costs.
     """
-    first = holdout_row(panel, experiment.holdout_share)
-    by_variant = {result.variant: result for result in results}
+    empty = pl.DataFrame(schema=CRITERIA_SCHEMA)
+    if registration is None:
+        return Outcome(UNREGISTERED, None, empty)
+    if registration.opening is None:
+        return Outcome(LOCKED, registration, empty)
+    experiment = registration.experiment
+    first = holdout_row(panel, registration.holdout_from)
+    stop = int(np.searchsorted(panel.sessions, np.datetime64(registration.opening.holdout_to, "D"), side="right"))
     lines = []
     for place, config in enumerate(experiment.variants):
-        result = by_variant[config.variant]
-        measured = _measure(result, first, panel.periods_per_year)
+        measured = _measure(results.get(config.variant), slice(first, stop), experiment.expected_sign, panel)
         for criterion in experiment.criteria:
-            value = experiment.expected_sign * measured[criterion.metric]
+            value = measured[criterion.metric]
             lines.append(
                 (config.variant, place == 0, criterion.metric, value, criterion.above, value > criterion.above)
             )
-    schema = {
-        "variant": pl.String,
-        "decides": pl.Boolean,
-        "metric": pl.String,
-        "value": pl.Float64,
-        "above": pl.Float64,
-        "met": pl.Boolean,
-    }
-    criteria = pl.DataFrame(lines, schema=schema, orient="row")
+    criteria = pl.DataFrame(lines, schema=CRITERIA_SCHEMA, orient="row")
     met = bool(criteria.filter("decides")["met"].all())
-    state: Registration = "registered, met on the locked holdout" if met else "registered, not met"
-    return Outcome(state, criteria, looks_at(looks, panel, experiment.holdout_share))
+    return Outcome(MET if met else NOT_MET, registration, criteria)
 
 
-def _measure(result: BacktestResult, first: int, periods_per_year: int) -> dict[str, float]:
-    start = max(first, result.book.first)
-    net, gross = result.book.net[start:], result.book.gross[start:]
-    # The IC of a row is about the return after it, so that the first row of the locked part is inside.
-    ic = result.first_ic[start:]
+def look_rows(
+    *,
+    signal: str,
+    signal_hash: str,
+    snapshot_id: str,
+    preset: str,
+    sessions: npt.NDArray[np.datetime64],
+    registration: Registration | None,
+    looked_at: datetime,
+    looked_by: str,
+) -> pl.DataFrame:
+    """Return the ledger row of one suite: which sessions it has seen, for whom.
+
+    Parameters
+    ----------
+    sessions
+        Those of the panel it was computed on.
+    registration
+        The experiment; opened, the look is that of the person who opened it.
+    looked_at, looked_by
+        When, UTC, and for whom.
+
+    Notes
+    -----
+    The id hashes everything but time and person: the same suite made twice is one look.
+    """
+    opening = registration.opening if registration is not None else None
+    first, last = sessions[0].astype("datetime64[D]").item(), sessions[-1].astype("datetime64[D]").item()
+    name, made = (registration.experiment.name, registration.hash) if registration is not None else ("", "")
+    row = (
+        spec_hash([signal, signal_hash, snapshot_id, preset, made, str(first), str(last)])[:32],
+        signal,
+        snapshot_id,
+        signal_hash,
+        preset,
+        name,
+        made,
+        first,
+        last,
+        opening.opened_at if opening is not None and opening.snapshot_id == snapshot_id else looked_at,
+        opening.opened_by if opening is not None and opening.snapshot_id == snapshot_id else looked_by,
+    )
+    return pl.DataFrame([row], schema=LOOK_SCHEMA, orient="row")
+
+
+def merge_looks(earlier: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
+    """Add looks to those of before; one that is known keeps the time and the person it was first made by."""
+    known = earlier.select(pl.col(name).cast(dtype) for name, dtype in LOOK_SCHEMA.items())
+    return pl.concat([known, made.join(known, on="look_id", how="anti")]).sort("look_id")
+
+
+def looks_at(looks: pl.DataFrame, first: date, last: date) -> Looks:
+    """Count the looks that saw any session of a holdout, by anybody, for any signal.
+
+    Parameters
+    ----------
+    looks
+        Rows of ``suite.looks``.
+    first, last
+        Its sessions.
+    """
+    seen = looks.filter((pl.col("date_to") >= first) & (pl.col("date_from") <= last))
+    return Looks(first, last, seen.height, seen["signal_hash"].n_unique(), seen["looked_by"].n_unique())
+
+
+def _measure(result: BacktestResult | None, rows: slice, sign: int, panel: Panel) -> dict[str, float]:
+    if result is None:
+        return dict.fromkeys(("sharpe_net", "sharpe_gross", "ann_return_net", "ic_mean"), math.nan)
+    inside = slice(max(rows.start, result.book.first), rows.stop)
+    gross = sign * result.book.gross[inside]
+    net = gross - result.book.cost[inside]
+    # The IC of a row is about the return after it; that of the last row would be about one past the holdout.
+    ic = sign * result.first_ic[rows.start : max(rows.start, rows.stop - 1)]
     seen = ic[~np.isnan(ic)]
     return {
-        "sharpe_net": sharpe_estimate(net).annual(periods_per_year)[0],
-        "sharpe_gross": sharpe_estimate(gross).annual(periods_per_year)[0],
+        "sharpe_net": sharpe_estimate(net).annual(panel.periods_per_year)[0],
+        "sharpe_gross": sharpe_estimate(gross).annual(panel.periods_per_year)[0],
+        "ann_return_net": float(net.mean()) * panel.periods_per_year if net.size else math.nan,
         "ic_mean": float(seen.mean()) if seen.size else math.nan,
-        "ann_return_net": float(net.mean()) * periods_per_year if net.size else math.nan,
     }
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")

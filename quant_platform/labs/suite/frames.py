@@ -14,6 +14,7 @@ from quant_platform.contracts.tables import table
 from quant_platform.labs.suite.backtest import BacktestResult
 from quant_platform.labs.suite.build import STYLES
 from quant_platform.labs.suite.contract import Validated
+from quant_platform.labs.suite.experiments import CRITERIA_SCHEMA
 from quant_platform.labs.suite.panel import Panel
 from quant_platform.labs.suite.sessions import Days, SessionClock, session_clock
 from quant_platform.labs.suite.suite import SuiteResult
@@ -165,6 +166,13 @@ def rejects_frame(signal: str, validated: Validated) -> pl.DataFrame:
     return _select("suite.rejects", validated.rejects.rename({"signal": "value"}).with_columns(signal=pl.lit(signal)))
 
 
+def composite_frame(signal: str, models: pl.DataFrame | None) -> pl.DataFrame:
+    """``suite.composite`` of one signal; without rows where it is none."""
+    if models is None:
+        return table("suite.composite").schema.create_empty()
+    return _select("suite.composite", models.with_columns(signal=pl.lit(signal)))
+
+
 def suite_frames(found: SuiteResult) -> dict[str, pl.DataFrame]:
     """Everything a suite found, as rows of its tables by table name."""
     results = list(found.results.values())
@@ -174,10 +182,13 @@ def suite_frames(found: SuiteResult) -> dict[str, pl.DataFrame]:
         parts = [frame.with_columns(*keys, pl.lit(variant).alias("variant")) for variant, frame in frames]
         return _select(name, pl.concat(parts)) if parts else table(name).schema.create_empty()
 
+    state = pl.lit(found.outcome.state).alias("registration")
     reasons = (
         found.verdict.to_frame()
         .with_row_index("rule")
-        .with_columns(*keys, pl.lit(found.verdict.colour).alias("verdict"), pl.lit(found.reference).alias("reference"))
+        .with_columns(
+            *keys, pl.lit(found.verdict.colour).alias("verdict"), pl.lit(found.reference).alias("reference"), state
+        )
     )
     return {
         "suite.results": _select("suite.results", found.summary()),
@@ -188,8 +199,40 @@ def suite_frames(found: SuiteResult) -> dict[str, pl.DataFrame]:
         "suite.diagnostics": _diagnostics(found),
         "suite.correlations": _select("suite.correlations", found.correlations.with_columns(*keys)),
         "suite.trials": _select("suite.trials", found.trials),
+        "suite.experiments": _experiments(found),
         "suite.verdict": _select("suite.verdict", reasons),
     }
+
+
+def _experiments(found: SuiteResult) -> pl.DataFrame:
+    registration, criteria = found.outcome.registration, found.outcome.criteria
+    if registration is None:
+        return table("suite.experiments").schema.create_empty()
+    stated, opening = registration.experiment, registration.opening
+    if opening is None:
+        asked = [
+            (config.variant, place == 0, criterion.metric, None, criterion.above, None)
+            for place, config in enumerate(stated.variants)
+            for criterion in stated.criteria
+        ]
+        criteria = pl.DataFrame(asked, schema=CRITERIA_SCHEMA, orient="row")
+    whole = {
+        "signal": found.signal,
+        "snapshot_id": found.snapshot_id,
+        "experiment": stated.name,
+        "experiment_hash": registration.hash,
+        "registered_at": registration.registered_at,
+        "registered_by": registration.registered_by,
+        "registrations": registration.number,
+        "hypothesis": stated.hypothesis,
+        "expected_sign": stated.expected_sign,
+        "holdout_from": registration.holdout_from,
+        "holdout_to": opening.holdout_to if opening is not None else None,
+        "opened_at": opening.opened_at if opening is not None else None,
+        "opened_by": opening.opened_by if opening is not None else None,
+        "state": found.outcome.state,
+    }
+    return _select("suite.experiments", criteria.with_columns(pl.lit(value).alias(n) for n, value in whole.items()))
 
 
 def _diagnostics(found: SuiteResult) -> pl.DataFrame:

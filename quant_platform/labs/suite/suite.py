@@ -19,6 +19,7 @@ from quant_platform.labs.suite.backtest import (
     run_variants,
 )
 from quant_platform.labs.suite.capacity import Capacity, break_even_bps, capacity
+from quant_platform.labs.suite.experiments import Outcome, Registration, judge_experiment
 from quant_platform.labs.suite.panel import SignalPanel
 from quant_platform.labs.suite.trials import Selection, merge_ledger, select, trial_rows
 from quant_platform.labs.suite.uniqueness import PartialIC, correlations, partial_ic
@@ -56,6 +57,8 @@ class SuiteResult:
         Ledger rows of this run.
     verdict
         The colour with its reasons.
+    outcome
+        What stands beside the colour: whether it was registered, and what the locked holdout said.
     """
 
     signal: str
@@ -74,6 +77,7 @@ class SuiteResult:
     audit: Audit
     trials: pl.DataFrame
     verdict: Verdict
+    outcome: Outcome
 
     @property
     def best(self) -> str:
@@ -105,6 +109,7 @@ def run_suite(
     ledger: pl.DataFrame | None = None,
     earlier: SignalPanel | None = None,
     allow_look_ahead: bool = False,
+    registration: Registration | None = None,
 ) -> SuiteResult:
     """Judge one signal.
 
@@ -131,6 +136,9 @@ def run_suite(
         An earlier version of the signal, for the audit.
     allow_look_ahead
         Go on with a signal that the audit has found guilty, for looking at it; its verdict is then red.
+    registration
+        The experiment the signal is registered for. Its variants are computed beside those of the preset. While its
+        holdout is locked the panel of the workbench has to end before it.
 
     Raises
     ------
@@ -146,7 +154,8 @@ def run_suite(
     audit = audit_signal(signal, panel, specs.audit, min_names=specs.suite.min_names, earlier=earlier)
     if not allow_look_ahead:
         audit.require_passed(signal.name)
-    configs, missing = available(preset.configs(), panel)
+    stated = registration.experiment.variants if registration is not None else ()
+    configs, missing = available(tuple(dict.fromkeys((*preset.configs(), *stated))), panel)
     if not configs:
         raise NotAvailable(
             f"the panel can carry no variant of {preset.name}",
@@ -171,6 +180,7 @@ def run_suite(
         blocks=specs.suite.overfitting_blocks,
         periods_per_year=panel.periods_per_year,
     )
+    outcome = judge_experiment(registration, results, panel)
     verdict = judge(
         reference,
         list(results.values()),
@@ -181,6 +191,7 @@ def run_suite(
         periods_per_year=panel.periods_per_year,
         not_available=list(missing.values()),
         look_ahead=[finding.message for finding in audit.findings],
+        holdout=outcome.criteria.filter("decides"),
     )
     carries = None
     if "adv" not in panel.not_available:
@@ -202,6 +213,7 @@ def run_suite(
         audit=audit,
         trials=made,
         verdict=verdict,
+        outcome=outcome,
     )
 
 

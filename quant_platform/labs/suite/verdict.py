@@ -113,6 +113,7 @@ def judge(
     periods_per_year: int,
     not_available: Sequence[str] = (),
     look_ahead: Sequence[str] = (),
+    holdout: pl.DataFrame | None = None,
 ) -> Verdict:
     """Apply the rules to a suite.
 
@@ -136,6 +137,9 @@ def judge(
         Causes why variants are missing; a rule about a missing variant is not satisfied, and says so.
     look_ahead
         Findings of the audit; any is red.
+    holdout
+        Criteria of a registered experiment that decide, measured on its locked holdout: ``metric, value, above, met``;
+        any that is not met is red.
 
     Notes
     -----
@@ -148,6 +152,7 @@ def judge(
     sessions = reference.daily.height
     red = [
         *(Reason("look_ahead", "red", text, 1.0, 0.0, 1.0, True) for text in look_ahead),
+        *_holdout(holdout),
         *_red(sharpe, lagged, closest, partial, sessions, spec),
     ]
     green = _green(sharpe, lagged, industry, closest, selection, spec, not_available)
@@ -189,6 +194,22 @@ def _closest(correlations: pl.DataFrame) -> tuple[str, float]:
         return "", math.nan
     row = known.sort(pl.col("pnl_correlation").abs(), descending=True).row(0, named=True)
     return str(row["baseline"]), float(row["pnl_correlation"])
+
+
+def _holdout(criteria: pl.DataFrame | None) -> list[Reason]:
+    rows = criteria.iter_rows(named=True) if criteria is not None else ()
+    return [
+        Reason(
+            "registered_not_met",
+            "red",
+            f"{row['metric']} {row['value']:.3g} on the locked holdout, above {row['above']:g} was stated beforehand",
+            row["value"],
+            row["above"],
+            row["above"] - row["value"],
+            not row["met"],
+        )
+        for row in rows
+    ]
 
 
 def _red(

@@ -25,7 +25,7 @@ from quant_platform.reports.charts.pages import (
     tiles,
 )
 from quant_platform.reports.charts.tables import Cell, Column, Row, Table, number_cell, table, text_cell
-from quant_platform.reports.suite.series import falls, monthly
+from quant_platform.reports.drawdowns import drawdown_table, monthly
 
 SECTIONS = {
     "performance": "Performance",
@@ -194,7 +194,7 @@ class _Sheet:
                 self.by_day("equity", "equity"),
             ),
             x=x,
-            y=Field("equity", "equity, money", digits=0),
+            y=Field("equity", "equity, money", "money", digits=0),
             at=self.subject.initial_cash,
             width=620,
         )
@@ -252,34 +252,9 @@ class _Sheet:
         return self.part(
             "performance",
             "All figures are after costs. A day's value is that of its last bar.",
-            beside(figures([equity, below]), numbers),
+            beside(figures([equity, below], whole=True), numbers),
             figures([months, sharpe], wide=True),
-            table(self._falls()),
-        )
-
-    def _falls(self) -> Table:
-        return Table(
-            caption="Deepest drawdowns",
-            columns=(
-                Column("Peak", "last day at the high", numeric=False),
-                Column("Trough", numeric=False),
-                Column("Recovered", "first day at the high again", numeric=False),
-                Column("Depth", "from the peak"),
-                Column("Days", "below the peak"),
-            ),
-            rows=tuple(
-                Row(
-                    (
-                        Cell(str(fall.peak) if fall.peak else "start"),
-                        Cell(str(fall.trough)),
-                        text_cell(fall.recovered, missing="still below the peak at the end"),
-                        number_cell(fall.depth, 1, percent=True),
-                        number_cell(fall.sessions, 0),
-                    )
-                )
-                for fall in falls(self.days, SHOWN_FALLS)
-            ),
-            empty="it never fell below its start or a high",
+            table(drawdown_table(self.days, SHOWN_FALLS, "day")),
         )
 
     def exposure(self) -> Html:
@@ -325,7 +300,7 @@ class _Sheet:
                 note="open trades are marked at their last price",
             ),
             row=Field("part", "part", "category"),
-            value=Field("money", "money", digits=0, signed=True),
+            value=Field("money", "result, money", "money", digits=0, signed=True),
         )
         traded = (
             self.frames["trades"].group_by("asset").agg(pl.len().alias("n"), pl.col("net_pnl", *columns[1:4]).sum())

@@ -72,11 +72,17 @@ def tiles(items: Sequence[Tile]) -> Html:
     )
 
 
-def figures(items: Sequence[Figure], *, wide: bool = False, empty: str = "there is no figure") -> Html:
-    """Figures in a grid that folds on narrow screens; ``wide`` gives two to a row, ``empty`` says why there is none."""
+def figures(
+    items: Sequence[Figure], *, wide: bool = False, whole: bool = False, empty: str = "there is no figure"
+) -> Html:
+    """Figures in a grid that folds on narrow screens.
+
+    ``wide`` gives two to a row, ``whole`` one; ``empty`` says why there is none.
+    """
     if not items:
         return element("p", missing_text(empty), class_="note")
-    return element("div", *(embedding.embed(item) for item in items), class_="figures wide" if wide else "figures")
+    kinds = "figures whole" if whole else "figures wide" if wide else "figures"
+    return element("div", *(embedding.embed(item) for item in items), class_=kinds)
 
 
 def definitions(items: Mapping[str, Cell]) -> Html:

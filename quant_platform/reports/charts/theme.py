@@ -13,6 +13,8 @@ from typing import Any
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif'
 SIZE = 11
 """Of tick labels and axis titles, in pixels."""
+LABEL_LIMIT = 220
+"""How wide the name of a category may be, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,12 @@ def config() -> dict[str, Any]:
             "tickColor": LIGHT.soft,
             "tickSize": 4,
             "gridColor": LIGHT.grid,
-            "labelLimit": 220,
+            "labelLimit": LABEL_LIMIT,
             "labelOverlap": True,
         },
         "axisX": {"grid": False},
         "axisY": {"domain": False, "ticks": False},
-        "legend": text | {"orient": "top", "title": None, "offset": 4, "symbolSize": 60, "labelLimit": 260},
+        "legend": text | {"orient": "top", "title": None, "offset": 4, "symbolSize": 60},
         "range": {"category": list(SERIES)},
         "text": {"color": LIGHT.ink, "fontSize": SIZE},
         "rule": {"color": LIGHT.soft},

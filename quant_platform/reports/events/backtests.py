@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from quant_platform.reports.charts import builders
+from quant_platform.reports.charts import builders, formatting
 from quant_platform.reports.charts.builders import Field
 from quant_platform.reports.charts.figures import Words
 from quant_platform.reports.charts.markup import Html
@@ -130,7 +130,7 @@ class _Sheet:
                 Table(
                     caption="Strategies",
                     columns=(
-                        Column("Strategy", numeric=False),
+                        Column("Strategy", numeric=False, wrap=True),
                         Column("Status", numeric=False),
                         Column("Promoted", numeric=False),
                         Column("Trades"),
@@ -185,7 +185,7 @@ class _Sheet:
                 "and dimension = 'cost_part'\ngroup by 1 order by 1",
             ),
             row=Field("value", "part", "category"),
-            value=Field("pnl", "money", digits=0, signed=True),
+            value=Field("pnl", "result, money", "money", digits=0, signed=True),
         )
         return self.part(
             "accounts",
@@ -241,7 +241,7 @@ class _Sheet:
                 Table(
                     caption="Out of sample",
                     columns=(
-                        Column("Strategy", numeric=False),
+                        Column("Strategy", numeric=False, wrap=True),
                         Column("Scheme", numeric=False),
                         Column("Folds that traded"),
                         Column("Trades"),
@@ -271,13 +271,14 @@ class _Sheet:
             x=Field("change", "change", "category"),
             y=Field("strategy_id", "strategy", "category"),
             value=Field("net_bps", "bps per trade", digits=1, signed=True),
+            written=lambda bps: formatting.number(bps, 1, signed=True),
             width=900,
         )
         return self.part(
             "robustness",
             "Entries later, thresholds moved, costs higher, a tenth of the events left out: every square was run "
             "again. By state and by bootstrap: backtest.robustness.",
-            figures([drawn] if named.drop_nulls().height else [], wide=True, empty="nothing was traded"),
+            figures([drawn] if named.drop_nulls().height else [], whole=True, empty="nothing was traded"),
         )
 
     def market(self) -> Html:
@@ -305,7 +306,7 @@ class _Sheet:
                 Table(
                     caption="Acceptance",
                     columns=(
-                        Column("Strategy", numeric=False),
+                        Column("Strategy", numeric=False, wrap=True),
                         Column("Check", numeric=False),
                         Column("Entries"),
                         Column("Not known"),
@@ -344,7 +345,7 @@ class _Sheet:
                 Table(
                     caption="Allocation",
                     columns=(
-                        Column("Strategy", numeric=False),
+                        Column("Strategy", numeric=False, wrap=True),
                         Column("Share"),
                         Column("Volatility", "annual"),
                         Column("Strategy limit"),

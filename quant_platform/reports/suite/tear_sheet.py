@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,20 +21,22 @@ from quant_platform.reports.charts.pages import (
     figures,
     heading,
     page,
-    paragraph,
     section,
     sentences,
     tiles,
 )
 from quant_platform.reports.charts.tables import Cell, Column, Row, Table, interval_text, number_cell, table, text_cell
+from quant_platform.reports.drawdowns import drawdown_table, monthly
 from quant_platform.reports.queries import literal
 from quant_platform.reports.suite.figures import below_the_high, cumulative_return
-from quant_platform.reports.suite.series import falls, monthly
+from quant_platform.reports.suite.over_time import cost_sweep, distribution_of_ics, over_time
 
 SECTIONS = {
     "verdict": "Verdict",
+    "registration": "Registration",
     "variants": "Variants",
     "performance": "Performance",
+    "over_time": "Over time",
     "slices": "By year and slice",
     "prediction": "Prediction",
     "uniqueness": "Uniqueness",
@@ -41,6 +44,7 @@ SECTIONS = {
     "origin": "Where it comes from",
 }
 SHOWN_FALLS = 5
+AUTOCORRELATION_LAGS = (1, 5, 21, 63)
 NOT_HELD = "not among the results"
 
 
@@ -58,6 +62,12 @@ class Origin:
         The matrix.
     simulated
         Whether any of the data is simulated.
+    names
+        How the securities of the snapshot were chosen.
+    meaning
+        What it means that the experiment was or was not registered.
+    looks
+        How often the holdout was looked at, in words.
     """
 
     signal: str
@@ -67,6 +77,9 @@ class Origin:
     signal_hash: str
     preset: str
     simulated: bool
+    names: str
+    meaning: str
+    looks: str
 
 
 @dataclass(frozen=True)
@@ -97,8 +110,8 @@ def render_tear_sheet(frames: Mapping[str, pl.DataFrame], findings: Findings, or
     Parameters
     ----------
     frames
-        Rows of ``suite.results``, ``daily``, ``fractiles``, ``diagnostics``, ``correlations`` and ``verdict`` of one
-        signal on one snapshot, by table name.
+        Rows of ``suite.results``, ``daily``, ``fractiles``, ``diagnostics``, ``correlations``, ``experiments`` and
+        ``verdict`` of one signal on one snapshot, by table name.
     findings
         What it says in words.
     origin
@@ -113,7 +126,7 @@ def render_tear_sheet(frames: Mapping[str, pl.DataFrame], findings: Findings, or
     title = f"Tear sheet of {origin.signal}"
     sentence = (
         f"{sheet.colour.upper()} on {origin.snapshot_id}, judged on {sheet.reference}: "
-        f"{'; '.join(findings.because) or 'every rule is satisfied'}."
+        f"{'; '.join(findings.because) or 'every rule is satisfied'}. {sheet.registered.capitalize()}."
     )
     return page(
         title,
@@ -121,8 +134,10 @@ def render_tear_sheet(frames: Mapping[str, pl.DataFrame], findings: Findings, or
         contents(SECTIONS),
         tiles(sheet.headline()),
         sheet.verdict(),
+        sheet.registration(),
         sheet.variants(),
         sheet.performance(),
+        sheet.over_time(),
         sheet.slices(),
         sheet.prediction(),
         sheet.uniqueness(),
@@ -138,6 +153,8 @@ class _Sheet:
     def __init__(self, frames: Mapping[str, pl.DataFrame], findings: Findings, origin: Origin) -> None:
         self.results, self.verdicts = frames["suite.results"], frames["suite.verdict"]
         self.colour, self.reference = str(self.verdicts["verdict"][0]), str(self.verdicts["reference"][0])
+        self.registered = str(self.verdicts["registration"][0])
+        self.criteria = frames["suite.experiments"]
         judged = pl.col("variant") == self.reference
         self.daily = frames["suite.daily"].filter(judged).sort("session")
         self.fractiles = frames["suite.fractiles"].filter(judged).sort("fractile")
@@ -174,6 +191,7 @@ class _Sheet:
         interval = interval_text(row["sharpe_net_low"], row["sharpe_net_high"], 2)
         return [
             Tile("Verdict", Cell(self.colour.upper()), f"judged on {self.reference}"),
+            Tile("Registration", Cell(self.registered), self.origin.meaning),
             Tile("Net Sharpe ratio", number_cell(row["sharpe_net"], 2), f"95% {interval}; annual, no risk-free rate"),
             Tile("Best of all variants", number_cell(best["sharpe_net"], 2), f"{self.best}: what a search would show"),
             Tile(
@@ -227,6 +245,65 @@ class _Sheet:
                     note="Marked rows speak against the signal.",
                 )
             ),
+        )
+
+    def registration(self) -> Html:
+        """What was stated beforehand, what the locked holdout said of it, and how often it was looked at."""
+        return self.part(
+            "registration",
+            "An experiment that is registered states hypothesis, sign, variants and criteria before its signal is "
+            "judged. The last part of the sample is locked then and opened once; criteria of the variant that was "
+            "named first decide, on these sessions alone.",
+            sentences([f"{self.registered}: {self.origin.meaning}", f"Looks at the holdout: {self.origin.looks}"]),
+            *(self._stated() if self.criteria.height else ()),
+        )
+
+    def _stated(self) -> tuple[Html, Html]:
+        first = self.criteria.row(0, named=True)
+        opened = f"{first['opened_at']:%Y-%m-%d %H:%M} UTC by {first['opened_by']}" if first["opened_at"] else ""
+        said = definitions(
+            {
+                "Experiment": Cell(first["experiment"]),
+                "Hypothesis": Cell(first["hypothesis"]),
+                "Expected sign": number_cell(first["expected_sign"], 0, signed=True),
+                "Registered": Cell(f"{first['registered_at']:%Y-%m-%d %H:%M} UTC by {first['registered_by']}"),
+                "Registrations of this signal so far": number_cell(first["registrations"], 0),
+                "Hash of the statement": Cell(first["experiment_hash"]),
+                "Locked from": Cell(str(first["holdout_from"])),
+                "Looked at up to": text_cell(first["holdout_to"], missing="nothing of it"),
+                "Opened": text_cell(opened or None, missing="not yet"),
+            }
+        )
+        rows = tuple(
+            Row(
+                (
+                    Cell(row["variant"]),
+                    Cell("decides" if row["decides"] else "reported"),
+                    Cell(row["metric"]),
+                    number_cell(row["value"], 3, signed=True, missing="locked, or not among the results"),
+                    number_cell(row["above"], 3),
+                    text_cell(None if row["met"] is None else "yes" if row["met"] else "no", missing="locked"),
+                ),
+                marked=row["decides"] and row["met"] is False,
+            )
+            for row in self.criteria.sort("decides", "variant", "metric", descending=[True, False, False]).iter_rows(
+                named=True
+            )
+        )
+        return said, table(
+            Table(
+                caption="Criteria on the locked holdout",
+                columns=(
+                    Column("Variant", numeric=False),
+                    Column("Role", numeric=False),
+                    Column("Metric", numeric=False),
+                    Column("Measured", "in the direction of the expected sign"),
+                    Column("Above", "what was asked for"),
+                    Column("Met", numeric=False),
+                ),
+                rows=rows,
+                note="Marked rows decide and were not met.",
+            )
         )
 
     def variants(self) -> Html:
@@ -306,35 +383,29 @@ class _Sheet:
             "performance",
             f"The variant that is judged, {self.reference}. The long leg adds to 1 and the short leg to -1 of a "
             "constant capital; nothing is halved.",
-            beside(figures([cumulative, below]), numbers),
+            beside(figures([cumulative, below], whole=True), numbers),
             figures([months], wide=True),
-            table(self._falls()),
+            table(drawdown_table(self.daily, SHOWN_FALLS)),
         )
 
-    def _falls(self) -> Table:
-        found = falls(self.daily, SHOWN_FALLS)
-        return Table(
-            caption="Deepest drawdowns",
-            columns=(
-                Column("Peak", "last session at the high", numeric=False),
-                Column("Trough", numeric=False),
-                Column("Recovered", "first session at the high again", numeric=False),
-                Column("Depth", "from the peak"),
-                Column("Sessions", "below the peak"),
+    @property
+    def sessions_per_year(self) -> float:
+        """What a mean per session was multiplied by: read back from the stored figures, so that it cannot differ."""
+        mean, annual = self.daily["net"].mean(), formatting.finite(self.overall[self.reference]["ann_return_net"])
+        return float(round(annual / mean)) if isinstance(mean, float) and mean and annual else math.nan
+
+    def daily_rows(self, columns: str) -> str:
+        """SQL that gives columns of the daily rows of the judged variant."""
+        return self.query(columns, "suite.daily")
+
+    def over_time(self) -> Html:
+        """Whether the edge was there all along, and what it took to hold it."""
+        return self.part(
+            "over_time",
+            "A result of one good year shows here, whatever its average is.",
+            figures(
+                over_time(self.daily, self.words, self.daily_rows, sessions_per_year=self.sessions_per_year), wide=True
             ),
-            rows=tuple(
-                Row(
-                    (
-                        Cell(str(fall.peak) if fall.peak else "start"),
-                        Cell(str(fall.trough)),
-                        text_cell(fall.recovered, missing="still below the peak at the end"),
-                        number_cell(fall.depth, 1, percent=True),
-                        number_cell(fall.sessions, 0),
-                    )
-                )
-                for fall in found
-            ),
-            empty="it never fell below its start or a high",
         )
 
     def slices(self) -> Html:
@@ -401,7 +472,7 @@ class _Sheet:
             "prediction",
             "Names are sorted by the signal on each session; means are over sessions, before costs. t allows for "
             "returns that depend on each other (EWC).",
-            figures([bars, faded], wide=True),
+            figures([bars, faded, *distribution_of_ics(self.daily, self.words, self.daily_rows)], wide=True),
             table(
                 Table(
                     caption="Fractiles",
@@ -427,6 +498,17 @@ class _Sheet:
                     "p that some step does not rise": number_cell(
                         self.measured("monotonicity_p_broken", self.reference), 3, missing=tested
                     ),
+                    "Half-life of the IC: sessions of further lag": number_cell(
+                        self.measured("ic_half_life_sessions", self.reference),
+                        1,
+                        missing="it does not fall to half within the lags tried, or is not above zero",
+                    ),
+                    **{
+                        f"Rank autocorrelation over {lag} session{'s' if lag > 1 else ''}": number_cell(
+                            self.measured(f"rank_autocorrelation_{lag}", self.reference), 2, missing=tested
+                        )
+                        for lag in AUTOCORRELATION_LAGS
+                    },
                 }
             ),
         )
@@ -493,7 +575,7 @@ class _Sheet:
                         "Net Sharpe ratio of the judged variant under the impact model, by capital.",
                         f'select "at" as capital, value as sharpe\nfrom suite.diagnostics\n{where}\norder by 1',
                     ),
-                    x=Field("capital", "capital, listing currency", log=True),
+                    x=Field("capital", "capital, listing currency", "money", log=True, digits=0),
                     y=Field("sharpe", "net Sharpe ratio"),
                     at=0.0,
                     width=620,
@@ -512,11 +594,25 @@ class _Sheet:
             "Years of record that would show a ratio above zero": number_cell(
                 self.measured("minimum_track_record_years"), 1, missing="no length would"
             ),
+            "Names held: mean of both legs": number_cell(self.measured("held_names"), 1, missing=NOT_HELD),
+            "Median value that a held name trades a day": number_cell(
+                self.measured("held_median_adv"), 0, missing="traded values are not known"
+            ),
+            "Median market cap of held names": number_cell(
+                self.measured("held_median_market_cap"), 0, missing="market caps are not known"
+            ),
+            "Largest position over the value its name trades a day": number_cell(
+                self.measured("held_largest_position_over_adv"), 2, percent=True, missing="traded values are not known"
+            ),
         }
         return self.part(
             "capacity",
             "Impact grows with the traded share of a name's daily value; the model is in specs/suite/costs.yaml.",
-            beside(figures(drawn, empty="the data have no traded values"), definitions(numbers)),
+            beside(figures(drawn, whole=True, empty="the data have no traded values"), definitions(numbers)),
+            figures(
+                [cost_sweep(self.daily, self.words, self.daily_rows, sessions_per_year=self.sessions_per_year)],
+                wide=True,
+            ),
         )
 
     def where(self) -> Html:
@@ -532,12 +628,9 @@ class _Sheet:
                     "Registered": Cell(origin.submitted_at),
                     "Hash of its rows": Cell(origin.signal_hash),
                     "Snapshot": Cell(origin.snapshot_id),
+                    "Its securities": Cell(origin.names),
                     "Preset": Cell(origin.preset),
                 }
-            ),
-            paragraph(
-                "The colour is that of the whole sample. It does not say whether the experiment was registered "
-                "beforehand, or whether a part of the sample was locked until then."
             ),
         )
 

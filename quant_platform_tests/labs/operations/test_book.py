@@ -123,6 +123,38 @@ def test_what_dies_between_order_and_fill_is_filled_the_same_by_whoever_comes_ne
     assert late.height == 3
 
 
+def test_each_asset_class_pays_costs_of_its_own() -> None:
+    apart = routing(
+        costs__impact_coefficient=0.0,
+        costs__borrow_rate=0.0,
+        asset_classes__FX__costs={"half_spread": 0.00005, "commission_rate": 0.0},
+        asset_classes__CRYPTO_PERPETUAL__costs={"half_spread": 0.0010},
+    )
+    names = {"AAA": "US_EQUITY", "EURUSD": "FX", "BTCUSDT": "CRYPTO_PERPETUAL"}
+    rows = [order(ticker=name, asset_class=kind) for name, kind in names.items()]
+    found = paper_book(orders(*rows), paper_market({name: [FLAT, FLAT] for name in names}), apart, REPLAY)
+    paid = {row["ticker"]: (row["spread"], row["commission"]) for row in found.executions.iter_rows(named=True)}
+    # Ten units at 100: the account's 3 and 2 bps; half a bp and nothing; 10 bps and the account's 2.
+    assert paid == {
+        "AAA": pytest.approx((0.3, 0.20006)),
+        "EURUSD": pytest.approx((0.05, 0.0)),
+        "BTCUSDT": pytest.approx((1.0, 0.2002)),
+    }
+    assert found.equity[-1] == pytest.approx(1_000_000 - sum(map(sum, paid.values())))
+    leaving = dict(found.marks.select("ticker", "exit_cost").iter_rows())
+    assert leaving == pytest.approx({"AAA": 0.5, "EURUSD": 0.05, "BTCUSDT": 1.2})
+
+
+def test_a_name_that_was_put_into_another_class_is_left_all_the_same() -> None:
+    rows = [
+        order(strategy="mine", stop=None, target=None),
+        order(day(1), strategy="mine", stop=None, target=None, action="leave", quantity=0.0, asset_class="FX"),
+    ]
+    found = book(rows, {"AAA": [FLAT, FLAT, FLAT]})
+    assert found.trades["exit_reason"].to_list() == ["exit"]
+    assert found.marks.is_empty()
+
+
 def test_strategies_are_accounts_of_their_own() -> None:
     both = [order(), order(strategy="mine", order_id="x", direction="short", stop=105.0, target=90.0)]
     found = book(both, {"AAA": [FLAT, FLAT]})

@@ -6,13 +6,15 @@ import math
 from datetime import UTC, date, datetime
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.stats import binom
 
 from quant_platform.contracts.errors import CircularFit
 from quant_platform.labs.operations.cost_tables import slippage_windows, transaction_costs
 from quant_platform.labs.operations.costs import _freedom, fit_costs, percentile, round_trips
-from quant_platform_tests.labs.operations.builders import EVIDENCE, ROUTING, fill, fills
+from quant_platform.pipeline.operations import imported_slippage
+from quant_platform_tests.labs.operations.builders import EVIDENCE, ROUTING, fill, fills, routing
 
 WEEK = date(2024, 3, 4)
 
@@ -120,6 +122,30 @@ def test_groups_are_asset_classes_or_names() -> None:
     ticker = EVIDENCE.model_copy(update={"costs": EVIDENCE.costs.model_copy(update={"grouping": "ticker"})})
     assert sorted(set(transaction_costs(WEEK, fills(*rows), ticker, ROUTING)["group"])) == [
         "AAA", "BTCUSDT", "EURUSD", "GBPUSD"]  # fmt: skip
+
+
+def test_each_class_stands_beside_what_is_assumed_of_it() -> None:
+    rows = [fill(k, ticker=ticker, asset_class=kind) for k, (ticker, kind) in enumerate(
+        [("AAA", "US_EQUITY"), ("EURUSD", "FX"), ("BTCUSDT", "CRYPTO_PERPETUAL")])]  # fmt: skip
+    apart = routing(asset_classes__FX__costs={"half_spread": 0.00005})
+    table = transaction_costs(WEEK, fills(*rows), EVIDENCE, apart).filter(pl.col("measure") == "half_spread")
+    assert dict(table.select("group", "modelled").iter_rows()) == pytest.approx(
+        {"US_EQUITY": 3.0, "FX": 0.5, "CRYPTO_PERPETUAL": 3.0}
+    )
+
+
+def test_what_is_modelled_of_a_session_is_the_sum_over_its_classes() -> None:
+    rows = [fill(k, ticker=ticker, asset_class=kind, price=10.01, quantity=100.0) for k, (ticker, kind) in enumerate(
+        [("AAA", "US_EQUITY"), ("EURUSD", "FX"), ("BTCUSDT", "CRYPTO_PERPETUAL")])]  # fmt: skip
+    apart = routing(
+        costs__impact_coefficient=0.0,
+        asset_classes__FX__costs={"half_spread": 0.00005},
+        asset_classes__CRYPTO_PERPETUAL__costs={"impact_coefficient": 1.0},
+    )
+    (found,) = imported_slippage(fills(*rows), apart).values()
+    # Three times a hundred units that paid a cent; 3, 0.5 and 3 bps of 1000, and 0.02 sqrt(1e-4) of it.
+    assert (found.realised, found.modelled, found.fills) == (pytest.approx(3.0), pytest.approx(0.65 + 0.2), 3)
+    assert imported_slippage(fills(), apart) == {}
 
 
 def test_an_hour_without_fills_is_empty_and_a_bad_one_is_proposed() -> None:

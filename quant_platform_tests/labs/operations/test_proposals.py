@@ -47,7 +47,9 @@ def proposed(
     sweep: Any = None, costs: Any = None, windows: Any = None, moves: Any = None, closed: int = 40, spec: Any = ROUTING
 ) -> pl.DataFrame:
     def frame(name: str, row: Any) -> pl.DataFrame:
-        return empty(name) if row is None else rows_frame(name, [row])
+        if row is None:
+            return empty(name)
+        return rows_frame(name, row if isinstance(row, list) else [row])
 
     evidence = WeekEvidence(
         frame("ops.threshold_sweep", sweep),
@@ -93,6 +95,29 @@ def test_costs_are_proposed_where_the_interval_leaves_out_what_is_assumed() -> N
     assert (row["path"], row["old"], row["new"]) == ("costs/half_spread", "0.0003", "0.0006")
     assert proposed(costs=cost(low=2.9)).is_empty()
     assert proposed(costs=cost(value=None, low=None, high=None)).is_empty()
+
+
+def test_each_asset_class_gets_costs_of_its_own() -> None:
+    """Fills of several classes are known: what one paid is no reason to change what the others are assumed to pay."""
+    seen = [
+        cost(),
+        cost(group="FX", value=0.4, low=0.3, high=0.5),
+        cost(
+            group="CRYPTO_PERPETUAL", measure="impact_coefficient", unit="", value=1.5, low=1.1, high=1.9, modelled=0.8
+        ),
+        cost(group="COMMODITY", value=3.1, low=2.8, high=3.4),
+        cost(group="RATES"),
+    ]
+    spec = routing(asset_classes__FX__costs={"half_spread": 0.0003})
+    found = proposed(costs=seen, spec=spec)
+    # Commodities pay what is assumed; rates are not traded here.
+    assert found.sort("path").select("path", "old", "new").rows() == [
+        ("asset_classes/CRYPTO_PERPETUAL/costs/impact_coefficient", None, "1.5"),
+        ("asset_classes/FX/costs/half_spread", "0.0003", "4e-05"),
+        ("asset_classes/US_EQUITY/costs/half_spread", None, "0.0006"),
+    ]
+    alone = proposed(costs=cost(), spec=routing(asset_classes__US_EQUITY__costs={"half_spread": 0.0003}))
+    assert alone["path"].to_list() == ["asset_classes/US_EQUITY/costs/half_spread"]
 
 
 def test_an_hour_is_added_to_the_list_once() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,11 +16,16 @@ from quant_platform.labs.suite.backtest import Workbench, run_variants
 from quant_platform.labs.suite.capacity import break_even_bps, capacity
 from quant_platform.labs.suite.experiments import (
     LOOK_SCHEMA,
+    Opening,
+    Registration,
     development_panel,
     experiment_hash,
     holdout_row,
+    holdout_start,
     judge_experiment,
-    open_holdout,
+    look_rows,
+    looks_at,
+    merge_looks,
     register,
 )
 from quant_platform.labs.suite.frames import suite_frames
@@ -226,6 +232,7 @@ def test_what_would_change_the_verdict():
     )
 
 
+@cache
 def variants(seed: int = 5) -> tuple[Workbench, dict, object]:
     score = slow_signal(seed, names=100, sessions=600, half_life=60.0)
     panel = make_panel(seed, names=100, sessions=600, edge=planted_edge(score, 0.0006))
@@ -308,32 +315,106 @@ def test_a_registration_is_frozen():
         register(changed, {"planted_works": made})
 
 
-def test_the_holdout_is_opened_once_and_every_look_counts():
+def registration(panel, *, sign=1, opened=True):
+    opening = Opening(NOW, "tester", panel.snapshot_id, panel.sessions[-1].item()) if opened else None
+    stated = EXPERIMENT.model_copy(update={"expected_sign": sign})
+    return Registration(stated, experiment_hash(stated), NOW, "tester", panel.sessions[480].item(), 1, opening)
+
+
+def test_criteria_are_measured_on_the_locked_sessions_alone():
     bench, _, prepared = variants()
     panel = bench.panel
-    looks = open_holdout(EXPERIMENT, panel, pl.DataFrame(schema=LOOK_SCHEMA), looked_by="tester", looked_at=NOW)
-    assert looks["holdout_from"].item() == panel.sessions[480].item()
-    with pytest.raises(ExperimentChanged, match=r"(?s)opened before.*looked_by=tester"):
-        open_holdout(EXPERIMENT, panel, looks, looked_by="other", looked_at=NOW)
-    second = EXPERIMENT.model_copy(update={"name": "again"})
-    looks = open_holdout(second, panel, looks, looked_by="other", looked_at=NOW)
+    assert holdout_start(panel.sessions, 0.2) == panel.sessions[480].item()
     results = run_variants(prepared, EXPERIMENT.variants, bench)
-    found = judge_experiment(EXPERIMENT, list(results.values()), panel, looks)
-    assert found.looks == 2
+    found = judge_experiment(registration(panel), results, panel)
     assert found.criteria.height == 4
     book = results["lag0_residoff"].book
-    net = book.net[480:]
-    value = found.criteria.filter((pl.col("metric") == "sharpe_net") & pl.col("decides"))["value"].item()
+    value = one_criterion(found, "sharpe_net")
+    net = book.gross[480:] - book.cost[480:]
     assert value == pytest.approx(net.mean() / net.std(ddof=1) * math.sqrt(252), rel=1e-12)
-    assert found.state == ("registered, met on the locked holdout" if value > 0.5 else "registered, not met")
-    wrong = judge_experiment(EXPERIMENT.model_copy(update={"expected_sign": -1}), list(results.values()), panel, looks)
-    assert wrong.state == "registered, not met"
+    ic = results["lag0_residoff"].first_ic[480:-1]
+    assert one_criterion(found, "ic_mean") == pytest.approx(np.nanmean(ic), rel=1e-12)
+    assert value > 0.5
+    assert found.state == "registered, met on the locked holdout"
+    assert judge_experiment(None, results, panel).state == "not registered"
+    locked = judge_experiment(registration(panel, opened=False), results, panel)
+    assert (locked.state, locked.criteria.height) == ("registered, still locked", 0)
+
+
+def test_a_book_held_the_other_way_round_pays_the_same_costs():
+    bench, _, prepared = variants()
+    results = run_variants(prepared, EXPERIMENT.variants, bench)
+    found = judge_experiment(registration(bench.panel, sign=-1), results, bench.panel)
+    book = results["lag0_residoff"].book
+    net = -book.gross[480:] - book.cost[480:]
+    assert one_criterion(found, "sharpe_net") == pytest.approx(net.mean() / net.std(ddof=1) * math.sqrt(252), rel=1e-12)
+    assert found.state == "registered, not met"
+
+
+def test_a_variant_that_the_data_cannot_carry_has_met_nothing():
+    bench, _, prepared = variants()
+    results = run_variants(prepared, EXPERIMENT.variants[1:], bench)
+    found = judge_experiment(registration(bench.panel), results, bench.panel)
+    assert found.state == "registered, not met"
+    assert math.isnan(one_criterion(found, "sharpe_net"))
+
+
+def one_criterion(found, metric):
+    return found.criteria.filter((pl.col("metric") == metric) & pl.col("decides"))["value"].item()
+
+
+def test_looks_count_once_each_by_anybody_on_the_sessions_they_have_seen():
+    days = np.arange("2020-01-01", "2020-04-10", dtype="datetime64[D]")
+
+    def look(signal, first, last, who, preset="QUICK"):
+        return look_rows(
+            signal=signal,
+            signal_hash=f"hash of {signal}",
+            snapshot_id="2020-04-10-US-v1",
+            preset=preset,
+            sessions=days[first:last],
+            registration=None,
+            looked_at=NOW,
+            looked_by=who,
+        )
+
+    looks = pl.DataFrame(schema=LOOK_SCHEMA)
+    for made in (
+        look("one", 0, 100, "ada"),
+        look("one", 0, 100, "bob"),  # the same suite made again is no new look
+        look("one", 0, 100, "ada", "DEEP"),
+        look("two", 0, 80, "bob"),
+        look("three", 0, 79, "bob"),
+    ):
+        looks = merge_looks(looks, made)
+    assert looks.height == 4
+    found = looks_at(looks, date(2020, 3, 20), date(2020, 4, 9))
+    # The first of these sessions is row 79: the panel of "two" holds it as its last, that of "three" ends before.
+    assert (found.count, found.signals, found.people) == (3, 2, 2)
+    assert "2020-03-20 to 2020-04-09 were looked at 3 times, with 2 signals, by 2 people" in found.sentence
+    nobody = looks_at(looks, date(2021, 1, 1), date(2021, 2, 1))
+    assert "were looked at never, with 0 signals, by 0 people" in nobody.sentence
+
+
+def test_a_registered_criterion_that_is_not_met_is_red():
+    panel = make_panel(1, names=REDUCED.names, sessions=REDUCED.sessions)
+    stated = EXPERIMENT.model_copy(update={"criteria": (Criterion(metric="sharpe_net", above=99.0),)})
+    opening = Opening(NOW, "tester", panel.snapshot_id, panel.sessions[-1].item())
+    wrong = Registration(stated, experiment_hash(stated), NOW, "tester", panel.sessions[480].item(), 1, opening)
+    found = planted_world(1, REDUCED, registration=wrong)
+    assert (found.verdict.colour, found.outcome.state) == ("red", "registered, not met")
+    (reason,) = [one for one in found.verdict.reasons if one.code == "registered_not_met"]
+    assert [one for one in found.verdict.reasons if one.colour == "red" and one.met] == [reason]
+    assert found.verdict.because == (reason.text,)
+    assert set(suite_frames(found)["suite.verdict"]["registration"]) == {"registered, not met"}
+    assert suite_frames(found)["suite.experiments"].height == 2
 
 
 def test_the_development_panel_holds_nothing_of_the_locked_part():
     score = slow_signal(6, names=60, sessions=400)
     panel = make_panel(6, names=60, sessions=400, holes=True)
-    stop = holdout_row(panel, 0.25)
+    first = holdout_start(panel.sessions, 0.25)
+    stop = holdout_row(panel, first)
     assert stop == 300
     rng = np.random.default_rng(6)
     garbage = panel.returns.copy()
@@ -341,7 +422,7 @@ def test_the_development_panel_holds_nothing_of_the_locked_part():
     configs = [BacktestConfig(mincos=3), BacktestConfig(mincos=3, residualize="all")]
 
     def books(market):
-        made = development_panel(market, 0.25)
+        made = development_panel(market, first)
         bench = Workbench(made, SPECS.suite, SPECS.costs)
         return run_variants(dense_signal("s", score[:stop]), configs, bench)
 

@@ -71,11 +71,11 @@ def null_world(seed: int, size: Size, half_life: float = 20.0) -> SuiteResult:
     return judge(panel, dense_signal("noise", score))
 
 
-def planted_world(seed: int, size: Size) -> SuiteResult:
+def planted_world(seed: int, size: Size, **options: object) -> SuiteResult:
     """A score that earns its edge from two sessions after it on."""
     score = slow_signal(seed, names=size.names, sessions=size.sessions, half_life=60.0)
     panel = make_panel(seed, names=size.names, sessions=size.sessions, edge=planted_edge(score, size.strength))
-    return judge(panel, dense_signal("planted", score))
+    return judge(panel, dense_signal("planted", score), **options)
 
 
 def clone_world(seed: int, size: Size) -> SuiteResult:

@@ -236,3 +236,21 @@ def test_one_range_holds_all_values_and_zero() -> None:
     assert builders.limits_of([1.0, None, 3.0]) == pytest.approx((-0.18, 3.18))
     assert builders.limits_of([1.0, 3.0], zero=False, room=0.1) == pytest.approx((0.8, 3.2))
     assert builders.limits_of([None]) is None
+
+
+def test_no_name_of_a_long_legend_is_cut_off() -> None:
+    # 51 letters take about 330 pixels: in a figure of 360 the second name would lie beyond its edge.
+    names = [f"{kind}-continuation-12-SIM01USDT-ALL-36fc55b068" for kind in ("BAND_BREAK", "GAP_PRINT", "VACUUM")]
+    rows = [{**row, "name": name} for name in names for row in DATED]
+    for width, columns in ((360, 1), (1200, 3)):
+        spec = figures.spec_of(builders.lines(rows, WORDS, x=DAY, y=SIZE, series=NAME, width=width))
+        assert {legend["columns"] for legend in _legends(spec)} == {columns}
+
+
+def _legends(spec: Any) -> list[dict[str, Any]]:
+    if isinstance(spec, list):
+        return [found for item in spec for found in _legends(item)]
+    if not isinstance(spec, dict):
+        return []
+    own = [spec["legend"]] if isinstance(spec.get("legend"), dict) and "columns" in spec["legend"] else []
+    return own + [found for value in spec.values() for found in _legends(value)]

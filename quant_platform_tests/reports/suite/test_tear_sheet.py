@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
+import json
+
 import polars as pl
 import pytest
 
 from quant_platform.labs.suite.frames import suite_frames
 from quant_platform.labs.suite.suite import SuiteResult
-from quant_platform.reports.suite.tear_sheet import Findings, Origin, render_tear_sheet
-from quant_platform_tests.labs.suite.truth import REDUCED, planted_world
 from quant_platform_tests.reports.reading import Node, body_rows, read_html, table_with
-
-AUTHOR = "<script>alert('x')</script>"
+from quant_platform_tests.reports.suite import golden
 
 
 @pytest.fixture(scope="module")
 def found() -> SuiteResult:
-    return planted_world(1, REDUCED)
-
-
-def origin(simulated: bool) -> Origin:
-    return Origin("planted", "2020-01-01-SIM-v1", AUTHOR, "2026-01-01T00:00:00+00:00", "ab" * 32, "STANDARD", simulated)
-
-
-def drawn(found: SuiteResult, *, simulated: bool = True) -> str:
-    verdict = found.verdict
-    findings = Findings(verdict.because, verdict.to_next, verdict.what_would_change, {"lag9_residoff": "of a test"})
-    return render_tear_sheet(suite_frames(found), findings, origin(simulated))
+    return golden.suite()
 
 
 @pytest.fixture(scope="module")
-def page(found: SuiteResult) -> Node:
-    return read_html(drawn(found))
+def text(found: SuiteResult) -> str:
+    return golden.sheet(found)
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Node:
+    return read_html(text)
 
 
 def numbers(row: Node) -> list[float]:
@@ -71,13 +65,50 @@ def test_baselines_and_fractiles_are_complete(found: SuiteResult, page: Node) ->
         assert any(title in text for text in titles), (title, titles)
 
 
-def test_a_name_is_text_and_the_page_is_small(found: SuiteResult, page: Node) -> None:
-    text = drawn(found)
-    assert AUTHOR not in text
-    assert AUTHOR in page.said
+def test_a_name_is_text_and_the_page_is_small(text: str, page: Node) -> None:
+    assert golden.AUTHOR not in text
+    assert golden.AUTHOR in page.said
     assert len(text.encode()) < 5_000_000
 
 
 def test_only_simulated_data_are_called_so(found: SuiteResult, page: Node) -> None:
     assert "SIMULATED" in page.said
-    assert "SIMULATED" not in read_html(drawn(found, simulated=False)).said
+    assert "SIMULATED" not in read_html(golden.sheet(found, simulated=False)).said
+
+
+def test_what_stands_beside_the_colour(found: SuiteResult, page: Node) -> None:
+    assert "registered, met on the locked holdout: what it means" in page.said
+    assert "Looks at the holdout: somebody looked twice" in page.said
+    rows = body_rows(table_with(page, "Criteria on the locked holdout"))
+    stored = suite_frames(found)["suite.experiments"]
+    assert sorted(numbers(row)[0] for row in rows) == sorted(stored["value"])
+    assert [row.text.count("decides") for row in rows] == [1, 1, 0, 0]
+    for said in ("The planted score predicts returns.", "Grace Hopper", "2013-11-27"):
+        assert said in page.said
+
+
+def test_a_signal_without_a_registration_says_so(found: SuiteResult) -> None:
+    frames = suite_frames(found)
+    verdict = frames["suite.verdict"].with_columns(pl.lit("not registered").alias("registration"))
+    without = {"suite.verdict": verdict, "suite.experiments": frames["suite.experiments"].clear()}
+    said = read_html(golden.sheet(found, **without)).said
+    assert "not registered: what it means" in said
+    assert "Criteria on the locked holdout" not in said
+
+
+def test_the_page_says_what_it_said(page: Node) -> None:
+    """A change is meant: look at it, then write the file again with the module ``golden``."""
+    assert golden.normalised(page) == (golden.FOLDER / "tear_sheet.txt").read_text(encoding="utf-8")
+
+
+def test_the_figures_draw_the_rows_they_drew(found: SuiteResult, page: Node) -> None:
+    kept = json.loads((golden.FOLDER / "figures.json").read_text(encoding="utf-8"))
+    drawn = golden.figure_data(page)
+    assert {title: list(columns) for title, columns in drawn.items()} == {t: list(c) for t, c in kept.items()}
+    for title, columns in kept.items():
+        for name, values in columns.items():
+            assert drawn[title][name] == pytest.approx(values, rel=1e-8, abs=1e-12), (title, name)
+    # ... which are those of the table.
+    daily = found.results[found.reference].daily.sort("session")
+    assert drawn["Cumulative return"]["cumret"] == daily["cumret"].to_list()
+    assert drawn["Underwater"]["drawdown"] == daily["drawdown"].to_list()

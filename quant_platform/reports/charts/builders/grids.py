@@ -69,13 +69,8 @@ def heat(
         for number in (row[value.name],)
     ]
     base = alt.Chart().encode(
-        x=alt.X(
-            field=x.name,
-            type="nominal",
-            scale=alt.Scale(domain=parts.order_of(x, held)),
-            axis=alt.Axis(title=x.label or None, labelAngle=0),
-        ),
-        y=parts.rows_axis(y, held, grid=False),
+        x=parts.columns_axis(x, held, width=width),
+        y=parts.rows_axis(y, held, grid=False, width=width),
     )
     said = parts.tips(y, x, value, *tips)
     layers = [

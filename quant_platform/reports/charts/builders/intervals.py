@@ -82,7 +82,7 @@ def points(
         base = base.encode(
             xOffset=alt.XOffset(field=series.name, type="nominal", scale=alt.Scale(domain=parts.order_of(series, held)))
         )
-    painted: Any = parts.colours(series, held, colours) if series is not None else alt.ColorValue(colour)
+    painted: Any = parts.colours(series, held, colours, width=width) if series is not None else alt.ColorValue(colour)
     faint = parts.shown(switch)
     said = parts.tips(x, series, y, low, high, *tips)
     layers = [parts.line_at(at, "y")] if at is not None else []
@@ -200,7 +200,7 @@ def dots_by_row(
     held = parts.rows_of(rows, row, value, low, high, series, starred, *ends, *tips)
     base = alt.Chart().encode(y=parts.rows_axis(row, held))
     switch = parts.toggle(series) if series is not None else None
-    painted: Any = parts.colours(series, held) if series is not None else alt.ColorValue(theme.LIGHT.first)
+    painted: Any = parts.colours(series, held, width=width) if series is not None else alt.ColorValue(theme.LIGHT.first)
     faint = parts.shown(switch)
     said = parts.tips(row, series, value, low, high, *ends, *tips)
     layers = [parts.line_at(at, "x")] if at is not None else []

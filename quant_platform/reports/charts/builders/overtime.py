@@ -61,7 +61,7 @@ def lines(
     held = parts.rows_of(rows, x, y, series, low, high, *tips)
     base = alt.Chart()
     switch = parts.toggle(series) if series is not None else None
-    painted: Any = parts.colours(series, held, colours) if series is not None else alt.ColorValue(colour)
+    painted: Any = parts.colours(series, held, colours, width=width) if series is not None else alt.ColorValue(colour)
     layers = [parts.line_at(at, "y")] if at is not None else []
     if low is not None and high is not None:
         layers.append(

@@ -16,9 +16,11 @@ from quant_platform.contracts.errors import StatisticError
 from quant_platform.reports.charts import formatting, theme
 from quant_platform.reports.charts.figures import SIMULATED, Figure, Row, Rows, Words
 
-Kind = Literal["number", "percent", "count", "year", "date", "category", "flag"]
+Kind = Literal["number", "money", "percent", "count", "year", "date", "category", "flag"]
 P = ParamSpec("P")
 WIDTH, HEIGHT = 360, 240
+LETTER, LEGEND_SYMBOL, AXIS_ROOM = 0.58, 28.0, 60
+"""Mean width of a letter in font sizes; what a legend puts beside a name, and what the axis takes, in pixels."""
 STAR = "M0,-1L.22,-.31L.95,-.31L.36,.12L.59,.81L0,.38L-.59,.81L-.36,.12L-.95,-.31L-.22,-.31Z"
 """A five-pointed star as an SVG path of half-width one."""
 NO_DATA = "n/a: no data to draw"
@@ -36,8 +38,8 @@ class Field:
     label
         What is measured and its unit: stands at the axis and in the tip.
     kind
-        ``number``, ``percent`` (a share of one), ``count``, ``year``, ``date`` (a date or ISO text), ``category``
-        (text) or ``flag`` (true or false).
+        ``number``, ``money`` (ticks in thousands, millions and billions), ``percent`` (a share of one), ``count``,
+        ``year``, ``date`` (a date or ISO text), ``category`` (text) or ``flag`` (true or false).
     log
         A logarithmic axis; values at or below zero are not drawn.
     limits
@@ -71,7 +73,7 @@ class Field:
     @property
     def measured(self) -> bool:
         """Whether its values are numbers."""
-        return self.kind in ("number", "percent", "count", "year")
+        return self.kind in ("number", "money", "percent", "count", "year")
 
     @property
     def type(self) -> Literal["quantitative", "temporal", "nominal"]:
@@ -156,6 +158,8 @@ def axis(field: Field, title: str = "", *, grid: bool = False) -> alt.Axis:
     options: dict[str, Any] = {"title": title or field.label or None, "grid": grid}
     if field.kind in _AXIS_FORMATS:
         options["format"] = _AXIS_FORMATS[field.kind]
+    if field.kind == "money":
+        options["labelExpr"] = "replace(format(datum.value, '~s'), 'G', 'B')"
     if field.kind == "date":
         options["format"] = alt.Undefined
     if field.ticks:
@@ -175,14 +179,34 @@ def y_axis(field: Field, title: str = "") -> alt.Y:
     return alt.Y(field=field.name, type=field.type, scale=scale(field), axis=axis(field, title, grid=True), stack=None)
 
 
-def rows_axis(field: Field, rows: Sequence[Row], *, grid: bool = True) -> alt.Y:
-    """Categories from top to bottom in their order, with a line through each."""
+def rows_axis(field: Field, rows: Sequence[Row], *, grid: bool = True, width: int = WIDTH) -> alt.Y:
+    """Categories from top to bottom in their order, with a line through each; a wide figure leaves names more room."""
+    limit = max(theme.LABEL_LIMIT, int(0.4 * width))
     return alt.Y(
         field=field.name,
         type="nominal",
         scale=alt.Scale(domain=order_of(field, rows)),
-        axis=alt.Axis(title=field.label or None, grid=grid),
+        axis=alt.Axis(title=field.label or None, grid=grid, labelLimit=limit, maxExtent=limit + 20, labelOverlap=False),
     )
+
+
+def columns_axis(field: Field, rows: Sequence[Row], *, width: int) -> alt.X:
+    """Categories from left to right in their order, their names aslant where they would lie on each other."""
+    names = order_of(field, rows)
+    each = (width - theme.LABEL_LIMIT) / max(1, len(names))
+    aslant = max(map(written_width, names), default=0.0) > each
+    axis = alt.Axis(
+        title=field.label or None,
+        labelAngle=-30 if aslant else 0,
+        labelAlign="right" if aslant else "center",
+        labelOverlap=False,
+    )
+    return alt.X(field=field.name, type="nominal", scale=alt.Scale(domain=names), axis=axis)
+
+
+def written_width(text: str) -> float:
+    """About how wide a text is, in pixels."""
+    return len(text) * theme.SIZE * LETTER
 
 
 def order_of(field: Field, rows: Iterable[Row]) -> list[str]:
@@ -198,6 +222,7 @@ def tips(*fields: Field | None) -> list[alt.Tooltip]:
         sign = "+" if field.signed else ""
         written = {
             "number": f"{sign},.{field.digits}f",
+            "money": f"{sign},.{field.digits}f",
             "percent": f"{sign}.1%",
             "count": ",d",
             "year": "d",
@@ -209,8 +234,11 @@ def tips(*fields: Field | None) -> list[alt.Tooltip]:
     return found
 
 
-def colours(field: Field, rows: Sequence[Row], given: Sequence[str] = ()) -> alt.Color:
-    """A colour per series with its legend; ``given`` names them, otherwise the theme's in their order."""
+def colours(field: Field, rows: Sequence[Row], given: Sequence[str] = (), *, width: int = WIDTH) -> alt.Color:
+    """A colour per series with its legend; ``given`` names them, otherwise the theme's in their order.
+
+    A legend in one row is cut where the figure ends, without a word: long names get as many columns as fit.
+    """
     names = order_of(field, rows)
     palette = [*given, *(colour for colour in theme.SERIES if colour not in given)]
     chosen = [palette[place % len(palette)] for place in range(len(names))]
@@ -218,8 +246,15 @@ def colours(field: Field, rows: Sequence[Row], given: Sequence[str] = ()) -> alt
         field=field.name,
         type="nominal",
         scale=alt.Scale(domain=names, range=chosen),
-        legend=alt.Legend(title=None) if len(names) > 1 else None,
+        legend=_legend(names, width) if len(names) > 1 else None,
     )
+
+
+def _legend(names: Sequence[str], width: int) -> alt.Legend:
+    room = width - AXIS_ROOM
+    widest = max(map(written_width, names)) + LEGEND_SYMBOL
+    columns = max(1, min(len(names), int(room // widest)))
+    return alt.Legend(title=None, columns=columns, labelLimit=int(room / columns - LEGEND_SYMBOL))
 
 
 def toggle(field: Field) -> alt.Parameter:

@@ -1,4 +1,4 @@
-"""What a tear sheet reads out of a daily series: months, and the deepest falls."""
+"""What a page reads out of a daily series: months, and the deepest falls with their table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
+
+from quant_platform.reports.charts.tables import Cell, Column, Row, Table, number_cell, text_cell
 
 
 @dataclass(frozen=True)
@@ -82,3 +84,40 @@ def falls(daily: pl.DataFrame, count: int) -> list[Fall]:
 def _fall(peak: date | None, below: list[tuple[date, float]], recovered: date | None) -> Fall:
     trough, depth = min(below, key=lambda pair: pair[1])
     return Fall(peak, trough, recovered, depth, len(below))
+
+
+def drawdown_table(daily: pl.DataFrame, count: int, unit: str = "session") -> Table:
+    """The deepest drawdowns as the table of a page.
+
+    Parameters
+    ----------
+    daily
+        As :func:`falls` takes it.
+    count
+        How many at most.
+    unit
+        What a row of ``daily`` is called: "session", or "day" where markets do not close.
+    """
+    return Table(
+        caption="Deepest drawdowns",
+        columns=(
+            Column("Peak", f"last {unit} at the high", numeric=False),
+            Column("Trough", numeric=False),
+            Column("Recovered", f"first {unit} at the high again", numeric=False),
+            Column("Depth", "from the peak"),
+            Column(f"{unit.capitalize()}s", "below the peak"),
+        ),
+        rows=tuple(
+            Row(
+                (
+                    Cell(str(fall.peak) if fall.peak else "start"),
+                    Cell(str(fall.trough)),
+                    text_cell(fall.recovered, missing="still below the peak at the end"),
+                    number_cell(fall.depth, 1, percent=True),
+                    number_cell(fall.sessions, 0),
+                )
+            )
+            for fall in falls(daily, count)
+        ),
+        empty="it never fell below its start or a high",
+    )

@@ -7,7 +7,7 @@ from datetime import date
 import polars as pl
 import pytest
 
-from quant_platform.reports.suite.series import Fall, falls, monthly
+from quant_platform.reports.drawdowns import Fall, falls, monthly
 
 DAYS = [date(2020, 1, 30), date(2020, 1, 31), date(2020, 2, 3), date(2020, 2, 4), date(2020, 2, 5), date(2020, 2, 6)]
 
