@@ -99,6 +99,9 @@ def _refuse_columns(table: Table, frame: pl.DataFrame, where: str) -> None:
 
 def _refuse_broken_rules(table: Table, frame: pl.DataFrame, where: str) -> None:
     declared = frame.select(table.schema.column_names())
+    # The same rules as those of `validate`, which also takes the rows apart and costs half as much again.
+    if table.schema.is_valid(declared):
+        return
     try:
         table.schema.validate(declared)
         return
