@@ -69,7 +69,7 @@ def describe_partitions(
         Metadata by partition key; the keys are partitions of the run.
     """
     step = context.get_step_execution_context()
-    said = {AssetMetadataHandle(asset_key=asset_key, partition_key=key): dict(found) for key, found in about.items()}
-    step._metadata_accumulator = OutputMetadataAccumulator(
-        per_output_metadata={**step._metadata_accumulator.per_output_metadata, **said}
-    )
+    said = dict(step._metadata_accumulator.per_output_metadata)
+    for key, found in about.items():
+        said[AssetMetadataHandle(asset_key=asset_key, partition_key=key)] = dict(found)
+    step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=said)

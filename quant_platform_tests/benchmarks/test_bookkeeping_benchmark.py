@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -123,3 +124,9 @@ def test_specs_of_a_size_are_read_by_their_models(tmp_path: Path) -> None:
     home = Home(Settings(home=tmp_path / "home", specs=specs))
     assert home.source_spec.simulated is not None
     assert (home.source_spec.simulated.names, home.spec.first_session.year) == (12, 2004)
+
+
+def test_the_committed_page_is_made_from_its_artifact() -> None:
+    folder = bookkeeping.ROOT / "docs" / "benchmarks"
+    found = json.loads((folder / "bookkeeping.json").read_text())
+    assert (folder / "bookkeeping.md").read_text() == bookkeeping.page(found)
