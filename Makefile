@@ -31,7 +31,7 @@ test: $(STAMP) ## format, lint, types, and every test but the long ones
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long" --durations=25 --durations-min=5
 
-test-long: $(STAMP) ## what takes half a minute and more: servers, daemons over simulated weeks, simulated worlds
+test-long: $(STAMP) ## the long tests: servers, daemons over weeks, killed writers, simulated worlds
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m long --durations=25 --durations-min=5
 
 lint: $(STAMP) ## format and lint in place, then check types

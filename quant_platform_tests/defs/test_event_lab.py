@@ -42,7 +42,8 @@ TABLES = (*SYMBOL_MONTH_TABLES, *JOBS["perp_audit"].tables, *EVENT_TABLES, *CUTO
 BARS = {"2024-01": 31 * 288, "2024-02": 29 * 288, "2024-03": 31 * 288}
 ON_THE_GRID = ("clean.perp_bars_5m", "clean.spot_bars_5m", "clean.market_5m", *JOBS["event_graph"].tables)
 CUTOFF = MONTHS[-1]
-pytestmark = pytest.mark.xdist_group("perps")  # in one worker, so that the market is made once
+# In one worker, so that the market is made once.
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("perps")]
 
 
 @pytest.fixture(scope="module")

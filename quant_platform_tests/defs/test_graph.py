@@ -198,7 +198,7 @@ def test_a_resumed_backfill_keeps_what_the_interrupted_one_made(market: Market, 
         assert before[made_second] == between[made_second] != after[made_second]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_worker_processes_give_the_bits_of_one(
     market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

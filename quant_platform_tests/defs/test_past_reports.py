@@ -68,7 +68,7 @@ def end_at(home: Home, full: Home, last: date) -> None:
         assert {one.state for one in done} == {"written"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_report_of_a_past_week_is_the_one_that_was_made_then(market: Market, tmp_path: Path) -> None:
     (tmp_path / "then").mkdir()
     (tmp_path / "then" / "home.yaml").write_bytes((market.specs / "home.yaml").read_bytes())

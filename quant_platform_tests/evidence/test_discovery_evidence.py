@@ -21,6 +21,7 @@ def test_the_page_says_what_the_document_holds(document):
     assert (FOLDER / "discovery.md").read_text() == page(document)
 
 
+@pytest.mark.long
 def test_the_summary_follows_from_the_worlds(document):
     again = summary(document["null"], document["planted"])
     for name in (

@@ -38,6 +38,7 @@ def design() -> Design:
     return load_design()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("world", "seed", "adjusted"), [("null", 1, True), ("null", 87, True), ("planted", 2, True), ("planted", 1, False)]
 )

@@ -81,6 +81,7 @@ def query(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return generations(connection.execute(BY_TICKER).fetchall())
 
 
+@pytest.mark.long
 def test_two_writers_and_a_reader(tmp_path: Path, processes: ForkServerContext) -> None:
     lake = Lake(tmp_path / "lake")
     catalogue = tmp_path / "quant.duckdb"
@@ -126,6 +127,7 @@ def test_two_writers_and_a_reader(tmp_path: Path, processes: ForkServerContext) 
     assert {len(lake.versions(BARS, ticker)) for ticker in set(shares[0]) & set(shares[1])} == {3}
 
 
+@pytest.mark.long
 def test_kill_at_random_moments(tmp_path: Path, processes: ForkServerContext) -> None:
     lake = Lake(tmp_path / "lake")
     tickers = [f"T{i:02d}" for i in range(KILLED_PARTITIONS)]
@@ -188,6 +190,7 @@ def test_kill_at_every_step_of_a_write(tmp_path: Path, processes: ForkServerCont
     assert current_generations(lake) == {"A": 2}
 
 
+@pytest.mark.long
 def test_a_file_system_that_refuses_a_large_file(tmp_path: Path, processes: ForkServerContext) -> None:
     lake = Lake(tmp_path / "lake")
     old = lake.write(BARS, "A", bars("A", [1.0]), provenance())

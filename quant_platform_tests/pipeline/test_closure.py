@@ -133,6 +133,7 @@ def hashes(root: Path, elsewhere: Callable[[Path], None]) -> dict[str, str]:
     return {name: closure.code_hash(stage.compute) for name, stage in STAGES.items()}
 
 
+@pytest.mark.long
 def changed_constant(path: Path) -> bool:
     """Change one number or text of a file; False where it holds none."""
     text = path.read_text(encoding="utf-8")

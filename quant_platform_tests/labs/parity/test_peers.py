@@ -9,7 +9,7 @@ from quant_platform.labs.parity.environments import FRAMEWORKS, environment
 from quant_platform.labs.parity.study import prepare, study_many, trade
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_framework_agrees_on_small_cases(framework):
     if not environment(framework).installed:
