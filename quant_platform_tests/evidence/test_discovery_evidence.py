@@ -21,7 +21,6 @@ def test_the_page_says_what_the_document_holds(document):
     assert (FOLDER / "discovery.md").read_text() == page(document)
 
 
-@pytest.mark.long
 def test_the_summary_follows_from_the_worlds(document):
     again = summary(document["null"], document["planted"])
     for name in (
@@ -38,6 +37,7 @@ def test_the_summary_follows_from_the_worlds(document):
         assert again[name] == pytest.approx(document["summary"][name], abs=1e-5)
 
 
+@pytest.mark.long
 def test_a_small_planted_world_runs_the_whole_path_and_its_truth_is_seen():
     rows = judged_world("planted_strong", 3, months=3, symbols=2)
     tests = directional(rows)

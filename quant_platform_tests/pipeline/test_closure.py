@@ -133,7 +133,6 @@ def hashes(root: Path, elsewhere: Callable[[Path], None]) -> dict[str, str]:
     return {name: closure.code_hash(stage.compute) for name, stage in STAGES.items()}
 
 
-@pytest.mark.long
 def changed_constant(path: Path) -> bool:
     """Change one number or text of a file; False where it holds none."""
     text = path.read_text(encoding="utf-8")
@@ -149,6 +148,7 @@ def changed_constant(path: Path) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_a_changed_constant_makes_stale_exactly_the_stages_that_reach_it(
     tmp_path: Path, elsewhere: Callable[[Path], None]
 ) -> None:
