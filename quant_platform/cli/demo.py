@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 
 from rich.console import Console
 
+from quant_platform.cli.beside import beside
 from quant_platform.cli.homes import HomeOption, open_checked_home
-from quant_platform.cli.market import finish, run_everything, shown
+from quant_platform.cli.market import announce, finish, run_everything, shown
 from quant_platform.contracts.errors import HomeMixed, PlatformError
 from quant_platform.pipeline.home import Home
 
@@ -24,8 +26,32 @@ def demo(home: HomeOption = None) -> None:
         )
     console = Console()
     started = time.monotonic()
-    left_out = run_everything(opened, console)
+    left_out = run_labs(opened, console)
     finish(opened, console, started, left_out, judge_demo_signals(opened, console))
+
+
+def run_labs(home: Home, console: Console) -> PlatformError | None:
+    """Run every job; where there is a second core, those of the event lab beside those of the equity lab.
+
+    Returns
+    -------
+    PlatformError or None
+        What says which tickers were left out because they failed.
+    """
+    from quant_platform.defs import runs
+    from quant_platform.defs.labs import labs_of
+
+    jobs = {lab.name: [job.name for job in lab.jobs] for lab in labs_of(home)}
+    if (os.cpu_count() or 1) < 2 or not {"equity", "events"} <= jobs.keys():
+        return run_everything(home, console)
+    with runs.instance_of(home) as instance:
+        runs.register_tickers(home, instance)
+    announce(home, console)
+    with beside(home, jobs.pop("events"), console):
+        left_out = run_everything(home, console, jobs.pop("equity"), announced=True)
+    rest = [name for names in jobs.values() for name in names]
+    later = run_everything(home, console, rest, announced=True)
+    return left_out or later
 
 
 def judge_demo_signals(home: Home, console: Console) -> Sequence[str]:

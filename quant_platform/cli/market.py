@@ -109,6 +109,7 @@ def run_everything(
     refresh: bool = False,
     in_process: bool | None = None,
     workers: int | None = None,
+    announced: bool = False,
 ) -> PlatformError | None:
     """Run the jobs of the graph in order, each with a progress line; the options are those of `runs.execute`.
 
@@ -120,6 +121,8 @@ def run_everything(
         Names of the jobs that are run; all when not given.
     launches
         Gives the runs in the place of the whole graph.
+    announced
+        Whether it was said already that the market is simulated.
 
     Returns
     -------
@@ -130,7 +133,8 @@ def run_everything(
     from quant_platform.defs.jobs import job_named
 
     left_out = None
-    announce(home, console)
+    if not announced:
+        announce(home, console)
     with runs.instance_of(home) as instance:
         runs.register_tickers(home, instance)
         for launch in (launches or runs.everything)(home, instance):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from quant_platform.specification import clock
-from quant_platform.specification.loading import SpecModel
+from quant_platform.specification.loading import MONTH, SpecModel
 from quant_platform.specification.times import Cron, Zone
 
 
@@ -90,12 +90,18 @@ class PerpMarketSpec(SpecModel):
     source: str = Field(description="Name of a file in specs/sources, without the suffix.")
     location: Path | None = Field(default=None, description="Folder the source reads; null for one that needs none.")
     symbols: tuple[str, ...] = Field(min_length=1, description="Perpetuals of the home.")
-    first_month: str = Field(pattern=r"^\d{4}-\d{2}$", description="First month, YYYY-MM.")
+    first_month: str = Field(pattern=MONTH, description="First month, YYYY-MM.")
     last_month: str | None = Field(
         default=None,
-        pattern=r"^\d{4}-\d{2}$",
+        pattern=MONTH,
         description="Last month of a market that has ended, YYYY-MM; null while it goes on.",
     )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> PerpMarketSpec:
+        if self.last_month is not None and self.last_month < self.first_month:
+            raise ValueError(f"last_month {self.last_month} lies before first_month {self.first_month}")
+        return self
 
     @property
     def months(self) -> tuple[str, ...]:

@@ -37,6 +37,10 @@ _LARGEST = 2**63 - 1
 M = TypeVar("M", bound="SpecModel")
 
 
+MONTH = r"^\d{4}-(0[1-9]|1[0-2])$"
+"""A month as specs write it: YYYY-MM, and no thirteenth."""
+
+
 class SpecModel(BaseModel):
     """Base of every spec: frozen; an unknown key and a number without end are errors.
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from quant_platform.specification.loading import SpecModel
+from quant_platform.specification.loading import MONTH, SpecModel
 
 
 class Plant(SpecModel):
@@ -162,10 +162,10 @@ class BinanceSpec(SpecModel):
 
     base_url: str = Field(description="Where the archive lives; the paths below it are the layout of the archive.")
     symbols: tuple[str, ...] = Field(min_length=1, description="USD-M perpetuals to read.")
-    first_month: str = Field(pattern=r"^\d{4}-\d{2}$", description="First month, YYYY-MM.")
+    first_month: str = Field(pattern=MONTH, description="First month, YYYY-MM.")
     last_month: str | None = Field(
         default=None,
-        pattern=r"^\d{4}-\d{2}$",
+        pattern=MONTH,
         description="Last month, YYYY-MM; null for the running one, whose bars come in files of days.",
     )
     perp_interval: Literal["1m", "5m"] = Field(description="Bars of the perpetuals.")

@@ -9,6 +9,7 @@ import pytest
 from pydantic import Field
 
 from quant_platform.contracts.errors import OntologyMismatch, SpecError
+from quant_platform.specification.home import PerpMarketSpec
 from quant_platform.specification.loading import SpecModel, load_spec, read_yaml
 from quant_platform.specification.ontology import ontology, spec_hash
 
@@ -231,3 +232,17 @@ def test_a_number_that_can_count_nothing_is_refused_where_it_stands(tmp_path: Pa
 def test_a_century_is_taken(tmp_path: Path) -> None:
     found = load_spec(_file(tmp_path, "name: a\ninner: {half_life_days: 36525}\n"), Outer)
     assert found.inner.half_life_days == 36525.0
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "said"),
+    [("2024-13", "null", "first_month"), ("2024-00", "null", "first_month"), ("2024-03", "2024-01", "lies before")],
+)
+def test_a_month_that_does_not_exist_or_lies_before_the_first_is_refused(
+    tmp_path: Path, first: str, last: str, said: str
+) -> None:
+    path = tmp_path / "perps.yaml"
+    last = last if last == "null" else f'"{last}"'
+    path.write_text(f'source: s\nsymbols: [AUSDT]\nfirst_month: "{first}"\nlast_month: {last}\n')
+    with pytest.raises(SpecError, match=said):
+        load_spec(path, PerpMarketSpec)

@@ -1,0 +1,60 @@
+"""Jobs in a process beside this one: what it says arrives, what fails there fails here, and nothing is left running."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from quant_platform.cli.beside import beside
+from quant_platform.defs.runs import RunFailed
+from quant_platform.pipeline.home import Home
+from quant_platform.specification.settings import Settings
+from quant_platform_tests.homes import declare_perps, edit, write_perp_specs
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """Perpetuals whose specs cannot be read as soon as a job looks at them."""
+    specs = write_perp_specs(tmp_path / "specs")
+    folder = declare_perps(tmp_path / "home", specs)
+    edit(folder / "perps.yaml", lambda spec: spec.update(first_month="2024-13"))
+    return Home(Settings(home=folder, specs=specs))
+
+
+def test_what_fails_there_fails_here_with_its_words(home: Home) -> None:
+    shown = io.StringIO()
+    with (
+        pytest.raises(RunFailed, match="2024-13") as failed,
+        beside(home, ["perp_graph"], Console(file=shown)),
+    ):
+        pass
+    assert "perp_graph" in str(failed.value)
+    assert "Traceback" not in str(failed.value)
+
+
+def test_what_it_said_is_shown_and_a_failure_here_ends_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[str]] = []
+    real = subprocess.Popen
+
+    def instead(command: list[str], **named: Any) -> subprocess.Popen[str]:
+        started.append(real([command[0], "-c", "print('made it', flush=True); import time; time.sleep(600)"], **named))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", instead)
+    with pytest.raises(KeyboardInterrupt), beside(home, ["perp_graph"], Console(file=io.StringIO())):
+        raise KeyboardInterrupt
+    assert started[0].returncode is not None
+
+    def short(command: list[str], **named: Any) -> subprocess.Popen[str]:
+        return real([command[0], "-c", "print('made it')"], **named)
+
+    monkeypatch.setattr(subprocess, "Popen", short)
+    shown = io.StringIO()
+    with beside(home, ["perp_graph"], Console(file=shown)):
+        pass
+    assert shown.getvalue() == "made it\n"
