@@ -42,6 +42,12 @@ def directional(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def looked_for() -> pl.Expr:
+    """Size of the true effect as a test looks for it: a trade that has one side is tested for gains, not for losses."""
+    gains = pl.col("test").str.contains(f"^({'|'.join(ONE_SIDED)})")
+    return pl.when(gains).then(pl.col("oracle_bps")).otherwise(pl.col("oracle_bps").abs())
+
+
 def with_veto(rows: pl.DataFrame) -> pl.DataFrame:
     """What the two levels select where shrinkage may veto: on the larger of both p."""
     tests = rows.filter("counted", "tested", pl.col("question").cast(pl.String) == "direction")
@@ -82,10 +88,7 @@ def world_summary(rows: pl.DataFrame) -> dict[str, Any]:
     """Count what each procedure reports in one world, and how much of it is false."""
     tests = directional(rows.join(with_veto(rows), on="alias_group", how="left"))
     false = (pl.col("oracle_bps").abs() < NULL_BPS) | (pl.col("oracle_bps").sign() != pl.col("t").sign())
-    # A trade that has one side is tested for gains: that it loses is nothing that the test looks for.
-    gains = pl.col("test").str.contains(f"^({'|'.join(ONE_SIDED)})")
-    looked_for = pl.when(gains).then(pl.col("oracle_bps")).otherwise(pl.col("oracle_bps").abs())
-    strong = tests.filter(looked_for > STRONG * pl.col("standard_error_bps"))
+    strong = tests.filter(looked_for() > STRONG * pl.col("standard_error_bps"))
     procedures = {
         "two_level": pl.col("selected"),
         "two_level_veto": pl.col("selected_with_veto"),

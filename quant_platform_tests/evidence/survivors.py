@@ -24,7 +24,7 @@ from quant_platform.labs.events.discovery.hypotheses import judge
 from quant_platform.labs.events.discovery.labels import LabelStore
 from quant_platform.specification.discovery import DiscoverySpecs
 from quant_platform.statistics import benjamini_hochberg, holm
-from quant_platform_tests.evidence.discovery import NULL_BPS, PLANTED, directional
+from quant_platform_tests.evidence.discovery import NULL_BPS, PLANTED, directional, looked_for
 from quant_platform_tests.evidence.event_worlds import (
     KEY,
     KNOWN,
@@ -120,7 +120,7 @@ def findings(rows: pl.DataFrame) -> Counts:
 def bands(rows: pl.DataFrame) -> list[list[int]]:
     """Per band of the true effect over its error: cells, and those that were discovered."""
     tests = directional(rows)
-    ratio = tests.select(pl.col("oracle_bps").abs() / pl.col("standard_error_bps")).to_series()
+    ratio = tests.select(looked_for() / pl.col("standard_error_bps")).to_series()
     return [
         [int(inside.sum()), int((inside & tests["selected"]).sum())]
         for low, high in BANDS
@@ -239,7 +239,8 @@ def page(document: dict[str, Any]) -> str:
         f"Made by `{made['command']}`.",
         "## Power, by the size of the true effect",
         _table(["true effect over its error", "cells", "discovered", "share"], band_rows),
-        "Beyond five errors a discovery is nearly a matter of course.",
+        "Each test counts once, whatever number of its readings was a discovery; one that looks for gains alone counts "
+        "with effects that gain.",
         "## Discoveries and gates",
         "A discovery says that something follows an event. Only a cell that passes every gate says that it pays. "
         f"False is a true effect below {NULL_BPS:g} bps in the direction found; not paying, one that does not exceed "

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from quant_platform.specification.discovery import ONE_SIDED
 from quant_platform_tests.evidence.event_worlds import end_of_training, load_lab, study, truthful, without_drift
 from quant_platform_tests.evidence.survivors import bands, findings, page, study_world, totals
 
@@ -16,8 +17,9 @@ def rows(*changes: dict[str, Any]) -> pl.DataFrame:
     """Directional tests; unless said otherwise a discovery of 30 bps with an error of 6 that costs 10 and passes."""
     common = {
         "event_id": "E", "template": "t", "horizon_bars": 12, "symbol": "ALL", "dimension": "ALL", "state": "ALL",
-        "counted": True, "tested": True, "question": "direction", "oracle_bps": 30.0, "standard_error_bps": 6.0,
-        "t": 5.0, "selected": True, "cost_bps": 10.0, "funding_bps": 1.0, "track": "standard",
+        "counted": True, "tested": True, "question": "direction", "test": "impulse",
+        "oracle_bps": 30.0, "standard_error_bps": 6.0, "t": 5.0, "selected": True,
+        "cost_bps": 10.0, "funding_bps": 1.0, "track": "standard",
     }  # fmt: skip
     return pl.DataFrame([common | {"alias_group": str(k)} | change for k, change in enumerate(changes)])
 
@@ -33,6 +35,8 @@ def test_power_is_counted_by_the_size_of_the_true_effect() -> None:
             {"oracle_bps": -36.0, "t": -7.0},
             {"oracle_bps": None},
             {"oracle_bps": 30.0, "tested": False},
+            # A trade with one side is tested for gains: its losses are nothing that could be discovered.
+            {"oracle_bps": -36.0, "test": f"{min(ONE_SIDED)}|12", "selected": False},
         )
     )
     assert found == [[1, 0], [1, 1], [2, 1], [1, 1]]
