@@ -153,8 +153,8 @@ def test_what_does_not_is_refused_with_a_sentence(row: Any) -> None:
 
 
 def test_a_header_that_comes_twice_is_refused() -> None:
-    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b""}
-    scope["headers"] = [(b"host", b"localhost"), (b"host", b"evil.test")]  # type: ignore[assignment]
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/", "query_string": b""}
+    scope["headers"] = [(b"host", b"localhost"), (b"host", b"evil.test")]
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:

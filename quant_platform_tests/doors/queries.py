@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from quant_platform_tests.doors.trial import Input
+from quant_platform_tests.doors.trial import Input, Place
 
 # HOME and OUT are put in: the home, and a file outside of it.
 BROKEN: Sequence[str] = (
@@ -117,5 +117,5 @@ def inputs() -> Iterator[Input]:
         )
 
 
-def _filled(text: str, place: object) -> str:
-    return text.replace("HOME", str(place.home)).replace("OUT", str(place.scratch / "out"))  # type: ignore[attr-defined]
+def _filled(text: str, place: Place) -> str:
+    return text.replace("HOME", str(place.home)).replace("OUT", str(place.scratch / "out"))
