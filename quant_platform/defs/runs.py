@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.instance.ref import InstanceRef
 
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
 from quant_platform.contracts.tables import Table, table
-from quant_platform.defs.event_storage import batch_events, event_log_in
+from quant_platform.defs.instances import instance_of as instance_of
 from quant_platform.defs.jobs import ALL, Job, job_named
 from quant_platform.defs.labs import labs_of
 from quant_platform.defs.remainder import failed_partitions, pieces
@@ -48,9 +45,6 @@ from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sources import tickers_of
 from quant_platform.pipeline.stage import Stage
 from quant_platform.specification.settings import Settings
-
-_ROOT = Path(__file__).resolve().parents[2]
-_IN_WHEEL = Path(__file__).resolve().parents[1] / "_deployment"
 
 
 class RunFailed(PlatformError, RuntimeError):
@@ -134,36 +128,6 @@ def stale_launches(home: Home, instance: dg.DagsterInstance) -> list[tuple[Launc
 def _key_of_row(definition: Table, shown: str) -> str:
     parts = shown.split("/")
     return partition_key(definition, parts[0] if len(parts) == 1 else tuple(parts))
-
-
-def deployment_file(name: str) -> Path:
-    """``dagster.yaml`` or ``workspace.yaml``, from the repository or from the installed package."""
-    return _ROOT / name if (_ROOT / name).is_file() else _IN_WHEEL / name
-
-
-def prepare_instance_folder(home: Home) -> Path:
-    """Make ``<home>/dagster`` with the house's ``dagster.yaml``: the folder to use as DAGSTER_HOME."""
-    folder = home.settings.home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
-    source = deployment_file("dagster.yaml")
-    target = folder / "dagster.yaml"
-    if not target.is_file() or target.read_bytes() != source.read_bytes():
-        shutil.copyfile(source, target)
-    return folder
-
-
-@contextmanager
-def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
-    """Open the Dagster instance of a home; runs, events and logs live under it."""
-    folder = prepare_instance_folder(home)
-    os.environ["DAGSTER_HOME"] = str(folder)
-    os.environ["QUANT_HOME"] = str(home.settings.home)
-    os.environ["QUANT_SPECS"] = str(home.settings.specs)
-    batch_events()
-    # A worker process may have been forked by a server that was started under another home and still has its
-    # environment: the folder of the event log goes with the instance, as Dagster's own storages have it.
-    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=event_log_in(folder))) as instance:
-        yield instance
 
 
 def register_tickers(home: Home, instance: dg.DagsterInstance) -> tuple[list[str], list[str]]:
