@@ -1,9 +1,9 @@
-"""Tables over independent partitions as assets: a run over many is cut into chunks, one worker process each.
+"""Tables over independent partitions as assets: a run over many is cut into chunks, one worker each.
 
 Every asset made here is a graph of three steps: ``plan`` cuts the run's partitions into chunks, ``work`` runs the stage
-over one chunk (Dagster maps it over the chunks, in parallel processes where there are cores), ``record`` reports every
-partition as materialised with its own metadata. With one partition, one core, or no fork there is one chunk, and the
-same function gives the same bits in one process.
+over one chunk (Dagster maps it over the chunks, in parallel processes where there are cores, or on other machines where
+the deployment says so), ``record`` reports every partition as materialised with its own metadata. With one partition,
+one core, or no fork there is one chunk, and the same function gives the same bits in one process.
 """
 
 import inspect
@@ -26,6 +26,7 @@ from quant_platform.defs.workers import chunks, workers_of_run
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sql import SqlStage
 from quant_platform.pipeline.stage import Stage, run_stage
+from quant_platform.specification.deployment import deployment
 
 
 class PartitionsFailed(PlatformError, RuntimeError):
@@ -58,8 +59,9 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
         tags={"kind": "plan"},
     )
     def plan(context: dg.OpExecutionContext, home: HomeResource) -> Any:
-        workers = workers_of_run(context.run.run_config)
-        keys = covered(context, schemes.scheme_of(stage.tables), home.open())
+        opened = home.open()
+        workers = workers_of_run(context.run.run_config, deployment(opened.settings).executor)
+        keys = covered(context, schemes.scheme_of(stage.tables), opened)
         for position, chunk in enumerate(chunks(keys, workers)):
             yield dg.DynamicOutput(chunk, mapping_key=f"chunk_{position:03d}")
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
 from quant_platform.contracts.tables import Table, table
+from quant_platform.defs.executors import require_workers
 from quant_platform.defs.instances import instance_of as instance_of
 from quant_platform.defs.jobs import ALL, Job, job_named
 from quant_platform.defs.labs import labs_of
@@ -37,14 +39,15 @@ from quant_platform.defs.schemes import (
     range_tags,
 )
 from quant_platform.defs.tags import FIRST_RUN_TAG, GOES_ON_TAG, REFRESH_TAG
-from quant_platform.defs.workers import can_fork, chunks, worker_count
+from quant_platform.defs.workers import chunks, stays_in_process, steps_at_a_time
 from quant_platform.lake.catalogue import known_rows
 from quant_platform.lake.inventory import inventory
 from quant_platform.pipeline.changed import Changed, changed
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sources import tickers_of
 from quant_platform.pipeline.stage import Stage
-from quant_platform.specification.settings import Settings
+from quant_platform.specification.deployment import ExecutorSpec, deployment
+from quant_platform.specification.settings import Settings, settings
 
 
 class RunFailed(PlatformError, RuntimeError):
@@ -173,10 +176,20 @@ def consecutive(job: str, keys: Sequence[str], home: Home, instance: dg.DagsterI
         yield tuple(stretch)
 
 
-def resolved_job(name: str, home: str, specs: str) -> dg.JobDefinition:
-    """Take one job out of the definitions of a home: what a worker process calls."""
+def resolved_job(name: str, home: str, specs: str, elsewhere: bool = False) -> dg.JobDefinition:
+    """Take one job out of the definitions of a home: what a worker calls.
+
+    Parameters
+    ----------
+    name
+        Of the job.
+    home, specs
+        The folders of the process that started the run.
+    elsewhere
+        Whether the worker may be on another machine, where the environment says which folders are those of the home.
+    """
     definitions = import_module("quant_platform.defs.definitions")
-    where = Settings(home=Path(home), specs=Path(specs))
+    where = settings() if elsewhere else Settings(home=Path(home), specs=Path(specs))
     job: dg.JobDefinition = definitions.definitions_of(where).resolve_job_def(name)
     return job
 
@@ -202,9 +215,9 @@ def execute(
     refresh
         Compute also what is current.
     in_process
-        Run every step in this process instead of worker processes; None decides by :func:`worth_processes`.
+        Run every step in this process instead of workers; None decides by :func:`worth_processes`.
     workers
-        Worker processes at a time; None takes all cores but one.
+        Steps at a time; None takes the number of the deployment, or all cores but one.
     resume
         Id of an earlier run of the same job that was interrupted: what it made is kept, also with ``refresh``.
     may_leave_out
@@ -219,6 +232,8 @@ def execute(
     ------
     PartitionMissing
         When a job over partitions is given none.
+    ExecutorUnavailable
+        When steps were to run on other machines and no worker is there.
     RunFailed
         Naming the step that failed and its error.
     TickersLeftOut
@@ -282,15 +297,21 @@ def _attempt(
 ) -> _Attempt:
     """Run one job once."""
     config: dict[str, object] = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-    count = workers if workers is not None else worker_count()
-    if in_process if in_process is not None else not worth_processes(launch, count):
-        config["execution"] = {"config": {"in_process": True}}
-    else:
-        config["execution"] = {"config": {"max_concurrent": count}}
+    executor = deployment(settings()).executor
+    count = workers if workers is not None else steps_at_a_time(executor)
+    alone = in_process if in_process is not None else not worth_processes(launch, count, executor)
+    config["execution"] = {"config": {"in_process": True} if alone else {"max_concurrent": count}}
+    if not alone:
+        require_workers(executor)
     again = dg.ReexecutionOptions(parent_run_id=resume) if resume is not None else None
     # Dagster keeps the last job it built by these arguments: without the folders, a second home in this process would
     # be answered with the job of the first.
-    what = {"name": launch.job, "home": os.environ["QUANT_HOME"], "specs": os.environ["QUANT_SPECS"]}
+    what: dict[str, Any] = {
+        "name": launch.job,
+        "home": os.environ["QUANT_HOME"],
+        "specs": os.environ["QUANT_SPECS"],
+        "elsewhere": executor.distributed,
+    }
     job = dg.build_reconstructable_job("quant_platform.defs.runs", "resolved_job", reconstructable_kwargs=what)
     covered = {**tags, **(range_tags(launch.keys) if launch.keys else {})}
     some = [dg.AssetKey(name.split(".")) for name in launch.tables]
@@ -305,10 +326,10 @@ def _attempt(
         return _Attempt(result.run_id, first_run)
 
 
-def worth_processes(launch: Launch, workers: int) -> bool:
-    """Whether worker processes pay: only for many tickers, and only where more than one may run at a time."""
+def worth_processes(launch: Launch, workers: int, executor: ExecutorSpec) -> bool:
+    """Whether workers pay: only for many tickers, and only where more than one may run at a time."""
     chunked = all(isinstance(stage, Stage) for stage in job_named(launch.job).stages)
-    return chunked and can_fork() and len(chunks(launch.keys, workers)) > 1
+    return chunked and not stays_in_process(executor) and len(chunks(launch.keys, workers)) > 1
 
 
 def _was_interrupted(result: dg.JobExecutionResult) -> bool:
