@@ -20,7 +20,7 @@ from quant_platform.defs.described import described, key_of
 from quant_platform.defs.metadata import bar_picture, describe_partitions
 from quant_platform.defs.remainder import failure_metadata
 from quant_platform.defs.resources import CatalogueResource, HomeResource
-from quant_platform.defs.retries import ask_again
+from quant_platform.defs.retries import ask_again, lost_when_told_to_end
 from quant_platform.defs.tags import FIRST_RUN_TAG, REFRESH_TAG
 from quant_platform.defs.workers import chunks, workers_of_run
 from quant_platform.pipeline.home import Home
@@ -120,7 +120,8 @@ def _work(stage: Stage, context: dg.OpExecutionContext, chunk: Sequence[str], ho
     refresh = context.run.tags.get(REFRESH_TAG) == "true"
     first_run = context.run.tags.get(FIRST_RUN_TAG) or context.run.root_run_id or context.run_id
     keys = [schemes.lake_key(stage.table, key) for key in chunk]
-    results = run_stage(stage, home, keys, run_id=first_run, refresh=refresh)
+    with lost_when_told_to_end():
+        results = run_stage(stage, home, keys, run_id=first_run, refresh=refresh)
     if stage.always and any(result.passing for result in results):
         ask_again(context, home.schedules)
     written = sum(result.state == "written" for result in results)

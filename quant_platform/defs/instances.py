@@ -103,8 +103,7 @@ def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
     batch_events()
     address = postgres_address(home.settings)
     if address is not None:
-        with _postgres(address).connected(address):
-            pass
+        require_database(home.settings)
     # A worker process may have been forked by a server that was started under another home and still has its
     # environment: the folder of the event log goes with the instance, as Dagster's own storages have it.
     overrides = event_log_in(folder) if address is None else None
@@ -112,6 +111,21 @@ def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
         if address is not None:
             _postgres(address).require_own(instance, home.settings)
         yield instance
+
+
+def require_database(where: Settings) -> PostgresAddress:
+    """Connect once to the database of a home, which its deployment names.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        When none is named, a package is missing, no server answers or the password is wrong.
+    """
+    address = postgres_address(where)
+    if address is None:
+        raise DatabaseUnavailable("no database is named", where=str(where.home), action="runs are in files of the home")
+    with _postgres(address).connected(address):
+        return address
 
 
 @contextmanager

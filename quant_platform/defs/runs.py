@@ -333,9 +333,10 @@ def worth_processes(launch: Launch, workers: int, executor: ExecutorSpec) -> boo
 
 
 def _was_interrupted(result: dg.JobExecutionResult) -> bool:
-    """Whether somebody stopped the run: Dagster turns the interrupt into a failed step."""
+    """Whether somebody stopped the run: Dagster turns the interrupt into a failed step, or into a run without one."""
     name = dg.DagsterExecutionInterruptedError.__name__
-    errors = (event.step_failure_data.error for event in result.all_events if event.is_step_failure)
+    errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    errors += [event.job_failure_data.error for event in result.all_events if event.is_run_failure]
     return any(error is not None and error.cls_name == name for error in errors)
 
 

@@ -76,6 +76,11 @@ def install(lock: Path = LOCK) -> Environment:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise NotInstalled(f"pip stopped with {done.returncode}: {' '.join(done.stderr.split())[-600:]}")
+    # Ray starts a step by this name, and the program of the environment below would not see what is on top.
+    program = found.binaries / "dagster"
+    if not program.exists():
+        program.write_text(f'#!/bin/sh\nexec "{found.python}" -m dagster "$@"\n', encoding="utf-8")
+        program.chmod(0o755)
     (found.folder / "complete").write_text("", encoding="utf-8")
     return found
 

@@ -31,11 +31,14 @@ class Server:
         On the loopback address.
     log
         What it says.
+    main
+        Number of its first process.
     """
 
     binaries: Path
     port: int
     log: Path
+    main: int
 
     def url(self, database: str, password: str = PASSWORD) -> str:
         """Address of a database, with a password."""
@@ -55,6 +58,19 @@ class Server:
     def ask(self, database: str, query: str) -> str:
         """What a query says, as text."""
         return self._say(database, query)
+
+    def cpu_seconds(self) -> float:
+        """Processor seconds of all its processes so far, those that have ended included."""
+        ticks = 0
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                try:
+                    fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                except OSError:
+                    continue
+                own, of_ended = sum(map(int, fields[11:13])), sum(map(int, fields[13:15]))
+                ticks += own + of_ended if int(folder.name) == self.main else own if int(fields[1]) == self.main else 0
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def _say(self, database: str, sql: str) -> str:
         command = [str(self.binaries / "psql"), "-X", "-A", "-t", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
@@ -135,7 +151,8 @@ def server(*, durable: bool = False) -> Iterator[Server]:
             )
         try:
             _wait(found, port, process, folder / "log")
-            yield Server(found, port, folder / "log")
+            main = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+            yield Server(found, port, folder / "log", main)
         finally:
             # Fast shutdown: it ends the connections that are open.
             stop = [str(found / "pg_ctl"), "stop", "-D", str(folder / "data"), "-m", "fast", "-w", "-t", "20"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from quant_platform.defs.executors import (
     kubernetes_config,
     require_workers,
 )
+from quant_platform.defs.retries import lost_when_told_to_end
 from quant_platform.defs.workers import steps_at_a_time, workers_of_run
 from quant_platform.specification.deployment import ExecutorSpec, KubernetesSpec, RaySpec
 
@@ -142,6 +144,27 @@ def test_a_step_is_repeated_when_its_worker_was_lost_and_only_then(
     assert handler.started == started
     for words in said:
         assert any(words in text for text in texts)
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_worker_that_is_told_to_end_is_lost_and_reports_nothing(
+    elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DAGSTER_RUN_STEP_KEY", raising=False)
+    if elsewhere:
+        monkeypatch.setenv("DAGSTER_RUN_STEP_KEY", "a.b")
+    before = signal.getsignal(signal.SIGTERM)
+
+    def reports(*_: Any) -> None:
+        pass
+
+    try:
+        signal.signal(signal.SIGTERM, reports)
+        with lost_when_told_to_end():
+            assert signal.getsignal(signal.SIGTERM) is (signal.SIG_DFL if elsewhere else reports)
+        assert signal.getsignal(signal.SIGTERM) is reports
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_without_workers_a_run_may_still_stay_in_its_own_process(cluster: Any) -> None:
