@@ -65,6 +65,7 @@ class Bench:
     work: Path
     server: postgres.Server
     specs: Path
+    names: int = NAMES
     shown: dict[str, Any] = field(default_factory=dict)
 
     def home(self, name: str) -> Path:
@@ -116,7 +117,7 @@ def sqlite(bench: Bench) -> Mapping[str, str]:
     log = sum(path.stat().st_size for path in (home / "dagster" / "history" / "runs").iterdir())
     bench.show("one process, SQLite", **_cost(found), bytes_per_partition=log / max(1, found["partitions"]))
     hashes: Mapping[str, str] = found["hashes"]
-    require(len(hashes) > 10 * NAMES, f"only {len(hashes)} partitions were made")
+    require(len(hashes) > 10 * bench.names, f"only {len(hashes)} partitions were made")
     return hashes
 
 
@@ -141,6 +142,7 @@ def on_postgres(bench: Bench, wanted: Mapping[str, str]) -> None:
         **_cost(found),
         server_cpu_seconds_per_1000=1_000 * served / max(1, found["partitions"]),
         bytes_per_partition=size / max(1, found["partitions"]),
+        connections=int(bench.server.ask("one", "select sessions from pg_stat_database where datname = 'one'")),
     )
 
 
@@ -342,7 +344,7 @@ def main() -> int:
     began, load = time.monotonic(), load_average()
     with tempfile.TemporaryDirectory(prefix="quant-cluster-") as name, postgres.server() as server:
         work = Path(name)
-        bench = Bench(work, server, write_specs(work / "specs", given.names))
+        bench = Bench(work, server, write_specs(work / "specs", given.names), given.names)
         wanted = sqlite(bench)
         for scenario in (on_postgres, service, on_ray):
             if not given.only or scenario.__name__ in given.only:
