@@ -8,12 +8,7 @@ engine, waits for the disk twice, and reads the list of all dynamic partitions. 
 - a batch of asset events is one transaction per file (:meth:`~PooledSqliteEventLogStorage.store_event_batch`; Dagster
   forms batches where ``DAGSTER_EVENT_BATCH_SIZE`` is set, which :func:`batch_events` does);
 - the file of a new run is a copy of an empty one, where Dagster's own storage makes twelve tables and asks alembic;
-- an event about a partition names its step once, where Dagster's own serialisation does it seven times;
-- a check that looks at all partitions of a run at once is planned in one row, which its result then fills; the stock
-  storage plans a row per partition, each with the whole event, which nothing ever fills;
-- the dynamic partitions are read once a second, not once an event;
-- a run plans its partitions in one event per asset. The partitions that fail are planned one by one when they do, so
-  that the UI shows which they were (`quant_platform.defs.chunked_assets`).
+- and what :mod:`~quant_platform.defs.lean_events` says, for any database.
 
 The files are Dagster's own: the stock storage reads and writes them too.
 
@@ -26,31 +21,28 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from dagster import DagsterEventType, EventLogEntry, Field, StringSource
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.sqlite import create_db_conn_string
-from dagster._serdes import ConfigurableClassData, serialize_value
+from dagster._serdes import ConfigurableClassData
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
+from quant_platform.defs.lean_events import LeanEventLog, planned_check, short
 from quant_platform.specification.settings import settings
 
 BUSY_TIMEOUT_SECONDS = 60
 OPEN_FILES = 16
 BATCH_SIZE = 500
-PARTITIONS_KNOWN_SECONDS = 1.0
 _ABOUT_ASSETS = (
     DagsterEventType.ASSET_MATERIALIZATION,
     DagsterEventType.ASSET_OBSERVATION,
@@ -62,13 +54,11 @@ _BATCHED = (*_ABOUT_ASSETS, _CHECK_PLANNED)
 _MIRRORED = {*ASSET_EVENTS, *ASSET_CHECK_EVENTS, *EVENT_TYPE_TO_PIPELINE_RUN_STATUS}
 
 
-class PooledSqliteEventLogStorage(SqliteEventLogStorage):
+class PooledSqliteEventLogStorage(LeanEventLog, SqliteEventLogStorage):
     """The event log under ``base_dir``, by default ``$DAGSTER_HOME/history/runs``, one engine per open file."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._opened: dict[str, tuple[Engine, Connection]] = {}
-        self._dynamic: dict[str, tuple[float, dict[str, None]]] = {}
-        self._tables: set[str] = set()
         self._empty: bytes | None = None
         super().__init__(base_dir=base_dir, inst_data=inst_data)
         # A batch holds the run's file while it writes the index.
@@ -159,17 +149,6 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                 return
         super()._initdb(engine, for_index_shard)
 
-    def has_table(self, table_name: str) -> bool:
-        """Whether the index has a table; asked once of each that it has."""
-        if table_name not in self._tables and super().has_table(table_name):
-            self._tables.add(table_name)
-        return table_name in self._tables
-
-    @property
-    def supports_partition_subset_in_asset_materialization_planned_events(self) -> bool:
-        """One planned event per asset of a run, not one per partition."""
-        return True
-
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event; one that stands in the file of its run only takes the connection that is open."""
         kind = event.dagster_event_type if event.is_dagster_event else None
@@ -196,7 +175,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         ):
             super().store_event_batch(events)
             return
-        events = [_short(event) for event in events]
+        events = [short(event) for event in events]
         rows = [self._event_to_row(event) for event in events]
         with self.run_connection(run_ids.pop()) as own:
             own.execute(SqlEventLogStorageTable.insert(), rows)
@@ -215,49 +194,9 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             self._store_asset_event(index, one, place)
 
     def _plan_checks(self, index: Connection, stored: Sequence[tuple[EventLogEntry, int]]) -> None:
-        rows = [
-            {
-                "asset_key": planned.asset_key.to_string(),
-                "check_name": planned.check_name,
-                # The result of such a check is about the run, and names no partition either.
-                "partition": None,
-                "run_id": event.run_id,
-                "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
-                "evaluation_event": serialize_value(event),
-                "evaluation_event_timestamp": datetime.fromtimestamp(event.timestamp, UTC).replace(tzinfo=None),
-                "evaluation_event_storage_id": event_id,
-            }
-            for event, event_id in stored
-            for planned in [event.get_dagster_event().asset_check_planned_data]
-        ]
+        rows = [planned_check(event, event_id) for event, event_id in stored]
         if rows:
             index.execute(AssetCheckExecutionsTable.insert(), rows)
-
-    def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
-        """Keys of a dynamic partitions definition; those added elsewhere within the last second may be missing."""
-        return list(self._known(partitions_def_name))
-
-    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
-        """Whether a dynamic partition exists; a key that is not known is looked up."""
-        known = partition_key in self._known(partitions_def_name)
-        return known or super().has_dynamic_partition(partitions_def_name, partition_key)
-
-    def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
-        """Add dynamic partitions."""
-        super().add_dynamic_partitions(partitions_def_name, partition_keys)
-        self._dynamic.pop(partitions_def_name, None)
-
-    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
-        """Delete a dynamic partition."""
-        super().delete_dynamic_partition(partitions_def_name, partition_key)
-        self._dynamic.pop(partitions_def_name, None)
-
-    def _known(self, name: str) -> dict[str, None]:
-        read_at, keys = self._dynamic.get(name, (float("-inf"), {}))
-        if time.monotonic() - read_at > PARTITIONS_KNOWN_SECONDS:
-            keys = dict.fromkeys(super().get_dynamic_partitions(name))
-            self._dynamic[name] = (time.monotonic(), keys)
-        return keys
 
     def dispose(self) -> None:
         """Close every connection."""
@@ -280,14 +219,6 @@ def event_log_in(folder: Path) -> dict[str, Any]:
         "config": {"base_dir": str(_files_below(folder))},
     }
     return {"event_log_storage": storage}
-
-
-def _short(event: EventLogEntry) -> EventLogEntry:
-    """An event about a partition without what repeats the name of its step, which it keeps; there are thousands."""
-    found = event.get_dagster_event()
-    if found.partition is None:
-        return event
-    return event._replace(dagster_event=found._replace(logging_tags={}, step_handle=None, node_handle=None))
 
 
 def _files_below(folder: Path) -> Path:
