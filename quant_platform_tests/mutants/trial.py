@@ -20,8 +20,9 @@ from quant_platform_tests.mutants.sites import Mutant, Trial
 
 TIMES_AS_LONG = 10.0
 AT_LEAST_SECONDS = 20.0
-# What the tests of most rooms import. Nothing of this may start a thread: a forked child would wait for it for ever.
-LIBRARIES = ("numpy", "scipy.stats", "scipy.optimize", "numba", "polars", "duckdb", "hypothesis", "dataframely", "yaml")
+# What the tests of most rooms import. None starts a thread, for which a forked child would wait for ever; pytest must
+# load its own plugins itself.
+LIBRARIES = ("numpy", "scipy.stats", "scipy.optimize", "numba", "polars", "duckdb", "dataframely", "yaml")
 
 
 def main(room: str, work: Path) -> None:
