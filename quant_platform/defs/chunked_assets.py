@@ -17,7 +17,7 @@ from quant_platform.contracts.errors import PlatformError
 from quant_platform.defs import schemes
 from quant_platform.defs.covered import covered
 from quant_platform.defs.described import described, key_of
-from quant_platform.defs.metadata import bar_picture, describe_partitions
+from quant_platform.defs.metadata import bar_picture, describe_partitions, partition_metadata
 from quant_platform.defs.remainder import failure_metadata
 from quant_platform.defs.resources import CatalogueResource, HomeResource
 from quant_platform.defs.retries import ask_again, lost_when_told_to_end
@@ -138,9 +138,7 @@ def _record(stage: Stage, context: dg.AssetExecutionContext, rows: Sequence[Mapp
     failed = [row for row in rows if row["state"] == "failed"]
     for output in stage.outputs:
         asset_key = key_of(output)
-        about = {
-            str(row["key"]): {"dagster/partition_row_count": row["rows"][output], "state": row["state"]} for row in good
-        }
+        about = {str(row["key"]): partition_metadata(row["rows"][output], row["state"]) for row in good}
         if not failed:
             describe_partitions(context, asset_key, about)
             continue

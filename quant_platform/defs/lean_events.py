@@ -92,8 +92,14 @@ def planned_check(event: EventLogEntry, event_id: int | None) -> dict[str, objec
 
 
 def short(event: EventLogEntry) -> EventLogEntry:
-    """An event about a partition without what repeats the name of its step, which it keeps; there are thousands."""
-    found = event.get_dagster_event()
-    if found.partition is None:
+    """An event without the tags of its log line; one about a partition also without the handles of its step.
+
+    There are thousands of the latter, and they keep the name of the step.
+    """
+    found = event.dagster_event
+    if found is None:
         return event
-    return event._replace(dagster_event=found._replace(logging_tags={}, step_handle=None, node_handle=None))
+    leaner = found._replace(logging_tags={})
+    return event._replace(
+        dagster_event=leaner if found.partition is None else leaner._replace(step_handle=None, node_handle=None)
+    )
