@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
-from quant_platform.labs.suite.build import MarketTables, build_panel
+from quant_platform.labs.suite.build import build_panel
 from quant_platform.labs.suite.frames import exposures_frame, returns_frame, sessions_frame
+from quant_platform.labs.suite.published import MarketTables
 from quant_platform.labs.suite.sessions import session_clock
 from quant_platform.lake.keys import shown_key
 from quant_platform.lake.provenance import Provenance

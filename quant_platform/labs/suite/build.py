@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +11,9 @@ import polars as pl
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.expressions import Formula, Kind, Plan, compile_plan, evaluate_frame
 from quant_platform.labs.suite.panel import Panel, SignalPanel, dense_signal
+from quant_platform.labs.suite.published import BAR_COLUMNS, BOOK, MarketTables, published
 from quant_platform.labs.suite.ranking import rank_panel
 from quant_platform.labs.suite.sessions import session_clock
-from quant_platform.market.asof import fundamentals_as_of
 from quant_platform.market.calendar import session_array
 from quant_platform.market.universe import membership
 from quant_platform.specification.suite import BaselinesFile, SuiteSpec
@@ -25,35 +23,11 @@ Bools = npt.NDArray[np.bool_]
 Longs = npt.NDArray[np.int64]
 Days = npt.NDArray[np.datetime64]
 
-BOOK, SHARES = "book_value_per_share", "shares_outstanding"
 STYLES = ("beta", "size", "value", "momentum", "volatility", "liquidity")
-BAR_COLUMNS = ("open", "high", "low", "close", "volume", "close_unadjusted", "dollar_volume")
 BASELINE_COLUMNS = (*BAR_COLUMNS, BOOK, "market_cap")
 # Bars that end earlier than this before the market's end are those of a name that is gone.
 _ENDED_AFTER_SESSIONS = 10
 _EXTREME = 3.0
-
-
-@dataclass(frozen=True)
-class MarketTables:
-    """What a panel is made of.
-
-    Attributes
-    ----------
-    bars
-        ``clean.equity_bars`` of every ticker.
-    actions
-        ``raw.corporate_actions``; delistings are read from it.
-    fundamentals
-        ``raw.fundamentals``; book value per share and shares outstanding are read from it.
-    securities
-        ``raw.securities``: membership intervals, and the sector that held during each.
-    """
-
-    bars: pl.DataFrame
-    actions: pl.DataFrame
-    fundamentals: pl.DataFrame
-    securities: pl.DataFrame
 
 
 def build_panel(
@@ -152,49 +126,6 @@ def build_panel(
         not_available=missing,
         snapshot_id=snapshot_id,
         simulated=simulated,
-    )
-
-
-def published(tables: MarketTables, exchange: str, max_age_days: int) -> pl.DataFrame:
-    """Bars with ``book_value_per_share`` and ``market_cap`` as known at each close, in the shares of the day.
-
-    Null where nothing was known, or it was older than ``max_age_days``.
-    """
-    bars = tables.bars.select("ticker", "session", *BAR_COLUMNS).sort("ticker", "session")
-    final = (pl.col("volume") * pl.col("close_unadjusted") / pl.col("dollar_volume")).fill_nan(None)
-    factor = bars.select("ticker", "session", final.forward_fill().backward_fill().over("ticker").alias("factor"))
-    stated = (
-        tables.fundamentals.filter(pl.col("metric").is_in([BOOK, SHARES]))
-        .with_columns(pl.col("known_at").dt.date().alias("day"))
-        .sort("day")
-        .join_asof(
-            factor.sort("session"),
-            left_on="day",
-            right_on="session",
-            by="ticker",
-            strategy="backward",
-            check_sortedness=False,
-        )
-        # Restated to the shares of the end of the data, and below to those of the day: only the ratio remains.
-        .with_columns(
-            pl.when(pl.col("metric") == BOOK)
-            .then(pl.col("value") / pl.col("factor"))
-            .otherwise(pl.col("value") * pl.col("factor"))
-            .alias("value")
-        )
-        .select("ticker", "metric", "known_at", "value")
-    )
-    known = fundamentals_as_of(
-        stated, bars, exchange=exchange, metrics=[BOOK, SHARES], max_age=timedelta(days=max_age_days)
-    )
-    return (
-        bars.join(factor, on=["ticker", "session"], how="left", maintain_order="left")
-        .join(known, on=["ticker", "session"], how="left", maintain_order="left")
-        .with_columns(
-            (pl.col(BOOK) * pl.col("factor")).alias(BOOK),
-            (pl.col(SHARES) / pl.col("factor") * pl.col("close_unadjusted")).alias("market_cap"),
-        )
-        .drop("factor", SHARES)
     )
 
 
