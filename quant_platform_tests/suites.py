@@ -19,8 +19,8 @@ from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sources import tickers_of
 from quant_platform.pipeline.stage import run_stage
 from quant_platform.pipeline.submissions import submit, validate_file
-from quant_platform.pipeline.suite import make_snapshot
 from quant_platform.pipeline.suite_panel import run_dates, run_panel
+from quant_platform.pipeline.suite_snapshots import make_snapshot
 from quant_platform.pipeline.verification import SuiteRun, stored_runs
 from quant_platform.specification.settings import Settings
 from quant_platform_tests.homes import FIRST, LAST, Market, copied, declare, edit, write_specs

@@ -13,8 +13,9 @@ from quant_platform.defs.schemes import partition_key, range_tags, signals, suit
 from quant_platform.pipeline import inbox
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import submission
-from quant_platform.pipeline.suite import DEFAULT_PRESET, ask_for, make_snapshot, newest_snapshot
+from quant_platform.pipeline.suite import DEFAULT_PRESET, ask_for
 from quant_platform.pipeline.suite_panel import MARKET, panel_is_current, versions_of
+from quant_platform.pipeline.suite_snapshots import make_snapshot, newest_snapshot
 from quant_platform.specification import clock
 
 REGION = "US"

@@ -19,7 +19,7 @@ from quant_platform.lake.manifest import load, region_of
 from quant_platform.notebook.frames import as_polars, html_of
 from quant_platform.pipeline.home import Home as Market
 from quant_platform.pipeline.submissions import registered_rows
-from quant_platform.pipeline.suite import SNAPSHOT_TABLES, snapshots_folder
+from quant_platform.pipeline.suite_snapshots import SNAPSHOT_TABLES, snapshots_folder
 from quant_platform.specification.settings import Settings, require_usable, settings
 
 PRICES = "clean.equity_bars"

@@ -20,8 +20,8 @@ from quant_platform.lake.manifest import region_of
 from quant_platform.lake.snapshots import list_snapshots
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import Submission, registered_rows, submit, validate_file
-from quant_platform.pipeline.suite import snapshots_folder
 from quant_platform.pipeline.suite_panel import market_tables
+from quant_platform.pipeline.suite_snapshots import snapshots_folder
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.suite import BaselinesFile, CompositeSpec, load_suite
 

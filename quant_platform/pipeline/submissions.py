@@ -66,6 +66,8 @@ class Submission:
         What was said of it; empty where nothing was.
     models_hash
         Content hash of the models of a composite; empty for other signals.
+    baseline
+        The baseline that it is; empty for other signals.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Submission:
     universe: str
     version: str
     models_hash: str = ""
+    baseline: str = ""
 
 
 def signals_folder(home: Home) -> Path:
@@ -141,6 +144,7 @@ def submit(
     universe: str | None = None,
     version: str | None = None,
     models: pl.DataFrame | None = None,
+    baseline: str = "",
 ) -> Submission:
     """Register the good rows of a validated file under a name, once and for all.
 
@@ -160,6 +164,8 @@ def submit(
         Said of it; the file's own values when not given.
     models
         Of a composite, kept beside its rows.
+    baseline
+        The baseline that it is: its suite leaves that one out of what it is held against.
 
     Returns
     -------
@@ -207,6 +213,7 @@ def submit(
         universe=universe or validated.universe or "",
         version=version or validated.version or "",
         models_hash=content_hash(models) if models is not None else "",
+        baseline=baseline,
     )
     folder = signals_folder(home) / chosen
     if folder.exists():

@@ -172,6 +172,22 @@ class MembershipFile(TextTable):
     )
 
 
+class SectorFile(TextTable):
+    """Dated lists of sectors in one Parquet or CSV file."""
+
+    path: str = Field(description="Path below the location.")
+    location: str = Field(default="data", description="Name of the location the path lies in.")
+    ticker: str = Field(description="Column of the ticker.")
+    known_at: str = Field(description="Column of the publication time, ISO 8601 with offset.")
+    sector: str = Field(description="Column of the sector.")
+    replace: dict[str, str] = Field(
+        default_factory=dict, description="Spellings of one sector: the vendor's text to the one that stands for it."
+    )
+    ticker_rule: TickerRule | None = Field(
+        default=None, description="How this file's tickers become ours where it writes them another way than the bars."
+    )
+
+
 class Metric(SpecModel):
     """One quantity and the columns it stood in over time."""
 
@@ -215,6 +231,10 @@ class FilesSpec(SpecModel):
         default=None, description="Membership intervals; null makes every ticker a member from its first bar."
     )
     fundamentals: FundamentalsFile | None = Field(default=None, description="Fundamentals; null where there are none.")
+    sectors: SectorFile | None = Field(
+        default=None,
+        description="Dated lists of sectors; null where they are not known. Before the first list none is.",
+    )
     ticker: TickerRule = Field(default_factory=TickerRule, description="How the vendor's tickers become ours.")
     max_future_days: int = Field(ge=0, description="Days after today a bar may carry before the file is refused.")
 
