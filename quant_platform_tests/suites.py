@@ -98,7 +98,7 @@ def stored_home(folder: Path) -> Stored:
             assert done.state == "written", done.error
     for name, frame in (
         ("raw.securities", securities(home, ())),
-        ("suite.dates", run_dates(home, (), bars=home.lake.scan("clean.equity_bars"))),
+        ("suite.dates", run_dates(home, ())),
     ):
         stamp = Provenance(name, "1", "", {}, "market", {}, simulated=True)
         home.lake.write(name, None, frame, stamp)

@@ -15,7 +15,7 @@ from quant_platform.lake.data_catalog import DataCatalog
 from quant_platform.lake.manifest import region_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import Submission, submit, validate_file
-from quant_platform.pipeline.suite_panel import market_tables
+from quant_platform.pipeline.suite_market import snapshot_market
 from quant_platform.specification.suite import BaselinesFile, load_suite
 
 AUTHOR = "quant_platform"
@@ -79,7 +79,7 @@ def submit_baselines(
     catalog = DataCatalog(snapshot_id, region_of(snapshot_id), home.settings.home)
     suite = load_suite(home.specs).suite
     panel = panel_of(catalog, suite)
-    signals, missing = baseline_signals(market_tables(catalog.read), panel, suite, file)
+    signals, missing = baseline_signals(snapshot_market(catalog), panel, suite, file)
     if not signals:
         raise NotAvailable(
             "no baseline has a value on the snapshot",

@@ -20,7 +20,7 @@ from quant_platform.lake.manifest import region_of
 from quant_platform.lake.snapshots import list_snapshots
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import Submission, registered_rows, submit, validate_file
-from quant_platform.pipeline.suite_panel import market_tables
+from quant_platform.pipeline.suite_market import snapshot_market
 from quant_platform.pipeline.suite_snapshots import snapshots_folder
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.suite import BaselinesFile, CompositeSpec, load_suite
@@ -123,7 +123,7 @@ def _members(home: Home, names: Sequence[str], catalog: DataCatalog, panel: Pane
     if wanted:
         suite = load_suite(home.specs).suite
         chosen = file.model_copy(update={"baselines": wanted})
-        signals, _ = baseline_signals(market_tables(catalog.read), panel, suite, chosen)
+        signals, _ = baseline_signals(snapshot_market(catalog), panel, suite, chosen)
         found = {signal.name: signal for signal in signals}
     for name in names:
         if name not in wanted:

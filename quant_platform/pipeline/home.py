@@ -61,6 +61,11 @@ class Home:
         return (self.settings.home / "home.yaml").is_file() or not (self.settings.home / "perps.yaml").is_file()
 
     @property
+    def has_bars(self) -> bool:
+        """Whether these equities have price bars: all but those of a source of kind panel, whose returns are given."""
+        return self.has_equities and self.source_spec.panel is None
+
+    @property
     def has_perps(self) -> bool:
         """Whether this home holds perpetuals: what was imported, or the simulated ones of a home without imports."""
         return (self.settings.home / "perps.yaml").is_file() or not (self.settings.home / "home.yaml").is_file()

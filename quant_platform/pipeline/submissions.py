@@ -34,7 +34,7 @@ from quant_platform.lake.content_hash import content_hash
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.suite import ContractSpec
 
-BARS = "clean.equity_bars"
+BARS, RETURNS = "clean.equity_bars", "suite.returns"
 NOBODY = "unknown"
 _GOOD, _REJECTS, _MODELS, _SAID = "signal.parquet", "rejects.parquet", "models.parquet", "submission.json"
 _AUTHOR_CHARACTERS = 100
@@ -117,10 +117,10 @@ def validate_frame(home: Home, source: pl.DataFrame | Path | str) -> Validated:
             where=str(home.settings.home),
             action="name a home of equities with --home",
         )
-    known = [str(key) for key in home.lake.partitions(BARS)]
+    known = known_securities(home)
     if not known:
         raise SettingsError(
-            "there are no bars to hold a signal against",
+            f"there are no {'bars' if home.has_bars else 'returns'} to hold a signal against",
             where=str(home.settings.lake),
             action="fill the home first: quant demo or quant import",
         )
@@ -131,6 +131,15 @@ def validate_frame(home: Home, source: pl.DataFrame | Path | str) -> Validated:
         contract=home.load("suite/contract.yaml", ContractSpec),
         today=datetime.now(UTC).date(),
     )
+
+
+def known_securities(home: Home) -> list[str]:
+    """The names that a signal may speak of: those with bars, or with returns where there are no bars."""
+    if home.has_bars:
+        return [str(key) for key in home.lake.partitions(BARS)]
+    if not home.lake.partitions(RETURNS):
+        return []
+    return [str(name) for name in home.lake.read(RETURNS, columns=["ticker"])["ticker"].unique().sort()]
 
 
 def submit(

@@ -24,8 +24,7 @@ from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import BatchStage, Done
 from quant_platform.pipeline.submissions import registered_models, registered_rows
 from quant_platform.pipeline.suite_evaluation import SignalSnapshot, evaluated, ledgers, locked_from, prepared
-from quant_platform.pipeline.suite_panel import stored_rows
-from quant_platform.pipeline.suite_snapshots import SNAPSHOT_TABLES
+from quant_platform.pipeline.suite_market import SNAPSHOT_TABLES, stored_rows
 from quant_platform.specification.ontology import Ontology
 from quant_platform.specification.suite import (
     PresetSpec,

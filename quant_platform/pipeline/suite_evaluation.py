@@ -36,8 +36,8 @@ from quant_platform.lake.data_catalog import DataCatalog
 from quant_platform.lake.manifest import region_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import Submission
-from quant_platform.pipeline.suite_panel import market_tables
-from quant_platform.pipeline.suite_snapshots import SNAPSHOT_TABLES, names_of
+from quant_platform.pipeline.suite_market import lacking, snapshot_market
+from quant_platform.pipeline.suite_snapshots import names_of
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.suite import (
     BaselinesFile,
@@ -138,10 +138,10 @@ def prepared(specs: Path, catalog: DataCatalog, preset: PresetSpec, locked: date
     NotAvailable
         When every session of the snapshot is locked.
     """
-    lacking = [name for name in SNAPSHOT_TABLES if name not in catalog.tables]
-    if lacking:
+    absent = lacking(catalog.tables)
+    if absent:
         raise SnapshotInvalid(
-            f"the snapshot does not hold {', '.join(lacking)}",
+            f"the snapshot does not hold {', '.join(absent)}",
             where=catalog.snapshot_id,
             action="leave out --snapshot: quant suite makes one that does",
         )
@@ -156,7 +156,7 @@ def prepared(specs: Path, catalog: DataCatalog, preset: PresetSpec, locked: date
     panel = whole if locked is None else development_panel(whole, locked)
     bench = Workbench(panel, numbers.suite, numbers.costs)
     file = load_spec(specs / "suite" / "baselines.yaml", BaselinesFile)
-    signals, _ = baseline_signals(market_tables(catalog.read), panel, numbers.suite, file)
+    signals, _ = baseline_signals(snapshot_market(catalog), panel, numbers.suite, file)
     return Prepared(
         bench, prepare_baselines(signals, bench, preset), numbers, locked, whole.sessions, names_of(catalog)
     )

@@ -12,12 +12,10 @@ from quant_platform.lake import snapshots
 from quant_platform.lake.data_catalog import DATES, EXPOSURES, RETURNS, DataCatalog
 from quant_platform.lake.manifest import Selection, file_path
 from quant_platform.pipeline.home import Home
-from quant_platform.pipeline.suite_panel import MARKET
+from quant_platform.pipeline.suite_market import SNAPSHOT_TABLES, lacking
 from quant_platform.specification.suite import (
     LightweightSpec,
 )
-
-SNAPSHOT_TABLES = (*MARKET, DATES, RETURNS, EXPOSURES)
 
 
 def snapshots_folder(home: Home) -> Path:
@@ -27,15 +25,16 @@ def snapshots_folder(home: Home) -> Path:
 
 def newest_snapshot(home: Home, region: str) -> str | None:
     """The last snapshot of a region that holds what a suite reads, as the lake holds it now; None without one."""
-    now = {name: {str(path) for path in home.lake.current_by_key(name).values()} for name in SNAPSHOT_TABLES}
+    files = {name: {str(path) for path in home.lake.current_by_key(name).values()} for name in SNAPSHOT_TABLES}
+    now = {name: paths for name, paths in files.items() if paths}
     naming = [one for one in snapshots.list_snapshots(snapshots_folder(home)) if one.selection is None]
     for snapshot in reversed(naming):
         held = {
             table.name: {str(file_path(home.lake, file)) for file in table.files}
             for table in snapshot.tables
-            if table.name in now
+            if table.name in SNAPSHOT_TABLES
         }
-        if snapshot.region == region and held == now:
+        if snapshot.region == region and held == now and not lacking(list(held)):
             return snapshot.snapshot_id
     return None
 
@@ -76,10 +75,11 @@ def make_lightweight_snapshot(
     """
     stated = home.load("suite/lightweight.yaml", LightweightSpec)
     most, since = names or stated.names, since or stated.since
-    lacking = [table for table in SNAPSHOT_TABLES if not home.lake.partitions(table)]
-    if lacking:
+    held = held_tables(home)
+    absent = lacking(held)
+    if absent:
         raise SnapshotInvalid(
-            f"the lake does not hold {', '.join(lacking)}",
+            f"the lake does not hold {', '.join(absent)}",
             where=str(home.lake.root),
             action="make the panel of the suite first: quant run suite_dates, then quant run suite_panel",
         )
@@ -105,14 +105,19 @@ def make_lightweight_snapshot(
         cut=(DATES, RETURNS, EXPOSURES),
     )
     made = snapshots.create(
-        home.lake, snapshots_folder(home), region, tables=SNAPSHOT_TABLES, snapshot_id=name, selection=selection
+        home.lake, snapshots_folder(home), region, tables=held, snapshot_id=name, selection=selection
     )
     return made.snapshot_id
 
 
 def make_snapshot(home: Home, region: str) -> str:
     """Name the current versions of what a suite reads."""
-    return snapshots.create(home.lake, snapshots_folder(home), region, tables=SNAPSHOT_TABLES).snapshot_id
+    return snapshots.create(home.lake, snapshots_folder(home), region, tables=held_tables(home)).snapshot_id
+
+
+def held_tables(home: Home) -> list[str]:
+    """Which of the tables that a suite reads a home holds."""
+    return [name for name in SNAPSHOT_TABLES if home.lake.partitions(name)]
 
 
 def names_of(catalog: DataCatalog) -> str:

@@ -240,8 +240,8 @@ def render(found: Mapping[str, Any]) -> str:
         "",
         "Gross returns of our book, compounded over calendar months, beside the daily factors of Kenneth French's",
         "library (CRSP vintage 2024-07) compounded the same way. Theirs are means of value-weighted portfolios of big",
-        "and of small stocks of NYSE, AMEX and NASDAQ, for momentum and value beyond the 30th and 70th percentile;",
-        "ours are equal-weighted deciles of large names, 100 % a leg, so ours are more volatile.",
+        "and of small stocks of NYSE, AMEX and NASDAQ, for momentum and value beyond the 30th and 70th",
+        "percentile; ours are equal-weighted deciles of large names, 100 % a leg, so ours are more volatile.",
         "",
         _table(
             ["baseline", "factor", "months", "monthly correlation", "slope", "ours: mean, volatility a year",
@@ -264,11 +264,11 @@ def render(found: Mapping[str, Any]) -> str:
         "- **Dividends.** The file says that it is adjusted for them; before 2011 it is not",
         "  ([cleaning](../explanation/cleaning.md)). Payers earn too little there, by about their yield.",
         "- **Value and size** begin with the dated fundamentals, at the end of 2012: three years. A book value per",
-        "  share stands in the vendor's shares of the day; the price stated beside it puts it on the prices of the bars.",
+        "  share stands in the vendor's shares of the day; the price stated beside it puts it on those of the bars.",
         "- **Sectors** are known from 2013-02-11 on, from the same dated lists, and used from then only. Industry",
         "  residuals therefore speak of less than three years, whatever the other variants of the signal cover.",
-        "- **Costs** are 5 bps one way for every name and year. Until 2001 a tick was a sixteenth of a dollar, 12.5 bps",
-        "  of 50 dollars.",
+        "- **Costs** are 5 bps one way for every name and year. Until 2001 a tick was a sixteenth of a dollar,",
+        "  12.5 bps of 50 dollars.",
         "",
     ]  # fmt: skip
     return "\n".join(lines)

@@ -17,9 +17,9 @@ from quant_platform.labs.suite.build import (
     baseline_signals,
     build_panel,
     contract_rows,
-    standardise,
 )
 from quant_platform.labs.suite.contract import validate
+from quant_platform.labs.suite.derived import standardise
 from quant_platform.labs.suite.frames import (
     dates_frame,
     exposures_frame,
