@@ -24,7 +24,6 @@ from quant_platform.pipeline.submissions import submission
 from quant_platform.pipeline.suite_panel import dates_are_current
 from quant_platform.pipeline.tracking import tracking_uri
 
-DEFAULT_REGION = "US"
 _STYLES = {"red": "bold red", "yellow": "bold yellow", "green": "bold green"}
 
 
@@ -34,7 +33,10 @@ def suite(
         str | None, typer.Option(help="Snapshot to judge it on; the newest when it is current, else a new one.")
     ] = None,
     preset: Annotated[str, typer.Option(help="STANDARD, QUICK or DEEP.")] = pipeline.DEFAULT_PRESET,
-    region: Annotated[str, typer.Option(help="Region of a snapshot that is made, part of its name.")] = DEFAULT_REGION,
+    region: Annotated[
+        str | None,
+        typer.Option(help="Region of a snapshot that is made, part of its name; US, or CRYPTO for perpetuals."),
+    ] = None,
     open_holdout_by: Annotated[
         str | None,
         typer.Option(
@@ -71,7 +73,7 @@ def judge(
     *,
     snapshot: str | None = None,
     preset: str = pipeline.DEFAULT_PRESET,
-    region: str = DEFAULT_REGION,
+    region: str | None = None,
     track: bool = False,
     open_holdout_by: str | None = None,
 ) -> str:
@@ -92,7 +94,7 @@ def judge(
     preset
         The matrix.
     region
-        Region of a snapshot that is made.
+        Region of a snapshot that is made; that of the home when not given.
     track
         Log the suites to MLflow.
     open_holdout_by
@@ -118,7 +120,8 @@ def judge(
             if not dates_are_current(home):
                 run("suite_dates")
             run("suite_panel", *job_named("suite_panel").scheme.keys(home, instance))
-            snapshot = suite_snapshots.newest_snapshot(home, region) or suite_snapshots.make_snapshot(home, region)
+            place = region or suite_snapshots.default_region(home)
+            snapshot = suite_snapshots.newest_snapshot(home, place) or suite_snapshots.make_snapshot(home, place)
         keys = []
         for signal in signals:
             if open_holdout_by is not None:

@@ -15,10 +15,9 @@ from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import submission
 from quant_platform.pipeline.suite import DEFAULT_PRESET, ask_for
 from quant_platform.pipeline.suite_panel import panel_inputs, panel_is_current
-from quant_platform.pipeline.suite_snapshots import make_snapshot, newest_snapshot
+from quant_platform.pipeline.suite_snapshots import default_region, make_snapshot, newest_snapshot
 from quant_platform.specification import clock
 
-REGION = "US"
 _RUN_BY_IT = ("suite_dates", "suite_panel", "suite_signals", "suite")
 
 
@@ -73,7 +72,7 @@ def tick(
 
 
 def _judge(home: Home, names: Sequence[str]) -> dg.SensorResult:
-    snapshot = newest_snapshot(home, REGION) or make_snapshot(home, REGION)
+    snapshot = newest_snapshot(home, default_region(home)) or make_snapshot(home, default_region(home))
     keys = {name: partition_key(table("suite.verdict"), (name, snapshot)) for name in names}
     requests = []
     for name, key in keys.items():

@@ -9,37 +9,16 @@ from pathlib import Path
 
 from quant_platform.contracts.errors import NotAvailable, SignalTaken, SpecError
 from quant_platform.labs.suite.api import panel_of
-from quant_platform.labs.suite.build import baseline_signals, contract_rows
+from quant_platform.labs.suite.build import contract_rows
 from quant_platform.labs.suite.panel import Panel, SignalPanel
 from quant_platform.lake.data_catalog import DataCatalog
 from quant_platform.lake.manifest import region_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import Submission, submit, validate_file
-from quant_platform.pipeline.suite_market import snapshot_market
-from quant_platform.specification.suite import BaselinesFile, load_suite
+from quant_platform.pipeline.suite_market import declared_baselines, snapshot_baselines
+from quant_platform.specification.suite import load_suite
 
 AUTHOR = "quant_platform"
-
-
-def declared_baselines(home: Home, names: Sequence[str] | None = None) -> BaselinesFile:
-    """Read the baselines of ``specs/suite/baselines.yaml``, all of them or some.
-
-    Raises
-    ------
-    SpecError
-        When one is not declared, with the closest name.
-    """
-    file = home.load("suite/baselines.yaml", BaselinesFile)
-    for name in names or ():
-        if name not in file.baselines:
-            close = get_close_matches(name, list(file.baselines), n=1)
-            raise SpecError(
-                f"no baseline {name!r} is declared",
-                where=str(home.specs / "suite" / "baselines.yaml"),
-                action=f"did you mean {close[0]!r}?" if close else f"there are {', '.join(file.baselines)}",
-            )
-    wanted = names if names else list(file.baselines)
-    return file.model_copy(update={"baselines": {name: file.baselines[name] for name in wanted}})
 
 
 def submit_baselines(
@@ -75,11 +54,10 @@ def submit_baselines(
     Where other rows are registered under the name already, as after new sessions, the name gets a number. In the suite
     of a baseline that baseline is not among those it is held against, whatever number it has.
     """
-    file = declared_baselines(home, names)
+    _require_declared(home, names or ())
     catalog = DataCatalog(snapshot_id, region_of(snapshot_id), home.settings.home)
-    suite = load_suite(home.specs).suite
-    panel = panel_of(catalog, suite)
-    signals, missing = baseline_signals(snapshot_market(catalog), panel, suite, file)
+    panel = panel_of(catalog, load_suite(home.specs).suite)
+    signals, missing = snapshot_baselines(home.specs, catalog, panel, names)
     if not signals:
         raise NotAvailable(
             "no baseline has a value on the snapshot",
@@ -87,6 +65,18 @@ def submit_baselines(
             rows=[{"baseline": name, "cause": cause} for name, cause in missing.items()],
         )
     return {one.name: _submitted(home, one, panel, snapshot_id) for one in signals}, dict(missing)
+
+
+def _require_declared(home: Home, names: Sequence[str]) -> None:
+    known = list(declared_baselines(home.specs, perpetuals=not home.has_equities).baselines)
+    for name in names:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            raise SpecError(
+                f"no baseline {name!r} is declared",
+                where=str(home.specs / "suite"),
+                action=f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}",
+            )
 
 
 def _submitted(home: Home, signal: SignalPanel, panel: Panel, snapshot_id: str) -> Submission:

@@ -19,7 +19,6 @@ from pathlib import Path
 import polars as pl
 
 from quant_platform.contracts.errors import (
-    NotAvailable,
     SettingsError,
     SignalChanged,
     SignalNameInvalid,
@@ -34,7 +33,7 @@ from quant_platform.lake.content_hash import content_hash
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.suite import ContractSpec
 
-BARS, RETURNS = "clean.equity_bars", "suite.returns"
+BARS, RETURNS, PERPETUALS = "clean.equity_bars", "suite.returns", "clean.market_5m"
 NOBODY = "unknown"
 _GOOD, _REJECTS, _MODELS, _SAID = "signal.parquet", "rejects.parquet", "models.parquet", "submission.json"
 _AUTHOR_CHARACTERS = 100
@@ -101,8 +100,6 @@ def validate_file(home: Home, path: Path) -> Validated:
     ------
     SignalInvalid
         Where there is nothing to judge row by row.
-    NotAvailable
-        When the home holds no equities.
     SettingsError
         When it holds no bars yet.
     """
@@ -111,22 +108,16 @@ def validate_file(home: Home, path: Path) -> Validated:
 
 def validate_frame(home: Home, source: pl.DataFrame | Path | str) -> Validated:
     """Check a frame or a file as :func:`validate_file` does."""
-    if not home.has_equities:
-        raise NotAvailable(
-            "signals are judged on equities, and this home holds none",
-            where=str(home.settings.home),
-            action="name a home of equities with --home",
-        )
     known = known_securities(home)
     if not known:
         raise SettingsError(
-            f"there are no {'bars' if home.has_bars else 'returns'} to hold a signal against",
+            f"there are no {home.judges_on} to hold a signal against",
             where=str(home.settings.lake),
             action="fill the home first: quant demo or quant import",
         )
     return validate(
         source,
-        session_clock(home.universe.exchange),
+        session_clock(home.suite_exchange),
         known,
         contract=home.load("suite/contract.yaml", ContractSpec),
         today=datetime.now(UTC).date(),
@@ -134,9 +125,11 @@ def validate_frame(home: Home, source: pl.DataFrame | Path | str) -> Validated:
 
 
 def known_securities(home: Home) -> list[str]:
-    """The names that a signal may speak of: those with bars, or with returns where there are no bars."""
-    if home.has_bars:
+    """The names that a signal may speak of: those with bars, with returns where there are no bars, or perpetuals."""
+    if home.judges_on == "bars":
         return [str(key) for key in home.lake.partitions(BARS)]
+    if home.judges_on == "perpetuals":
+        return sorted({key[0] for key in home.lake.partitions(PERPETUALS) if isinstance(key, tuple)})
     if not home.lake.partitions(RETURNS):
         return []
     return [str(name) for name in home.lake.read(RETURNS, columns=["ticker"])["ticker"].unique().sort()]

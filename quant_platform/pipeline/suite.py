@@ -51,6 +51,7 @@ SPECS = (
     "suite/audit.yaml",
     "suite/verdict.yaml",
     "suite/baselines.yaml",
+    "suite/perp_baselines.yaml",
     "suite/presets/*.yaml",
 )
 

@@ -14,7 +14,6 @@ import polars as pl
 from quant_platform.contracts.errors import NotAvailable, SnapshotInvalid
 from quant_platform.labs.suite.api import panel_of
 from quant_platform.labs.suite.backtest import BacktestResult, PreparedSignal, Workbench
-from quant_platform.labs.suite.build import baseline_signals
 from quant_platform.labs.suite.contract import Validated
 from quant_platform.labs.suite.experiments import (
     MEANING,
@@ -36,11 +35,9 @@ from quant_platform.lake.data_catalog import DataCatalog
 from quant_platform.lake.manifest import region_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import Submission
-from quant_platform.pipeline.suite_market import lacking, snapshot_market
+from quant_platform.pipeline.suite_market import lacking, snapshot_baselines
 from quant_platform.pipeline.suite_snapshots import names_of
-from quant_platform.specification.loading import load_spec
 from quant_platform.specification.suite import (
-    BaselinesFile,
     PresetSpec,
     SuiteSpec,
     SuiteSpecs,
@@ -155,8 +152,7 @@ def prepared(specs: Path, catalog: DataCatalog, preset: PresetSpec, locked: date
         )
     panel = whole if locked is None else development_panel(whole, locked)
     bench = Workbench(panel, numbers.suite, numbers.costs)
-    file = load_spec(specs / "suite" / "baselines.yaml", BaselinesFile)
-    signals, _ = baseline_signals(snapshot_market(catalog), panel, numbers.suite, file)
+    signals, _ = snapshot_baselines(specs, catalog, panel)
     return Prepared(
         bench, prepare_baselines(signals, bench, preset), numbers, locked, whole.sessions, names_of(catalog)
     )

@@ -5,20 +5,31 @@ A home whose source is of kind panel has no bars: its panel is made of the files
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from quant_platform.contracts.errors import PartitionMissing
 from quant_platform.labs.suite.build import build_panel
 from quant_platform.labs.suite.frames import exposures_frame, returns_frame, sessions_frame
 from quant_platform.labs.suite.own_panel import OwnFrames, own_panel, own_sessions
 from quant_platform.labs.suite.panel import Panel
+from quant_platform.labs.suite.perpetuals import perp_days, perp_frames
 from quant_platform.labs.suite.sessions import session_clock
 from quant_platform.lake.provenance import Provenance
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sources import panel_source_of
 from quant_platform.pipeline.stage import BatchStage, Done, FrameStage
-from quant_platform.pipeline.suite_market import BARS, MARKET, bar_sessions, market_tables, stored_rows, versions_of
+from quant_platform.pipeline.suite_market import (
+    BARS,
+    MARKET,
+    PERPETUALS,
+    bar_sessions,
+    market_tables,
+    stored_rows,
+    versions_of,
+)
 from quant_platform.sources.panel_files import PanelSource
 from quant_platform.specification.suite import SuiteSpec
 
@@ -34,15 +45,19 @@ def run_dates(home: Home, keys: Sequence[str]) -> pl.DataFrame:
         When there are no bars.
     """
     del keys
-    if not home.has_bars:
-        clock = session_clock(home.universe.exchange)
+    if home.judges_on != "bars":
+        clock = session_clock(home.suite_exchange)
         return sessions_frame(own_sessions(own_frames(home), clock), clock)
     return bar_sessions(home)
 
 
 def own_frames(home: Home) -> OwnFrames:
-    """What the files of a panel without bars hold."""
-    return frames_of(panel_source_of(home))
+    """What the files of a panel without bars hold, or the days of perpetuals."""
+    if home.judges_on == "returns":
+        return frames_of(panel_source_of(home))
+    if not home.lake.partitions(PERPETUALS):
+        raise PartitionMissing("there are no perpetuals", where=PERPETUALS, action="make them: quant run perp_graph")
+    return perp_frames(perp_days(home.lake.read(PERPETUALS)), home.load("suite/suite.yaml", SuiteSpec))
 
 
 def frames_of(source: PanelSource) -> OwnFrames:
@@ -59,10 +74,12 @@ def frames_of(source: PanelSource) -> OwnFrames:
 
 
 def panel_inputs(home: Home) -> dict[str, str]:
-    """What a panel is made from: the current versions of the market's tables, or the content of somebody's files."""
-    if home.has_bars:
-        return {name: versions_of(home, name) for name in MARKET}
-    return {f"file {name}": digest for name, digest in panel_source_of(home).content_hashes().items()}
+    """What a panel is made from: the current versions of the market's tables, or somebody's files and their spec."""
+    if home.judges_on == "returns":
+        files = panel_source_of(home).content_hashes()
+        stated = hashlib.sha256(home.source_spec.model_dump_json().encode()).hexdigest()
+        return {"source": stated, **{f"file {name}": digest for name, digest in files.items()}}
+    return {name: versions_of(home, name) for name in (MARKET if home.judges_on == "bars" else (PERPETUALS,))}
 
 
 def dates_are_current(home: Home) -> bool:
@@ -124,8 +141,8 @@ def panel_is_current(home: Home, keys: Sequence[str]) -> bool:
 
 
 def _made(home: Home) -> Panel:
-    spec, exchange = home.load("suite/suite.yaml", SuiteSpec), home.universe.exchange
-    if not home.has_bars:
+    spec, exchange = home.load("suite/suite.yaml", SuiteSpec), home.suite_exchange
+    if home.judges_on != "bars":
         return own_panel(own_frames(home), spec, exchange=exchange)
     return build_panel(
         market_tables(home.lake.read),
@@ -145,12 +162,11 @@ DATES = FrameStage(
     compute=run_dates,
     kinds=("numpy", "parquet"),
     deps=(BARS,),
-    specs=("sources/{source}.yaml",),
 )
 PANEL = BatchStage(
     outputs=PANEL_TABLES,
     upstream=MARKET,
     compute=run_panel,
-    specs=("suite/suite.yaml", "sources/{source}.yaml"),
+    specs=("suite/suite.yaml",),
     kinds=("numpy", "parquet"),
 )

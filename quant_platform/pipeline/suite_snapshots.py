@@ -12,7 +12,7 @@ from quant_platform.lake import snapshots
 from quant_platform.lake.data_catalog import DATES, EXPOSURES, RETURNS, DataCatalog
 from quant_platform.lake.manifest import Selection, file_path
 from quant_platform.pipeline.home import Home
-from quant_platform.pipeline.suite_market import SNAPSHOT_TABLES, lacking
+from quant_platform.pipeline.suite_market import lacking, tables_of
 from quant_platform.specification.suite import (
     LightweightSpec,
 )
@@ -23,16 +23,21 @@ def snapshots_folder(home: Home) -> Path:
     return home.settings.home / "snapshots"
 
 
+def default_region(home: Home) -> str:
+    """Region of the snapshots of a home, where nobody says another: US, or CRYPTO for perpetuals."""
+    return "US" if home.has_equities else "CRYPTO"
+
+
 def newest_snapshot(home: Home, region: str) -> str | None:
     """The last snapshot of a region that holds what a suite reads, as the lake holds it now; None without one."""
-    files = {name: {str(path) for path in home.lake.current_by_key(name).values()} for name in SNAPSHOT_TABLES}
+    files = {name: {str(path) for path in home.lake.current_by_key(name).values()} for name in tables_of(home)}
     now = {name: paths for name, paths in files.items() if paths}
     naming = [one for one in snapshots.list_snapshots(snapshots_folder(home)) if one.selection is None]
     for snapshot in reversed(naming):
         held = {
             table.name: {str(file_path(home.lake, file)) for file in table.files}
             for table in snapshot.tables
-            if table.name in SNAPSHOT_TABLES
+            if table.name in tables_of(home)
         }
         if snapshot.region == region and held == now and not lacking(list(held)):
             return snapshot.snapshot_id
@@ -117,7 +122,7 @@ def make_snapshot(home: Home, region: str) -> str:
 
 def held_tables(home: Home) -> list[str]:
     """Which of the tables that a suite reads a home holds."""
-    return [name for name in SNAPSHOT_TABLES if home.lake.partitions(name)]
+    return [name for name in tables_of(home) if home.lake.partitions(name)]
 
 
 def names_of(catalog: DataCatalog) -> str:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from quant_platform.labs.suite.backtest import PreparedSignal, Workbench, run_variants
 from quant_platform.labs.suite.evidence import rank_autocorrelation
 from quant_platform.labs.suite.panel import dense_signal
+from quant_platform.labs.suite.ranking import rank_panel
 from quant_platform.reports.backtest.series import rolling_sharpe
 from quant_platform.specification.suite import BacktestConfig, load_suite
 from quant_platform.statistics.sharpe import probabilistic_sharpe
@@ -111,7 +112,7 @@ def study(seed: int = SEED, names: int = NAMES, sessions: int = SESSIONS) -> Stu
     earned = np.append(found.book.gross[rows][1:], np.nan)
     moved = np.append(np.nan, np.abs(np.diff(targets, axis=0)).sum(axis=1))
     drift = found.book.traded[rows][1:].mean() - moved[1:].mean()
-    correlation = rank_autocorrelation(prepared.ranked("off"), (1,), numbers.suite)
+    correlation = rank_autocorrelation(rank_panel(arrays["factor"][:-1]), (1,), numbers.suite)
     estimate = sharpe_estimate(net, level=numbers.suite.confidence)
     likely = probabilistic_sharpe(estimate.ratio, estimate.n, skewness=estimate.skewness, kurtosis=estimate.kurtosis)
     sharpe, volatility = found.overall("sharpe_net"), found.overall("ann_volatility")
@@ -121,6 +122,7 @@ def study(seed: int = SEED, names: int = NAMES, sessions: int = SESSIONS) -> Stu
     months = _months(days, net)
     rolling = rolling_sharpe(found.daily, WINDOW, panel.periods_per_year)["sharpe"].to_numpy()
     in_years = "theirs infers the sessions of a year from the dates, ours are stated"
+    halved = "theirs is halved, 50 % a leg; ours has 100 % a leg"
     few = "theirs takes 238 sessions a year, ours 252"
 
     def yearly(name: str) -> Callable[[Mapping[str, Floats]], Number]:
@@ -134,12 +136,15 @@ def study(seed: int = SEED, names: int = NAMES, sessions: int = SESSIONS) -> Stu
             Line(f"mean return of decile {k + 1} by session", "alphalens-reloaded", f"quantile_{k + 1}", groups[:, k])
             for k in range(groups.shape[1])
         ),
-        Line("top less bottom decile by session", "alphalens-reloaded", "spread", groups[:, -1] - groups[:, 0]),
-        Line("gross profit of the book by session", "alphalens-reloaded", "spread", earned),
+        Line("top less bottom decile by session", "alphalens-reloaded", "spread", groups[:, -1] - groups[:, 0],
+             lambda found: 2.0 * found["spread"], halved),
+        Line("gross profit of the book by session", "alphalens-reloaded", "spread", earned,
+             lambda found: 2.0 * found["spread"], halved),
         Line("gross profit of the book by session", "qlib", "spread", earned, lambda found: 2.0 * found["spread"],
-             "theirs is halved: half a leg each; ours has 100 % a leg"),
+             halved),
         Line("rank autocorrelation, mean", "alphalens-reloaded", "autocorrelation", float(correlation["mean"][0]),
-             lambda found: float(np.nanmean(found["autocorrelation"])), "theirs is by session, ours its mean"),
+             lambda found: float(np.nanmean(found["autocorrelation"])),
+             "theirs is by session, and leaves the last one out, which has no return after it"),
         Line("traded from target to target by session", "alphalens-reloaded", "turnover_1", moved,
              lambda found: 2.0 * (found["turnover_1"] + found["turnover_10"]),
              "theirs is the share of new names in one decile; a new name of a leg is bought and another sold. The "

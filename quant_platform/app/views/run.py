@@ -22,9 +22,6 @@ _ENDED = {"done": "success", "failed": "error", "cancelled": "warning", "died": 
 def show() -> None:
     """Draw the page."""
     home = parts.opened("Run a signal")
-    if not home.has_equities:
-        parts.nothing("Signals are judged on equities, and this home holds none.", "Start the app on another home.")
-        return
     file, known = st.tabs(["Upload a file", "Registered signals"])
     with file:
         _upload(home)
