@@ -281,7 +281,8 @@ def tear_sheet_of(
         How often the holdout was looked at; None for a suite that is not recorded.
     """
     # Drawing imports Altair; a process that only lists assets should not wait for it.
-    from quant_platform.reports.suite.tear_sheet import Findings, Origin, render_tear_sheet
+    from quant_platform.reports.suite.sheet import Findings, Origin
+    from quant_platform.reports.suite.tear_sheet import render_tear_sheet
 
     verdict = found.verdict
     return render_tear_sheet(
