@@ -274,6 +274,10 @@ def run_backtest(
     ------
     SignalEmpty, NotAvailable, SnapshotInvalid
         When there is nothing to trade, or the data cannot carry the variant.
+
+    Notes
+    -----
+    Nothing is stored and nothing is counted: neither a trial nor a look at a holdout is on record.
     """
     home, snapshot = _where(catalog)
     check = signal if isinstance(signal, SignalCheck) else validate_signal(signal, snapshot)

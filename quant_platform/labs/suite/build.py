@@ -20,7 +20,7 @@ from quant_platform.labs.suite.derived import (
     trailing_momentum,
 )
 from quant_platform.labs.suite.own_panel import index_bars
-from quant_platform.labs.suite.panel import Panel, SignalPanel, dense_signal
+from quant_platform.labs.suite.panel import NOT_KNOWN, Panel, SignalPanel, dense_signal
 from quant_platform.labs.suite.published import BAR_COLUMNS, BOOK, MarketTables, published
 from quant_platform.labs.suite.ranking import rank_panel
 from quant_platform.labs.suite.sessions import session_clock
@@ -108,9 +108,9 @@ def build_panel(
     if not exposures:
         missing["exposures"] = "no style exposure could be computed"
     if not np.isfinite(bars["open"]).any():
-        missing["open"] = "the bars have no opens"
+        missing["open"] = NOT_KNOWN["open"]
     if not np.isfinite(adv).any():
-        missing["adv"] = "the bars have no traded values"
+        missing["adv"] = NOT_KNOWN["adv"]
     return Panel(
         sessions=days,
         tickers=tickers,
@@ -238,7 +238,7 @@ def _market_caps(
     cap = grid.spread(known, "market_cap")
     cap = np.where(cap > 0.0, cap, np.nan)
     if not np.isfinite(cap).any():
-        missing["market_cap"] = "the fundamentals have no shares outstanding"
+        missing["market_cap"] = NOT_KNOWN["market_cap"]
         return None, np.zeros(grid.shape, dtype=np.int16)
     groups = rank_panel(cap, inside).groups(spec.cap_bucket_percentiles)
     return cap, (groups + 1).astype(np.int16)
@@ -257,7 +257,7 @@ def _industries(
     mine = securities.filter((pl.col("universe") == universe) & pl.col("sector").is_not_null())
     names = tuple(mine["sector"].unique().sort().to_list())
     if not names:
-        missing["industry"] = "the securities have no sectors"
+        missing["industry"] = NOT_KNOWN["industry"]
         return codes, ()
     columns = {ticker: k for k, ticker in enumerate(grid.tickers)}
     for ticker, start, end, sector in mine.select("ticker", "start_date", "end_date", "sector").iter_rows():

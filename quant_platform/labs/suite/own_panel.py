@@ -19,7 +19,7 @@ from quant_platform.labs.suite.derived import (
     trailing_beta,
     trailing_momentum,
 )
-from quant_platform.labs.suite.panel import Panel
+from quant_platform.labs.suite.panel import NOT_KNOWN, Panel
 from quant_platform.labs.suite.ranking import rank_panel
 from quant_platform.labs.suite.sessions import SessionClock, session_clock
 from quant_platform.specification.suite import SuiteSpec
@@ -149,15 +149,15 @@ def own_panel(frames: OwnFrames, spec: SuiteSpec, *, exchange: str) -> Panel:
     if np.isfinite(cap).any():
         bucket = (rank_panel(cap, inside).groups(spec.cap_bucket_percentiles) + 1).astype(np.int16)
     else:
-        missing["market_cap"] = "no market caps were given"
+        missing["market_cap"] = NOT_KNOWN["market_cap"]
     industry, industries = _industries(frames.descriptors, grid, frames.descriptors_age)
     if not industries:
-        missing["industry"] = "no industries were given"
+        missing["industry"] = NOT_KNOWN["industry"]
     if not np.isfinite(stated["adv"]).any():
-        missing["adv"] = "no traded values were given"
+        missing["adv"] = NOT_KNOWN["adv"]
     has_opens = bool(np.isfinite(opens["ret_open_to_open"][listed]).any())
     if not has_opens:
-        missing["open"] = "no returns from open to open were given"
+        missing["open"] = NOT_KNOWN["open"]
     styles = (
         {name: _held(frames.risk, name, grid, frames.risk_age) for name in _columns(frames.risk)}
         if frames.risk.height

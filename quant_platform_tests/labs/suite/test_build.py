@@ -320,8 +320,8 @@ def test_without_sectors_and_shares_the_panel_says_so():
     )
     made = build_panel(bare, SUITE.suite, exchange="XNYS", universe="simulated")
     assert made.not_available == {
-        "market_cap": "the fundamentals have no shares outstanding",
-        "industry": "the securities have no sectors",
+        "market_cap": "the data have no market caps and no shares outstanding",
+        "industry": "the data have no sectors",
         "exposure size": "its inputs are not among the data",
         "exposure value": "its inputs are not among the data",
     }

@@ -67,10 +67,10 @@ def test_prices_endings_and_holes_are_those_of_the_rows() -> None:
     assert np.isnan(made.returns[7, 2])
     np.testing.assert_array_equal(made.universe, made.priced)
     assert made.not_available == {
-        "market_cap": "no market caps were given",
-        "industry": "no industries were given",
-        "adv": "no traded values were given",
-        "open": "no returns from open to open were given",
+        "market_cap": "the data have no market caps and no shares outstanding",
+        "industry": "the data have no sectors",
+        "adv": "the data have no traded values",
+        "open": "the data have no opens",
         "exposures": "no style exposure was given, and none could be computed",
     }
     # Sixty-three sessions of volatility want at least half as many returns, and those of A are all alike.
