@@ -69,7 +69,7 @@ def by_month(daily: pl.DataFrame, column: str) -> pl.DataFrame:
     """Compound a daily return over calendar months; the first and last month are left out, they may be cut."""
     months = (
         daily.group_by(pl.col("session").dt.strftime("%Y-%m").alias("month"))
-        .agg((1.0 + pl.col(column)).product() - 1.0)
+        .agg(((1.0 + pl.col(column)).product() - 1.0).alias(column))
         .sort("month")
     )
     return months.slice(1, max(0, months.height - 2))
@@ -265,8 +265,14 @@ def render(found: Mapping[str, Any]) -> str:
         "  ([cleaning](../explanation/cleaning.md)). Payers earn too little there, by about their yield.",
         "- **Value and size** begin with the dated fundamentals, at the end of 2012: three years. A book value per",
         "  share stands in the vendor's shares of the day; the price stated beside it puts it on those of the bars.",
+        "  The lists of 2014-12-07 and 2015-07-09 are further apart than a value is used (`fundamentals_max_age_days`):",
+        "  both books are closed in between.",
         "- **Sectors** are known from 2013-02-11 on, from the same dated lists, and used from then only. Industry",
         "  residuals therefore speak of less than three years, whatever the other variants of the signal cover.",
+        "- **Beta.** Legs are equal in money, not in beta: the book of calm names and that of names near their high are",
+        "  short the market, which rose.",
+        "- **Clones.** A baseline is held against the five others. Low volatility and the 52-week high, and value and",
+        "  size in these three years, are one bet each.",
         "- **Costs** are 5 bps one way for every name and year. Until 2001 a tick was a sixteenth of a dollar,",
         "  12.5 bps of 50 dollars.",
         "",
