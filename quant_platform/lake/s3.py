@@ -21,10 +21,11 @@ from quant_platform.lake.object_store import Stored
 ENDPOINT = "QUANT_S3_ENDPOINT"
 EXTRA = "quant-platform[s3]"
 
-# Failing at once is better for a step than minutes of waiting: what runs the step asks again.
-_RETRIES: Mapping[str, Any] = MappingProxyType({"max_retries": 4})
+# Some seconds, in which a server may start again; a step that fails then is repeated by what runs it.
+_RETRIES: Mapping[str, Any] = MappingProxyType({"max_retries": 6})
 _TIMES: Mapping[str, str] = MappingProxyType({"connect_timeout": "5s", "timeout": "120s"})
-_METADATA_SERVICE = "169.254.169.254"
+# A key without its other half, and the service at which a machine without keys asks for its role.
+_NOBODY = ("Missing AccessKeyId", "Missing SecretAccessKey", "169.254.169.254")
 _DIGEST = "sha256"
 
 
@@ -131,7 +132,7 @@ class S3Objects:
                 where=self.address,
                 action="create it, or correct the address in lake.yaml of the home",
             )
-        if _METADATA_SERVICE in text and not os.environ.get("AWS_ACCESS_KEY_ID"):
+        if any(words in text for words in _NOBODY) and not os.environ.get("AWS_ACCESS_KEY_ID"):
             return StoreUnavailable(
                 "nothing says who asks for the lake: there are no credentials",
                 where=self.address,

@@ -16,14 +16,14 @@ from quant_platform.contracts.errors import PartitionMissing, SnapshotInvalid, S
 from quant_platform.lake import DataCatalog, Lake, partition_files, snapshots
 from quant_platform.lake.manifest import SnapshotFile, file_path
 from quant_platform_tests.lake.frames import BARS, FEATURES, SECURITIES, bars, features, provenance, securities
-from quant_platform_tests.lake.objects import on_every_store
+from quant_platform_tests.lake.objects import Place, on_every_store
 
 RAW = "raw.corporate_actions"
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
+def home(place: Place) -> Path:
+    return place.home
 
 
 @pytest.fixture
@@ -137,7 +137,6 @@ def test_snapshots_are_listed_in_order(full: Lake, home: Path) -> None:
     assert snapshots.create(full, home / "snapshots", "US", tables=[BARS]).snapshot_id == "2026-02-05-US-v11"
 
 
-@on_every_store
 def test_verify_hashes_again(full: Lake, home: Path) -> None:
     made = snapshots.create(full, home / "snapshots", "US")
     assert snapshots.verify(full, home / "snapshots", made.snapshot_id) == []
@@ -151,7 +150,6 @@ def test_verify_hashes_again(full: Lake, home: Path) -> None:
     assert "2026-02-05-US-v1" in findings[0].message
 
 
-@on_every_store
 def test_an_edited_manifest_is_not_trusted(full: Lake, home: Path) -> None:
     made = snapshots.create(full, home / "snapshots", "US")
     path = home / "snapshots" / made.snapshot_id / "manifest.json"
@@ -198,7 +196,6 @@ def test_the_catalog_is_the_only_door(full: Lake, home: Path) -> None:
         DataCatalog(made.snapshot_id, "EU", home)
 
 
-@on_every_store
 def test_a_file_that_went_is_not_read_around(full: Lake, home: Path) -> None:
     made = snapshots.create(full, home / "snapshots", "US")
     path = full.root / made.table(BARS).files[1].path
