@@ -19,7 +19,7 @@ from quant_platform.contracts.errors import StoreUnavailable
 from quant_platform.lake.object_store import Stored
 
 ENDPOINT = "QUANT_S3_ENDPOINT"
-EXTRA = "quant-platform[s3]"
+EXTRA = "quant-platform[objectstore]"
 
 # Some seconds, in which a server may start again; a step that fails then is repeated by what runs it.
 _RETRIES: Mapping[str, Any] = MappingProxyType({"max_retries": 6})

@@ -217,7 +217,9 @@ def test_a_writer_that_is_killed_in_the_middle_of_a_put_leaves_the_old_version(p
 @pytest.mark.skipif(find_spec("obstore") is not None, reason="obstore is installed here")
 def test_without_obstore_the_extra_is_named(tmp_path: Path) -> None:
     declare(tmp_path / "home", "s3://lake/x")
-    with pytest.raises(StoreUnavailable, match=r"obstore is not installed(.|\n)*pip install 'quant-platform\[s3\]'"):
+    with pytest.raises(
+        StoreUnavailable, match=r"obstore is not installed(.|\n)*pip install 'quant-platform\[objectstore\]'"
+    ):
         Lake(tmp_path / "home" / "lake")
 
 
