@@ -27,8 +27,6 @@ from quant_platform.lake.reading import TypesOfFiles, collect_files, scan_files
 from quant_platform.lake.store import Listing, Store
 from quant_platform.lake.validation import validated
 
-WRITER_THREADS = 4
-"""Threads that encode and flush in `Lake.write_many`; flushes to one disk overlap, so this exceeds the cores."""
 WRITES_UNDER_WAY = 16
 """Frames that wait in `Lake.overlapping` before who hands in another one waits."""
 
@@ -151,7 +149,7 @@ class Lake:
         table = self.table(table_name)
         items: list[tuple[Key, pl.DataFrame]] = [(key, frame) for key, frame in frames.items()]
         folders = [self.partition_folder(table_name, key) for key, _ in items]
-        with ThreadPoolExecutor(WRITER_THREADS) as pool:
+        with ThreadPoolExecutor(self.store.writers) as pool:
             ready = list(pool.map(lambda item: validated(table, *item), items))
             put = partial(self._put, table_name, provenance=provenance)
             written = list(pool.map(put, [key for key, _ in items], folders, ready))
@@ -169,7 +167,7 @@ class Lake:
             Takes frames; each write is atomic by itself, as with `write`. When the block ends, everything handed in has
             reached the disk or failed.
         """
-        with ThreadPoolExecutor(WRITER_THREADS) as pool:
+        with ThreadPoolExecutor(self.store.writers) as pool:
             writes = Writes(self, pool)
             yield writes
         self.store.settle(writes.new_folders, self.root)

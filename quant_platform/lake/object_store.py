@@ -150,6 +150,8 @@ class ObjectStore:
         After how long a holder that says nothing has lost its lease.
     """
 
+    writers = IN_FLIGHT
+
     def __init__(
         self, home: Path, address: str, objects: Objects, *, lease_seconds: float = leases.LEASE_SECONDS
     ) -> None:

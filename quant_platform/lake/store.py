@@ -50,6 +50,8 @@ class Store(Listing, Protocol):
 
     address: str
     """Where they are, for people."""
+    writers: int
+    """Writes that are worth having under way at a time."""
 
     def append(self, folder: Path, content: memoryview) -> tuple[Path, bool]:
         """Make content the newest version in a partition folder.
@@ -131,6 +133,9 @@ class Store(Listing, Protocol):
 
 class LocalFiles:
     """Files of a file system that keeps the promises of rename and fsync."""
+
+    # Flushes to one disk overlap, so this exceeds the cores.
+    writers = 4
 
     def __init__(self, home: Path) -> None:
         self.address = str(home)

@@ -1,4 +1,4 @@
-"""``python -m quant_platform_tests.evidence.object_storage``: one graph with its lake on files and on S3, and the costs.
+"""``python -m quant_platform_tests.evidence.object_storage``: one graph, its lake on files and on S3, and the costs.
 
 1. The equity graph of a small simulated market runs in a home whose lake is on the file system (:func:`_materialise`).
 2. It runs again in a home whose lake is on an S3 server on loopback, its tickers in worker processes.
@@ -129,8 +129,8 @@ def page(document: dict[str, Any]) -> str:
         f"SIMULATED. Made by `{made['command']}` with obstore {made['obstore']} and moto",
         f"on loopback; load of the machine {made['load']:.1f} on {made['cores']} cores.",
         "",
-        f"The equity graph of {graph['names']} names, its last {graph['weeks']} weeks: {graph['partitions']} partitions",
-        f"of {graph['tables']} tables. Another home that shares nothing but the bucket reads {seen};",
+        f"The equity graph of {graph['names']} names, its last {graph['weeks']} weeks: {graph['partitions']}",
+        f"partitions of {graph['tables']} tables. Another home that shares nothing but the bucket reads {seen};",
         f"tables with another content hash: {different}. {graph['pages_at_the_reader']} pages reached it.",
         "",
         "| whole graph | wall, s | CPU, s |",
