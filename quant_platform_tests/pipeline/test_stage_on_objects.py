@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from quant_platform.cli.inspect import store_findings
 from quant_platform.contracts.errors import PartitionMissing, StoreUnavailable
 from quant_platform.lake import object_store
 from quant_platform.lake.object_store import ObjectStore
@@ -62,6 +63,21 @@ def test_requests_do_not_multiply(tmp_path: Path) -> None:
     # Of what is current only the output is fetched; the one that was never made asks for its input.
     assert asked(third) == {"list": 2, "get": 11 + 1}
     assert first.lake.read(BARS)["close"].unique().to_list() == [1.5]
+
+
+def test_the_doctor_asks_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = machine(tmp_path / "home")
+    assert store_findings(home) == [(True, f"lake {ADDRESS} answers")]
+    assert store_findings(Home(Settings(home=tmp_path / "files", specs=settings().specs))) == []
+
+    def refuse(*_: object) -> None:
+        raise StoreUnavailable("there is no bucket 'bucket'", action="create it")
+
+    monkeypatch.setattr(FolderObjects, "children", refuse)
+    ((good, said),) = store_findings(home)
+    assert not good
+    assert "there is no bucket 'bucket'" in said
+    assert "create it" in said
 
 
 def test_a_store_that_does_not_answer_is_no_failure_of_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
