@@ -270,7 +270,10 @@ class Lake:
 
     def current_by_key(self, table_name: str) -> dict[Key, Path]:
         """Return the current file of every partition, by key, in key order; see `current_files`."""
-        return {key: paths[-1] for key, paths in self.versions_by_key(table_name).items()}
+        listing = self._listing.listing([self.table_folder(table_name)])
+        folders = self._partition_folders(table_name, listing)
+        current = ((key, self._newest(folder, listing)) for key, folder in folders)
+        return {key: path for key, path in current if path is not None}
 
     def versions_by_key(self, table_name: str) -> dict[Key, list[Path]]:
         """Return the versions of every partition, oldest first, by key, in key order."""
