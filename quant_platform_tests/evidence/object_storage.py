@@ -132,7 +132,8 @@ def page(document: dict[str, Any]) -> str:
         f"partitions of {graph['tables']} tables. Another home that shares nothing but the bucket reads {seen};",
         f"tables with another content hash: {different}. {graph['pages_at_the_reader']} pages reached it.",
         "",
-        f"On files, in one process, it took {graph['files']} s; on S3, tickers in two worker processes, {graph['s3']} s.",
+        f"On files, in one process, it took {graph['files']:.0f} s; on S3, tickers in two worker processes, "
+        f"{graph['s3']:.0f} s.",
         "",
         f"| {made['partitions']} partitions | files: wall, s | CPU, s | S3: wall, s | CPU, s |",
         "| --- | ---: | ---: | ---: | ---: |",
