@@ -244,10 +244,12 @@ def _write_selected(
     """Write the chosen rows as files of their own; what was written is removed where it cannot be finished."""
     if MANIFEST in lake.store.names(snapshots / name):
         raise SnapshotInvalid(f"the snapshot {name!r} exists", action="a snapshot never changes: use the next number")
-    held = own_lake(lake, snapshots, name)
+    held, written = own_lake(lake, snapshots, name), []
+    confirm()
     lake.store.clear(held.root)
     try:
         for table in tables:
+            confirm()
             current = lake.current_by_key(table)
             lake.store.fetch(current.values())
             for key, path in current.items():
@@ -258,10 +260,12 @@ def _write_selected(
                 kept = _chosen(lake.table(table), frame, selection)
                 if kept.height or not lake.table(table).dimensions:
                     extra = {**record.provenance.extra, "selected_from": path.name}
-                    held.write(table, key, kept, replace(record.provenance, extra=extra))
+                    written.append(held.write(table, key, kept, replace(record.provenance, extra=extra)).path)
         _write_manifest(lake, held, snapshots, name, tables, selection, confirm)
     except BaseException:
-        lake.store.clear(snapshots / name)
+        # Only what this call has written: on object storage another holder of the lease may have made this snapshot.
+        lake.store.remove(written)
+        shutil.rmtree(snapshots / name, ignore_errors=True)
         raise
 
 

@@ -22,6 +22,7 @@ from quant_platform.lake import (
     snapshots,
     vacuum,
 )
+from quant_platform.lake.manifest import Selection
 from quant_platform.lake.object_store import ObjectStore
 from quant_platform.lake.places import COPY_OF, store_of
 from quant_platform_tests.lake.frames import BARS, TEST_TABLES, bars, provenance
@@ -197,6 +198,27 @@ def test_a_snapshot_is_seen_by_every_machine(lake: Lake, place: Place) -> None:
     objects_of(lake).delete([f"lake/{file.path}"])
     found = snapshots.verify(lake, place.home / "snapshots", made.snapshot_id)
     assert [finding.kind for finding in found] == ["missing"]
+
+
+SELECTION = Selection("B, by hand", ("B",), 2, dt.date(2020, 1, 7), (BARS,))
+
+
+def test_a_light_snapshot_is_seen_by_every_machine_and_taken_back_where_it_fails(
+    lake: Lake, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.write_many(BARS, {"A": bars("A", [1.0, 2.0]), "B": bars("B", [3.0, 4.0])}, provenance())
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshots, "write_manifest", lambda *_: (_ for _ in ()).throw(StorageFailed("refused")))
+        with pytest.raises(StorageFailed, match="refused"):
+            snapshots.create(lake, place.home / "snapshots", "US", selection=SELECTION)
+    assert not objects_of(lake).below("snapshots")
+    made = snapshots.create(lake, place.home / "snapshots", "US", selection=SELECTION)
+    assert made.snapshot_id.endswith("-v1")
+    other = place.elsewhere("other")
+    assert DataCatalog(made.snapshot_id, "US", other.home).read(BARS)["close"].to_list() == [4.0]
+    target = snapshots.export(other.open(), other.home / "snapshots", made.snapshot_id, other.home.with_name("sent"))
+    with open_catalogue(target / "quant.duckdb") as connection:
+        assert connection.execute("SELECT ticker, close FROM clean.equity_bars").fetchall() == [("B", 4.0)]
 
 
 def test_vacuum_removes_objects_and_keeps_what_a_snapshot_names(lake: Lake, place: Place) -> None:
