@@ -16,6 +16,7 @@ from rich.text import Text
 from quant_platform.cli.homes import HomeOption, home_settings, open_home
 from quant_platform.contracts.errors import PlatformError, SettingsError
 from quant_platform.lake.atomic import atomic_text
+from quant_platform.specification.settings import Settings
 
 if TYPE_CHECKING:
     from quant_platform.pipeline.home import Home
@@ -75,6 +76,7 @@ def doctor(
     try:
         findings.append((True, f"specs {opened.specs}: {check_specs(opened)} files"))
         findings.append((True, opened.title))
+        findings += [(True, line) for line in _deployed(opened.settings)]
         if opened.has_equities:
             tickers = tickers_of(opened)
             findings.append((bool(tickers), f"source {opened.spec.source}: {len(tickers)} tickers"))
@@ -105,6 +107,24 @@ def docs(
 
     for path in write_reference(settings().specs, folder):
         print(path)
+
+
+def _deployed(where: Settings) -> list[str]:
+    """What a deployment on more than this machine says, once it was seen to work."""
+    from quant_platform.specification.deployment import deployment, postgres_address
+
+    spec, lines = deployment(where), []
+    if postgres_address(where, spec) is not None:
+        # Dagster takes seconds to import, and a home on one machine has nothing to ask it.
+        from quant_platform.defs.instances import require_database
+
+        lines.append(f"runs in Postgres: {require_database(where).url}")
+    if spec.executor.distributed:
+        from quant_platform.defs.executors import require_workers
+
+        require_workers(spec.executor)
+        lines.append(f"steps on {spec.executor.name}, {spec.executor.workers} at a time")
+    return lines
 
 
 def _writable(folder: Path) -> tuple[bool, str]:

@@ -116,6 +116,12 @@ class SettingsError(PlatformError, ValueError):
     code = "settings_invalid"
 
 
+class DatabaseUnavailable(PlatformError, ConnectionError):
+    """The database of runs and events cannot be used: packages, network, password, or another home's history in it."""
+
+    code = "database_unavailable"
+
+
 class HomeMixed(PlatformError, ValueError):
     """A home holds one market; data of another one was about to be mixed in."""
 

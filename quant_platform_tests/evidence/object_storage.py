@@ -153,7 +153,8 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch, s3_on_loopback(Path(scratch) / "server.log") as endpoint:
         document = {
             "made": {
-                "command": "python -m quant_platform_tests.evidence.object_storage",
+                "command": "python -m quant_platform_tests.evidence.object_storage"
+                + ("" if options.partitions == PARTITIONS else f" --partitions {options.partitions}"),
                 "partitions": options.partitions,
                 "obstore": version("obstore"),
                 "cores": os.cpu_count(),
