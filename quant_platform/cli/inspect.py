@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from quant_platform.cli.homes import HomeOption, home_settings, open_home
 from quant_platform.contracts.errors import PlatformError, SettingsError
 from quant_platform.lake.atomic import atomic_text
 from quant_platform.specification.settings import Settings
+
+if TYPE_CHECKING:
+    from quant_platform.pipeline.home import Home
 
 
 def sql(
@@ -68,6 +71,7 @@ def doctor(
         ),
         _writable(opened.settings.home),
         _free_space(opened.settings.home),
+        *store_findings(opened),
     ]
     try:
         findings.append((True, f"specs {opened.specs}: {check_specs(opened)} files"))
@@ -128,6 +132,20 @@ def _writable(folder: Path) -> tuple[bool, str]:
         return False, f"home {folder} does not exist yet: quant demo or quant import make one"
     good = os.access(folder, os.W_OK)
     return good, f"home {folder}" + ("" if good else " is not writable")
+
+
+def store_findings(home: Home) -> list[tuple[bool, str]]:
+    """Whether the store answers that a home names; nothing to say of a home whose lake is a folder."""
+    from quant_platform.cli import paragraph
+    from quant_platform.specification.lake import LAKE_FILE
+
+    if not (home.settings.home / LAKE_FILE).is_file():
+        return []
+    try:
+        home.lake.store.names(home.lake.root)
+    except PlatformError as error:
+        return [(False, paragraph(error))]
+    return [(True, f"lake {home.lake.store.address} answers")]
 
 
 def _free_space(folder: Path) -> tuple[bool, str]:
