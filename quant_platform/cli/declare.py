@@ -20,13 +20,16 @@ from rich.console import Console
 from quant_platform.contracts.errors import HomeMixed, SettingsError, SourceNotFound, SpecError
 from quant_platform.contracts.findings import Finding
 from quant_platform.lake.atomic import atomic_text
+from quant_platform.lake.partition_files import SUFFIX
+from quant_platform.lake.places import store_of
 from quant_platform.sources import Source
 from quant_platform.specification.home import HomeSpec, PerpMarketSpec, UniverseSpec
+from quant_platform.specification.lake import LAKE_FILE
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform.specification.sources import SourceSpec
 
-MARKS = ("home.yaml", "perps.yaml", "lake")
+MARKS = ("home.yaml", "perps.yaml", "lake", LAKE_FILE)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,16 @@ class Declaration:
 
 def holds_partitions(home: Path) -> bool:
     """Whether a home holds a single partition of anything."""
-    return next((home / "lake").rglob("*.parquet"), None) is not None if (home / "lake").is_dir() else False
+    lake = home.resolve() / "lake"
+    listing = store_of(lake.parent).listing([lake])
+    waiting = [lake]
+    while waiting:
+        place = waiting.pop()
+        children = [place / name for name in listing.names(place)]
+        if any(child.suffix == SUFFIX for child in children):
+            return True
+        waiting += [child for child in children if listing.kind(child) == "folder"]
+    return False
 
 
 def require_home(folder: Path) -> None:
@@ -162,15 +174,24 @@ def declared_home(
             where=f"{specs / 'universe' / universe}.yaml and {specs / 'sources' / source}.yaml",
             action="correct the exchange in one of them",
         )
-    opened = open_source(spec, resolved)
-    tickers = opened.tickers()
-    if names.tickers != "source":
-        _require_names(names.tickers, tickers, specs / "universe" / f"{universe}.yaml")
-    first, last = market_span(opened)
-    if spec.kind == "files":
-        read_shared_files(opened)
-    session_array(spec.exchange, first, last)
-    findings = reading_report(opened)
+    if spec.panel is not None:
+        if names.tickers != "source":
+            raise SpecError(
+                "the universe lists names, and those of a panel are in its files",
+                where=str(specs / "universe" / f"{universe}.yaml"),
+                action="write `tickers: source`; who belongs to it when, the column `member` of the descriptors says",
+            )
+        first, last, findings = read_panel(spec, resolved)
+    else:
+        opened = open_source(spec, resolved)
+        tickers = opened.tickers()
+        if names.tickers != "source":
+            _require_names(names.tickers, tickers, specs / "universe" / f"{universe}.yaml")
+        first, last = market_span(opened)
+        if spec.kind == "files":
+            read_shared_files(opened)
+        session_array(spec.exchange, first, last)
+        findings = reading_report(opened)
     open_ended = live or (present is not None and present.last_session is None)
     content = {
         "source": source,
@@ -181,6 +202,27 @@ def declared_home(
     }
     before = None if present is None else (present.first_session, present.last_session)
     return Declaration(path, content, findings, _span_sentences(before, first, last, open_ended))
+
+
+def read_panel(spec: SourceSpec, folders: Mapping[str, Path]) -> tuple[date, date, tuple[Finding, ...]]:
+    """Read every file of a panel: the first and last session with a return, and what reading brought to light.
+
+    Raises
+    ------
+    SourceNotFound, SourceMalformed
+        When a file is not there, or not what the spec says.
+    CalendarError
+        When dates are no sessions of the exchange.
+    """
+    from quant_platform.labs.suite.own_panel import own_sessions
+    from quant_platform.labs.suite.sessions import session_clock
+    from quant_platform.pipeline.suite_panel import frames_of
+    from quant_platform.sources.open import open_panel_source
+
+    source = open_panel_source(spec, folders)
+    findings = source.reading_report()
+    own_sessions(frames_of(source), session_clock(spec.exchange))
+    return *source.span, findings
 
 
 def _span_sentences(

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from quant_platform.cli.homes import HomeOption, home_settings, open_home
 from quant_platform.contracts.errors import PlatformError, SettingsError
 from quant_platform.lake.atomic import atomic_text
 from quant_platform.specification.settings import Settings
+
+if TYPE_CHECKING:
+    from quant_platform.pipeline.home import Home
 
 
 def sql(
@@ -55,7 +58,7 @@ def doctor(
     """Check that this machine and home can do the work; exit code 3 when something is wrong."""
     from quant_platform.cli import paragraph
     from quant_platform.defs.workers import can_fork, worker_count
-    from quant_platform.pipeline.sources import perp_source_of, tickers_of
+    from quant_platform.pipeline.sources import panel_source_of, perp_source_of, tickers_of
     from quant_platform.pipeline.spec_check import check_specs
 
     opened, console = open_home(home, may_be_new=True), Console()
@@ -68,13 +71,14 @@ def doctor(
         ),
         _writable(opened.settings.home),
         _free_space(opened.settings.home),
+        *store_findings(opened),
     ]
     try:
         findings.append((True, f"specs {opened.specs}: {check_specs(opened)} files"))
         findings.append((True, opened.title))
         findings += [(True, line) for line in _deployed(opened.settings)]
         if opened.has_equities:
-            tickers = tickers_of(opened)
+            tickers = tickers_of(opened) if opened.has_bars else panel_source_of(opened).tickers()
             findings.append((bool(tickers), f"source {opened.spec.source}: {len(tickers)} tickers"))
         if opened.has_perps:
             symbols = perp_source_of(opened).symbols()
@@ -130,6 +134,20 @@ def _writable(folder: Path) -> tuple[bool, str]:
     return good, f"home {folder}" + ("" if good else " is not writable")
 
 
+def store_findings(home: Home) -> list[tuple[bool, str]]:
+    """Whether the store answers that a home names; nothing to say of a home whose lake is a folder."""
+    from quant_platform.cli import paragraph
+    from quant_platform.specification.lake import LAKE_FILE
+
+    if not (home.settings.home / LAKE_FILE).is_file():
+        return []
+    try:
+        home.lake.store.names(home.lake.root)
+    except PlatformError as error:
+        return [(False, paragraph(error))]
+    return [(True, f"lake {home.lake.store.address} answers")]
+
+
 def _free_space(folder: Path) -> tuple[bool, str]:
     free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.is_dir())).free
     return free > 2**31, f"{free / 2**30:.1f} GiB free"
@@ -158,7 +176,13 @@ def results(
             where=str(opened.settings.home),
             action="name the home with --home or QUANT_HOME; quant demo, quant import and quant import-perps fill one",
         )
-    held = {"equities": opened.has_equities, "perpetuals": opened.has_perps}
+    held = {"equities": opened.has_bars, "perpetuals": opened.has_perps}
+    if not any(held.values()):
+        raise SettingsError(
+            "this home holds returns and no bars, and a page is of what the labs on bars found",
+            where=str(opened.settings.home),
+            action="quant suite NAME makes the page of a signal",
+        )
     if market is None and all(held.values()):
         raise SettingsError(
             "this home holds two markets, and a page is of one",
@@ -171,7 +195,7 @@ def results(
         )
     libraries = ("polars", "duckdb", "numpy", "numba", "dagster")
     about = {"made by": f"quant_platform {__version__}, " + ", ".join(f"{name} {version(name)}" for name in libraries)}
-    if market == "equities" or (market is None and opened.has_equities):
+    if market == "equities" or (market is None and opened.has_bars):
         page = equity_results
         about["source"] = f"{opened.spec.source}: {opened.source_spec.description}"
         about["universe"] = f"{opened.universe.name}: {opened.universe.description}"

@@ -18,7 +18,7 @@ from quant_platform.cli.query import show
 from quant_platform.contracts.errors import SettingsError
 from quant_platform.lake import Finding, check, snapshots, vacuum
 from quant_platform.lake.manifest import Snapshot, load
-from quant_platform.pipeline import suite
+from quant_platform.pipeline import suite_snapshots
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.lake import lake_spec
 
@@ -41,13 +41,18 @@ def snapshot_folder(home: Home) -> Path:
 def lake_check(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Read every file and say what should not be there; exit code 3 when something is found. Nothing is deleted."""
     opened, console = open_home(home), Console()
-    if not opened.settings.lake.is_dir():
+    if not opened.settings.lake.is_dir() and not opened.lake.store.names(opened.lake.root):
         raise SettingsError(
             "there is no lake yet",
             where=str(opened.settings.lake),
             action="name the home with --home or QUANT_HOME; quant demo and quant import make one",
         )
-    _report(check(opened.lake), console, f"every file under {opened.settings.lake} is whole and in its place", as_json)
+    _report(
+        check(opened.lake),
+        console,
+        f"every file under {opened.lake.store.address}/lake is whole and in its place",
+        as_json,
+    )
 
 
 @lake_app.command("vacuum")
@@ -110,7 +115,7 @@ def snapshot_create(
         if table:
             raise typer.BadParameter("a lightweight snapshot holds what a suite reads, --table is not for it")
         day = since.date() if since is not None else None
-        small = suite.make_lightweight_snapshot(opened, region, names=names, since=day, name=name)
+        small = suite_snapshots.make_lightweight_snapshot(opened, region, names=names, since=day, name=name)
         print(f"{small}\n{_selection(load(snapshot_folder(opened), small))}")
         return
     made = snapshots.create(opened.lake, snapshot_folder(opened), region, tables=table, snapshot_id=name)

@@ -158,6 +158,12 @@ class StorageFailed(PlatformError, OSError):
     code = "storage_failed"
 
 
+class StoreUnavailable(StorageFailed):
+    """Object storage cannot be reached, or does not let this process in; what it holds is unchanged."""
+
+    code = "store_unavailable"
+
+
 class CorruptFile(PlatformError, RuntimeError):
     """A partition file is torn, foreign, or does not match the hash that was recorded for it."""
 

@@ -23,6 +23,7 @@ from sqlalchemy import create_engine, make_url
 from quant_platform.contracts.errors import DatabaseUnavailable
 from quant_platform.defs.lean_events import LeanEventLog, short
 from quant_platform.specification.deployment import POSTGRES_VARIABLE, PostgresAddress
+from quant_platform.specification.lake import lake_address
 from quant_platform.specification.settings import Settings
 
 CONNECT_SECONDS = 5
@@ -124,7 +125,8 @@ def require_own(instance: DagsterInstance, where: Settings) -> None:
     DatabaseUnavailable
         When it holds the history of another lake.
     """
-    own, known = str(where.lake), instance.run_storage.get_cursor_values({_LAKE_OF_DATABASE})
+    own = lake_address(where.home) or str(where.lake)
+    known = instance.run_storage.get_cursor_values({_LAKE_OF_DATABASE})
     before = known.get(_LAKE_OF_DATABASE)
     if before is None:
         instance.run_storage.set_cursor_values({_LAKE_OF_DATABASE: own})

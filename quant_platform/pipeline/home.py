@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from quant_platform.contracts.tables import TABLES, SqlTable, Table
 from quant_platform.lake.catalogue import CatalogueKeeper
@@ -20,6 +20,9 @@ from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform.specification.settings import Settings, settings
 from quant_platform.specification.sources import SourceSpec
 from quant_platform.specification.spec_models import model_of, validated_hash
+
+PUBLISHED = ("reports", "outputs")
+"""Folders of a home whose files other machines see, where the lake is on object storage."""
 
 M = TypeVar("M", bound=SpecModel)
 T = TypeVar("T")
@@ -61,9 +64,26 @@ class Home:
         return (self.settings.home / "home.yaml").is_file() or not (self.settings.home / "perps.yaml").is_file()
 
     @property
+    def has_bars(self) -> bool:
+        """Whether these equities have price bars: all but those of a source of kind panel, whose returns are given."""
+        return self.has_equities and self.source_spec.panel is None
+
+    @property
     def has_perps(self) -> bool:
         """Whether this home holds perpetuals: what was imported, or the simulated ones of a home without imports."""
         return (self.settings.home / "perps.yaml").is_file() or not (self.settings.home / "home.yaml").is_file()
+
+    @property
+    def judges_on(self) -> Literal["bars", "returns", "perpetuals"]:
+        """What the research suite judges signals on: bars of equities, returns of a panel without bars, perpetuals."""
+        if self.has_equities:
+            return "bars" if self.has_bars else "returns"
+        return "perpetuals"
+
+    @property
+    def suite_exchange(self) -> str:
+        """ISO 10383 code of the sessions of the research suite, or UTC for days."""
+        return self.universe.exchange if self.has_equities else "UTC"
 
     @cached_property
     def perps(self) -> PerpMarketSpec:
@@ -162,15 +182,24 @@ class Home:
         return cast(T, self._shared[name][1])
 
     def refresh_catalogue(self, *, force: bool = True) -> None:
-        """Rebuild the DuckDB catalogue; not forced, at most once per debounce interval of ``specs/lake.yaml``."""
+        """Rebuild the DuckDB catalogue; not forced, at most once per debounce interval of ``specs/lake.yaml``.
+
+        Forced, it also brings the pages here that other machines have written, where the lake is on object storage.
+        """
         keeper = CatalogueKeeper(self.lake, self.settings.catalogue, debounce=lake_spec(self.specs).debounce)
         keeper.refresh(force=force)
+        if force:
+            for folder in PUBLISHED:
+                self.lake.store.collect(self.lake.root.parent / folder)
 
     def table_sizes(self) -> list[tuple[str, int, int]]:
         """Name, partitions and rows of every table that has any."""
         sizes = []
         for name in self.tables:
-            versions = [self.lake.current(name, key) for key in self.lake.partitions(name)]
+            with self.lake.listed([name]):
+                keys = self.lake.partitions(name)
+                self.lake.prefetch((name, key) for key in keys)
+                versions = [self.lake.current(name, key) for key in keys]
             if versions:
                 sizes.append((name, len(versions), sum(version.rows for version in versions if version is not None)))
         return sizes
