@@ -107,7 +107,8 @@ class DiscoveryHypotheses(_Cell):
     shrunk_net_bps = _number("shrunk_bps less cost and funding.")
     shrunk_stressed_bps = _number("shrunk_bps less stressed cost and funding.")
     net_low_bps = _number(
-        "Lower limit of effect_bps less cost and funding: of all intervals of selected cells, one in twenty may miss; null where none was selected."
+        "Lower limit of effect_bps less cost and funding: of all intervals of selected cells, one in twenty may miss; "
+        "null where none was selected."
     )
     p_raw = _number("As in discovery.candidates.", min=0.0, max=1.0)
     p_shrunk = _number("p of the posterior; no valid p of the cell by itself.", min=0.0, max=1.0)
