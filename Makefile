@@ -8,7 +8,7 @@ PEERS := $(PEERS_ENV)/.installed
 PEERS_LIST := quant_platform_tests/benchmarks/requirements-peers.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint bench bench-peers parity evidence mutants doors up docs lock clean
+.PHONY: help demo test test-long lint bench bench-peers parity evidence mutants doors cluster-test up docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -72,6 +72,9 @@ doors: $(STAMP) ## try every broken input at every door and count the clear answ
 mutants: $(STAMP) ## single mutants of the rooms that compute, against their own tests; writes docs/evidence/mutants.md
 	$(BIN)/python -m quant_platform_tests.mutants
 
+cluster-test: $(STAMP) ## Postgres, Ray workers and a worker that is killed, for real on this machine; writes docs/evidence/cluster.json
+	$(BIN)/python -m quant_platform_tests.cluster
+
 up: $(STAMP) ## Dagster's web server and daemon on this home
 	$(BIN)/quant up
 
@@ -81,6 +84,8 @@ docs: $(STAMP) ## regenerate the reference pages from schemas and specs
 lock: $(STAMP) ## pin every dependency again, with hashes
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --no-strip-extras \
 	  --no-emit-options --extra dev --extra yahoo --output-file requirements.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --no-strip-extras \
+	  --no-emit-options --extra cluster --constraint requirements.lock --output-file requirements-cluster.lock pyproject.toml
 
 clean: ## remove the demo's home and the caches, keep the environment
 	rm -rf data .mypy_cache .ruff_cache .pytest_cache .hypothesis

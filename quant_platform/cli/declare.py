@@ -20,13 +20,16 @@ from rich.console import Console
 from quant_platform.contracts.errors import HomeMixed, SettingsError, SourceNotFound, SpecError
 from quant_platform.contracts.findings import Finding
 from quant_platform.lake.atomic import atomic_text
+from quant_platform.lake.partition_files import SUFFIX
+from quant_platform.lake.places import store_of
 from quant_platform.sources import Source
 from quant_platform.specification.home import HomeSpec, PerpMarketSpec, UniverseSpec
+from quant_platform.specification.lake import LAKE_FILE
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.perp_sources import PerpSourceSpec
 from quant_platform.specification.sources import SourceSpec
 
-MARKS = ("home.yaml", "perps.yaml", "lake")
+MARKS = ("home.yaml", "perps.yaml", "lake", LAKE_FILE)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,16 @@ class Declaration:
 
 def holds_partitions(home: Path) -> bool:
     """Whether a home holds a single partition of anything."""
-    return next((home / "lake").rglob("*.parquet"), None) is not None if (home / "lake").is_dir() else False
+    lake = home.resolve() / "lake"
+    listing = store_of(lake.parent).listing([lake])
+    waiting = [lake]
+    while waiting:
+        place = waiting.pop()
+        children = [place / name for name in listing.names(place)]
+        if any(child.suffix == SUFFIX for child in children):
+            return True
+        waiting += [child for child in children if listing.kind(child) == "folder"]
+    return False
 
 
 def require_home(folder: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -16,6 +16,10 @@ from rich.text import Text
 from quant_platform.cli.homes import HomeOption, home_settings, open_home
 from quant_platform.contracts.errors import PlatformError, SettingsError
 from quant_platform.lake.atomic import atomic_text
+from quant_platform.specification.settings import Settings
+
+if TYPE_CHECKING:
+    from quant_platform.pipeline.home import Home
 
 
 def sql(
@@ -67,10 +71,12 @@ def doctor(
         ),
         _writable(opened.settings.home),
         _free_space(opened.settings.home),
+        *store_findings(opened),
     ]
     try:
         findings.append((True, f"specs {opened.specs}: {check_specs(opened)} files"))
         findings.append((True, opened.title))
+        findings += [(True, line) for line in _deployed(opened.settings)]
         if opened.has_equities:
             tickers = tickers_of(opened) if opened.has_bars else panel_source_of(opened).tickers()
             findings.append((bool(tickers), f"source {opened.spec.source}: {len(tickers)} tickers"))
@@ -103,11 +109,43 @@ def docs(
         print(path)
 
 
+def _deployed(where: Settings) -> list[str]:
+    """What a deployment on more than this machine says, once it was seen to work."""
+    from quant_platform.specification.deployment import deployment, postgres_address
+
+    spec, lines = deployment(where), []
+    if postgres_address(where, spec) is not None:
+        # Dagster takes seconds to import, and a home on one machine has nothing to ask it.
+        from quant_platform.defs.instances import require_database
+
+        lines.append(f"runs in Postgres: {require_database(where).url}")
+    if spec.executor.distributed:
+        from quant_platform.defs.executors import require_workers
+
+        require_workers(spec.executor)
+        lines.append(f"steps on {spec.executor.name}, {spec.executor.workers} at a time")
+    return lines
+
+
 def _writable(folder: Path) -> tuple[bool, str]:
     if not folder.is_dir():
         return False, f"home {folder} does not exist yet: quant demo or quant import make one"
     good = os.access(folder, os.W_OK)
     return good, f"home {folder}" + ("" if good else " is not writable")
+
+
+def store_findings(home: Home) -> list[tuple[bool, str]]:
+    """Whether the store answers that a home names; nothing to say of a home whose lake is a folder."""
+    from quant_platform.cli import paragraph
+    from quant_platform.specification.lake import LAKE_FILE
+
+    if not (home.settings.home / LAKE_FILE).is_file():
+        return []
+    try:
+        home.lake.store.names(home.lake.root)
+    except PlatformError as error:
+        return [(False, paragraph(error))]
+    return [(True, f"lake {home.lake.store.address} answers")]
 
 
 def _free_space(folder: Path) -> tuple[bool, str]:

@@ -41,13 +41,18 @@ def snapshot_folder(home: Home) -> Path:
 def lake_check(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Read every file and say what should not be there; exit code 3 when something is found. Nothing is deleted."""
     opened, console = open_home(home), Console()
-    if not opened.settings.lake.is_dir():
+    if not opened.settings.lake.is_dir() and not opened.lake.store.names(opened.lake.root):
         raise SettingsError(
             "there is no lake yet",
             where=str(opened.settings.lake),
             action="name the home with --home or QUANT_HOME; quant demo and quant import make one",
         )
-    _report(check(opened.lake), console, f"every file under {opened.settings.lake} is whole and in its place", as_json)
+    _report(
+        check(opened.lake),
+        console,
+        f"every file under {opened.lake.store.address}/lake is whole and in its place",
+        as_json,
+    )
 
 
 @lake_app.command("vacuum")

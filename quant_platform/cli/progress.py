@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -24,9 +25,9 @@ SHARE = 0.02
 def watching(console: Console, title: str, lake: Lake, tables: Sequence[str], partitions: int) -> Iterator[None]:
     """Show how many partition files of some tables a run has written, until the block ends.
 
-    The count is read off the folders, so it is right whichever process writes; what was current and is skipped does
-    not count. Listing thousands of folders costs as much as making them, so the next look waits until the last one was
-    at most `SHARE` of the time.
+    The count is read off the names of the versions, so it is right whichever process writes; what was current and is
+    skipped does not count. Listing thousands of folders costs as much as making them, so the next look waits until the
+    last one was at most `SHARE` of the time.
     """
     started = time.time()
     total = max(1, partitions) * len(tables)
@@ -60,13 +61,8 @@ def watching(console: Console, title: str, lake: Lake, tables: Sequence[str], pa
 
 
 def _written(lake: Lake, tables: Sequence[str], since: float) -> int:
-    count = 0
-    for name in tables:
-        definition = lake.table(name)
-        pattern = "/".join("*" for _ in definition.dimensions) + ("/" if definition.dimensions else "") + "*.parquet"
-        folder = lake.table_folder(name)
-        count += sum(path.stat().st_mtime >= since for path in folder.glob(pattern))
-    return count
+    moment = datetime.fromtimestamp(since, UTC)
+    return sum(lake.written_since(name, moment) for name in tables)
 
 
 @contextmanager

@@ -22,16 +22,16 @@ def list_runs(
     """List the last runs of a home: id, job, state, when it began, how long it took."""
     import polars as pl
 
-    from quant_platform.defs import runs
+    from quant_platform.defs import instances
 
     opened = open_home(home)
-    if not (opened.settings.home / "dagster").is_dir():
+    if not instances.has_history(opened):
         raise SettingsError(
             "nothing has run in this home",
             where=str(opened.settings.home),
             action="name the home with --home or QUANT_HOME; quant demo and quant import fill one",
         )
-    with runs.instance_of(opened) as instance:
+    with instances.instance_of(opened) as instance:
         records = instance.get_run_records(limit=limit)
     rows = [
         {

@@ -52,13 +52,13 @@ def up(
     name: NameOption = None,
 ) -> None:
     """Start Dagster's code server, daemon and web server on this home, until interrupted."""
-    from quant_platform.defs import runs
+    from quant_platform.defs import instances, runs
     from quant_platform.lake.locks import exclusive
 
     opened = open_checked_home(home)
     chosen = token_for(token, host)
     require_free(host, port)
-    folder = runs.prepare_instance_folder(opened)
+    folder = instances.prepare_instance_folder(opened)
     with exclusive(folder / "up.lock", wait=False) as alone:
         if not alone:
             raise SettingsError(
@@ -72,7 +72,11 @@ def up(
         address = f"http://{shown_host(host)}:{port}/"
         names = known_names(name, host)
         try:
-            with company(folder / "up") as servers, tempfile.TemporaryDirectory(prefix="quant-up-") as place:
+            with (
+                instances.only_service(opened),
+                company(folder / "up") as servers,
+                tempfile.TemporaryDirectory(prefix="quant-up-") as place,
+            ):
                 if sys.stderr.isatty():
                     print("starting the code server, the daemon and the web server ...", file=sys.stderr)
                 _start(servers, Path(place), host, port, names, chosen)

@@ -35,7 +35,8 @@ def run(
         str | None, typer.Option(help="Id of an interrupted run of this job; with --refresh what it made is kept.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes at a time; all cores but one when not given.")
+        int | None,
+        typer.Option(min=1, help="Workers at a time; those of the deployment, or all cores but one, when not given."),
     ] = None,
     in_process: Annotated[bool, typer.Option("--in-process", help="Do not start worker processes.")] = False,
     only_changed: Annotated[

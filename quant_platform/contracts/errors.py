@@ -116,6 +116,12 @@ class SettingsError(PlatformError, ValueError):
     code = "settings_invalid"
 
 
+class DatabaseUnavailable(PlatformError, ConnectionError):
+    """The database of runs and events cannot be used: packages, network, password, or another home's history in it."""
+
+    code = "database_unavailable"
+
+
 class HomeMixed(PlatformError, ValueError):
     """A home holds one market; data of another one was about to be mixed in."""
 
@@ -150,6 +156,12 @@ class StorageFailed(PlatformError, OSError):
     """The file system refused a write (disk full, no permission); the old version still stands."""
 
     code = "storage_failed"
+
+
+class StoreUnavailable(StorageFailed):
+    """Object storage cannot be reached, or does not let this process in; what it holds is unchanged."""
+
+    code = "store_unavailable"
 
 
 class CorruptFile(PlatformError, RuntimeError):

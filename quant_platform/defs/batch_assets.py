@@ -7,7 +7,7 @@ import dagster as dg
 
 from quant_platform.defs.covered import covered
 from quant_platform.defs.described import described, key_of
-from quant_platform.defs.metadata import describe_partitions
+from quant_platform.defs.metadata import describe_partitions, partition_metadata
 from quant_platform.defs.resources import HomeResource
 from quant_platform.defs.schemes import lake_key, scheme_of
 from quant_platform.defs.tags import REFRESH_TAG
@@ -52,7 +52,7 @@ def batch_asset(stage: BatchStage, home: Home, lab: str) -> dg.AssetsDefinition:
         for name in stage.outputs:
             asset_key = key_of(name)
             about = {
-                partition: {"dagster/partition_row_count": result.rows[name], "state": result.state}
+                partition: partition_metadata(result.rows[name], result.state)
                 for partition, result in zip(keys, done, strict=True)
             }
             describe_partitions(context, asset_key, about)

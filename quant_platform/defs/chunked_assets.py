@@ -1,9 +1,9 @@
-"""Tables over independent partitions as assets: a run over many is cut into chunks, one worker process each.
+"""Tables over independent partitions as assets: a run over many is cut into chunks, one worker each.
 
 Every asset made here is a graph of three steps: ``plan`` cuts the run's partitions into chunks, ``work`` runs the stage
-over one chunk (Dagster maps it over the chunks, in parallel processes where there are cores), ``record`` reports every
-partition as materialised with its own metadata. With one partition, one core, or no fork there is one chunk, and the
-same function gives the same bits in one process.
+over one chunk (Dagster maps it over the chunks, in parallel processes where there are cores, or on other machines where
+the deployment says so), ``record`` reports every partition as materialised with its own metadata. With one partition,
+one core, or no fork there is one chunk, and the same function gives the same bits in one process.
 """
 
 import inspect
@@ -17,15 +17,16 @@ from quant_platform.contracts.errors import PlatformError
 from quant_platform.defs import schemes
 from quant_platform.defs.covered import covered
 from quant_platform.defs.described import described, key_of
-from quant_platform.defs.metadata import bar_picture, describe_partitions
+from quant_platform.defs.metadata import bar_picture, describe_partitions, partition_metadata
 from quant_platform.defs.remainder import failure_metadata
 from quant_platform.defs.resources import CatalogueResource, HomeResource
-from quant_platform.defs.retries import ask_again
+from quant_platform.defs.retries import ask_again, lost_when_told_to_end
 from quant_platform.defs.tags import FIRST_RUN_TAG, REFRESH_TAG
 from quant_platform.defs.workers import chunks, workers_of_run
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sql import SqlStage
 from quant_platform.pipeline.stage import Stage, run_stage
+from quant_platform.specification.deployment import deployment
 
 
 class PartitionsFailed(PlatformError, RuntimeError):
@@ -58,8 +59,9 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
         tags={"kind": "plan"},
     )
     def plan(context: dg.OpExecutionContext, home: HomeResource) -> Any:
-        workers = workers_of_run(context.run.run_config)
-        keys = covered(context, schemes.scheme_of(stage.tables), home.open())
+        opened = home.open()
+        workers = workers_of_run(context.run.run_config, deployment(opened.settings).executor)
+        keys = covered(context, schemes.scheme_of(stage.tables), opened)
         for position, chunk in enumerate(chunks(keys, workers)):
             yield dg.DynamicOutput(chunk, mapping_key=f"chunk_{position:03d}")
 
@@ -118,7 +120,8 @@ def _work(stage: Stage, context: dg.OpExecutionContext, chunk: Sequence[str], ho
     refresh = context.run.tags.get(REFRESH_TAG) == "true"
     first_run = context.run.tags.get(FIRST_RUN_TAG) or context.run.root_run_id or context.run_id
     keys = [schemes.lake_key(stage.table, key) for key in chunk]
-    results = run_stage(stage, home, keys, run_id=first_run, refresh=refresh)
+    with lost_when_told_to_end():
+        results = run_stage(stage, home, keys, run_id=first_run, refresh=refresh)
     if stage.always and any(result.passing for result in results):
         ask_again(context, home.schedules)
     written = sum(result.state == "written" for result in results)
@@ -135,9 +138,7 @@ def _record(stage: Stage, context: dg.AssetExecutionContext, rows: Sequence[Mapp
     failed = [row for row in rows if row["state"] == "failed"]
     for output in stage.outputs:
         asset_key = key_of(output)
-        about = {
-            str(row["key"]): {"dagster/partition_row_count": row["rows"][output], "state": row["state"]} for row in good
-        }
+        about = {str(row["key"]): partition_metadata(row["rows"][output], row["state"]) for row in good}
         if not failed:
             describe_partitions(context, asset_key, about)
             continue

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import dagster as dg
 
 from quant_platform.defs.automation import build_failure_log, build_schedules, build_sensors
 from quant_platform.defs.checks import build_checks
 from quant_platform.defs.dropped import build_inbox_sensor
 from quant_platform.defs.event_storage import batch_events
+from quant_platform.defs.executors import build_executor
 from quant_platform.defs.labs import labs_of
 from quant_platform.defs.resources import CatalogueResource, HomeResource, LakeIOManager
-from quant_platform.defs.workers import can_fork, worker_count
 from quant_platform.pipeline.home import Home
+from quant_platform.specification.deployment import deployment
 from quant_platform.specification.settings import Settings
 
 
@@ -36,7 +34,7 @@ def build_definitions(home: Home) -> dg.Definitions:
             build_failure_log(),
         ],
         resources=build_resources(home),
-        executor=build_executor(),
+        executor=build_executor(deployment(home.settings).executor),
     )
 
 
@@ -48,25 +46,6 @@ def build_resources(home: Home) -> dict[str, object]:
         "io_manager": LakeIOManager(home=where),
         "catalogue": CatalogueResource(database=str(home.settings.catalogue)),
     }
-
-
-def build_executor() -> dg.ExecutorDefinition:
-    """Worker processes from a fork server that has this module loaded; one core is left to the machine.
-
-    A run may ask for ``in_process`` (one process does every step) or another ``max_concurrent``.
-    """
-
-    def choose(config: Mapping[str, Any]) -> dict[str, Any]:
-        if config["in_process"]:
-            return {"in_process": {}}
-        start = {"forkserver": {"preload_modules": [__name__]}} if can_fork() else {"spawn": {}}
-        return {"multiprocess": {"max_concurrent": config["max_concurrent"], "start_method": start}}
-
-    schema = {
-        "in_process": dg.Field(bool, default_value=False, description="Run every step in the run's own process."),
-        "max_concurrent": dg.Field(int, default_value=worker_count(), description="Worker processes at a time."),
-    }
-    return dg.multi_or_in_process_executor.configured(choose, config_schema=schema)
 
 
 def definitions_of(where: Settings) -> dg.Definitions:

@@ -1,21 +1,19 @@
 """Dagster's SQLite event log, cheap enough for runs over thousands of partitions.
 
-A run over hundreds of partitions logs thousands of events, and for each Dagster's own storage builds a new SQLAlchemy
-engine, waits for the disk twice, and reads the list of all dynamic partitions. Here
+A run over hundreds of partitions logs thousands of events. Dagster's own storage has a file for every run and an index
+over all runs, writes events about assets to both, and for each builds a new SQLAlchemy engine, waits for the disk
+twice, and reads the list of all dynamic partitions. Here
 
-- one engine per file stays open, and SQLite's write-ahead log reaches the disk at checkpoints;
-- an event of a run goes through the connection that is open already (:meth:`~PooledSqliteEventLogStorage.store_event`);
-- a batch of asset events is one transaction per file (:meth:`~PooledSqliteEventLogStorage.store_event_batch`; Dagster
-  forms batches where ``DAGSTER_EVENT_BATCH_SIZE`` is set, which :func:`batch_events` does);
-- the file of a new run is a copy of an empty one, where Dagster's own storage makes twelve tables and asks alembic;
-- an event about a partition names its step once, where Dagster's own serialisation does it seven times;
-- a check that looks at all partitions of a run at once is planned in one row, which its result then fills; the stock
-  storage plans a row per partition, each with the whole event, which nothing ever fills;
-- the dynamic partitions are read once a second, not once an event;
-- a run plans its partitions in one event per asset. The partitions that fail are planned one by one when they do, so
-  that the UI shows which they were (`quant_platform.defs.chunked_assets`).
+- every event stands once, in the index;
+- one engine stays open, and SQLite's write-ahead log reaches the disk at checkpoints;
+- an event goes through the connection that is open already (:meth:`~PooledSqliteEventLogStorage.store_event`);
+- a batch of asset events is one transaction (:meth:`~PooledSqliteEventLogStorage.store_event_batch`; Dagster forms
+  batches where ``DAGSTER_EVENT_BATCH_SIZE`` is set, which :func:`batch_events` does);
+- whoever watches a run asks the index again and again, as with any other database of Dagster;
+- and what :mod:`~quant_platform.defs.lean_events` says, for any database.
 
-The files are Dagster's own: the stock storage reads and writes them too.
+The tables are Dagster's own. Its stock storage reads the history of all assets from the same file, but looks for the
+log of a run in a file of that run. Such files, of homes made before, are read where they are.
 
 With ``synchronous=NORMAL`` a power failure may lose the last events of a run, never the integrity of the file; the
 lake's files are flushed one by one and do not depend on it.
@@ -24,33 +22,30 @@ lake's files are flushed one by one and do not depend on it.
 from __future__ import annotations
 
 import os
-import secrets
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from dagster import DagsterEventType, EventLogEntry, Field, StringSource
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster import AssetKey, DagsterEventType, EventLogEntry, EventLogRecord, EventRecordsFilter, Field, StringSource
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
+from dagster._core.storage.event_log.base import EventHandlerFn
+from dagster._core.storage.event_log.polling_event_watcher import SqlPollingEventWatcher
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
-from dagster._core.storage.sqlite import create_db_conn_string
-from dagster._serdes import ConfigurableClassData, serialize_value
+from dagster._serdes import ConfigurableClassData
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
+from quant_platform.defs.lean_events import LeanEventLog, planned_check, short
 from quant_platform.specification.settings import settings
 
 BUSY_TIMEOUT_SECONDS = 60
 OPEN_FILES = 16
 BATCH_SIZE = 500
-PARTITIONS_KNOWN_SECONDS = 1.0
 _ABOUT_ASSETS = (
     DagsterEventType.ASSET_MATERIALIZATION,
     DagsterEventType.ASSET_OBSERVATION,
@@ -58,20 +53,16 @@ _ABOUT_ASSETS = (
 )
 _CHECK_PLANNED = DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
 _BATCHED = (*_ABOUT_ASSETS, _CHECK_PLANNED)
-# Events that stand in the file of their run only; those that the index mirrors have a way of their own.
-_MIRRORED = {*ASSET_EVENTS, *ASSET_CHECK_EVENTS, *EVENT_TYPE_TO_PIPELINE_RUN_STATUS}
 
 
-class PooledSqliteEventLogStorage(SqliteEventLogStorage):
-    """The event log under ``base_dir``, by default ``$DAGSTER_HOME/history/runs``, one engine per open file."""
+class PooledSqliteEventLogStorage(LeanEventLog, SqliteEventLogStorage):
+    """The event log under ``base_dir``, by default ``$DAGSTER_HOME/history/runs``, in one file."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._opened: dict[str, tuple[Engine, Connection]] = {}
-        self._dynamic: dict[str, tuple[float, dict[str, None]]] = {}
-        self._tables: set[str] = set()
-        self._empty: bytes | None = None
+        self._watcher: SqlPollingEventWatcher | None = None
         super().__init__(base_dir=base_dir, inst_data=inst_data)
-        # A batch holds the run's file while it writes the index.
+        # Dagster asks for the index again while it holds it.
         self._db_lock: Any = threading.RLock()
 
     @classmethod
@@ -111,8 +102,6 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         would hold a shared one on an old state of the file. The one that stays reads nothing; it spares the checkpoint
         that closing the last connection of a file makes, and takes single events.
         """
-        if shard != INDEX_SHARD_NAME and shard not in self._initialized_dbs:
-            self._copy_empty_file(Path(self.path_for_shard(shard)))
         engine = create_engine(
             self.conn_string_for_shard(shard), poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}
         )
@@ -132,25 +121,6 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         keeper.rollback()
         return engine, keeper
 
-    def _copy_empty_file(self, path: Path) -> None:
-        """Make the file of a run that has none; of two processes that do so at once one comes first, and that is it."""
-        if path.exists():
-            return
-        if self._empty is None:
-            with TemporaryDirectory() as folder:
-                engine = create_engine(create_db_conn_string(folder, "empty"), poolclass=NullPool)
-                super()._initdb(engine)
-                engine.dispose()
-                self._empty = (Path(folder) / "empty.db").read_bytes()
-        made = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.new")
-        try:
-            made.write_bytes(self._empty)
-            with suppress(FileExistsError):
-                # Unlike a rename it refuses a name that is taken.
-                path.hardlink_to(made)
-        finally:
-            made.unlink(missing_ok=True)
-
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
         """Make the tables of a file that has none: Dagster's own way reads every migration first, to find no work."""
         with engine.connect() as connection:
@@ -159,54 +129,55 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                 return
         super()._initdb(engine, for_index_shard)
 
-    def has_table(self, table_name: str) -> bool:
-        """Whether the index has a table; asked once of each that it has."""
-        if table_name not in self._tables and super().has_table(table_name):
-            self._tables.add(table_name)
-        return table_name in self._tables
+    def run_connection(self, run_id: str | None = None) -> AbstractContextManager[Connection]:
+        """A connection to where the log of a run is: the index, unless the run is from before and has its own file."""
+        own = run_id is not None and Path(self.path_for_shard(run_id)).is_file()
+        return self._connect(run_id if own and run_id is not None else INDEX_SHARD_NAME)
 
     @property
-    def supports_partition_subset_in_asset_materialization_planned_events(self) -> bool:
-        """One planned event per asset of a run, not one per partition."""
-        return True
+    def is_run_sharded(self) -> bool:
+        """False: the ids of all events follow each other."""
+        return False
+
+    def get_event_records(
+        self, event_records_filter: EventRecordsFilter, limit: int | None = None, ascending: bool = False
+    ) -> Sequence[EventLogRecord]:
+        """Events of any kind over all runs, from the index."""
+        return SqlEventLogStorage.get_event_records(self, event_records_filter, limit, ascending)
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Store an event; one that stands in the file of its run only takes the connection that is open."""
+        """Store an event, through the connection that is open."""
         kind = event.dagster_event_type if event.is_dagster_event else None
         if kind in _BATCHED:
             self.store_event_batch([event])
-        elif kind in _MIRRORED:
-            super().store_event(event)
-        else:
-            row = self._event_to_row(event)
-            with self._db_lock:
-                _, own = self._file(event.run_id)
-                with own.begin():
-                    own.execute(SqlEventLogStorageTable.insert(), [row])
+            return
+        row = self._event_to_row(short(event))
+        with self._db_lock:
+            _, index = self._file(INDEX_SHARD_NAME)
+            with index.begin():
+                place = index.execute(SqlEventLogStorageTable.insert().values(row)).inserted_primary_key[0]
+                if kind in ASSET_EVENTS and event.get_dagster_event().asset_key:
+                    self._mirror_assets(index, [(event, place)])
+        if kind in ASSET_CHECK_EVENTS:
+            self.store_asset_check_event(event, place)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store events about assets, and planned checks, of one run in one transaction per file; others one by one.
+        """Store events about assets, and planned checks, in one transaction; others one by one.
 
-        The run's file is committed after the index: when the index refuses, neither has the batch, and Dagster stores
-        its events one by one.
+        When the index refuses it has nothing of the batch, and Dagster stores its events one by one.
         """
-        run_ids = {event.run_id for event in events}
-        if len(run_ids) != 1 or not all(
-            event.is_dagster_event and event.dagster_event_type in _BATCHED for event in events
-        ):
+        if not all(event.is_dagster_event and event.dagster_event_type in _BATCHED for event in events):
             super().store_event_batch(events)
             return
-        events = [_short(event) for event in events]
+        events = [short(event) for event in events]
         rows = [self._event_to_row(event) for event in events]
-        with self.run_connection(run_ids.pop()) as own:
-            own.execute(SqlEventLogStorageTable.insert(), rows)
-            with self.index_transaction() as index:
-                index.execute(SqlEventLogStorageTable.insert(), rows)
-                # Within the transaction nobody else writes: the ids of the rows follow each other.
-                last = index.exec_driver_sql("select max(id) from event_logs").scalar_one()
-                stored = list(zip(events, range(last - len(rows) + 1, last + 1), strict=True))
-                self._mirror_assets(index, [one for one in stored if one[0].dagster_event_type in _ABOUT_ASSETS])
-                self._plan_checks(index, [one for one in stored if one[0].dagster_event_type == _CHECK_PLANNED])
+        with self.index_transaction() as index:
+            index.execute(SqlEventLogStorageTable.insert(), rows)
+            # Within the transaction nobody else writes: the ids of the rows follow each other.
+            last = index.exec_driver_sql("select max(id) from event_logs").scalar_one()
+            stored = list(zip(events, range(last - len(rows) + 1, last + 1), strict=True))
+            self._mirror_assets(index, [one for one in stored if one[0].dagster_event_type in _ABOUT_ASSETS])
+            self._plan_checks(index, [one for one in stored if one[0].dagster_event_type == _CHECK_PLANNED])
 
     def _mirror_assets(self, index: Connection, stored: Sequence[tuple[EventLogEntry, int]]) -> None:
         self._store_asset_event_tags(index, [event for event, _ in stored], [event_id for _, event_id in stored])
@@ -215,52 +186,30 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             self._store_asset_event(index, one, place)
 
     def _plan_checks(self, index: Connection, stored: Sequence[tuple[EventLogEntry, int]]) -> None:
-        rows = [
-            {
-                "asset_key": planned.asset_key.to_string(),
-                "check_name": planned.check_name,
-                # The result of such a check is about the run, and names no partition either.
-                "partition": None,
-                "run_id": event.run_id,
-                "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
-                "evaluation_event": serialize_value(event),
-                "evaluation_event_timestamp": datetime.fromtimestamp(event.timestamp, UTC).replace(tzinfo=None),
-                "evaluation_event_storage_id": event_id,
-            }
-            for event, event_id in stored
-            for planned in [event.get_dagster_event().asset_check_planned_data]
-        ]
+        rows = [planned_check(event, event_id) for event, event_id in stored]
         if rows:
             index.execute(AssetCheckExecutionsTable.insert(), rows)
 
-    def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
-        """Keys of a dynamic partitions definition; those added elsewhere within the last second may be missing."""
-        return list(self._known(partitions_def_name))
+    def wipe_asset(self, asset_key: AssetKey) -> None:
+        """Forget what was made of an asset; the logs of the runs that made it stay whole."""
+        SqlEventLogStorage.wipe_asset(self, asset_key)
 
-    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
-        """Whether a dynamic partition exists; a key that is not known is looked up."""
-        known = partition_key in self._known(partitions_def_name)
-        return known or super().has_dynamic_partition(partitions_def_name, partition_key)
+    def watch(self, run_id: str, cursor: str | None, callback: EventHandlerFn) -> None:
+        """Call back for every event of a run after a cursor."""
+        if self._watcher is None:
+            self._watcher = SqlPollingEventWatcher(self)
+        self._watcher.watch_run(run_id, cursor, callback)
 
-    def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
-        """Add dynamic partitions."""
-        super().add_dynamic_partitions(partitions_def_name, partition_keys)
-        self._dynamic.pop(partitions_def_name, None)
-
-    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
-        """Delete a dynamic partition."""
-        super().delete_dynamic_partition(partitions_def_name, partition_key)
-        self._dynamic.pop(partitions_def_name, None)
-
-    def _known(self, name: str) -> dict[str, None]:
-        read_at, keys = self._dynamic.get(name, (float("-inf"), {}))
-        if time.monotonic() - read_at > PARTITIONS_KNOWN_SECONDS:
-            keys = dict.fromkeys(super().get_dynamic_partitions(name))
-            self._dynamic[name] = (time.monotonic(), keys)
-        return keys
+    def end_watch(self, run_id: str, handler: EventHandlerFn) -> None:
+        """Stop calling back."""
+        if self._watcher is not None:
+            self._watcher.unwatch_run(run_id, handler)
 
     def dispose(self) -> None:
         """Close every connection."""
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
         for opened in self._opened.values():
             _close(opened)
         self._opened.clear()
@@ -280,14 +229,6 @@ def event_log_in(folder: Path) -> dict[str, Any]:
         "config": {"base_dir": str(_files_below(folder))},
     }
     return {"event_log_storage": storage}
-
-
-def _short(event: EventLogEntry) -> EventLogEntry:
-    """An event about a partition without what repeats the name of its step, which it keeps; there are thousands."""
-    found = event.get_dagster_event()
-    if found.partition is None:
-        return event
-    return event._replace(dagster_event=found._replace(logging_tags={}, step_handle=None, node_handle=None))
 
 
 def _files_below(folder: Path) -> Path:

@@ -43,6 +43,7 @@ def frame_asset(stage: FrameStage, home: Home, lab: str) -> dg.AssetsDefinition:
                 ask_again(context, opened.schedules)
             raise
         made = found if isinstance(found, Made) else Made(found)
+        opened.lake.store.publish(made.files.values())
         context.add_output_metadata(
             {key: dg.MetadataValue.path(str(path)) for key, path in made.files.items()} | dict(made.notes)
         )

@@ -51,6 +51,14 @@ def bar_picture(labels: Sequence[object], values: Sequence[float], title: str) -
     return dg.MetadataValue.md(f"![{title}]({thumbnail.bars(labels, values, title)})")
 
 
+def partition_metadata(rows: int, state: str) -> dict[str, Any]:
+    """What is kept of a partition: its rows, and where it was not written but current already, that it was.
+
+    It is stored once per partition and asset; what most of them say alike is left out.
+    """
+    return {"dagster/partition_row_count": rows} | ({} if state == "written" else {"state": state})
+
+
 def describe_partitions(
     context: dg.AssetExecutionContext, asset_key: dg.AssetKey, about: Mapping[str, Mapping[str, Any]]
 ) -> None:

@@ -64,9 +64,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Store a frame as new versions of its partitions, or a small value as JSON."""
         if not context.has_asset_key:
-            path = self._scratch(context.get_identifier())
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(obj))
+            self._put_small(context.get_identifier(), obj)
             return
         name = ".".join(context.asset_key.path)
         opened = self.home.open()
@@ -101,7 +99,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         if not context.has_asset_key:
             upstream = context.upstream_output
             identifier = upstream.get_identifier() if upstream is not None else []
-            return json.loads(self._scratch(identifier).read_text())
+            return self._get_small(identifier)
         name = ".".join(context.asset_key.path)
         opened = self.home.open()
         if not context.has_asset_partitions:
@@ -117,9 +115,18 @@ class LakeIOManager(dg.ConfigurableIOManager):
             context.log.warning("%s: %d of %d partitions do not exist yet", name, len(keys) - len(wanted), len(keys))
         return opened.lake.scan(name, wanted)
 
-    def _scratch(self, identifier: Sequence[str]) -> Path:
+    def _put_small(self, identifier: Sequence[str], value: Any) -> None:
         opened = self.home.open()
-        return opened.settings.home / "dagster" / "steps" / "/".join(quote(part, safe="") for part in identifier)
+        opened.lake.store.put(_scratch(opened, identifier), json.dumps(value).encode())
+
+    def _get_small(self, identifier: Sequence[str]) -> Any:
+        opened = self.home.open()
+        return json.loads(opened.lake.store.get(_scratch(opened, identifier)))
+
+
+def _scratch(home: Home, identifier: Sequence[str]) -> Path:
+    folder = home.lake.root.parent / "dagster" / "steps"
+    return folder.joinpath(*(quote(part, safe="") for part in identifier))
 
 
 def _nothing_to_read(name: str, partition_keys: Sequence[str]) -> PartitionMissing:

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
-from dagster._core.instance.ref import InstanceRef
 
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
 from quant_platform.contracts.tables import Table, table
-from quant_platform.defs.event_storage import batch_events, event_log_in
+from quant_platform.defs.executors import require_workers
+from quant_platform.defs.instances import instance_of as instance_of
 from quant_platform.defs.jobs import ALL, Job, job_named
 from quant_platform.defs.labs import labs_of
 from quant_platform.defs.remainder import failed_partitions, pieces
@@ -40,17 +39,15 @@ from quant_platform.defs.schemes import (
     range_tags,
 )
 from quant_platform.defs.tags import FIRST_RUN_TAG, GOES_ON_TAG, REFRESH_TAG
-from quant_platform.defs.workers import can_fork, chunks, worker_count
+from quant_platform.defs.workers import chunks, stays_in_process, steps_at_a_time
 from quant_platform.lake.catalogue import known_rows
 from quant_platform.lake.inventory import inventory
 from quant_platform.pipeline.changed import Changed, changed
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sources import tickers_of
 from quant_platform.pipeline.stage import Stage
-from quant_platform.specification.settings import Settings
-
-_ROOT = Path(__file__).resolve().parents[2]
-_IN_WHEEL = Path(__file__).resolve().parents[1] / "_deployment"
+from quant_platform.specification.deployment import ExecutorSpec, deployment
+from quant_platform.specification.settings import Settings, settings
 
 
 class RunFailed(PlatformError, RuntimeError):
@@ -136,36 +133,6 @@ def _key_of_row(definition: Table, shown: str) -> str:
     return partition_key(definition, parts[0] if len(parts) == 1 else tuple(parts))
 
 
-def deployment_file(name: str) -> Path:
-    """``dagster.yaml`` or ``workspace.yaml``, from the repository or from the installed package."""
-    return _ROOT / name if (_ROOT / name).is_file() else _IN_WHEEL / name
-
-
-def prepare_instance_folder(home: Home) -> Path:
-    """Make ``<home>/dagster`` with the house's ``dagster.yaml``: the folder to use as DAGSTER_HOME."""
-    folder = home.settings.home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
-    source = deployment_file("dagster.yaml")
-    target = folder / "dagster.yaml"
-    if not target.is_file() or target.read_bytes() != source.read_bytes():
-        shutil.copyfile(source, target)
-    return folder
-
-
-@contextmanager
-def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
-    """Open the Dagster instance of a home; runs, events and logs live under it."""
-    folder = prepare_instance_folder(home)
-    os.environ["DAGSTER_HOME"] = str(folder)
-    os.environ["QUANT_HOME"] = str(home.settings.home)
-    os.environ["QUANT_SPECS"] = str(home.settings.specs)
-    batch_events()
-    # A worker process may have been forked by a server that was started under another home and still has its
-    # environment: the folder of the event log goes with the instance, as Dagster's own storages have it.
-    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=event_log_in(folder))) as instance:
-        yield instance
-
-
 def register_tickers(home: Home, instance: dg.DagsterInstance) -> tuple[list[str], list[str]]:
     """Add a partition for every name of the universe that has none.
 
@@ -209,10 +176,20 @@ def consecutive(job: str, keys: Sequence[str], home: Home, instance: dg.DagsterI
         yield tuple(stretch)
 
 
-def resolved_job(name: str, home: str, specs: str) -> dg.JobDefinition:
-    """Take one job out of the definitions of a home: what a worker process calls."""
+def resolved_job(name: str, home: str, specs: str, elsewhere: bool = False) -> dg.JobDefinition:
+    """Take one job out of the definitions of a home: what a worker calls.
+
+    Parameters
+    ----------
+    name
+        Of the job.
+    home, specs
+        The folders of the process that started the run.
+    elsewhere
+        Whether the worker may be on another machine, where the environment says which folders are those of the home.
+    """
     definitions = import_module("quant_platform.defs.definitions")
-    where = Settings(home=Path(home), specs=Path(specs))
+    where = settings() if elsewhere else Settings(home=Path(home), specs=Path(specs))
     job: dg.JobDefinition = definitions.definitions_of(where).resolve_job_def(name)
     return job
 
@@ -238,9 +215,9 @@ def execute(
     refresh
         Compute also what is current.
     in_process
-        Run every step in this process instead of worker processes; None decides by :func:`worth_processes`.
+        Run every step in this process instead of workers; None decides by :func:`worth_processes`.
     workers
-        Worker processes at a time; None takes all cores but one.
+        Steps at a time; None takes the number of the deployment, or all cores but one.
     resume
         Id of an earlier run of the same job that was interrupted: what it made is kept, also with ``refresh``.
     may_leave_out
@@ -255,6 +232,8 @@ def execute(
     ------
     PartitionMissing
         When a job over partitions is given none.
+    ExecutorUnavailable
+        When steps were to run on other machines and no worker is there.
     RunFailed
         Naming the step that failed and its error.
     TickersLeftOut
@@ -318,15 +297,21 @@ def _attempt(
 ) -> _Attempt:
     """Run one job once."""
     config: dict[str, object] = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-    count = workers if workers is not None else worker_count()
-    if in_process if in_process is not None else not worth_processes(launch, count):
-        config["execution"] = {"config": {"in_process": True}}
-    else:
-        config["execution"] = {"config": {"max_concurrent": count}}
+    executor = deployment(settings()).executor
+    count = workers if workers is not None else steps_at_a_time(executor)
+    alone = in_process if in_process is not None else not worth_processes(launch, count, executor)
+    config["execution"] = {"config": {"in_process": True} if alone else {"max_concurrent": count}}
+    if not alone:
+        require_workers(executor)
     again = dg.ReexecutionOptions(parent_run_id=resume) if resume is not None else None
     # Dagster keeps the last job it built by these arguments: without the folders, a second home in this process would
     # be answered with the job of the first.
-    what = {"name": launch.job, "home": os.environ["QUANT_HOME"], "specs": os.environ["QUANT_SPECS"]}
+    what: dict[str, Any] = {
+        "name": launch.job,
+        "home": os.environ["QUANT_HOME"],
+        "specs": os.environ["QUANT_SPECS"],
+        "elsewhere": executor.distributed,
+    }
     job = dg.build_reconstructable_job("quant_platform.defs.runs", "resolved_job", reconstructable_kwargs=what)
     covered = {**tags, **(range_tags(launch.keys) if launch.keys else {})}
     some = [dg.AssetKey(name.split(".")) for name in launch.tables]
@@ -341,16 +326,17 @@ def _attempt(
         return _Attempt(result.run_id, first_run)
 
 
-def worth_processes(launch: Launch, workers: int) -> bool:
-    """Whether worker processes pay: only for many tickers, and only where more than one may run at a time."""
+def worth_processes(launch: Launch, workers: int, executor: ExecutorSpec) -> bool:
+    """Whether workers pay: only for many tickers, and only where more than one may run at a time."""
     chunked = all(isinstance(stage, Stage) for stage in job_named(launch.job).stages)
-    return chunked and can_fork() and len(chunks(launch.keys, workers)) > 1
+    return chunked and not stays_in_process(executor) and len(chunks(launch.keys, workers)) > 1
 
 
 def _was_interrupted(result: dg.JobExecutionResult) -> bool:
-    """Whether somebody stopped the run: Dagster turns the interrupt into a failed step."""
+    """Whether somebody stopped the run: Dagster turns the interrupt into a failed step, or into a run without one."""
     name = dg.DagsterExecutionInterruptedError.__name__
-    errors = (event.step_failure_data.error for event in result.all_events if event.is_step_failure)
+    errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    errors += [event.job_failure_data.error for event in result.all_events if event.is_run_failure]
     return any(error is not None and error.cls_name == name for error in errors)
 
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quant_platform.specification.deployment import ExecutorSpec
+
 SMALLEST_CHUNK = 8
 
 
@@ -20,12 +22,22 @@ def can_fork() -> bool:
     return sys.platform != "win32" and hasattr(os, "fork")
 
 
-def workers_of_run(run_config: Mapping[str, Any]) -> int:
-    """Worker processes that a run asks for, or the machine's number; one where a run stays in its own process."""
+def steps_at_a_time(executor: ExecutorSpec) -> int:
+    """Steps of one run that are executed at the same time, where the run asks for no other number."""
+    return 1 if stays_in_process(executor) else executor.workers or worker_count()
+
+
+def stays_in_process(executor: ExecutorSpec) -> bool:
+    """Whether every run stays in its own process, whatever it asks for."""
+    return executor.name == "in_process" or (executor.name == "fork_server" and not can_fork())
+
+
+def workers_of_run(run_config: Mapping[str, Any], executor: ExecutorSpec) -> int:
+    """Workers that a run asks for, or the deployment's number; one where a run stays in its own process."""
     asked = run_config.get("execution", {}).get("config", {})
-    if asked.get("in_process") or not can_fork():
+    if asked.get("in_process") or stays_in_process(executor):
         return 1
-    return int(asked.get("max_concurrent") or worker_count())
+    return int(asked.get("max_concurrent") or steps_at_a_time(executor))
 
 
 def chunks(keys: Sequence[str], workers: int) -> list[list[str]]:

@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -53,8 +54,8 @@ def build_catalogue(lake: Lake, path: Path) -> None:
 
     Notes
     -----
-    Views hold absolute paths and therefore work from any working folder. After the home folder has been moved, build
-    the catalogue again.
+    The views work from any working folder. Of a home that was moved they work where `open_catalogue` opens them; build
+    the catalogue again for programs that open the file themselves (`quant_platform.lake.views.create_catalogue`).
     """
     with exclusive(_lock_of(path), wait=True):
         _build(lake, path)
@@ -137,7 +138,9 @@ def connect(home: Path | None = None) -> duckdb.DuckDBPyConnection:
 def connect_lake(lake: Lake, known: dict[str, InventoryRow] | None = None) -> duckdb.DuckDBPyConnection:
     """Open a database in memory with views over what is current in a lake; see `connect`."""
     connection = duckdb.connect()
-    create_catalogue(connection, list(lake.tables.values()), inventory(lake, known))
+    rows = inventory(lake, known)
+    _fetch(lake, rows)
+    create_catalogue(connection, list(lake.tables.values()), rows, lake.root.parent)
     return connection
 
 
@@ -200,7 +203,9 @@ def _build(lake: Lake, path: Path) -> None:
     for left in path.parent.glob(f"{_building_prefix(path)}*"):
         with contextlib.suppress(OSError):
             left.unlink(missing_ok=True)
-    write_database(path, create_catalogue, list(lake.tables.values()), inventory(lake, known_rows(path)))
+    rows = inventory(lake, known_rows(path))
+    _fetch(lake, rows)
+    write_database(path, partial(create_catalogue, home=lake.root.parent), list(lake.tables.values()), rows)
 
 
 def _follow(lake: Lake, path: Path) -> None:
@@ -208,15 +213,22 @@ def _follow(lake: Lake, path: Path) -> None:
     known = known_rows(path)
 
     def fill(connection: duckdb.DuckDBPyConnection, tables: Sequence[Table], rows: Sequence[InventoryRow]) -> None:
-        if not update_catalogue(connection, tables, rows, known.values()):
+        if not update_catalogue(connection, tables, rows, known.values(), lake.root.parent):
             raise _MadeForOthers
 
     # A catalogue that is in place never changes, so the next one may begin as a copy of it.
     with contextlib.suppress(_MadeForOthers, CorruptFile):
         if known:
-            write_database(path, fill, list(lake.tables.values()), inventory(lake, known), base=path)
+            rows = inventory(lake, known)
+            _fetch(lake, rows)
+            write_database(path, fill, list(lake.tables.values()), rows, base=path)
             return
     _build(lake, path)
+
+
+def _fetch(lake: Lake, rows: Sequence[InventoryRow]) -> None:
+    """Make every file that a view names readable."""
+    lake.store.fetch(lake.root.parent / row.path for row in rows)
 
 
 class _MadeForOthers(Exception):

@@ -13,7 +13,7 @@ from quant_platform.contracts.errors import PartitionMissing, SnapshotInvalid
 from quant_platform.lake.inventory import inventory_row
 from quant_platform.lake.keys import Key, key_of_shown, shown_key, wanted_keys
 from quant_platform.lake.lake import Lake
-from quant_platform.lake.manifest import Snapshot, existing_file, lake_of, load
+from quant_platform.lake.manifest import Snapshot, existing_file, file_path, lake_of, load
 from quant_platform.lake.reading import TypesOfFiles, collect_files, scan_files
 from quant_platform.lake.views import create_catalogue
 from quant_platform.specification.settings import settings
@@ -40,7 +40,8 @@ class DataCatalog:
     """
 
     def __init__(self, snapshot_id: str, region: str, home: Path | None = None) -> None:
-        folder = Path(home) if home is not None else settings().home
+        folder = (Path(home) if home is not None else settings().home).resolve()
+        self._home = folder
         self.snapshot: Snapshot = load(folder / "snapshots", snapshot_id)
         if self.snapshot.region != region:
             raise SnapshotInvalid(
@@ -137,14 +138,14 @@ class DataCatalog:
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Open a database in memory whose views see this snapshot and nothing else."""
         rows = [
-            inventory_row(name, shown_key(key), path)
+            inventory_row(name, shown_key(key), path, self._home)
             for name in self.tables
             for key, path in self._files(name, None, "raise").items()
         ]
         connection = duckdb.connect()
         # Else a table that the snapshot lacks would be looked for among the caller's Python variables.
         connection.execute("SET python_enable_replacements = false")
-        create_catalogue(connection, [self._lake.table(name) for name in self.tables], rows)
+        create_catalogue(connection, [self._lake.table(name) for name in self.tables], rows, self._home)
         return connection
 
     def _files(
@@ -161,4 +162,6 @@ class DataCatalog:
                 how_many=f"{len(absent)} of {len(wanted)} partitions",
                 action="make a new snapshot, or read with missing='ignore'",
             )
-        return {key: existing_file(self._lake, self.snapshot_id, held[key]) for key in wanted if key in held}
+        files = {key: held[key] for key in wanted if key in held}
+        self._lake.store.fetch(file_path(self._lake, file) for file in files.values())
+        return {key: existing_file(self._lake, self.snapshot_id, file) for key, file in files.items()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +15,9 @@ from quant_platform.contracts.tables import Table
 from quant_platform.lake.content_hash import content_hash
 from quant_platform.lake.keys import Key, key_of_parts, part_of_folder, shown_key
 from quant_platform.lake.lake import Lake
-from quant_platform.lake.partition_files import TEMPORARY_PREFIX, is_version_name, version_files
+from quant_platform.lake.partition_files import TEMPORARY_PREFIX, is_version_name, versions_among
 from quant_platform.lake.provenance import FileRecord, read_footer, record_of_metadata
+from quant_platform.lake.store import Listing
 from quant_platform.lake.validation import validated
 
 Kind = Literal["foreign", "orphan", "temporary", "torn", "misplaced", "hash", "schema", "missing"]
@@ -66,7 +67,9 @@ def check(lake: Lake) -> list[Finding]:
     since an older one was written. What this does not catch: a version that was removed whole (then the one before is
     current again), and rows that are wrong but valid. `quant_platform.lake.snapshots.verify` catches the former.
     """
-    return sorted(_check_root(lake), key=lambda finding: (str(finding.path), finding.kind))
+    return sorted(
+        _check_root(lake, lake.store.listing([lake.root])), key=lambda finding: (str(finding.path), finding.kind)
+    )
 
 
 def read_version(path: Path, table: Table, key: Key) -> tuple[FileRecord, pl.DataFrame] | Finding:
@@ -77,7 +80,7 @@ def read_version(path: Path, table: Table, key: Key) -> tuple[FileRecord, pl.Dat
         frame = pl.scan_parquet(path, glob=False, hive_partitioning=False).collect()
     except (CorruptFile, FileTooLarge, pl.exceptions.PolarsError, OSError) as error:
         cause = error.cause if isinstance(error, CorruptFile | FileTooLarge) else str(error).splitlines()[0]
-        return Finding("torn", path, f"the file cannot be read: {cause}", _restore(path))
+        return Finding("torn", path, f"the file cannot be read: {cause}", _RESTORE)
     try:
         record = record_of_metadata(path, footer)
     except CorruptFile as error:
@@ -90,60 +93,67 @@ def read_version(path: Path, table: Table, key: Key) -> tuple[FileRecord, pl.Dat
             "move it to its own partition folder, or out of the lake",
         )
     if record.rows != frame.height or record.content_hash != content_hash(frame):
-        return Finding("hash", path, "the content is not what was written", _restore(path))
+        return Finding("hash", path, "the content is not what was written", _RESTORE)
     return record, frame
 
 
-def _restore(path: Path) -> str:
-    versions = version_files(path.parent)
-    if path == versions[-1] and len(versions) > 1:
-        return f"restore it or materialise the partition again; moved away, {versions[-2].name} is current again"
-    if path == versions[-1]:
-        return "restore it from a backup, or materialise the partition again"
+_RESTORE = "restore it from a backup, or materialise the partition again"
+
+
+def _restore(path: Path, versions: Sequence[str]) -> str:
+    """What to do about a version that is not sound, among those of its partition."""
+    if path.name == versions[-1] and len(versions) > 1:
+        return f"restore it or materialise the partition again; moved away, {versions[-2]} is current again"
+    if path.name == versions[-1]:
+        return _RESTORE
     return "it is superseded: `quant lake vacuum` removes it in time, unless a snapshot names it; then restore it"
 
 
-def _check_root(lake: Lake) -> Iterator[Finding]:
+def _check_root(lake: Lake, listing: Listing) -> Iterator[Finding]:
     schemas: dict[str, dict[str, Table]] = {}
     for table in lake.tables.values():
         schemas.setdefault(table.database_schema, {})[table.relation] = table
-    for folder in _folders(lake.root):
+    for folder in _folders(listing, lake.root):
         if isinstance(folder, Finding):
             yield folder
         elif folder.name not in schemas:
             yield _no_table(folder)
         else:
-            yield from _check_schema(folder, schemas[folder.name])
+            yield from _check_schema(lake, listing, folder, schemas[folder.name])
 
 
-def _check_schema(folder: Path, tables: dict[str, Table]) -> Iterator[Finding]:
-    for child in _folders(folder):
+def _check_schema(lake: Lake, listing: Listing, folder: Path, tables: dict[str, Table]) -> Iterator[Finding]:
+    for child in _folders(listing, folder):
         if isinstance(child, Finding):
             yield child
         elif child.name not in tables:
             yield _no_table(child)
         else:
-            yield from _check_dimension(tables[child.name], child, ())
+            yield from _check_dimension(lake, listing, tables[child.name], child, ())
 
 
-def _check_dimension(table: Table, folder: Path, parts: tuple[str, ...]) -> Iterator[Finding]:
+def _check_dimension(
+    lake: Lake, listing: Listing, table: Table, folder: Path, parts: tuple[str, ...]
+) -> Iterator[Finding]:
     if len(parts) == len(table.dimensions):
-        yield from _check_partition(table, key_of_parts(parts), folder)
+        yield from _check_partition(lake, listing, table, key_of_parts(parts), folder)
         return
     dimension = table.dimensions[len(parts)]
-    for child in _folders(folder):
+    for child in _folders(listing, folder):
         part = None if isinstance(child, Finding) else part_of_folder(dimension, child.name)
         if isinstance(child, Finding):
             yield child
         elif part is None:
             yield _foreign(child, f"a folder {dimension}=<key> was expected")
         else:
-            yield from _check_dimension(table, child, (*parts, part))
+            yield from _check_dimension(lake, listing, table, child, (*parts, part))
 
 
-def _check_partition(table: Table, key: Key, folder: Path) -> Iterator[Finding]:
-    for path in folder.iterdir():
-        if path.is_symlink():
+def _check_partition(lake: Lake, listing: Listing, table: Table, key: Key, folder: Path) -> Iterator[Finding]:
+    names = listing.names(folder)
+    for path in (folder / name for name in names):
+        kind = listing.kind(path)
+        if kind == "link":
             yield _link(path)
         elif path.name.startswith(TEMPORARY_PREFIX):
             yield Finding(
@@ -152,18 +162,18 @@ def _check_partition(table: Table, key: Key, folder: Path) -> Iterator[Finding]:
                 "a temporary file, being written right now or left by a process that was killed",
                 "nothing: no reader sees it, and `quant lake vacuum` removes it in time",
             )
-        elif not path.is_file() or not is_version_name(path.name):
+        elif kind != "file" or not is_version_name(path.name):
             yield _foreign(path, "it does not have the name of a version")
-    versions = version_files(folder)
+    versions = versions_among(names)
     if not versions:
         yield Finding("orphan", folder, "a partition folder without a version", "nothing: readers take it for absent")
-    for path in versions:
-        if path.is_symlink():
-            continue
-        found = read_version(path, table, key)
+    paths = [folder / name for name in versions if listing.kind(folder / name) != "link"]
+    wrong = lake.store.renew(paths)
+    for path in paths:
+        found = Finding("torn", path, wrong[path], _RESTORE) if path in wrong else read_version(path, table, key)
         if isinstance(found, Finding):
-            yield found
-        elif path == versions[-1]:
+            yield replace(found, action=_restore(path, versions)) if found.action == _RESTORE else found
+        elif path.name == versions[-1]:
             yield from _check_rows(table, key, path, found[1])
 
 
@@ -179,14 +189,13 @@ def _check_rows(table: Table, key: Key, path: Path, frame: pl.DataFrame) -> Iter
         )
 
 
-def _folders(folder: Path) -> Iterator[Path | Finding]:
-    if not folder.is_dir():
-        return
-    for child in folder.iterdir():
-        if child.is_symlink():
+def _folders(listing: Listing, folder: Path) -> Iterator[Path | Finding]:
+    for child in (folder / name for name in listing.names(folder)):
+        kind = listing.kind(child)
+        if kind == "link":
             yield _link(child)
         else:
-            yield child if child.is_dir() else _foreign(child, "only folders belong here")
+            yield child if kind == "folder" else _foreign(child, "only folders belong here")
 
 
 def _link(path: Path) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ class InventoryRow:
     """One current partition file.
 
     ``columns`` lists what the file holds, each as ``name: type``; ``created_at`` is UTC without a zone, as it stands in
-    the catalogue.
+    the catalogue; ``path`` is below the home, so that a home can be moved.
     """
 
     table_name: str
@@ -57,7 +58,7 @@ INVENTORY_COLUMNS: Mapping[str, tuple[pl.DataType, str]] = {
     "simulated": (pl.Boolean(), "True where the data is simulated."),
     "content_hash": (pl.String(), "SHA-256 of the data, whatever the layout of the file."),
     "bytes": (pl.Int64(), "Size of the file."),
-    "path": (pl.String(), "The file."),
+    "path": (pl.String(), "The file, below the home."),
     "columns": (pl.List(pl.String()), "Columns in the file, each as 'name: type'."),
 }
 
@@ -70,23 +71,31 @@ def inventory(lake: Lake, known: Mapping[str, InventoryRow] | None = None) -> li
     lake
         The lake to list.
     known
-        Rows of an earlier inventory by path: a version never changes, so its footer is not read again.
+        Rows of an earlier inventory by their path: a version never changes, so its footer is not read again.
 
     Raises
     ------
     CorruptFile
         For a torn or foreign file.
     """
-    known = known or {}
-    rows = []
-    for table_name in lake.tables:
-        for key, path in lake.current_by_key(table_name).items():
-            rows.append(known.get(str(path)) or inventory_row(table_name, shown_key(key), path))
-    return rows
+    known, home = known or {}, lake.root.parent
+    with lake.listed(lake.tables):
+        current = [(name, key, path) for name in lake.tables for key, path in lake.current_by_key(name).items()]
+    lake.store.fetch(path for _, _, path in current if path_below(home, path) not in known)
+    return [
+        known.get(path_below(home, path)) or inventory_row(name, shown_key(key), path, home)
+        for name, key, path in current
+    ]
 
 
-def inventory_row(table_name: str, key: str | None, path: Path) -> InventoryRow:
-    """Read one row from the footer of a file; raises CorruptFile."""
+def path_below(home: Path, path: Path) -> str:
+    """Return how the catalogue names a file: by its path below the home, with slashes."""
+    # Far cheaper than `Path.relative_to`, and asked for every partition of a lake.
+    return str(path).removeprefix(f"{home}{os.sep}").replace(os.sep, "/")
+
+
+def inventory_row(table_name: str, key: str | None, path: Path, home: Path) -> InventoryRow:
+    """Read one row from the footer of a file that is somewhere below ``home``; raises CorruptFile."""
     record = read_record(path)
     return InventoryRow(
         table_name=table_name,
@@ -101,7 +110,7 @@ def inventory_row(table_name: str, key: str | None, path: Path) -> InventoryRow:
         simulated=record.provenance.simulated,
         content_hash=record.content_hash,
         bytes=path.stat().st_size,
-        path=str(path),
+        path=path_below(home, path),
         columns=tuple(
             f"{name}: {'Enum' if dtype == pl.Enum else dtype}" for name, dtype in types_of_file(path).items()
         ),

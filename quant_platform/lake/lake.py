@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,20 +20,23 @@ from quant_platform.contracts.tables import table as registered_table
 from quant_platform.lake import partition_files
 from quant_platform.lake.content_hash import content_hash
 from quant_platform.lake.keys import Key, folder_names, key_of_parts, part_of_folder, shown_key, wanted_keys
-from quant_platform.lake.partition_files import newest_file, version_files, write_version
+from quant_platform.lake.partition_files import newest_among, stamp_time, versions_among
+from quant_platform.lake.places import store_of
 from quant_platform.lake.provenance import FileRecord, Provenance, read_record
 from quant_platform.lake.reading import TypesOfFiles, collect_files, scan_files
+from quant_platform.lake.store import Listing, Store
 from quant_platform.lake.validation import validated
 
-WRITER_THREADS = 4
-"""Threads that encode and flush in `Lake.write_many`; flushes to one disk overlap, so this exceeds the cores."""
 WRITES_UNDER_WAY = 16
 """Frames that wait in `Lake.overlapping` before who hands in another one waits."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """One immutable file of a partition, and what it says about itself."""
+    """One immutable file of a partition, and what it says about itself.
+
+    On object storage ``path`` is this machine's copy.
+    """
 
     table: str
     key: Key
@@ -54,16 +57,36 @@ class Lake:
         Folder of the lake, ``<home>/lake``; made on the first write.
     tables
         The tables it knows, by name.
+    store
+        Where its files are; by default as the home says (`quant_platform.lake.places`).
 
     Notes
     -----
     Safe to use from many processes and threads at once, without locks: see `quant_platform.lake.partition_files`.
     """
 
-    def __init__(self, root: Path, tables: Mapping[str, Table] = TABLES) -> None:
+    def __init__(self, root: Path, tables: Mapping[str, Table] = TABLES, store: Store | None = None) -> None:
         self.root = Path(root).resolve()
         self.tables = tables
+        self.store = store_of(self.root.parent) if store is None else store
+        self._listing: Listing = self.store
         self._types_of = TypesOfFiles()
+
+    @contextmanager
+    def listed(self, table_names: Iterable[str]) -> Iterator[None]:
+        """See some tables as they are now, and what this object writes to them, until the block ends.
+
+        Object storage then lists each of them once and not once a partition; nothing changes on a file system. Inside
+        such a block another one changes nothing.
+        """
+        if self._listing is not self.store:
+            yield
+            return
+        self._listing = self.store.listing([self.table_folder(name) for name in table_names])
+        try:
+            yield
+        finally:
+            self._listing = self.store
 
     def table(self, table_name: str) -> Table:
         """Look a table up; raises UnknownTable with the closest name."""
@@ -105,7 +128,7 @@ class Lake:
         ready = validated(self.table(table_name), key, frame)
         version, is_first = self._put(table_name, key, folder, ready, provenance)
         if is_first:
-            partition_files.flush_parents([folder], self.root)
+            self.store.settle([folder], self.root)
         return version
 
     def write_many(
@@ -126,12 +149,12 @@ class Lake:
         table = self.table(table_name)
         items: list[tuple[Key, pl.DataFrame]] = [(key, frame) for key, frame in frames.items()]
         folders = [self.partition_folder(table_name, key) for key, _ in items]
-        with ThreadPoolExecutor(WRITER_THREADS) as pool:
+        with ThreadPoolExecutor(self.store.writers) as pool:
             ready = list(pool.map(lambda item: validated(table, *item), items))
             put = partial(self._put, table_name, provenance=provenance)
             written = list(pool.map(put, [key for key, _ in items], folders, ready))
         new = [folder for folder, (_, is_first) in zip(folders, written, strict=True) if is_first]
-        partition_files.flush_parents(new, self.root)
+        self.store.settle(new, self.root)
         return [version for version, _ in written]
 
     @contextmanager
@@ -144,14 +167,25 @@ class Lake:
             Takes frames; each write is atomic by itself, as with `write`. When the block ends, everything handed in has
             reached the disk or failed.
         """
-        with ThreadPoolExecutor(WRITER_THREADS) as pool:
+        with ThreadPoolExecutor(self.store.writers) as pool:
             writes = Writes(self, pool)
             yield writes
-        partition_files.flush_parents(writes.new_folders, self.root)
+        self.store.settle(writes.new_folders, self.root)
+
+    def prefetch(self, partitions: Iterable[tuple[str, Key]]) -> None:
+        """Fetch the current versions of some partitions at once, where fetching one after the other costs more.
+
+        Parameters
+        ----------
+        partitions
+            Table and key of each; one that does not exist is passed over. Not looked at on a file system.
+        """
+        found = (self._newest(self.partition_folder(name, key)) for name, key in partitions)
+        self.store.fetch(path for path in found if path is not None)
 
     def version_name(self, table_name: str, key: Key) -> str:
         """Name of the current version of a partition, empty where there is none; its file is not opened."""
-        path = newest_file(self.partition_folder(table_name, key))
+        path = self._newest(self.partition_folder(table_name, key))
         return "" if path is None else path.stem
 
     def scan(
@@ -190,6 +224,7 @@ class Lake:
             For a torn file.
         """
         files = self.current_files(table_name, keys, missing=missing)
+        self.store.fetch(files)
         return scan_files(self.table(table_name), files, self._types_of, columns)
 
     def read(
@@ -202,6 +237,7 @@ class Lake:
     ) -> pl.DataFrame:
         """Read what `scan` scans."""
         files = self.current_files(table_name, keys, missing=missing)
+        self.store.fetch(files)
         return collect_files(scan_files(self.table(table_name), files, self._types_of, columns), files)
 
     def current_files(
@@ -211,11 +247,16 @@ class Lake:
         *,
         missing: Literal["raise", "ignore"] = "raise",
     ) -> list[Path]:
-        """Return the current file of each partition asked for, in key order; raises PartitionMissing."""
+        """Return the current file of each partition asked for, in key order; raises PartitionMissing.
+
+        To be read, files have to be fetched from the store; `scan` and `read` do.
+        """
         if keys is None:
             return list(self.current_by_key(table_name).values())
         wanted = wanted_keys(self.table(table_name), keys)
-        found = {key: newest_file(self.partition_folder(table_name, key)) for key in wanted}
+        # One request of object storage for the table, or one for each partition.
+        listing = self._listing.listing([self.table_folder(table_name)]) if len(wanted) > 1 else self._listing
+        found = {key: self._newest(self.partition_folder(table_name, key), listing) for key in wanted}
         absent = [key for key, path in found.items() if path is None]
         if absent and missing == "raise":
             raise PartitionMissing(
@@ -228,20 +269,30 @@ class Lake:
         return [path for path in found.values() if path is not None]
 
     def current_by_key(self, table_name: str) -> dict[Key, Path]:
-        """Return the current file of every partition, by key, in key order."""
-        current = ((key, newest_file(folder)) for key, folder in self.partition_folders(table_name))
+        """Return the current file of every partition, by key, in key order; see `current_files`."""
+        listing = self._listing.listing([self.table_folder(table_name)])
+        folders = self._partition_folders(table_name, listing)
+        current = ((key, self._newest(folder, listing)) for key, folder in folders)
         return {key: path for key, path in current if path is not None}
+
+    def versions_by_key(self, table_name: str) -> dict[Key, list[Path]]:
+        """Return the versions of every partition, oldest first, by key, in key order."""
+        listing = self._listing.listing([self.table_folder(table_name)])
+        folders = self._partition_folders(table_name, listing)
+        found = ((key, folder, versions_among(listing.names(folder))) for key, folder in folders)
+        return {key: [folder / name for name in names] for key, folder, names in found if names}
 
     def partition_folders(self, table_name: str) -> list[tuple[Key, Path]]:
         """Return every partition folder of a table with its key, sorted; one may hold no version."""
-        folders: list[tuple[tuple[str, ...], Path]] = [((), self.table_folder(table_name))]
-        for dimension in self.table(table_name).dimensions:
-            folders = [
-                ((*parts, part), child)
-                for parts, folder in folders
-                for part, child in _partition_folders(folder, dimension)
-            ]
-        return [(key_of_parts(parts), folder) for parts, folder in sorted(folders)]
+        return self._partition_folders(table_name, self._listing)
+
+    def version_paths(self, folder: Path) -> list[Path]:
+        """Return the versions in a partition folder, oldest first."""
+        return [folder / name for name in versions_among(self._listing.names(folder))]
+
+    def written_since(self, table_name: str, moment: datetime) -> int:
+        """Count the versions of a table that were written at a moment or after it."""
+        return sum(stamp_time(path) >= moment for paths in self.versions_by_key(table_name).values() for path in paths)
 
     def partitions(self, table_name: str) -> list[Key]:
         """Return the keys of the partitions that have a version, sorted; ``[None]`` for an unpartitioned table."""
@@ -249,13 +300,17 @@ class Lake:
 
     def current(self, table_name: str, key: Key) -> Version | None:
         """Return the current version of a partition, or None where there is none."""
-        path = newest_file(self.partition_folder(table_name, key))
-        return None if path is None else self._version(table_name, key, path)
+        path = self._newest(self.partition_folder(table_name, key))
+        if path is None:
+            return None
+        self.store.fetch([path])
+        return self._version(table_name, key, path)
 
     def versions(self, table_name: str, key: Key) -> list[Version]:
         """Return every version of a partition that is still there, oldest first; the last one is current."""
-        folder = self.partition_folder(table_name, key)
-        return [self._version(table_name, key, path) for path in version_files(folder)]
+        paths = self.version_paths(self.partition_folder(table_name, key))
+        self.store.fetch(paths)
+        return [self._version(table_name, key, path) for path in paths]
 
     def provenance(self, version: Version) -> Provenance:
         """Read from its file what produced a version."""
@@ -289,8 +344,24 @@ class Lake:
             created_at=partition_files.utc_now(),
             provenance=provenance,
         )
-        path, is_first = write_version(folder, partition_files.encode(ready, record))
+        path, is_first = self.store.append(folder, partition_files.encode(ready, record))
+        self._listing.note(path)
         return _version_of(table_name, key, path, record), is_first
+
+    def _partition_folders(self, table_name: str, listing: Listing) -> list[tuple[Key, Path]]:
+        folders: list[tuple[tuple[str, ...], Path]] = [((), self.table_folder(table_name))]
+        for dimension in self.table(table_name).dimensions:
+            folders = [
+                ((*parts, part), folder / name)
+                for parts, folder in folders
+                for name in listing.names(folder)
+                if (part := part_of_folder(dimension, name)) is not None
+            ]
+        return [(key_of_parts(parts), folder) for parts, folder in sorted(folders)]
+
+    def _newest(self, folder: Path, listing: Listing | None = None) -> Path | None:
+        name = newest_among((listing or self._listing).names(folder))
+        return None if name is None else folder / name
 
     def _version(self, table_name: str, key: Key, path: Path) -> Version:
         return _version_of(table_name, key, path, read_record(path))
@@ -324,14 +395,6 @@ class Writes:
         if is_first:
             self.new_folders.append(folder)
         return version
-
-
-def _partition_folders(folder: Path, dimension: str) -> list[tuple[str, Path]]:
-    try:
-        children = list(folder.iterdir())
-    except FileNotFoundError:
-        return []
-    return [(part, child) for child in children if (part := part_of_folder(dimension, child.name)) is not None]
 
 
 def _version_of(table_name: str, key: Key, path: Path, record: FileRecord) -> Version:

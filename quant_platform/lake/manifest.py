@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import secrets
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,7 +12,8 @@ from typing import Any
 
 from quant_platform.contracts.errors import SnapshotInvalid
 from quant_platform.lake.lake import Lake
-from quant_platform.lake.partition_files import flush_folder, storage_failures
+from quant_platform.lake.places import store_of
+from quant_platform.lake.store import Store
 
 MANIFEST = "manifest.json"
 
@@ -108,6 +107,7 @@ def load(snapshots: Path, snapshot_id: str) -> Snapshot:
     """
     path = snapshots / snapshot_id / MANIFEST
     region_of(snapshot_id)
+    store_of(snapshots.resolve().parent).fetch([path.resolve()])
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         written = content.pop("sha256")
@@ -141,31 +141,19 @@ def lake_of(lake: Lake, snapshots: Path, snapshot: Snapshot) -> Lake:
 
 def own_lake(lake: Lake, snapshots: Path, snapshot_id: str) -> Lake:
     """Return the lake below the manifest of a lightweight snapshot."""
-    return Lake(snapshots / snapshot_id / "lake", lake.tables)
+    return Lake(snapshots / snapshot_id / "lake", lake.tables, lake.store)
 
 
-def write_manifest(path: Path, content: Any) -> None:
+def write_manifest(store: Store, path: Path, content: Any) -> None:
     """Write a manifest that was not there before and never changes; raises SnapshotInvalid where the id is taken."""
-    with storage_failures(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{MANIFEST}-{secrets.token_hex(4)}")
-        try:
-            with temporary.open("x", encoding="utf-8") as stream:
-                json.dump(content, stream, indent=1, ensure_ascii=False)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.chmod(0o444)
-            path.hardlink_to(temporary)
-        except FileExistsError as error:
-            raise SnapshotInvalid(
-                f"the snapshot {path.parent.name!r} exists",
-                where=str(path),
-                action="a snapshot never changes: use the next number",
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
-        flush_folder(path.parent)
-        flush_folder(path.parent.parent)
+    try:
+        store.create(path, json.dumps(content, indent=1, ensure_ascii=False).encode())
+    except FileExistsError as error:
+        raise SnapshotInvalid(
+            f"the snapshot {path.parent.name!r} exists",
+            where=str(path),
+            action="a snapshot never changes: use the next number",
+        ) from error
 
 
 def region_of(snapshot_id: str) -> str:

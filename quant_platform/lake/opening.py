@@ -69,9 +69,11 @@ def open_catalogue(path: Path, *, threads: int | None = None) -> duckdb.DuckDBPy
         connection.execute(f"ATTACH {quoted(str(path))} AS quant (READ_ONLY)")
         connection.execute("USE quant")
         connection.execute("SET TimeZone = 'UTC'")
+        home = found.resolve().parent
+        connection.execute(f"SET VARIABLE quant_home = {exact_path(str(home))}")
         # A partition file never changes.
         connection.execute("SET parquet_metadata_cache = true")
-        lake = f"{found.resolve().parent / 'lake'}{os.sep}"
+        lake = f"{home / 'lake'}{os.sep}"
         # A path in a view is a pattern that matches itself; DuckDB compares the pattern and the file it finds.
         connection.execute(f"SET allowed_directories = [{quoted(lake)}, {exact_path(lake)}]")
         connection.execute("SET enable_external_access = false")

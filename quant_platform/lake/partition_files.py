@@ -1,10 +1,10 @@
 """How one partition becomes a new immutable file, and how the newest one is found.
 
 1. The content is encoded in memory (`encode`).
-2. It goes to a temporary name that no glob for Parquet matches, in the partition's own folder (`_write_temporary`).
+2. It goes to a temporary name that no glob for Parquet matches, in the partition's own folder (`write_flushed`).
 3. The file is flushed to the disk (fsync).
 4. It is renamed to ``<stamp>-<unique>.parquet``, where the stamp is later than every stamp already there, whatever the
-   clock says (`_version_name`). From this moment it is the current version.
+   clock says (`next_version`). From this moment it is the current version.
 5. The folder is flushed to the disk, and its parents where the folder is new.
 
 Nothing that exists is touched, so a partition is its old version or its new one, whatever dies when. Writers never
@@ -51,15 +51,31 @@ def stamp_time(path: Path) -> datetime:
     return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
 
 
-def version_files(folder: Path) -> list[Path]:
-    """Return the versions in a partition folder, oldest first; empty where the folder does not exist."""
-    return [folder / name for name in sorted(_version_names(folder))]
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, in any order; none where it does not exist."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
-def newest_file(folder: Path) -> Path | None:
-    """Return the current version of a partition folder, or None where there is none."""
-    name = max(_version_names(folder), default=None)
-    return None if name is None else folder / name
+def versions_among(names: Iterable[str]) -> list[str]:
+    """Return the versions among the names in a partition folder, oldest first."""
+    return sorted(filter(is_version_name, names))
+
+
+def newest_among(names: Iterable[str]) -> str | None:
+    """Return the current version among the names in a partition folder, or None where there is none."""
+    return max(filter(is_version_name, names), default=None)
+
+
+def next_version(newest: str | None) -> str:
+    """Return a name for the version after this one: later than it, whatever the clock says, and unlike any other."""
+    stamp = utc_now()
+    if newest is not None:
+        stamp = max(stamp, stamp_time(Path(newest)) + timedelta(microseconds=1))
+    return f"{stamp.strftime(_STAMP)}-{secrets.token_hex(4)}{SUFFIX}"
 
 
 def encode(frame: pl.DataFrame, record: FileRecord) -> memoryview:
@@ -92,11 +108,11 @@ def write_version(folder: Path, content: memoryview) -> tuple[Path, bool]:
     """
     with storage_failures(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        is_first = newest_file(folder) is None
+        is_first = newest_among(names_in(folder)) is None
         temporary = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         try:
-            _write_temporary(temporary, content)
-            path = folder / _version_name(folder)
+            write_flushed(temporary, content)
+            path = folder / next_version(newest_among(names_in(folder)))
             temporary.rename(path)
         finally:
             with contextlib.suppress(OSError):
@@ -139,23 +155,8 @@ def storage_failures(place: Path) -> Iterator[None]:
         ) from error
 
 
-def _version_names(folder: Path) -> Iterator[str]:
-    try:
-        with os.scandir(folder) as entries:
-            yield from (entry.name for entry in entries if is_version_name(entry.name))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-
-
-def _version_name(folder: Path) -> str:
-    stamp = utc_now()
-    newest = newest_file(folder)
-    if newest is not None:
-        stamp = max(stamp, stamp_time(newest) + timedelta(microseconds=1))
-    return f"{stamp.strftime(_STAMP)}-{secrets.token_hex(4)}{SUFFIX}"
-
-
-def _write_temporary(path: Path, content: memoryview) -> None:
+def write_flushed(path: Path, content: memoryview) -> None:
+    """Write a new file and flush it to the disk."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         written = 0

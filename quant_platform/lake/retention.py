@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -14,10 +15,10 @@ from quant_platform.contracts.errors import CorruptFile
 from quant_platform.lake import partition_files
 from quant_platform.lake.catalogue import build_catalogue
 from quant_platform.lake.lake import Lake
-from quant_platform.lake.locks import exclusive
-from quant_platform.lake.partition_files import TEMPORARY_PREFIX, stamp_time, storage_failures, version_files
+from quant_platform.lake.partition_files import TEMPORARY_PREFIX, stamp_time, storage_failures
 from quant_platform.lake.provenance import read_record
 from quant_platform.lake.snapshots import named_files
+from quant_platform.lake.store import LocalFiles
 from quant_platform.specification.lake import lake_spec
 from quant_platform.specification.settings import settings
 
@@ -84,20 +85,22 @@ def vacuum(
     if keep < timedelta(0):
         raise ValueError(f"keep was {keep}, it has to be zero or more")
     age = lake_spec(settings().specs).temporary_age if temporary_age is None else temporary_age
-    with contextlib.nullcontext() if snapshots is None else exclusive(snapshots / ".lock", wait=True):
+    with _alone(lake, snapshots) as confirm:
         named = named_files(lake, snapshots)
         path = lake.root.parent / "quant.duckdb" if catalogue is None else catalogue
         if path.exists() and not dry_run:
             build_catalogue(lake, path)
         old = list(_superseded(lake, keep))
         unnamed = [path for path in old if path not in named]
-        damaged = {folder for folder in {path.parent for path in unnamed} if not _is_readable(folder)}
+        damaged = _damaged(lake, {path.parent for path in unnamed})
         versions = tuple(path for path in unnamed if path.parent not in damaged)
         temporary = tuple(_abandoned(lake, age))
-        size = sum(_size(path) for path in (*versions, *temporary))
+        size = lake.store.size(versions) + LocalFiles(lake.root).size(temporary)
         if not dry_run:
+            confirm()
+            lake.store.remove(versions)
             with storage_failures(lake.root):
-                for path in (*versions, *temporary):
+                for path in temporary:
                     path.unlink(missing_ok=True)
     return Vacuumed(
         versions=versions,
@@ -112,8 +115,7 @@ def vacuum(
 def _superseded(lake: Lake, keep: timedelta) -> Iterator[Path]:
     now = partition_files.utc_now()
     for table_name in lake.tables:
-        for _, folder in lake.partition_folders(table_name):
-            versions = version_files(folder)
+        for versions in lake.versions_by_key(table_name).values():
             for path, successor in pairwise(versions):
                 if now - stamp_time(successor) >= keep:
                     yield path
@@ -128,16 +130,23 @@ def _abandoned(lake: Lake, age: timedelta) -> Iterator[Path]:
                         yield path
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+def _damaged(lake: Lake, folders: set[Path]) -> set[Path]:
+    """Partition folders whose current version cannot be read."""
+    current = {folder: lake.version_paths(folder)[-1] for folder in folders}
+    wrong = lake.store.renew(current.values())
+    return {folder for folder, path in current.items() if path in wrong or not _is_readable(path)}
 
 
-def _is_readable(folder: Path) -> bool:
+def _is_readable(path: Path) -> bool:
     try:
-        read_record(version_files(folder)[-1])
+        read_record(path)
     except CorruptFile:
         return False
     return True
+
+
+def _alone(lake: Lake, snapshots: Path | None) -> AbstractContextManager[Callable[[], None]]:
+    """Keep snapshots from being made meanwhile."""
+    if snapshots is None:
+        return contextlib.nullcontext(lambda: None)
+    return lake.store.exclusive(snapshots / ".lock")

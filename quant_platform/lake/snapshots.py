@@ -11,12 +11,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-import duckdb
 import polars as pl
 
 from quant_platform.contracts.errors import SnapshotInvalid
@@ -24,10 +23,9 @@ from quant_platform.contracts.tables import Table
 from quant_platform.lake import partition_files
 from quant_platform.lake.catalogue import write_database
 from quant_platform.lake.integrity import Finding, read_version
-from quant_platform.lake.inventory import InventoryRow, inventory_row
+from quant_platform.lake.inventory import inventory_row
 from quant_platform.lake.keys import Key, shown_key
 from quant_platform.lake.lake import Lake
-from quant_platform.lake.locks import exclusive
 from quant_platform.lake.manifest import (
     MANIFEST,
     Selection,
@@ -45,6 +43,8 @@ from quant_platform.lake.manifest import (
     write_manifest,
 )
 from quant_platform.lake.partition_files import flush_folder, storage_failures
+from quant_platform.lake.places import store_of
+from quant_platform.lake.store import Store
 from quant_platform.lake.views import copy_tables
 
 SECURITY_COLUMNS = ("ticker", "symbol")
@@ -90,23 +90,23 @@ def create(
     Make one when no run is writing: versions are taken table by table. Of a table without a security column, or
     without dates, a lightweight snapshot holds every row.
     """
-    with exclusive(snapshots / ".lock", wait=True):
-        name = snapshot_id or _next_id(snapshots, region)
+    snapshots = snapshots.resolve()
+    with lake.store.exclusive(snapshots / ".lock") as confirm:
+        name = snapshot_id or _next_id(lake.store, snapshots, region)
         if region_of(name) != region:
             raise SnapshotInvalid(f"the id {name!r} is not of region {region!r}", action="use YYYY-MM-DD-REGION-vN")
         names = [table for table in lake.tables if lake.partitions(table)] if tables is None else list(tables)
         if selection is None:
-            _write_manifest(lake, lake, snapshots, name, names, None)
+            _write_manifest(lake, lake, snapshots, name, names, None, confirm)
         else:
-            _write_selected(lake, snapshots, name, names, selection)
+            _write_selected(lake, snapshots, name, names, selection, confirm)
         return load(snapshots, name)
 
 
 def list_snapshots(snapshots: Path) -> list[Snapshot]:
     """Return every snapshot, oldest name first; raises SnapshotInvalid for a manifest that was changed."""
-    if not snapshots.is_dir():
-        return []
-    names = [path.parent.name for path in snapshots.glob(f"*/{MANIFEST}")]
+    snapshots = snapshots.resolve()
+    names = _names(store_of(snapshots.parent), snapshots)
     for name in names:
         region_of(name)
     return [load(snapshots, name) for name in sorted(names, key=sort_key)]
@@ -129,12 +129,13 @@ def verify(lake: Lake, snapshots: Path, snapshot_id: str) -> list[Finding]:
     snapshot = load(snapshots, snapshot_id)
     held = lake_of(lake, snapshots, snapshot)
     action = "restore the file from a backup or an export; results under this snapshot cannot be repeated without it"
+    wrong = held.store.renew(file_path(held, file) for table in snapshot.tables for file in table.files)
     for table in snapshot.tables:
         for file in table.files:
             path = file_path(held, file)
-            if not path.is_file():
+            if path not in wrong and not path.is_file():
                 findings.append(Finding("missing", path, f"{snapshot_id} names this file and it is gone", action))
-            elif _sha256(path) != file.sha256:
+            elif path in wrong or _sha256(path) != file.sha256:
                 findings.append(Finding("hash", path, f"the file is not what {snapshot_id} has recorded", action))
     return findings
 
@@ -165,11 +166,12 @@ def export(lake: Lake, snapshots: Path, snapshot_id: str, target: Path) -> Path:
     snapshot = load(snapshots, snapshot_id)
     if target.exists():
         raise SnapshotInvalid(f"the folder {target} exists", where=snapshot_id, action="name a new folder")
-    copying = target.with_name(f".{target.name}.copying-{secrets.token_hex(4)}")
+    copying = target.resolve().with_name(f".{target.name}.copying-{secrets.token_hex(4)}")
     held = lake_of(lake, snapshots, snapshot)
     copy = lake_of(Lake(copying / "lake", lake.tables), copying / "snapshots", snapshot)
     manifest = Path(snapshot_id) / MANIFEST
     try:
+        held.store.fetch(file_path(held, file) for table in snapshot.tables for file in table.files)
         with storage_failures(target):
             for table in snapshot.tables:
                 for file in table.files:
@@ -185,11 +187,11 @@ def export(lake: Lake, snapshots: Path, snapshot_id: str, target: Path) -> Path:
             )
         tables = [lake.table(table.name) for table in snapshot.tables]
         rows = [
-            inventory_row(table.name, file.key, file_path(copy, file))
+            inventory_row(table.name, file.key, file_path(copy, file), copying)
             for table in snapshot.tables
             for file in table.files
         ]
-        write_database(copying / "quant.duckdb", partial(_fill_copy, copying), tables, rows)
+        write_database(copying / "quant.duckdb", partial(copy_tables, home=copying), tables, rows)
         with storage_failures(target):
             copying.rename(target)
             flush_folder(target.parent)
@@ -206,7 +208,13 @@ def named_files(lake: Lake, snapshots: Path | None) -> set[Path]:
 
 
 def _write_manifest(
-    lake: Lake, held: Lake, snapshots: Path, name: str, tables: Sequence[str], selection: Selection | None
+    lake: Lake,
+    held: Lake,
+    snapshots: Path,
+    name: str,
+    tables: Sequence[str],
+    selection: Selection | None,
+    confirm: Callable[[], None],
 ) -> None:
     described = [_describe(held, held.table(table)) for table in tables]
     if not any(table.files for table, _ in described):
@@ -221,18 +229,30 @@ def _write_manifest(
     }
     if selection is not None:
         content["selection"] = {**asdict(selection), "since": selection.since.isoformat()}
-    write_manifest(snapshots / name / MANIFEST, {**content, "sha256": hash_of(content)})
+    confirm()
+    write_manifest(lake.store, snapshots / name / MANIFEST, {**content, "sha256": hash_of(content)})
 
 
-def _write_selected(lake: Lake, snapshots: Path, name: str, tables: Sequence[str], selection: Selection) -> None:
+def _write_selected(
+    lake: Lake,
+    snapshots: Path,
+    name: str,
+    tables: Sequence[str],
+    selection: Selection,
+    confirm: Callable[[], None],
+) -> None:
     """Write the chosen rows as files of their own; what was written is removed where it cannot be finished."""
-    if (snapshots / name / MANIFEST).exists():
+    if MANIFEST in lake.store.names(snapshots / name):
         raise SnapshotInvalid(f"the snapshot {name!r} exists", action="a snapshot never changes: use the next number")
-    held = own_lake(lake, snapshots, name)
-    shutil.rmtree(held.root, ignore_errors=True)
+    held, written = own_lake(lake, snapshots, name), []
+    confirm()
+    lake.store.clear(held.root)
     try:
         for table in tables:
-            for key, path in lake.current_by_key(table).items():
+            confirm()
+            current = lake.current_by_key(table)
+            lake.store.fetch(current.values())
+            for key, path in current.items():
                 found = read_version(path, lake.table(table), key)
                 if isinstance(found, Finding):
                     raise SnapshotInvalid(found.message, where=str(path), action=found.action)
@@ -240,9 +260,11 @@ def _write_selected(lake: Lake, snapshots: Path, name: str, tables: Sequence[str
                 kept = _chosen(lake.table(table), frame, selection)
                 if kept.height or not lake.table(table).dimensions:
                     extra = {**record.provenance.extra, "selected_from": path.name}
-                    held.write(table, key, kept, replace(record.provenance, extra=extra))
-        _write_manifest(lake, held, snapshots, name, tables, selection)
+                    written.append(held.write(table, key, kept, replace(record.provenance, extra=extra)).path)
+        _write_manifest(lake, held, snapshots, name, tables, selection, confirm)
     except BaseException:
+        # Only what this call has written: on object storage another holder of the lease may have made this snapshot.
+        lake.store.remove(written)
         shutil.rmtree(snapshots / name, ignore_errors=True)
         raise
 
@@ -260,7 +282,9 @@ def _describe(lake: Lake, table: Table) -> tuple[SnapshotTable, bool]:
     date_column, security = _date_column(table), _security_column(table)
     files, columns, simulated = [], dict.fromkeys(table.schema.column_names()), False
     first, last, securities = None, None, set[str]()
-    for key, path in lake.current_by_key(table.name).items():
+    current = lake.current_by_key(table.name)
+    lake.store.fetch(current.values())
+    for key, path in current.items():
         file, frame, is_simulated = _describe_file(lake, table, key, path)
         files.append(file)
         columns.update(dict.fromkeys(frame.columns))
@@ -324,17 +348,16 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _next_id(snapshots: Path, region: str) -> str:
+def _names(store: Store, snapshots: Path) -> list[str]:
+    """Names of the folders that hold a manifest."""
+    listing = store.listing([snapshots])
+    return [name for name in listing.names(snapshots) if MANIFEST in listing.names(snapshots / name)]
+
+
+def _next_id(store: Store, snapshots: Path, region: str) -> str:
     stem = f"{partition_files.utc_now().date().isoformat()}-{region}"
-    taken = [sort_key(path.parent.name)[1] for path in snapshots.glob(f"{stem}-v*/{MANIFEST}")]
+    taken = [sort_key(name)[1] for name in _names(store, snapshots) if name.startswith(f"{stem}-v")]
     return f"{stem}-v{max(taken, default=0) + 1}"
-
-
-def _fill_copy(
-    home: Path, connection: duckdb.DuckDBPyConnection, tables: Sequence[Table], rows: Sequence[InventoryRow]
-) -> None:
-    copy_tables(connection, tables, rows)
-    connection.execute("UPDATE lake.partitions SET path = replace(path, ?, '')", [f"{home}/"])
 
 
 def _copy_file(source: Path, target: Path) -> None:

@@ -177,7 +177,7 @@ def _table(file: SqlFile, tree: exp.Query, sources: Mapping[str, Table]) -> SqlT
 def _columns(file: SqlFile, sources: Sequence[Table]) -> dict[str, str]:
     """Names and DuckDB types of the columns, from binding the query over empty tables."""
     with duckdb.connect(config={"enable_external_access": False}) as connection:
-        create_catalogue(connection, sources, [])
+        create_catalogue(connection, sources, [], file.path.parent)
         try:
             rows = connection.execute(f"DESCRIBE {file.query}").fetchall()
         except duckdb.Error as error:

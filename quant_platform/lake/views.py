@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -20,6 +21,9 @@ PARTITIONS_COMMENT = "The partitions of every table: the current version, where 
 OPEN_COLUMN_COMMENT = "Declared by a spec file of the table."
 # A macro, because DuckDB has no other place for a word of ours that no listing of tables shows.
 _DECLARED = "lake.declared()"
+_BELOW_HOME = "lake.below_home"
+HOME_VARIABLE = "quant_home"
+"""Variable of a connection that says where the home of a catalogue is by now."""
 
 _SIMPLE_TYPES: Mapping[DataTypeClass, str] = {
     pl.String: "VARCHAR",
@@ -42,7 +46,7 @@ _SIMPLE_TYPES: Mapping[DataTypeClass, str] = {
 
 
 def create_catalogue(
-    connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], rows: Sequence[InventoryRow]
+    connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], rows: Sequence[InventoryRow], home: Path
 ) -> None:
     """Fill a database: a schema and a view per table, comments, and the table ``lake.partitions``.
 
@@ -54,14 +58,19 @@ def create_catalogue(
         Every table; one without partitions becomes an empty view with the declared types.
     rows
         The files, as they are to be seen.
+    home
+        The folder that holds them.
 
     Notes
     -----
-    Views name files by absolute path, so they work from any working folder; when the home folder has been moved, build
-    the catalogue again.
+    Views name files by their path below the home, which one macro puts before them: the home in which the database was
+    built, or what the variable ``quant_home`` says. `open_catalogue` sets it, so a home can be moved; whoever opens the
+    file by other means after a move sets it too (``SET VARIABLE quant_home = '/new/place'``) or builds the catalogue
+    again.
     """
     declared = list(tables)
     connection.execute("CREATE SCHEMA IF NOT EXISTS lake")
+    _create_home(connection, home)
     connection.register("inventory_rows", inventory_frame(rows).to_arrow())
     connection.execute("CREATE TABLE lake.partitions AS SELECT * FROM inventory_rows")
     connection.unregister("inventory_rows")
@@ -79,6 +88,7 @@ def update_catalogue(
     tables: Iterable[Table],
     rows: Sequence[InventoryRow],
     known: Iterable[InventoryRow],
+    home: Path,
 ) -> bool:
     """Bring a database of `create_catalogue` up to date: only the views whose files have changed are made anew.
 
@@ -92,6 +102,8 @@ def update_catalogue(
         The files, as they are to be seen.
     known
         The files it shows.
+    home
+        The folder that holds them.
 
     Returns
     -------
@@ -106,6 +118,7 @@ def update_catalogue(
     if made_for != [(_declaration(declared),)]:
         return False
     files_of, before = _by_table(rows), _by_table(known)
+    _create_home(connection, home)
     changed = [table for table in declared if files_of[table.name] != before[table.name]]
     connection.register("inventory_rows", inventory_frame(rows).to_arrow())
     connection.execute("DELETE FROM lake.partitions")
@@ -115,6 +128,13 @@ def update_catalogue(
         connection.execute(f"DROP VIEW {_name(table)}")
         _create_view(connection, table, files_of[table.name])
     return True
+
+
+def _create_home(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
+    said = f"coalesce(getvariable('{HOME_VARIABLE}'), {exact_path(str(home))})"
+    connection.execute(
+        f"CREATE OR REPLACE MACRO {_BELOW_HOME}(files) AS list_transform(files, lambda file: {said} || '/' || file)"
+    )
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[InventoryRow]) -> None:
@@ -142,14 +162,17 @@ def _declaration(tables: Iterable[Table]) -> str:
     return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
-def copy_tables(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], rows: Sequence[InventoryRow]) -> None:
+def copy_tables(
+    connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], rows: Sequence[InventoryRow], home: Path
+) -> None:
     """Fill a database like `create_catalogue`, but with the rows themselves, so that it needs no other file."""
-    create_catalogue(connection, tables, rows)
+    create_catalogue(connection, tables, rows, home)
     for table in tables:
         files = [row for row in rows if row.table_name == table.name]
         connection.execute(f"DROP VIEW {_name(table)}")
         connection.execute(f"CREATE TABLE {_name(table)} AS {view_query(table, files)}")
         _comment(connection, "TABLE", _name(table), table_comment(table, files), column_comments(table, files))
+    connection.execute(f"DROP MACRO {_BELOW_HOME}")
 
 
 def view_query(table: Table, files: Sequence[InventoryRow]) -> str:
@@ -169,7 +192,8 @@ def view_query(table: Table, files: Sequence[InventoryRow]) -> str:
     )
     by_name = str(len({row.columns for row in files}) > 1).lower()
     paths = ", ".join(exact_path(row.path) for row in files)
-    return f"SELECT {columns} FROM read_parquet([{paths}], union_by_name = {by_name}, hive_partitioning = false)"
+    files_below = f"{_BELOW_HOME}([{paths}])"
+    return f"SELECT {columns} FROM read_parquet({files_below}, union_by_name = {by_name}, hive_partitioning = false)"
 
 
 def table_comment(table: Table, files: Sequence[InventoryRow]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from quant_platform.lake.inventory import InventoryRow
 from quant_platform.lake.provenance import read_record
@@ -74,7 +73,9 @@ def _own_reason(home: Home, stage: StageBase, rows: Sequence[InventoryRow]) -> s
     version, ontology = stage.code_version(home), home.ontology(stage.specs)
     other = next((row for row in rows if row.ontology_hash != ontology.hash), None)
     if other is not None:
-        before = read_record(Path(other.path)).provenance.ontology_files
+        path = home.lake.root.parent / other.path
+        home.lake.store.fetch([path])
+        before = read_record(path).provenance.ontology_files
         files = sorted(
             name for name in {*before, *ontology.files} if before.get(name) != dict(ontology.files).get(name)
         )

@@ -72,6 +72,7 @@ def write_discovery_report(
     )
     folder = home.settings.home / "reports" / "discovery"
     atomic_text(folder / f"{cutoff}.json", json.dumps(report, indent=1, sort_keys=True))
+    home.lake.store.publish([folder / f"{cutoff}.json"])
     page = folder / f"{cutoff}.html"
     # Drawing imports Altair; a process that only lists assets should not wait for it.
     from quant_platform.reports.events.report import render_discovery_report

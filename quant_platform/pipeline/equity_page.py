@@ -103,6 +103,7 @@ def write_report(
     )
     folder = home.settings.home / "reports" / "equity"
     atomic_text(folder / f"{as_of}.json", json.dumps(report, indent=1, sort_keys=True))
+    home.lake.store.publish([folder / f"{as_of}.json"])
     page = folder / f"{as_of}.html"
     # Drawing imports Altair; a process that only lists assets should not wait for it.
     from quant_platform.reports.equity.report import render_equity_report

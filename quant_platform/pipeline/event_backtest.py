@@ -174,6 +174,7 @@ def _reported(home: Home, cutoff: str, frames: Mapping[str, pl.DataFrame], stamp
         "rows": {name: frame.height for name, frame in frames.items()},
     }
     atomic_text(pages["manifest"], json.dumps(manifest, indent=1, sort_keys=True))
+    home.lake.store.publish(pages.values())
     shown = (pages[name].relative_to(home.settings.home).as_posix() for name in ("page", "manifest"))
     return report_row(report, *shown)
 

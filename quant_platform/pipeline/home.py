@@ -21,6 +21,9 @@ from quant_platform.specification.settings import Settings, settings
 from quant_platform.specification.sources import SourceSpec
 from quant_platform.specification.spec_models import model_of, validated_hash
 
+PUBLISHED = ("reports", "outputs")
+"""Folders of a home whose files other machines see, where the lake is on object storage."""
+
 M = TypeVar("M", bound=SpecModel)
 T = TypeVar("T")
 
@@ -179,15 +182,24 @@ class Home:
         return cast(T, self._shared[name][1])
 
     def refresh_catalogue(self, *, force: bool = True) -> None:
-        """Rebuild the DuckDB catalogue; not forced, at most once per debounce interval of ``specs/lake.yaml``."""
+        """Rebuild the DuckDB catalogue; not forced, at most once per debounce interval of ``specs/lake.yaml``.
+
+        Forced, it also brings the pages here that other machines have written, where the lake is on object storage.
+        """
         keeper = CatalogueKeeper(self.lake, self.settings.catalogue, debounce=lake_spec(self.specs).debounce)
         keeper.refresh(force=force)
+        if force:
+            for folder in PUBLISHED:
+                self.lake.store.collect(self.lake.root.parent / folder)
 
     def table_sizes(self) -> list[tuple[str, int, int]]:
         """Name, partitions and rows of every table that has any."""
         sizes = []
         for name in self.tables:
-            versions = [self.lake.current(name, key) for key in self.lake.partitions(name)]
+            with self.lake.listed([name]):
+                keys = self.lake.partitions(name)
+                self.lake.prefetch((name, key) for key in keys)
+                versions = [self.lake.current(name, key) for key in keys]
             if versions:
                 sizes.append((name, len(versions), sum(version.rows for version in versions if version is not None)))
         return sizes

@@ -11,6 +11,7 @@ from quant_platform.market.calendar import calendar
 from quant_platform.pipeline.discovery import ONTOLOGY, discovery_specs
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.studies import EVERYTHING
+from quant_platform.specification.deployment import DeploymentSpec, deployment, deployment_file
 from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.features import load_equity_features
 from quant_platform.specification.home import HomeSpec, PerpMarketSpec, UniverseSpec
@@ -50,8 +51,12 @@ def check_specs(home: Home) -> int:
         files[home.specs / "sources" / f"{home.perps.source}.yaml"] = PerpSourceSpec
         files[home.specs / "cleaning" / "perp.yaml"] = PerpCleaningSpec
         files[home.specs / "market" / "perp.yaml"] = MarketSpec
+    deployed = deployment_file(home.settings)
+    if deployed is not None:
+        files[deployed] = DeploymentSpec
     for path, model in files.items():
         load_spec(path, model)
+    deployment(home.settings)
     files.update({found.path: SqlHeader for found in home.sql})
     if home.has_bars:
         _require_calendars(home)

@@ -14,7 +14,7 @@ The bits of a partition depend on its inputs only, never on the chunk it was com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,13 @@ from typing import Any, Literal, Protocol
 
 import polars as pl
 
-from quant_platform.contracts.errors import CorruptFile, PlatformError, SourceRateLimited, SourceUnavailable
+from quant_platform.contracts.errors import (
+    CorruptFile,
+    PlatformError,
+    SourceRateLimited,
+    SourceUnavailable,
+    StoreUnavailable,
+)
 from quant_platform.contracts.tables import Table, table
 from quant_platform.lake.keys import Key, shown_key
 from quant_platform.lake.lake import Version, Writes
@@ -234,9 +240,17 @@ def run_stage(stage: Stage, home: Home, keys: Sequence[Key], *, run_id: str, ref
     -------
     list of Done
         One per key, in the order of ``keys``.
+
+    Raises
+    ------
+    StoreUnavailable
+        When the store of the lake cannot be reached, which is no key's own failure; what was written stays.
     """
     run = _Run(stage, home, run_id, refresh)
-    with home.lake.overlapping() as writes:
+    tables = {*stage.outputs, *stage.inputs, *stage.shared_inputs, *stage.upstream}
+    with home.lake.listed(tables), home.lake.overlapping() as writes:
+        home.lake.prefetch((name, key) for key in keys for name in stage.outputs)
+        home.lake.prefetch(partition for key in keys for partition in run.needed_at_first(key))
         under_way = [run.start(key, writes) for key in keys]
     return [_finished(key, started) for key, started in zip(keys, under_way, strict=True)]
 
@@ -265,11 +279,22 @@ class _Run:
             frames = self.stage.compute(self.home, key, refresh=self.refresh)
             if self.stage.always and not self.refresh and self._unchanged(key, frames):
                 return Done(key, "current", {name: frames[name].height for name in self.stage.outputs})
+        except StoreUnavailable:
+            raise
         except PlatformError as error:
             return _failed(key, error)
         return _Started(
             {name: writes.put(name, key, frames[name], self._provenance(name, inputs)) for name in self.stage.outputs}
         )
+
+    def needed_at_first(self, key: Key) -> list[tuple[str, Key]]:
+        """What a key of which an output was never made will read."""
+        if all(self.home.lake.version_name(name, key) for name in self.stage.outputs):
+            return []
+        try:
+            return _partitions_read(self.stage, self.home, key)
+        except PlatformError:
+            return []  # It is raised again, and kept with its key, when the key is begun.
 
     def _made_before(self, key: Key, inputs: Mapping[str, str]) -> bool:
         """Whether its outputs were made from these inputs, and need not be made again in this run."""
@@ -299,6 +324,8 @@ def _finished(key: Key, started: _Started | Done) -> Done:
         return started
     try:
         return Done(key, "written", {name: version.result().rows for name, version in started.versions.items()})
+    except StoreUnavailable:
+        raise
     except PlatformError as error:
         return _failed(key, error)
 
@@ -310,15 +337,18 @@ def _failed(key: Key, error: PlatformError) -> Done:
 def _input_versions(stage: Stage, home: Home, key: Key) -> dict[str, str]:
     if stage.versions_of is not None:
         return stage.versions_of(home, key)
-    wanted: Iterable[tuple[str, Key]] = [
+    return {
+        f"{name}/{shown_key(partition)}" if partition else name: home.lake.version_name(name, partition)
+        for name, partition in _partitions_read(stage, home, key)
+    }
+
+
+def _partitions_read(stage: Stage, home: Home, key: Key) -> list[tuple[str, Key]]:
+    return [
         *((name, key) for name in stage.inputs),
         *((name, None) for name in stage.shared_inputs),
         *(stage.neighbours_of(home, key) if stage.neighbours_of is not None else ()),
     ]
-    return {
-        f"{name}/{shown_key(partition)}" if partition else name: home.lake.version_name(name, partition)
-        for name, partition in wanted
-    }
 
 
 def _stored_equals(home: Home, name: str, key: Key, frame: pl.DataFrame) -> bool:

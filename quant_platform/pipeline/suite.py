@@ -177,6 +177,7 @@ def run_suites(home: Home, keys: Sequence[SignalSnapshot], *, run_id: str, refre
             found = evaluated(ready, said, validated, preset, known, at, registration)
             keep_specs(home, ontology)
             atomic_text(tear_sheet_path(home, key), found.page)
+            home.lake.store.publish([tear_sheet_path(home, key)])
             for name in SUITE_TABLES:
                 stamp = _stamp(name, version, ontology, run_id, inputs, catalog.simulated, extra)
                 home.lake.write(name, key, found.frames[name], stamp)

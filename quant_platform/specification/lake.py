@@ -1,4 +1,4 @@
-"""The spec of the lake: retention and the pace of the catalogue."""
+"""The spec of the lake: retention, the pace of the catalogue, and where a home keeps its files."""
 
 from __future__ import annotations
 
@@ -43,3 +43,21 @@ class LakeSpec(SpecModel):
 def lake_spec(specs: Path) -> LakeSpec:
     """Load ``lake.yaml`` from the specs folder; raises SpecError."""
     return load_spec(specs / "lake.yaml", LakeSpec)
+
+
+LAKE_FILE = "lake.yaml"
+
+
+class LakePlace(SpecModel):
+    """``lake.yaml`` of a home: where its partition files and snapshots are, in place of the home's own folder."""
+
+    lake: str = Field(
+        pattern=r"^s3://[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9](/[^/\s]+)*$",
+        description="s3://bucket/prefix, no slash at the end; credentials and endpoint stand in the environment.",
+    )
+
+
+def lake_address(home: Path) -> str | None:
+    """Where a home keeps its files, or None where that is its own folder; raises SpecError."""
+    path = home / LAKE_FILE
+    return load_spec(path, LakePlace).lake if path.is_file() else None

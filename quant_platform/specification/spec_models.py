@@ -12,6 +12,7 @@ from quant_platform.specification.activation import ActivationSpec
 from quant_platform.specification.calendars import CalendarSpec
 from quant_platform.specification.checks import ChecksSpec
 from quant_platform.specification.cleaning import CleaningSpec, FundamentalsCleaningSpec
+from quant_platform.specification.deployment import DeploymentSpec
 from quant_platform.specification.discovery import DiscoverySpec, GatesSpec, TemplatesFile
 from quant_platform.specification.event_backtest import EventBacktestSpec
 from quant_platform.specification.events import EventSpec, FamiliesFile
@@ -49,6 +50,7 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "schedules.yaml": SchedulesSpec,
     "checks.yaml": ChecksSpec,
     "lake.yaml": LakeSpec,
+    "deployment.yaml": DeploymentSpec,
     "universe/*.yaml": UniverseSpec,
     "calendars/*.yaml": CalendarSpec,
     "sources/*.yaml": SourceSpec,

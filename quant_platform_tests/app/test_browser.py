@@ -14,7 +14,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed: 
 from quant_platform_tests.app import browser
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(
         browser.chromium() is None, reason="no Chromium on this machine: the app was not opened in a browser"
     ),

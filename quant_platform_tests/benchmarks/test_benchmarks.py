@@ -108,6 +108,7 @@ def test_growth_of_cost_is_that_of_a_row() -> None:
     assert cost_growth(found) == pytest.approx(1.2)
 
 
+@pytest.mark.long
 def test_lake(committed: dict[str, Any], tmp_path: Path) -> None:
     found = lake.measure(TINY, tmp_path)
     assert_timed(found)

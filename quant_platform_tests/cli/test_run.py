@@ -114,6 +114,7 @@ def test_a_bug_ends_in_one_line(own: Path, quant: Command, monkeypatch: pytest.M
         quant("--debug", "lake", "check")
 
 
+@pytest.mark.long
 def test_a_full_disk_is_one_clear_error_and_the_old_versions_stand(market: Market, tmp_path: Path) -> None:
     home = copied(market.home.settings.home, tmp_path / "home")
     before = files(home / "lake")
@@ -138,7 +139,7 @@ def test_a_full_disk_is_one_clear_error_and_the_old_versions_stand(market: Marke
         assert harm(opened.lake) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_interrupt_ends_the_run_and_says_so(market: Market, tmp_path: Path) -> None:
     home = tmp_path / "home"
     declare(home, market.specs)

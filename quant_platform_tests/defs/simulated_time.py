@@ -56,7 +56,7 @@ def _loaded(home: str) -> dg.Definitions:
     """Loaded once and used for weeks, as a code server does: nothing in it may go by the time of loading."""
     assert home == os.environ["QUANT_HOME"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(definitions, "build_executor", lambda: dg.in_process_executor)
+        patch.setattr(definitions, "build_executor", lambda _: dg.in_process_executor)
         return definitions.build_definitions(Home.from_environment())
 
 

@@ -1,8 +1,10 @@
-"""The event log keeps Dagster's format, whoever writes and however many files are open."""
+"""The event log keeps Dagster's tables, whoever writes, and every event once."""
 
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,12 +69,63 @@ def test_two_processes_write_at_once_and_nothing_is_lost(instance: dg.DagsterIns
 
 
 def test_a_long_lived_process_does_not_hold_the_file_of_every_run(folder: Path) -> None:
-    storage = PooledSqliteEventLogStorage(base_dir=str(folder / "history" / "runs"))
-    for number in range(OPEN_FILES + 5):
-        assert storage.get_logs_for_run(f"run{number}") == []
+    files = folder / "history" / "runs"
+    before = SqliteEventLogStorage(base_dir=str(files))
+    runs = [f"run{number}" for number in range(OPEN_FILES + 5)]
+    for run in runs:
+        before.store_event(_said(run, f"hello from {run}"))
+    storage = PooledSqliteEventLogStorage(base_dir=str(files))
+    # Homes made before have a file per run: they are read where they are.
+    assert [[entry.user_message for entry in storage.get_logs_for_run(run)] for run in runs] == [
+        [f"hello from {run}"] for run in runs
+    ]
     assert len(storage._opened) == OPEN_FILES
     storage.dispose()
     assert storage._opened == {}
+
+
+def test_events_of_every_kind_over_all_runs_are_found_once(instance: dg.DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    for run in ("first", "second"):
+        storage.store_event(_said(run, run, "STEP_START"))
+    found = storage.get_event_records(dg.EventRecordsFilter(dg.DagsterEventType.STEP_START), ascending=True)
+    assert [record.event_log_entry.run_id for record in found] == ["first", "second"]
+    storage.delete_events("first")
+    assert storage.get_logs_for_run("first") == []
+    assert [entry.user_message for entry in storage.get_logs_for_run("second")] == ["second"]
+
+
+def test_whoever_watches_a_run_hears_of_each_event_once(instance: dg.DagsterInstance) -> None:
+    storage, heard = instance.event_log_storage, list[str]()
+    ready = threading.Event()
+
+    def hear(entry: dg.EventLogEntry, _: str) -> None:
+        heard.append(entry.user_message)
+        if len(heard) == 3:
+            ready.set()
+
+    storage.store_event(_said("run", "one"))
+    storage.watch("run", None, hear)
+    storage.store_event(_said("other", "not this"))
+    for text in ("two", "three"):
+        storage.store_event(_said("run", text))
+    assert ready.wait(30)
+    storage.end_watch("run", hear)
+    assert heard == ["one", "two", "three"]
+
+
+def test_an_asset_is_forgotten_and_the_log_of_its_run_stays(finished: str, instance: dg.DagsterInstance) -> None:
+    before = len(instance.all_logs(finished))
+    instance.wipe_assets([KEY])
+    assert instance.get_materialized_partitions(KEY) == set()
+    assert len(instance.all_logs(finished)) == before
+
+
+def _said(run: str, text: str, kind: str | None = None) -> dg.EventLogEntry:
+    event = dg.DagsterEvent(kind, "a_job") if kind else None
+    return dg.EventLogEntry(
+        error_info=None, level=20, user_message=text, run_id=run, timestamp=time.time(), dagster_event=event
+    )
 
 
 def test_a_result_that_is_not_read_to_its_end_does_not_hide_what_came_later(
@@ -130,17 +183,15 @@ def _rows(path: Path, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query).fetchall()
 
 
-def test_a_run_over_partitions_is_stored_once_and_reads_as_dagsters_own(
-    finished: str, instance: dg.DagsterInstance, folder: Path
-) -> None:
+def test_a_run_over_partitions_is_stored_once(finished: str, instance: dg.DagsterInstance, folder: Path) -> None:
     files = folder / "history" / "runs"
-    stock = SqliteEventLogStorage(base_dir=str(files))
+    assert [path.name for path in files.glob("*.db")] == ["index.db"]
     records = instance.fetch_materializations(KEY, limit=10).records
     said = {one.partition_key: one.asset_materialization.metadata for one in records if one.asset_materialization}
     assert {key: found["dagster/partition_row_count"].value for key, found in said.items()} == ROWS
     assert {record.event_log_entry.step_key for record in records} == {"raw__equity_bars"}
-    # The events of the run, read by Dagster's own storage: none is missing and none is there twice.
-    kinds = [entry.dagster_event.event_type_value for entry in stock.get_logs_for_run(finished) if entry.dagster_event]
+    # The events of the run: none is missing and none is there twice.
+    kinds = [entry.dagster_event.event_type_value for entry in instance.all_logs(finished) if entry.dagster_event]
     assert kinds.count("ASSET_MATERIALIZATION") == len(WEEKS)
     assert [kinds.count(f"STEP_{word}") for word in ("START", "SUCCESS")] == [2, 2]
     assert kinds[-1] == "PIPELINE_SUCCESS"
@@ -155,25 +206,3 @@ def test_a_check_over_a_run_is_planned_once_and_its_result_fills_that_row(finish
         "select check_name, partition, run_id, execution_status from asset_check_executions",
     )
     assert found == [("looked_at", None, finished, "SUCCEEDED")]
-
-
-def test_the_file_of_a_run_has_what_dagsters_own_would_have(finished: str, folder: Path, tmp_path: Path) -> None:
-    stock = SqliteEventLogStorage(base_dir=str(tmp_path / "stock"))
-    with stock.run_connection("other"):
-        pass
-    query = "select type, name, sql from sqlite_master order by type, name"
-    own = folder / "history" / "runs" / f"{finished}.db"
-    assert _rows(own, query) == _rows(tmp_path / "stock" / "other.db", query)
-    version = "select version_num from alembic_version"
-    assert _rows(own, version) == _rows(tmp_path / "stock" / "other.db", version)
-    assert _rows(own, "pragma journal_mode") == [("wal",)]
-
-
-def test_runs_that_begin_at_once_in_two_processes_have_one_file_each(folder: Path) -> None:
-    files = folder / "history" / "runs"
-    first, second = (PooledSqliteEventLogStorage(base_dir=str(files)) for _ in range(2))
-    first._copy_empty_file(files / "run.db")
-    before = (files / "run.db").stat().st_ino
-    second._copy_empty_file(files / "run.db")
-    assert (files / "run.db").stat().st_ino == before
-    assert [path.name for path in files.glob("*.new")] == []

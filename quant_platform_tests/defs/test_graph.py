@@ -344,7 +344,7 @@ def test_a_run_goes_on_without_the_tickers_that_fail(
         assert found == {where: expected[where] for where in found}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_that_is_killed_leaves_whole_files_and_a_second_run_completes(market: Market, tmp_path: Path) -> None:
     wanted = random.Random(20260205).randrange(5, 3 * NAMES)
     folder = tmp_path / "home"

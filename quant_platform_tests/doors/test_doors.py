@@ -27,7 +27,7 @@ def test_there_are_four_hundred_inputs_and_no_two_are_the_same() -> None:
     assert len({(found.door, found.name) for found in inputs}) == len(inputs)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_broken_inputs_get_a_clear_answer(where: Place) -> None:
     answers = [tried(found, where) for found in all_inputs()[::PART]]
     print(report(answers))

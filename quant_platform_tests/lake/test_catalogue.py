@@ -33,6 +33,7 @@ from quant_platform.lake import (
 from quant_platform.lake.inventory import InventoryRow
 from quant_platform.lake.views import duckdb_type
 from quant_platform_tests.lake.frames import BARS, FEATURES, TEST_TABLES, bars, features, provenance, securities
+from quant_platform_tests.lake.objects import on_every_store
 
 MINUTE = dt.timedelta(minutes=1)
 
@@ -47,6 +48,7 @@ def rows(path: Path, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query).fetchall()
 
 
+@on_every_store
 def test_views_show_the_current_versions(lake: Lake, path: Path) -> None:
     lake.write_many(BARS, {"A": bars("A", [1.0, 2.0]), "B": bars("B", [3.0])}, provenance())
     lake.write(BARS, "A", bars("A", [5.0]), provenance())
@@ -144,7 +146,7 @@ def test_the_table_of_partitions(lake: Lake, path: Path) -> None:
     )
     assert found[0] == (
         BARS, "A", bar.name, 2, bar.created_at.replace(tzinfo=None), "an_asset", "7", "onto", "run-1", True,
-        str(bar.path), bar.content_hash,
+        f"lake/clean/equity_bars/ticker=A/{bar.path.name}", bar.content_hash,
     )  # fmt: skip
     assert [row[:2] for row in found[1:]] == [("raw.securities", None), ("test.symbol_months", "B%2FT/2020-01")]
 
@@ -167,6 +169,28 @@ def test_a_file_of_an_earlier_schema(lake: Lake, path: Path) -> None:
     build_catalogue(lake, path)
     found = rows(path, "SELECT ticker, high, volume FROM clean.equity_bars ORDER BY 1")
     assert found == [("A", None, 1000.0), ("B", 2.0, 1000.0)]
+
+
+@on_every_store
+def test_a_home_can_be_moved(lake: Lake, path: Path, tmp_path: Path) -> None:
+    query = "SELECT ticker, close FROM clean.equity_bars ORDER BY 1"
+    lake.write_many(BARS, {"A": bars("A", [1.0]), "[B]*": bars("[B]*", [2.0])}, provenance())
+    build_catalogue(lake, path)
+    views_before = rows(path, "SELECT sql FROM duckdb_views() WHERE NOT internal")
+    assert not [sql for (sql,) in views_before if str(tmp_path) in str(sql)], "no view names a folder of this machine"
+    moved = tmp_path / "it's [else]where*"
+    path.parent.rename(moved)
+    assert rows(moved / path.name, query) == [("A", 1.0), ("[B]*", 2.0)]
+    with duckdb.connect(str(moved / path.name), read_only=True) as connection:
+        with pytest.raises(duckdb.IOException, match="No files found"):
+            connection.execute(query)
+        connection.execute("SET VARIABLE quant_home = ?", [f"{tmp_path}/it's [[]else]where[*]"])
+        assert connection.execute(query).fetchall() == [("A", 1.0), ("[B]*", 2.0)]
+    there = Lake(moved / "lake", TEST_TABLES)
+    there.write(BARS, "A", bars("A", [3.0]), provenance())
+    assert CatalogueKeeper(there, moved / path.name, dt.timedelta(0)).refresh(), "it follows, in the new place"
+    with duckdb.connect(str(moved / path.name), read_only=True) as connection:
+        assert connection.execute(query).fetchall() == [("A", 3.0), ("[B]*", 2.0)]
 
 
 def test_a_reader_with_the_old_catalogue_goes_on_and_a_new_one_sees_the_new(lake: Lake, path: Path) -> None:
@@ -270,6 +294,7 @@ def test_a_catalogue_of_other_tables_is_made_from_nothing(lake: Lake, path: Path
     assert rows(path, "SELECT count(*) FROM duckdb_views() WHERE NOT internal") == [(1,)]
 
 
+@on_every_store
 def test_a_second_build_does_not_read_known_footers(lake: Lake, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lake.write_many(BARS, {"A": bars("A", [1.0]), "B": bars("B", [1.0])}, provenance())
     build_catalogue(lake, path)
@@ -362,6 +387,7 @@ def test_of_many_keepers_one_builds(lake: Lake, path: Path, monkeypatch: pytest.
     assert results == [True, True], "force waits and builds"
 
 
+@on_every_store
 def test_connect_sees_what_is_current_without_a_file(lake: Lake, path: Path) -> None:
     plain = Lake(lake.root)
     plain.write(BARS, "A", bars("A", [1.0]), provenance())

@@ -136,10 +136,10 @@ def test_temporary_files(sound: Lake) -> None:
     assert "vacuum" in finding.action
 
 
-@pytest.mark.parametrize("place", ["clean", "clean/equity_bars", "clean/equity_bars/ticker=A", "raw/securities"])
-def test_a_link_is_found_wherever_it_leads(sound: Lake, place: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("linked", ["clean", "clean/equity_bars", "clean/equity_bars/ticker=A", "raw/securities"])
+def test_a_link_is_found_wherever_it_leads(sound: Lake, linked: str, tmp_path: Path) -> None:
     """Moved out of the lake and linked to from inside, as somebody short of room would do."""
-    folder, outside = sound.root / place, tmp_path / "elsewhere"
+    folder, outside = sound.root / linked, tmp_path / "elsewhere"
     folder.rename(outside)
     folder.symlink_to(outside)
     finding = only(sound)

@@ -22,12 +22,14 @@ from quant_platform.contracts.errors import (
 from quant_platform.lake import Lake, partition_files
 from quant_platform.lake.content_hash import content_hash
 from quant_platform_tests.lake.frames import BARS, FEATURES, SECURITIES, bars, features, provenance, securities
+from quant_platform_tests.lake.objects import on_every_store
 
 
 def files_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
+@on_every_store
 def test_write_and_read_back(lake: Lake) -> None:
     frame = bars("A", [1.0, 2.0])
     version = lake.write(BARS, "A", frame.reverse(), provenance())
@@ -41,6 +43,7 @@ def test_write_and_read_back(lake: Lake) -> None:
     assert lake.provenance(version) == provenance()
 
 
+@on_every_store
 def test_the_footer_says_where_the_file_came_from(lake: Lake) -> None:
     version = lake.write(BARS, "A", bars("A", [1.0, 2.0]), provenance("7", **{"raw.equity_bars/A": "v1"}))
     metadata = pq.read_metadata(version.path)
@@ -75,6 +78,7 @@ def test_a_new_version_leaves_the_old_file_alone(lake: Lake) -> None:
     assert files_below(lake.root) == sorted([old.path, new.path])
 
 
+@on_every_store
 def test_versions_stay_ordered_when_the_clock_steps_back(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     names = []
     noon = dt.datetime(2026, 2, 5, 12, tzinfo=dt.UTC)
@@ -86,6 +90,7 @@ def test_versions_stay_ordered_when_the_clock_steps_back(lake: Lake, monkeypatch
     assert [name.split("-")[0] for name in names[:2]] == ["20260205T120000000000Z", "20260205T120000000001Z"]
 
 
+@on_every_store
 def test_an_empty_frame_replaces_the_rows_of_before(lake: Lake) -> None:
     lake.write(BARS, "A", bars("A", [1.0]), provenance())
     version = lake.write(BARS, "A", bars("A", []), provenance())
@@ -105,6 +110,7 @@ def test_nothing_is_written_when_the_rows_are_bad(lake: Lake) -> None:
     assert not lake.root.exists()
 
 
+@on_every_store
 def test_partitions_and_reading_what_is_not_there(lake: Lake) -> None:
     assert lake.partitions(BARS) == []
     assert lake.read(BARS).schema == bars("A", []).schema
@@ -122,6 +128,7 @@ def test_partitions_and_reading_what_is_not_there(lake: Lake) -> None:
         lake.read("clean.equity_bar")
 
 
+@on_every_store
 def test_a_folder_without_a_version_is_not_a_partition(lake: Lake) -> None:
     folder = lake.partition_folder(BARS, "A")
     folder.mkdir(parents=True)
@@ -132,6 +139,7 @@ def test_a_folder_without_a_version_is_not_a_partition(lake: Lake) -> None:
         lake.read(BARS, ["A"])
 
 
+@on_every_store
 def test_columns(lake: Lake) -> None:
     lake.write(BARS, "A", bars("A", [1.0]), provenance())
     assert lake.read(BARS, columns=["close", "ticker"]).columns == ["close", "ticker"]
@@ -140,6 +148,7 @@ def test_columns(lake: Lake) -> None:
         lake.read(BARS, columns=["closed"])
 
 
+@on_every_store
 def test_several_dimensions_and_none(lake: Lake) -> None:
     table = "test.symbol_months"
     for key in (("BTC/USDT", "2020-02"), ("BTC/USDT", "2020-01"), ("A", "2020-01")):
@@ -155,6 +164,7 @@ def test_several_dimensions_and_none(lake: Lake) -> None:
     assert lake.read(SECURITIES, [None])["ticker"].to_list() == ["A", "B"]
 
 
+@on_every_store
 def test_columns_added_later_are_null_in_older_files(lake: Lake) -> None:
     lake.write(FEATURES, "A", features("A", 1, momentum=1.0), provenance())
     lake.write(FEATURES, "B", features("B", 1, size=2.0, momentum=3.0), provenance())
@@ -168,6 +178,7 @@ def test_columns_added_later_are_null_in_older_files(lake: Lake) -> None:
     assert Lake(lake.root.parent / "other").read(FEATURES, columns=["size"]).schema == {"size": pl.Float64}
 
 
+@on_every_store
 def test_files_of_an_earlier_schema_are_read_with_the_declared_types(lake: Lake) -> None:
     lake.write(BARS, "A", bars("A", [1.0]), provenance())
     lake.write(BARS, "C", bars("C", [3.0]), provenance())
@@ -187,6 +198,7 @@ def test_files_of_an_earlier_schema_are_read_with_the_declared_types(lake: Lake)
     assert frame["high"].to_list() == [1.0, None, 3.0]
 
 
+@on_every_store
 def test_a_value_that_the_schema_no_longer_knows_is_an_error(lake: Lake) -> None:
     version = lake.write(BARS, "B", bars("B", [2.0]), provenance())
     gone = pl.Series("missing_reason", ["moon"], dtype=pl.Enum(["moon"]))
@@ -195,12 +207,14 @@ def test_a_value_that_the_schema_no_longer_knows_is_an_error(lake: Lake) -> None
         lake.read(BARS)
 
 
+@on_every_store
 def test_lists_and_nulls_come_back(lake: Lake) -> None:
     frame = pl.DataFrame({"name": ["a", "b"], "tags": [["x", "y"], []], "flag": [None, True]})
     lake.write("test.tags", None, frame, provenance())
     assert_frame_equal(lake.read("test.tags"), frame)
 
 
+@on_every_store
 def test_write_many_writes_what_write_writes(lake: Lake) -> None:
     frames = {f"T{i:03d}": bars(f"T{i:03d}", [float(i)] * 5) for i in range(50)}
     versions = lake.write_many(BARS, frames, provenance())
@@ -211,6 +225,7 @@ def test_write_many_writes_what_write_writes(lake: Lake) -> None:
     assert lake.write_many(BARS, {}, provenance()) == []
 
 
+@on_every_store
 def test_is_current(lake: Lake) -> None:
     inputs = {"raw.equity_bars/A": "v1"}
     assert not lake.is_current(BARS, "A", "1", "onto", inputs)
@@ -313,6 +328,7 @@ def test_something_in_the_way_is_a_storage_failure(lake: Lake) -> None:
         lake.write(BARS, "A", bars("A", [1.0]), provenance())
 
 
+@on_every_store
 @pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
 def test_a_torn_file_is_named(lake: Lake, keep: float) -> None:
     lake.write(BARS, "A", bars("A", [1.0] * 500), provenance())
@@ -330,6 +346,7 @@ def test_a_torn_file_is_named(lake: Lake, keep: float) -> None:
     assert lake.read(BARS).height == 501
 
 
+@on_every_store
 def test_a_damaged_page_is_named(lake: Lake) -> None:
     lake.write(BARS, "A", bars("A", [1.0] * 500), provenance())
     version = lake.write(BARS, "B", bars("B", [float(i) for i in range(500)]), provenance())
@@ -340,6 +357,7 @@ def test_a_damaged_page_is_named(lake: Lake) -> None:
         lake.read(BARS)
 
 
+@on_every_store
 def test_a_foreign_file_under_a_version_name_is_named(lake: Lake) -> None:
     version = lake.write(BARS, "A", bars("A", [1.0]), provenance())
     bars("A", [1.0]).write_parquet(version.path)

@@ -19,12 +19,15 @@ import pytest
 
 from quant_platform.contracts.errors import StorageFailed
 from quant_platform.lake import CatalogueKeeper, Lake, check, connect, open_catalogue, vacuum
+from quant_platform.lake.places import COPY_OF
 from quant_platform_tests.lake.frames import BARS, bars, provenance
+from quant_platform_tests.lake.objects import Place, on_every_store
 from quant_platform_tests.lake.workers import (
     ROWS_OF_GENERATION,
     generation_frame,
     write_and_die,
     write_missing,
+    write_to_objects_and_die,
     write_while_read,
     write_with_small_files,
 )
@@ -82,9 +85,11 @@ def query(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 @pytest.mark.long
-def test_two_writers_and_a_reader(tmp_path: Path, processes: ForkServerContext) -> None:
-    lake = Lake(tmp_path / "lake")
-    catalogue = tmp_path / "quant.duckdb"
+@on_every_store
+def test_two_writers_and_a_reader(place: Place, processes: ForkServerContext) -> None:
+    """On object storage each of the three has a home of its own, as on three machines."""
+    lake = place.open()
+    catalogue = place.home / "quant.duckdb"
     tickers = [f"T{i:03d}" for i in range(PARTITIONS)]
     lake.write_many(BARS, {ticker: generation_frame(ticker, 1) for ticker in tickers}, provenance("1"))
     CatalogueKeeper(lake, catalogue, dt.timedelta(0)).refresh()
@@ -92,15 +97,19 @@ def test_two_writers_and_a_reader(tmp_path: Path, processes: ForkServerContext) 
     shares = (tickers[: PARTITIONS // 2 + 25], tickers[PARTITIONS // 2 - 25 :])
     debounce = dt.timedelta(seconds=0.5)
     mixed = reads = 0
+    homes = place.elsewhere("first"), place.elsewhere("second")
+    own = CatalogueKeeper(lake, catalogue, dt.timedelta(0))
     with (
-        worker(processes, write_while_read, lake.root, shares[0], 2, debounce) as (first, first_pipe),
-        worker(processes, write_while_read, lake.root, shares[1], 3, debounce) as (second, second_pipe),
+        worker(processes, write_while_read, homes[0], shares[0], 2, debounce) as (first, first_pipe),
+        worker(processes, write_while_read, homes[1], shares[1], 3, debounce) as (second, second_pipe),
         open_catalogue(catalogue) as old,
     ):
         assert [receive(first_pipe), receive(second_pipe)] == ["ready", "ready"]
         first_pipe.send("go")
         second_pipe.send("go")
         while not (first_pipe.poll() and second_pipe.poll()):
+            if homes[0] != place:
+                own.refresh()
             with open_catalogue(catalogue) as new:
                 seen = query(new)
             assert sorted(seen) == tickers
@@ -128,8 +137,9 @@ def test_two_writers_and_a_reader(tmp_path: Path, processes: ForkServerContext) 
 
 
 @pytest.mark.long
-def test_kill_at_random_moments(tmp_path: Path, processes: ForkServerContext) -> None:
-    lake = Lake(tmp_path / "lake")
+@on_every_store
+def test_kill_at_random_moments(place: Place, processes: ForkServerContext) -> None:
+    lake, writers = place.open(), place.elsewhere("writers")
     tickers = [f"T{i:02d}" for i in range(KILLED_PARTITIONS)]
     lake.write_many(BARS, {ticker: generation_frame(ticker, 0) for ticker in tickers}, provenance("0"))
     before = dict.fromkeys(tickers, 0)
@@ -138,7 +148,7 @@ def test_kill_at_random_moments(tmp_path: Path, processes: ForkServerContext) ->
     for generation in range(1, KILLS + 1):
         many = generation % 4 == 0
         after_partitions, after_seconds = moments.randrange(KILLED_PARTITIONS), moments.uniform(0, 0.015)
-        with worker(processes, write_missing, lake.root, tickers, generation, many) as (process, pipe):
+        with worker(processes, write_missing, writers, tickers, generation, many) as (process, pipe):
             assert receive(pipe) == "ready"
             for _ in range(0 if many else after_partitions):
                 receive(pipe)
@@ -156,14 +166,15 @@ def test_kill_at_random_moments(tmp_path: Path, processes: ForkServerContext) ->
     assert broken_off >= KILLS // 2, "the moments lie within the work"
 
     done = sum(generation == KILLS for generation in before.values())
-    with worker(processes, write_missing, lake.root, tickers, KILLS, False) as (_, pipe):
+    with worker(processes, write_missing, writers, tickers, KILLS, False) as (_, pipe):
         assert receive(pipe) == "ready"
         messages = [receive(pipe) for _ in range(KILLED_PARTITIONS - done + 1)]
     assert messages[-1] == KILLED_PARTITIONS - done, "what was done is not done again"
     assert set(current_generations(lake).values()) == {KILLS}
     vacuum(lake, dt.timedelta(0), None, temporary_age=dt.timedelta(0))
     assert check(lake) == []
-    assert len([path for path in lake.root.rglob("*") if path.is_file()]) == KILLED_PARTITIONS
+    names = [path.name for path in lake.root.rglob("*") if path.is_file() and path.name != COPY_OF]
+    assert len(names) == KILLED_PARTITIONS
 
 
 @pytest.mark.parametrize(
@@ -186,6 +197,26 @@ def test_kill_at_every_step_of_a_write(tmp_path: Path, processes: ForkServerCont
     with connect(tmp_path) as connection:
         assert query(connection) == {"A": expected}
     assert [finding.kind for finding in check(lake)] == ["temporary"] * (expected == 1)
+    lake.write(BARS, "A", generation_frame("A", 2), provenance("2"))
+    assert current_generations(lake) == {"A": 2}
+
+
+@pytest.mark.parametrize("place", ["objects"], indirect=True)
+@pytest.mark.parametrize(
+    ("step", "expected"), [("before the put", 1), ("after the put", 2), ("in the middle of the copy", 2)]
+)
+def test_kill_at_every_step_of_a_write_to_objects(
+    place: Place, processes: ForkServerContext, step: str, expected: int
+) -> None:
+    lake, writer = place.open(), place.elsewhere("writer")
+    lake.write(BARS, "A", generation_frame("A", 1), provenance("1"))
+    with worker(processes, write_to_objects_and_die, writer, 2, step) as (process, pipe):
+        assert receive(pipe) == "ready"
+        process.join(30)
+        assert process.exitcode == -signal.SIGKILL
+    assert current_generations(lake) == {"A": expected}
+    assert current_generations(writer.open()) == {"A": expected}, "what the dead one left half is read by nobody"
+    assert check(lake) == []
     lake.write(BARS, "A", generation_frame("A", 2), provenance("2"))
     assert current_generations(lake) == {"A": 2}
 

@@ -10,6 +10,7 @@ import pytest
 from quant_platform.contracts.errors import SnapshotInvalid
 from quant_platform.lake import Lake, build_catalogue, open_catalogue, partition_files, snapshots, vacuum
 from quant_platform_tests.lake.frames import BARS, bars, provenance
+from quant_platform_tests.lake.objects import on_every_store
 
 DAY = dt.timedelta(days=1)
 NOON = dt.datetime(2026, 2, 5, 12, tzinfo=dt.UTC)
@@ -41,6 +42,7 @@ def aged(lake: Lake, clock: Clock) -> list[Path]:
     return paths
 
 
+@on_every_store
 def test_age_counts_from_the_version_that_came_after(lake: Lake, aged: list[Path]) -> None:
     # The first was superseded 26 hours ago, the second 2 hours ago.
     kept = vacuum(lake, 27 * DAY / 24, None)
@@ -53,6 +55,7 @@ def test_age_counts_from_the_version_that_came_after(lake: Lake, aged: list[Path
     assert vacuum(lake, dt.timedelta(0), None).versions == ()
 
 
+@on_every_store
 def test_a_dry_run_only_says(lake: Lake, aged: list[Path]) -> None:
     size = aged[0].stat().st_size
     report = vacuum(lake, DAY, None, dry_run=True)
@@ -60,6 +63,7 @@ def test_a_dry_run_only_says(lake: Lake, aged: list[Path]) -> None:
     assert all(path.exists() for path in aged)
 
 
+@on_every_store
 def test_what_a_snapshot_names_stays(lake: Lake, clock: Clock) -> None:
     folder = lake.root.parent / "snapshots"
     first = lake.write(BARS, "A", bars("A", [1.0]), provenance()).path
@@ -72,6 +76,7 @@ def test_what_a_snapshot_names_stays(lake: Lake, clock: Clock) -> None:
     assert [path.exists() for path in (first, second, third)] == [True, False, True]
 
 
+@on_every_store
 def test_nothing_goes_while_a_manifest_cannot_be_trusted(lake: Lake, aged: list[Path]) -> None:
     folder = lake.root.parent / "snapshots"
     made = snapshots.create(lake, folder, "US")
@@ -83,6 +88,7 @@ def test_nothing_goes_while_a_manifest_cannot_be_trusted(lake: Lake, aged: list[
     assert all(path.exists() for path in aged)
 
 
+@on_every_store
 def test_the_catalogue_is_built_first(lake: Lake, clock: Clock) -> None:
     catalogue = lake.root.parent / "quant.duckdb"
     lake.write(BARS, "A", bars("A", [1.0]), provenance())
@@ -101,6 +107,7 @@ def test_a_version_behind_a_damaged_one_stays(lake: Lake, aged: list[Path]) -> N
     assert all(path.exists() for path in aged)
 
 
+@on_every_store
 def test_old_temporary_files_go_and_young_ones_stay(lake: Lake, clock: Clock) -> None:
     folder = lake.write(BARS, "A", bars("A", [1.0]), provenance()).path.parent
     old, young, foreign = (folder / name for name in (".writing-1-aa", ".writing-2-bb", "notes.txt"))
@@ -121,5 +128,6 @@ def test_a_negative_time_is_refused(lake: Lake) -> None:
         vacuum(lake, -DAY, None)
 
 
+@on_every_store
 def test_an_empty_lake(lake: Lake) -> None:
     assert vacuum(lake, DAY, lake.root.parent / "snapshots").versions == ()

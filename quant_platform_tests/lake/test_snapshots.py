@@ -16,13 +16,14 @@ from quant_platform.contracts.errors import PartitionMissing, SnapshotInvalid, S
 from quant_platform.lake import DataCatalog, Lake, partition_files, snapshots
 from quant_platform.lake.manifest import SnapshotFile, file_path
 from quant_platform_tests.lake.frames import BARS, FEATURES, SECURITIES, bars, features, provenance, securities
+from quant_platform_tests.lake.objects import Place, on_every_store
 
 RAW = "raw.corporate_actions"
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
+def home(place: Place) -> Path:
+    return place.home
 
 
 @pytest.fixture
@@ -36,6 +37,7 @@ def full(home: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     return lake
 
 
+@on_every_store
 def test_the_manifest_says_what_is_in_it(full: Lake, home: Path) -> None:
     made = snapshots.create(full, home / "snapshots", "US")
     manifest = json.loads((home / "snapshots" / "2026-02-05-US-v1" / "manifest.json").read_text())
@@ -63,6 +65,7 @@ def test_the_manifest_says_what_is_in_it(full: Lake, home: Path) -> None:
         }
 
 
+@on_every_store
 def test_equal_data_has_equal_hashes_and_new_raw_data_another_source_hash(full: Lake, home: Path) -> None:
     first = snapshots.create(full, home / "snapshots", "US", tables=[BARS])
     full.write(BARS, "A", bars("A", [1.0, 2.0]), provenance("2"))
@@ -77,6 +80,7 @@ def test_equal_data_has_equal_hashes_and_new_raw_data_another_source_hash(full: 
     assert third.source_hash != first.source_hash
 
 
+@on_every_store
 def test_a_snapshot_never_changes(full: Lake, home: Path) -> None:
     folder = home / "snapshots"
     made = snapshots.create(full, folder, "US", snapshot_id="2026-01-01-US-v7")
@@ -92,6 +96,7 @@ def test_a_snapshot_never_changes(full: Lake, home: Path) -> None:
 MALFORMED = ("2026-02-05-US", "2026-2-5-US-v1", "2026-02-30-US-v1", "2026-02-05-us-v1", "../x", "", "2026-02-05-US-v0")
 
 
+@on_every_store
 @pytest.mark.parametrize("snapshot_id", MALFORMED)
 def test_malformed_ids(full: Lake, home: Path, snapshot_id: str) -> None:
     if snapshot_id:
@@ -101,6 +106,7 @@ def test_malformed_ids(full: Lake, home: Path, snapshot_id: str) -> None:
         DataCatalog(snapshot_id, "US", home)
 
 
+@on_every_store
 def test_what_cannot_be_a_snapshot(full: Lake, home: Path, tmp_path: Path) -> None:
     with pytest.raises(SnapshotInvalid, match="not of region 'EU'"):
         snapshots.create(full, home / "snapshots", "EU", snapshot_id="2026-02-05-US-v1")
@@ -111,6 +117,7 @@ def test_what_cannot_be_a_snapshot(full: Lake, home: Path, tmp_path: Path) -> No
     assert snapshots.list_snapshots(home / "snapshots") == []
 
 
+@on_every_store
 def test_a_damaged_file_is_not_vouched_for(full: Lake, home: Path) -> None:
     version = full.current(BARS, "B")
     assert version is not None
@@ -120,6 +127,7 @@ def test_a_damaged_file_is_not_vouched_for(full: Lake, home: Path) -> None:
         snapshots.create(full, home / "snapshots", "US")
 
 
+@on_every_store
 def test_snapshots_are_listed_in_order(full: Lake, home: Path) -> None:
     for number in (10, 2, 9):
         snapshots.create(full, home / "snapshots", "US", snapshot_id=f"2026-02-05-US-v{number}", tables=[BARS])
@@ -160,6 +168,7 @@ def test_an_edited_manifest_is_not_trusted(full: Lake, home: Path) -> None:
         DataCatalog("2026-02-06-US-v1", "US", home)
 
 
+@on_every_store
 def test_the_catalog_is_the_only_door(full: Lake, home: Path) -> None:
     made = snapshots.create(full, home / "snapshots", "US", tables=[BARS, FEATURES])
     before = full.read(BARS)
@@ -200,6 +209,7 @@ def test_a_file_that_went_is_not_read_around(full: Lake, home: Path) -> None:
         catalog.read(BARS)
 
 
+@on_every_store
 def test_an_export_needs_nothing_else(full: Lake, home: Path, tmp_path: Path) -> None:
     made = snapshots.create(full, home / "snapshots", "US", tables=[BARS, SECURITIES])
     full.write(BARS, "A", bars("A", [9.0]), provenance())
@@ -225,6 +235,7 @@ def test_an_export_needs_nothing_else(full: Lake, home: Path, tmp_path: Path) ->
     assert (moved / path).is_file()
 
 
+@on_every_store
 def test_an_export_is_whole_or_not_there(
     full: Lake, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +261,7 @@ def test_an_export_is_whole_or_not_there(
     assert list(folder.iterdir()) == []
 
 
+@on_every_store
 def test_a_path_that_leaves_the_lake_is_refused(full: Lake, home: Path) -> None:
     for path in ("../secret", "/etc/passwd", "a/../../b"):
         with pytest.raises(SnapshotInvalid, match="leaves the lake"):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ import polars as pl
 from quant_platform.contracts.errors import PlatformError
 from quant_platform.lake import CatalogueKeeper, Lake, build_catalogue, partition_files
 from quant_platform_tests.lake.frames import BARS, bars, provenance
+from quant_platform_tests.lake.objects import FolderObjects, Place
 
 ROWS_OF_GENERATION = 100
 """A partition of generation g has 100 + g rows, and g as its close in each of them."""
@@ -27,11 +29,11 @@ def generation_frame(ticker: str, generation: int) -> pl.DataFrame:
 
 
 def write_while_read(
-    root: Path, tickers: Sequence[str], generation: int, debounce: dt.timedelta, pipe: Connection
+    place: Place, tickers: Sequence[str], generation: int, debounce: dt.timedelta, pipe: Connection
 ) -> None:
     """Write one partition after the other and let the catalogue follow; report the seconds and the builds."""
-    lake = Lake(root)
-    keeper = CatalogueKeeper(lake, root.parent / "quant.duckdb", debounce)
+    lake = place.open()
+    keeper = CatalogueKeeper(lake, place.home / "quant.duckdb", debounce)
     frames = {ticker: generation_frame(ticker, generation) for ticker in tickers}
     pipe.send("ready")
     pipe.recv()
@@ -42,9 +44,9 @@ def write_while_read(
     pipe.send((time.monotonic() - started, builds))
 
 
-def write_missing(root: Path, tickers: Sequence[str], generation: int, many: bool, pipe: Connection) -> None:
+def write_missing(place: Place, tickers: Sequence[str], generation: int, many: bool, pipe: Connection) -> None:
     """Write the partitions that are not of this generation yet, saying so after each; then wait to be killed."""
-    lake = Lake(root)
+    lake = place.open()
     missing = [ticker for ticker in tickers if not lake.is_current(BARS, ticker, str(generation), "onto", {})]
     pipe.send("ready")
     if many:
@@ -81,6 +83,28 @@ def write_and_die(root: Path, generation: int, step: str, pipe: Connection) -> N
     elif step == "after the rename":
         partition_files.flush_folder = die
     Lake(root).write(BARS, "A", frame, provenance(str(generation)))
+
+
+def write_to_objects_and_die(place: Place, generation: int, step: str, pipe: Connection) -> None:
+    """Write a partition to object storage and kill this very process at a step of the write."""
+    real_create = FolderObjects.create
+
+    def die(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def create_and_die(*arguments: Any) -> None:
+        assert real_create(*arguments)
+        die()
+
+    lake, frame = place.open(), generation_frame("A", generation)
+    pipe.send("ready")
+    if step == "before the put":
+        FolderObjects.create = die
+    elif step == "after the put":
+        FolderObjects.create = create_and_die
+    elif step == "in the middle of the copy":
+        os.fsync = die
+    lake.write(BARS, "A", frame, provenance(str(generation)))
 
 
 def write_with_small_files(root: Path, bytes_per_file: int, pipe: Connection) -> None:

@@ -37,6 +37,7 @@ def test_the_cuts_visit_nearly_every_event() -> None:
     assert len(cuts()) >= 120
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(4))
 def test_cutting_the_data_changes_nothing_before(part: int) -> None:
     component = event_lab()

@@ -88,7 +88,7 @@ def test_capitalisations_off_by_a_thousand_go_even_where_they_are_the_most(
 
 
 @pytest.mark.real_data
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_real_snapshots_are_accounted_for(shared_data: Path) -> None:
     folders = {
         "data": shared_data / "us_sp500_daily_2000_2015",

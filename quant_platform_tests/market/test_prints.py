@@ -189,7 +189,7 @@ def test_planted_prints_are_recalled_and_little_else_is_found(sp500_rows: dict[s
 
 
 @pytest.mark.real_data
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_field_of_a_market_wide_crash_is_suspect(sp500_rows: dict[str, pl.DataFrame]) -> None:
     crash = {"2010-05-06", "2015-08-24"}
     for name, part in sp500_rows.items():

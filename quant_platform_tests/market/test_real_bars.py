@@ -17,7 +17,7 @@ from quant_platform_tests.market.builders import actions as no_actions
 from quant_platform_tests.market.builders import cleaning_spec
 from quant_platform_tests.sources.builders import shipped
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.long]
 
 CALENDAR = session_array("XNYS", date(1998, 1, 1), date(2021, 12, 31))
 
@@ -42,7 +42,6 @@ def cleaned(sp500: Source) -> dict[str, CleanResult]:
     return {str(key[0]): clean_bars(frame, nothing, spec, CALENDAR) for key, frame in frames.items()}
 
 
-@pytest.mark.slow
 def test_every_row_of_the_set_is_clean_or_in_quarantine(cleaned: dict[str, CleanResult]) -> None:
     assert len(cleaned) == 633
     clean = sum(result.bars["close"].is_not_nan().sum() for result in cleaned.values())
@@ -56,7 +55,6 @@ def test_every_row_of_the_set_is_clean_or_in_quarantine(cleaned: dict[str, Clean
     assert counts == {"decimal_shift": 13, "ohlc_inconsistent": 2, "no_trade": 23}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ticker", "session", "fall"),
     [
@@ -75,7 +73,6 @@ def test_real_crashes_stay(cleaned: dict[str, CleanResult], ticker: str, session
     assert change.filter(pl.col("session") == session)["change"][0] < fall
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ticker", "session"),
     [

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from quant_platform_tests.mutants.run import ROOT, sample, trials
+from quant_platform_tests.mutants.sites import Trial
 
 ROOMS = ("statistics", "engine", "labs/equity", "labs/events", "labs/suite", "labs/parity", "labs/operations", "lake")
 BAR = 0.90
@@ -32,14 +33,24 @@ def main() -> None:
     for room in asked.rooms:
         chosen = sample(room, asked.count, asked.seed)
         with tempfile.TemporaryDirectory() as folder:
-            tried = []
-            for trial in trials(room, chosen, Path(folder)):
+            tried: list[Trial] = []
+            left_out: list[str] = []
+            for trial in trials(room, chosen, Path(folder), left_out):
                 tried.append(trial)
                 print(
-                    f"{room} {len(tried)}/{len(chosen)} {'killed' if trial.killed else 'SURVIVED'} {trial.mutant.name}"
+                    f"{room} {len(tried)}/{len(chosen)} {'killed' if trial.killed else 'SURVIVED'}"
+                    f" ({trial.reached} tests, {trial.seconds:.0f} s) {trial.mutant.name}",
+                    flush=True,
                 )
         survivors = sorted(trial.mutant.name for trial in tried if not trial.killed)
-        results[room] = {"mutants": len(tried), "survivors": survivors, "seed": asked.seed}
+        unreached = sum(trial.reached == 0 for trial in tried)
+        results[room] = {
+            "mutants": len(tried),
+            "survivors": survivors,
+            "unreached": unreached,
+            "left_out": len(left_out),
+            "seed": asked.seed,
+        }
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     PAGE.write_text(page(results), encoding="utf-8")
 
@@ -52,19 +63,24 @@ def page(results: dict[str, Any]) -> str:
         "",
         "# Would the tests notice?",
         "",
-        "A mutant is the code with one place made wrong: a comparison, a sign, a constant, a branch. Each runs against",
-        "the tests of its own room, kernels uncompiled, slow tests and real data left out. A mutant that no test",
-        "notices survives. *Equivalent* means that a person read the change and found that it alters no result.",
+        "A mutant is the code with one place made wrong: a comparison, a sign, a constant, a branch; places are drawn",
+        "with a seed. Each is tried by the tests of its own room that reach its line and by the others of their files,",
+        "kernels uncompiled, slow tests and real data left out. A mutant that no test notices survives. *Equivalent*",
+        "means that a person read the change and found that it alters no result; *unreached*, that no test of the room",
+        "runs the line (they survive); *left out*, tests that take over four seconds uncompiled or need compiled code.",
         "",
-        "| room | mutants | killed | score | equivalent | score without them |",
-        "|---|---|---|---|---|---|",
+        "| room | mutants | killed | unreached | score | equivalent | score without them | tests left out |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for room, found in sorted(results.items()):
         total, survivors = found["mutants"], found["survivors"]
         equal = sum(judged.get(name, "").startswith("equivalent") for name in survivors)
         killed = total - len(survivors)
         clean = killed / (total - equal) if total > equal else 1.0
-        lines.append(f"| `{room}` | {total} | {killed} | {killed / total:.0%} | {equal} | {clean:.0%} |")
+        lines.append(
+            f"| `{room}` | {total} | {killed} | {found['unreached']} | {killed / total:.0%} | {equal} | {clean:.0%} |"
+            f" {found['left_out']} |"
+        )
     for room, found in sorted(results.items()):
         if found["survivors"]:
             lines += ["", f"## Survivors of {room}", "", "| change | judged |", "|---|---|"]

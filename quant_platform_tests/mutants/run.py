@@ -1,37 +1,28 @@
-"""Try some mutants of a room against the room's own tests, each in a process of its own, kernels uncompiled.
+"""Try some mutants of a room against the room's own tests, kernels uncompiled, each in a process of its own.
 
 1. every possible change of the room's files is listed (`sites`), and a sample drawn with a seed;
-2. the tree is copied once; for each mutant its file is replaced, and the tests that reach the file are run until one
-   fails: those whose name says the file's first;
-3. a mutant whose tests fail, or do not end in time, is killed; the others survive and are named.
+2. the tree is copied, and the room's tests run once on it as it is, under coverage (`reach`): which test reaches which
+   line, and how long each takes;
+3. for each mutant its file is replaced and a process forked from one that has the libraries loaded: the tests that
+   reach the line run, the quickest first, until one fails; where none does, so do all tests of their files;
+4. a mutant whose tests fail, or take 20 s and ten times as long as before, is killed; the others survive and are
+   named, those of lines that no test reaches among them.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import random
-import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from quant_platform_tests.mutants.sites import Mutant, mutants
+from quant_platform_tests.mutants.sites import Mutant, Trial, mutants
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 300
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What became of one mutant."""
-
-    mutant: Mutant
-    killed: bool
-    seconds: float
 
 
 def files_of(room: str) -> list[Path]:
@@ -48,45 +39,51 @@ def sample(room: str, count: int, seed: int) -> list[Mutant]:
     return random.Random(seed).sample(found, min(count, len(found)))
 
 
-def own_tests(room: str, path: str) -> list[Path]:
-    """Test files of a room that import the module, directly or through the room; the one of its name first."""
-    folder = ROOT / "quant_platform_tests" / room
-    stem = Path(path).stem
-    tests = sorted(folder.rglob("test_*.py"))
-
-    def nearness(test: Path) -> tuple[int, str]:
-        text = test.read_text(encoding="utf-8")
-        named = stem in test.stem
-        imported = re.search(rf"\b{re.escape(stem)}\b", text) is not None
-        return (0 if named else 1 if imported else 2, test.name)
-
-    return sorted(tests, key=nearness)
-
-
-def trials(room: str, chosen: list[Mutant], work: Path) -> Iterator[Trial]:
-    """Try each mutant in a copy of the tree."""
+def copy_tree(work: Path) -> None:
+    """Everything that tests read, into a folder of its own."""
     for name in ("quant_platform", "quant_platform_tests", "specs", "docs"):
         shutil.copytree(ROOT / name, work / name, ignore=shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc"))
     for name in ("pyproject.toml", "dagster.yaml", "workspace.yaml", "README.md", "CHANGELOG.md", "Makefile"):
         shutil.copyfile(ROOT / name, work / name)
-    for mutant in chosen:
-        target = work / "quant_platform" / mutant.path
-        original = target.read_text(encoding="utf-8")
-        target.write_text(mutant.source, encoding="utf-8")
-        started = time.monotonic()
-        try:
-            yield Trial(mutant, _fails(room, mutant, work), time.monotonic() - started)
-        finally:
-            target.write_text(original, encoding="utf-8")
 
 
-def _fails(room: str, mutant: Mutant, work: Path) -> bool:
-    tests = [path.relative_to(ROOT).as_posix() for path in own_tests(room, mutant.path)]
+def trials(room: str, chosen: list[Mutant], work: Path, left_out: list[str]) -> Iterator[Trial]:
+    """Try each mutant in a copy of the tree.
+
+    Parameters
+    ----------
+    room
+        Folder below the package.
+    chosen
+        Its mutants.
+    work
+        An empty folder.
+    left_out
+        Receives the tests that say nothing here: see `reach`.
+
+    Yields
+    ------
+    Trial
+        One per mutant, in their order.
+
+    Raises
+    ------
+    RuntimeError
+        When the room's tests fail on unchanged code: nothing could be said of its mutants.
+    """
+    copy_tree(work)
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(work), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider", *tests]
-    command += ["-m", "not slow and not long and not real_data", "--no-header", "--tb=no"]
-    try:
-        ended = subprocess.run(command, cwd=work, env=environment, capture_output=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return True
-    return ended.returncode != 0
+    command = [sys.executable, "-m", "quant_platform_tests.mutants.trial", room]
+    with subprocess.Popen(command, cwd=work, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        try:
+            left_out += pickle.load(server.stdout)
+            for mutant in chosen:
+                pickle.dump(mutant, server.stdin)
+                server.stdin.flush()
+                yield pickle.load(server.stdout)
+        except (BrokenPipeError, EOFError) as failure:
+            raise RuntimeError(f"the tests of {room} fail before anything is changed: run them") from failure
+        finally:
+            server.stdin.close()

@@ -52,8 +52,32 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """A name that survives edits elsewhere in the file."""
-        return f"{self.path}: {self.kind}: {self.before} -> {self.after}"
+        """A name that survives edits elsewhere in the file: the line as it was, and the change in it."""
+        lines = self.source.splitlines()
+        now = lines[self.line - 1].strip()
+        return f"{self.path}: {self.before} -> {self.after} in: {now}"
+
+    @property
+    def statement(self) -> tuple[int, int]:
+        """First and last line of the statement that holds the place; of one with a body, without the body."""
+        found = (self.line, self.line)
+        for node in ast.walk(ast.parse(self.source)):
+            if isinstance(node, ast.stmt) and node.lineno <= self.line <= (node.end_lineno or node.lineno):
+                body = getattr(node, "body", None)
+                end = body[0].lineno - 1 if isinstance(body, list) and body else node.end_lineno or node.lineno
+                if self.line <= end:
+                    found = (node.lineno, max(end, node.lineno))
+        return found
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of one mutant: how many tests reach its statement, whether one failed, and the seconds it took."""
+
+    mutant: Mutant
+    killed: bool
+    reached: int
+    seconds: float
 
 
 def mutants(path: str, source: str) -> Iterator[Mutant]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from quant_platform_tests.mutants.run import files_of, own_tests, sample
+from quant_platform_tests.mutants.reach import Reach
+from quant_platform_tests.mutants.run import files_of, sample
 from quant_platform_tests.mutants.sites import mutants
 
 SOURCE = '''"""Text with 3 numbers."""
@@ -60,6 +61,25 @@ def test_a_sample_is_drawn_again_by_its_seed(room: str) -> None:
     assert sample(room, 5, 1) != sample(room, 5, 2)
 
 
-def test_the_own_tests_a_file_begin_with_the_one_of_its_name() -> None:
-    assert own_tests("statistics", "statistics/ranks.py")[0].name == "test_ranks.py"
+def test_a_mutant_is_named_by_its_line_and_knows_its_statement() -> None:
+    found = {each.before: each for each in mutants("f.py", SOURCE)}
+    assert found["a + b"].name == "f.py: a + b -> a - b in: if a < b and a - b > LIMIT:"
+    assert found["a + b"].statement == (9, 9)
+    assert found["5"].statement == (4, 4)
+    several = next(each for each in mutants("g.py", "x = (1 +\n     y)\n") if each.before == "1")
+    assert several.statement == (1, 2)
+
+
+def test_the_quickest_test_that_reaches_a_line_comes_first() -> None:
+    reach = Reach(
+        lines={"room/a.py": {3: {"t/test_a.py::slow"}, 4: {"t/test_a.py::slow", "t/test_b.py::quick"}}},
+        seconds={"t/test_a.py::slow": 2.0, "t/test_a.py::other": 1.0, "t/test_b.py::quick": 0.1},
+    )
+    assert reach.tests("room/a.py", 3, 4) == ["t/test_b.py::quick", "t/test_a.py::slow"]
+    assert reach.tests("room/a.py", 3, 3) == ["t/test_a.py::slow"]
+    assert reach.tests("room/a.py", 9, 9) == []
+    assert reach.beside(reach.tests("room/a.py", 3, 4)) == ["t/test_a.py::other"]
+
+
+def test_the_files_of_a_room_are_below_it() -> None:
     assert Path("ranks.py") in [Path(path.name) for path in files_of("statistics")]

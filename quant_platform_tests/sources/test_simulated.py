@@ -243,6 +243,7 @@ def test_the_planted_premia_are_there_with_their_signs() -> None:
     assert np.mean([each["volatility"] for each in found]) < -0.02
 
 
+@pytest.mark.long
 def test_in_the_null_world_neither_momentum_nor_volatility_predicts_ranks(null_panels: list[Floats]) -> None:
     found = [_information_coefficients(each) for each in null_panels]
     for name in ("momentum", "volatility"):

@@ -1,0 +1,31 @@
+"""``make cluster-test``: make the environment and run the scenarios in it, or say what is missing here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from quant_platform_tests.cluster.environment import ROOT, NotInstalled, install
+from quant_platform_tests.cluster.postgres import missing
+
+
+def main() -> int:
+    """Run everything; the exit code."""
+    problem = missing() or ("this needs Linux and its /proc" if sys.platform != "linux" else None)
+    if problem is not None:
+        print(f"cluster-test: NOT RUN, {problem}")
+        return 0
+    try:
+        made = install()
+    except NotInstalled as error:
+        print(f"cluster-test: the environment could not be made: {error}")
+        return 1
+    print(f"environment {made.folder}", flush=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{made.binaries}{os.pathsep}{os.environ['PATH']}"}
+    command = [str(made.python), "-m", "quant_platform_tests.cluster.scenarios", *sys.argv[1:]]
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
