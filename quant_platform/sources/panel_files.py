@@ -161,7 +161,7 @@ class PanelSource:
         section = self.panel.risk
         if section is None:
             return pl.DataFrame(schema={"ticker": pl.String, "session": pl.Date})
-        frame, _ = self._rows(section, dict(section.columns))
+        frame, _ = self._rows(section, {str(style): vendor for style, vendor in section.columns.items()})
         return frame.drop(LINE, strict=False).sort("ticker", "session")
 
     @cached_property

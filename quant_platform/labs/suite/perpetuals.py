@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import polars as pl
 
 from quant_platform.contracts.errors import SchemaViolation
@@ -166,10 +167,9 @@ def perp_baseline_signals(
     everything = pl.concat(parts)
     signals, missing = [], {}
     for name in file.baselines:
-        values = grid.spread(everything, name)
-        values[~panel.universe] = float("nan")
-        if (values == values).any():
-            signals.append(dense_signal(name, values))
+        inside = np.where(panel.universe, grid.spread(everything, name), np.nan)
+        if np.isfinite(inside).any():
+            signals.append(dense_signal(name, inside))
         else:
             missing[name] = "its inputs are not among the data"
     return signals, missing
