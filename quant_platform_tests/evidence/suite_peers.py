@@ -182,7 +182,7 @@ def study(seed: int = SEED, names: int = NAMES, sessions: int = SESSIONS) -> Stu
         Line("probability that the Sharpe ratio is above 0", "quantstats", "probabilistic_sharpe",
              probabilistic_sharpe(estimate.ratio, estimate.n, skewness=float(skew(net, bias=False)),
                                   kurtosis=float(kurtosis(net, bias=False)) + 3.0), None,
-             f"theirs takes moments with small-sample corrections, as this one does; ours of plain ones is {likely:.6g}"),
+             f"theirs corrects its moments for small samples, as this one does; that of a suite is {likely:.6g}"),
         Line("probability that the Sharpe ratio is above 0", "jquantstats", "probabilistic_sharpe", likely),
     ]  # fmt: skip
     return Study(arrays, lines)
