@@ -206,12 +206,9 @@ class PanelSource:
         return found
 
     def reading_report(self) -> tuple[Finding, ...]:
-        """What reading everything brought to light."""
-        for part in (self.returns, self.descriptors, self.risk):
-            del part
-        _ = self.dates
-        found = list(self._notes.get("returns", ()))
+        """What reading the rows brought to light."""
         known = set(self.tickers())
+        found = list(self._notes["returns"])
         for name, frame in (("descriptors", self.descriptors), ("risk", self.risk)):
             strange = sorted(set(frame["ticker"].unique()) - known)
             if strange:
