@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 # The first is silenced where `quant_platform.defs` is imported, and pytest resets the filters; the second is Dagster
 # calling a method of its own that it has deprecated.
 DAGSTERS_OWN = ("ignore:.*is currently in beta", "ignore:InitResourceContext.dagster_run is deprecated")
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

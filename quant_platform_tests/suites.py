@@ -19,8 +19,8 @@ from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sources import tickers_of
 from quant_platform.pipeline.stage import run_stage
 from quant_platform.pipeline.submissions import submit, validate_file
-from quant_platform.pipeline.suite import make_snapshot
 from quant_platform.pipeline.suite_panel import run_dates, run_panel
+from quant_platform.pipeline.suite_snapshots import make_snapshot
 from quant_platform.pipeline.verification import SuiteRun, stored_runs
 from quant_platform.specification.settings import Settings
 from quant_platform_tests.homes import FIRST, LAST, Market, copied, declare, edit, write_specs
@@ -98,7 +98,7 @@ def stored_home(folder: Path) -> Stored:
             assert done.state == "written", done.error
     for name, frame in (
         ("raw.securities", securities(home, ())),
-        ("suite.dates", run_dates(home, (), bars=home.lake.scan("clean.equity_bars"))),
+        ("suite.dates", run_dates(home, ())),
     ):
         stamp = Provenance(name, "1", "", {}, "market", {}, simulated=True)
         home.lake.write(name, None, frame, stamp)

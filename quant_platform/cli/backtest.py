@@ -61,7 +61,7 @@ def backtest(
         frame = opened.lake.read(bars)
     if frame.is_empty():
         raise SourceNotFound("there is no bar", where=bars, action="name a file, or a table that holds bars")
-    ends = None if opened is None or not opened.has_equities else known_recoveries(opened)
+    ends = None if opened is None or not opened.has_bars else known_recoveries(opened)
     traded = trading_bars(spec, Bars.from_frame(frame), ends)
     decided: Decisions
     if decisions is not None:

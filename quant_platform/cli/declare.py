@@ -174,15 +174,24 @@ def declared_home(
             where=f"{specs / 'universe' / universe}.yaml and {specs / 'sources' / source}.yaml",
             action="correct the exchange in one of them",
         )
-    opened = open_source(spec, resolved)
-    tickers = opened.tickers()
-    if names.tickers != "source":
-        _require_names(names.tickers, tickers, specs / "universe" / f"{universe}.yaml")
-    first, last = market_span(opened)
-    if spec.kind == "files":
-        read_shared_files(opened)
-    session_array(spec.exchange, first, last)
-    findings = reading_report(opened)
+    if spec.panel is not None:
+        if names.tickers != "source":
+            raise SpecError(
+                "the universe lists names, and those of a panel are in its files",
+                where=str(specs / "universe" / f"{universe}.yaml"),
+                action="write `tickers: source`; who belongs to it when, the column `member` of the descriptors says",
+            )
+        first, last, findings = read_panel(spec, resolved)
+    else:
+        opened = open_source(spec, resolved)
+        tickers = opened.tickers()
+        if names.tickers != "source":
+            _require_names(names.tickers, tickers, specs / "universe" / f"{universe}.yaml")
+        first, last = market_span(opened)
+        if spec.kind == "files":
+            read_shared_files(opened)
+        session_array(spec.exchange, first, last)
+        findings = reading_report(opened)
     open_ended = live or (present is not None and present.last_session is None)
     content = {
         "source": source,
@@ -193,6 +202,27 @@ def declared_home(
     }
     before = None if present is None else (present.first_session, present.last_session)
     return Declaration(path, content, findings, _span_sentences(before, first, last, open_ended))
+
+
+def read_panel(spec: SourceSpec, folders: Mapping[str, Path]) -> tuple[date, date, tuple[Finding, ...]]:
+    """Read every file of a panel: the first and last session with a return, and what reading brought to light.
+
+    Raises
+    ------
+    SourceNotFound, SourceMalformed
+        When a file is not there, or not what the spec says.
+    CalendarError
+        When dates are no sessions of the exchange.
+    """
+    from quant_platform.labs.suite.own_panel import own_sessions
+    from quant_platform.labs.suite.sessions import session_clock
+    from quant_platform.pipeline.suite_panel import frames_of
+    from quant_platform.sources.open import open_panel_source
+
+    source = open_panel_source(spec, folders)
+    findings = source.reading_report()
+    own_sessions(frames_of(source), session_clock(spec.exchange))
+    return *source.span, findings
 
 
 def _span_sentences(

@@ -58,7 +58,7 @@ def doctor(
     """Check that this machine and home can do the work; exit code 3 when something is wrong."""
     from quant_platform.cli import paragraph
     from quant_platform.defs.workers import can_fork, worker_count
-    from quant_platform.pipeline.sources import perp_source_of, tickers_of
+    from quant_platform.pipeline.sources import panel_source_of, perp_source_of, tickers_of
     from quant_platform.pipeline.spec_check import check_specs
 
     opened, console = open_home(home, may_be_new=True), Console()
@@ -78,7 +78,7 @@ def doctor(
         findings.append((True, opened.title))
         findings += [(True, line) for line in _deployed(opened.settings)]
         if opened.has_equities:
-            tickers = tickers_of(opened)
+            tickers = tickers_of(opened) if opened.has_bars else panel_source_of(opened).tickers()
             findings.append((bool(tickers), f"source {opened.spec.source}: {len(tickers)} tickers"))
         if opened.has_perps:
             symbols = perp_source_of(opened).symbols()
@@ -176,7 +176,13 @@ def results(
             where=str(opened.settings.home),
             action="name the home with --home or QUANT_HOME; quant demo, quant import and quant import-perps fill one",
         )
-    held = {"equities": opened.has_equities, "perpetuals": opened.has_perps}
+    held = {"equities": opened.has_bars, "perpetuals": opened.has_perps}
+    if not any(held.values()):
+        raise SettingsError(
+            "this home holds returns and no bars, and a page is of what the labs on bars found",
+            where=str(opened.settings.home),
+            action="quant suite NAME makes the page of a signal",
+        )
     if market is None and all(held.values()):
         raise SettingsError(
             "this home holds two markets, and a page is of one",
@@ -189,7 +195,7 @@ def results(
         )
     libraries = ("polars", "duckdb", "numpy", "numba", "dagster")
     about = {"made by": f"quant_platform {__version__}, " + ", ".join(f"{name} {version(name)}" for name in libraries)}
-    if market == "equities" or (market is None and opened.has_equities):
+    if market == "equities" or (market is None and opened.has_bars):
         page = equity_results
         about["source"] = f"{opened.spec.source}: {opened.source_spec.description}"
         about["universe"] = f"{opened.universe.name}: {opened.universe.description}"

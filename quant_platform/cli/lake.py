@@ -18,7 +18,7 @@ from quant_platform.cli.query import show
 from quant_platform.contracts.errors import SettingsError
 from quant_platform.lake import Finding, check, snapshots, vacuum
 from quant_platform.lake.manifest import Snapshot, load
-from quant_platform.pipeline import suite
+from quant_platform.pipeline import suite_snapshots
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.lake import lake_spec
 
@@ -115,7 +115,7 @@ def snapshot_create(
         if table:
             raise typer.BadParameter("a lightweight snapshot holds what a suite reads, --table is not for it")
         day = since.date() if since is not None else None
-        small = suite.make_lightweight_snapshot(opened, region, names=names, since=day, name=name)
+        small = suite_snapshots.make_lightweight_snapshot(opened, region, names=names, since=day, name=name)
         print(f"{small}\n{_selection(load(snapshot_folder(opened), small))}")
         return
     made = snapshots.create(opened.lake, snapshot_folder(opened), region, tables=table, snapshot_id=name)

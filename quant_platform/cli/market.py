@@ -72,6 +72,11 @@ def import_market(
     say(console, declaration)
     with declaration.in_force():
         opened = open_checked_home(where.home)
+        if not opened.has_bars:
+            run_everything(opened, console, launches=_panel_launches)
+            opened.refresh_catalogue()
+            where_to_look(opened, console, time.monotonic() - started)
+            return
         only = ("securities", "ticker_graph", "equity_audit") if only_raw else None
         left_out = run_everything(opened, console, only=only)
     finish(opened, console, started, left_out)
@@ -209,7 +214,9 @@ def where_to_look(home: Home, console: Console, seconds: float, verdicts: Sequen
     place = shown(home.settings.home)
     option = "" if place == "data" else f" --home {place}"
     traded = bool(home.lake.partitions("ops.book"))
-    example = "replay.hit_rate" if home.has_equities else "discovery.hypotheses limit 20"
+    example = "discovery.hypotheses limit 20" if home.has_perps and not home.has_equities else "replay.hit_rate"
+    if not home.has_bars and home.has_equities:
+        example = "suite.returns limit 20"
     lines = [
         f"made in {seconds:.0f} s on {date.today()}; everything is under {place}/",
         f"  reports    {', '.join(pages) or 'none yet'}",
@@ -230,6 +237,15 @@ def shown(path: Path) -> str:
         return path.resolve().relative_to(Path.cwd()).as_posix()
     except ValueError:
         return str(path)
+
+
+def _panel_launches(home: Home, instance: DagsterInstance) -> list[Launch]:
+    """What a panel without bars is imported by."""
+    from quant_platform.defs.jobs import job_named
+    from quant_platform.defs.runs import Launch
+
+    years = job_named("suite_panel").scheme.keys(home, instance)
+    return [Launch("suite_dates"), Launch("suite_panel", tuple(years))]
 
 
 def _locations(pairs: Sequence[str]) -> dict[str, Path]:

@@ -167,9 +167,9 @@ def operations_reset(reviewed_by: ReviewedBy, home: HomeOption = None) -> None:
 
 
 def _require_equities(home: Home) -> None:
-    if not home.has_equities:
+    if not home.has_bars:
         raise NotAvailable(
-            "the paper account trades equities, and this home holds none",
+            "the paper account trades bars of equities, and this home holds none",
             where=str(home.settings.home),
             action="name a home of equities with --home",
         )

@@ -13,7 +13,8 @@ from rich.console import Console
 from quant_platform.cli.homes import HomeOption, open_home
 from quant_platform.cli.lake import FOUND_SOMETHING, JsonOption, to_json
 from quant_platform.cli.query import show
-from quant_platform.pipeline import composites, experiments, submissions
+from quant_platform.pipeline import baselines, composites, experiments, submissions
+from quant_platform.pipeline.home import Home
 
 signal_app = typer.Typer(help="Check and register files of signals.", no_args_is_help=True, add_completion=False)
 
@@ -115,9 +116,7 @@ def signal_compose(
     """Fit a composite of signals on the past of each fold, and register its values as a signal."""
     opened = open_home(home)
     spec = composites.composite_spec(opened, composite)
-    where = snapshot or composites.last_snapshot(opened)
-    if where is None:
-        raise typer.BadParameter("the home has no snapshot; quant suite of any signal makes one", param_hint="snapshot")
+    where = _snapshot(opened, snapshot)
     found = composites.compose(opened, spec, where, name=name)
     show(found.made.models.filter(pl.col("position") == 0).select(_FOLD), Console(), len(found.made.folds))
     show(
@@ -132,6 +131,27 @@ def signal_compose(
     )
 
 
+@signal_app.command("baselines")
+def signal_baselines(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; all of specs/suite/baselines.yaml if none.")] = None,
+    snapshot: Annotated[
+        str | None, typer.Option(help="What they are computed on; the newest one when not given.")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Compute baselines on a snapshot and register each as a signal, so that it can be judged like any other."""
+    opened = open_home(home)
+    found, missing = baselines.submit_baselines(opened, _snapshot(opened, snapshot), names)
+    for baseline, cause in missing.items():
+        print(f"{baseline}: not available, {cause}")
+    for said in found.values():
+        print(
+            f"registered as {said.name} by {said.author} at {said.submitted_at}, {said.rows} rows of "
+            f"{said.securities} securities from {said.first_date} to {said.last_date}"
+        )
+    print("\n".join(f"next: quant suite {said.name} --snapshot {said.version}" for said in found.values()))
+
+
 @signal_app.command("list")
 def signal_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List the registered signals of a home."""
@@ -142,3 +162,15 @@ def signal_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
     columns = ("name", "author", "submitted_at", "rows", "rejected", "securities", "first_date", "last_date")
     rows = [[getattr(one, column) for column in columns] for one in found]
     show(pl.DataFrame(rows, schema=list(columns), orient="row"), Console(), len(rows))
+
+
+def _snapshot(home: Home, named: str | None) -> str:
+    """The snapshot that was named, or the last whole one."""
+    found = named or composites.last_snapshot(home)
+    if found is None:
+        raise typer.BadParameter(
+            "the home has no snapshot; quant suite of any signal makes one, and so do quant run suite_dates, "
+            "quant run suite_panel and quant snapshot create US",
+            param_hint="snapshot",
+        )
+    return found

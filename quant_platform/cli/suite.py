@@ -17,13 +17,13 @@ from quant_platform.labs.suite.experiments import MEANING
 from quant_platform.lake.data_catalog import DataCatalog
 from quant_platform.lake.manifest import load, region_of
 from quant_platform.pipeline import suite as pipeline
+from quant_platform.pipeline import suite_evaluation, suite_snapshots
 from quant_platform.pipeline.experiments import open_holdout, registration_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import submission
 from quant_platform.pipeline.suite_panel import dates_are_current
 from quant_platform.pipeline.tracking import tracking_uri
 
-DEFAULT_REGION = "US"
 _STYLES = {"red": "bold red", "yellow": "bold yellow", "green": "bold green"}
 
 
@@ -33,7 +33,10 @@ def suite(
         str | None, typer.Option(help="Snapshot to judge it on; the newest when it is current, else a new one.")
     ] = None,
     preset: Annotated[str, typer.Option(help="STANDARD, QUICK or DEEP.")] = pipeline.DEFAULT_PRESET,
-    region: Annotated[str, typer.Option(help="Region of a snapshot that is made, part of its name.")] = DEFAULT_REGION,
+    region: Annotated[
+        str | None,
+        typer.Option(help="Region of a snapshot that is made, part of its name; US, or CRYPTO for perpetuals."),
+    ] = None,
     open_holdout_by: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +50,7 @@ def suite(
     started = time.monotonic()
     submission(opened, signal)
     if snapshot is not None:
-        load(pipeline.snapshots_folder(opened), snapshot)
+        load(suite_snapshots.snapshots_folder(opened), snapshot)
     announce(opened, console)
     snapshot = judge(
         opened,
@@ -70,7 +73,7 @@ def judge(
     *,
     snapshot: str | None = None,
     preset: str = pipeline.DEFAULT_PRESET,
-    region: str = DEFAULT_REGION,
+    region: str | None = None,
     track: bool = False,
     open_holdout_by: str | None = None,
 ) -> str:
@@ -91,7 +94,7 @@ def judge(
     preset
         The matrix.
     region
-        Region of a snapshot that is made.
+        Region of a snapshot that is made; that of the home when not given.
     track
         Log the suites to MLflow.
     open_holdout_by
@@ -117,11 +120,12 @@ def judge(
             if not dates_are_current(home):
                 run("suite_dates")
             run("suite_panel", *job_named("suite_panel").scheme.keys(home, instance))
-            snapshot = pipeline.newest_snapshot(home, region) or pipeline.make_snapshot(home, region)
+            place = region or suite_snapshots.default_region(home)
+            snapshot = suite_snapshots.newest_snapshot(home, place) or suite_snapshots.make_snapshot(home, place)
         keys = []
         for signal in signals:
             if open_holdout_by is not None:
-                found = load(pipeline.snapshots_folder(home), snapshot)
+                found = load(suite_snapshots.snapshots_folder(home), snapshot)
                 open_holdout(home, signal, found, opened_by=open_holdout_by)
             pipeline.ask_for(home, (signal, snapshot), preset)
             keys.append(runs.register_suite(instance, signal, snapshot))
@@ -141,7 +145,7 @@ def _say(home: Home, console: Console, key: tuple[str, str], seconds: float) -> 
     results = home.lake.read("suite.results", [key]).filter(pl.col("slice_kind") == "overall")
     colour, reference = verdict["verdict"][0], verdict["reference"][0]
     console.print(f"{key[0]} on {key[1]}: {colour.upper()}", style=_STYLES[colour], markup=False, highlight=False)
-    lines = [*_registered(home, key, pipeline.stored_registration(verdict)), f"judged on {reference}:"]
+    lines = [*_registered(home, key, suite_evaluation.stored_registration(verdict)), f"judged on {reference}:"]
     lines += [f"  {_mark(rule)} {rule['text']}" for rule in verdict.iter_rows(named=True)]
     wide = max(len(name) for name in results["variant"])
     lines.append(f"{'variant':<{wide}} net Sharpe [95% interval]  gross   turnover")
@@ -155,7 +159,7 @@ def _say(home: Home, console: Console, key: tuple[str, str], seconds: float) -> 
     made = home.lake.current("suite.verdict", key)
     assert made is not None, "it was read above"
     run_id = made.provenance.run_id
-    names = pipeline.names_of(DataCatalog(key[1], region_of(key[1]), home.settings.home))
+    names = suite_snapshots.names_of(DataCatalog(key[1], region_of(key[1]), home.settings.home))
     tracked = home.lake.read("suite.tracking", [key]).filter(pl.col("run_id") == run_id)
     lines += [
         f"made in {seconds:.0f} s, run {run_id}; securities: {names}",
@@ -177,7 +181,7 @@ def _registered(home: Home, key: tuple[str, str], state: str) -> list[str]:
         f"{'locked' if row['value'] is None else format(row['value'], '.3g')}, above {row['above']:g} was stated"
         for row in stated.iter_rows(named=True)
     ]
-    looks = pipeline.stored_looks(home, key, registration_of(home, key[0]))
+    looks = suite_evaluation.stored_looks(home, key, registration_of(home, key[0]))
     return [*lines, f"looks at the holdout, by anybody: {looks.sentence}"]
 
 

@@ -192,7 +192,7 @@ def build_schedules(home: Home, declared: Sequence[Job], jobs: dict[str, AssetJo
 def build_sensors(home: Home, declared: Sequence[Job], jobs: dict[str, AssetJob]) -> list[dg.SensorDefinition]:
     """The chains of jobs, and for a home of equities the universe sensor and what goes on without failed tickers."""
     chained = [_chain(home, before, after, jobs) for after in declared for before in after.follows]
-    own = [*_ticker_sensors(declared, jobs), build_alert_sensor(jobs)] if home.has_equities else []
+    own = [*_ticker_sensors(declared, jobs), build_alert_sensor(jobs)] if home.has_bars else []
     return [*own, *chained]
 
 

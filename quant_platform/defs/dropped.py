@@ -13,11 +13,11 @@ from quant_platform.defs.schemes import partition_key, range_tags, signals, suit
 from quant_platform.pipeline import inbox
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import submission
-from quant_platform.pipeline.suite import DEFAULT_PRESET, ask_for, make_snapshot, newest_snapshot
-from quant_platform.pipeline.suite_panel import MARKET, panel_is_current, versions_of
+from quant_platform.pipeline.suite import DEFAULT_PRESET, ask_for
+from quant_platform.pipeline.suite_panel import panel_inputs, panel_is_current
+from quant_platform.pipeline.suite_snapshots import default_region, make_snapshot, newest_snapshot
 from quant_platform.specification import clock
 
-REGION = "US"
 _RUN_BY_IT = ("suite_dates", "suite_panel", "suite_signals", "suite")
 
 
@@ -62,7 +62,7 @@ def tick(
         )
     years = job_named("suite_panel").scheme.keys(home, instance)
     if not panel_is_current(home, years):
-        state = "/".join(versions_of(home, name)[:12] for name in MARKET)
+        state = "/".join(version[:12] for version in panel_inputs(home).values())
         requests = [
             dg.RunRequest(run_key=f"inbox/dates/{state}", job_name="suite_dates"),
             dg.RunRequest(run_key=f"inbox/panel/{state}", job_name="suite_panel", tags=range_tags(years)),
@@ -72,7 +72,7 @@ def tick(
 
 
 def _judge(home: Home, names: Sequence[str]) -> dg.SensorResult:
-    snapshot = newest_snapshot(home, REGION) or make_snapshot(home, REGION)
+    snapshot = newest_snapshot(home, default_region(home)) or make_snapshot(home, default_region(home))
     keys = {name: partition_key(table("suite.verdict"), (name, snapshot)) for name in names}
     requests = []
     for name, key in keys.items():

@@ -70,11 +70,11 @@ def aging(spec: dg.AssetSpec, home: Home) -> dg.AssetSpec:
 
 
 LABS = (
-    Lab("equity", EQUITY_JOBS, lambda home: home.has_equities, lambda home: home.spec.last_session is None),
+    Lab("equity", EQUITY_JOBS, lambda home: home.has_bars, lambda home: home.spec.last_session is None),
     Lab("events", EVENT_JOBS, lambda home: home.has_perps, lambda home: home.perps.last_month is None),
     # A suite is run when somebody asks: its tables have no age.
-    Lab("suite", SUITE_JOBS, lambda home: home.has_equities, lambda _: False),
-    Lab("operations", OPERATIONS_JOBS, lambda home: home.has_equities, lambda home: home.spec.last_session is None),
+    Lab("suite", SUITE_JOBS, lambda _: True, lambda _: False),
+    Lab("operations", OPERATIONS_JOBS, lambda home: home.has_bars, lambda home: home.spec.last_session is None),
     # Parity cases bring their own bars: they belong to the engine, whatever market a home holds.
     Lab("parity", PARITY_JOBS, lambda _: True, lambda _: False),
 )

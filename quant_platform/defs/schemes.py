@@ -113,6 +113,11 @@ def years(spec: HomeSpec) -> dg.StaticPartitionsDefinition:
     return dg.StaticPartitionsDefinition([str(year) for year in range(spec.first_session.year, last + 1)])
 
 
+def perp_years(spec: PerpMarketSpec) -> dg.StaticPartitionsDefinition:
+    """Calendar years of a market of perpetuals."""
+    return dg.StaticPartitionsDefinition(sorted({month[:4] for month in spec.months}))
+
+
 def symbol_months(spec: PerpMarketSpec) -> dg.MultiPartitionsDefinition:
     """Symbols by calendar months, the running one included."""
     return dg.MultiPartitionsDefinition(
@@ -209,7 +214,7 @@ SWEEPS = Scheme(
     "sweep",
     lambda home: dg.StaticPartitionsDefinition(sorted(path.stem for path in (home.specs / "sweeps").glob("*.yaml"))),
 )
-YEARS = Scheme("year", lambda home: years(home.spec))
+YEARS = Scheme("year", lambda home: years(home.spec) if home.has_equities else perp_years(home.perps))
 SIGNALS = Scheme("signal", lambda _: signals)
 SUITES = Scheme("signal x snapshot", lambda _: suites)
 PARITY_CASES = Scheme("case", lambda _: parity_cases)

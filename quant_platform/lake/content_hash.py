@@ -42,19 +42,21 @@ def content_hash(frame: pl.DataFrame) -> str:
 
 def _add(digest: Any, name: str, series: pl.Series) -> None:
     kind = _kind(series.dtype)
-    digest.update(f"{name}\0{kind}\0{len(series)}\0".encode())
-    # Most columns have no null, and each Polars call costs more than hashing a small partition.
-    has_nulls = series.null_count() > 0
-    digest.update(np.packbits(series.is_null().to_numpy()).tobytes() if has_nulls else bytes((len(series) + 7) // 8))
+    rows = len(series)
+    digest.update(f"{name}\0{kind}\0{rows}\0".encode())
+    # Most columns have no null. A call of Polars costs more than hashing a small partition: buffers are read instead.
+    nulls = _nulls(series) if series.null_count() else None
+    digest.update(bytes((rows + 7) // 8) if nulls is None else np.packbits(nulls).tobytes())
     if kind == "text":
-        _add_text(digest, _as(series, pl.String()), has_nulls=has_nulls)
+        _add_text(digest, _as(series, pl.String()), nulls)
     elif kind == "float":
-        values = _filled(_as(series, pl.Float64()), 0.0)
-        digest.update(np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes())
+        values = _values(series, nulls).astype("<f8")
+        values[np.isnan(values)] = np.nan
+        digest.update(values.tobytes())
     elif kind == "unsigned":
-        digest.update(_filled(_as(series, pl.UInt64()), 0).astype("<u8").tobytes())
+        digest.update(_values(series, nulls).astype("<u8").tobytes())
     elif kind == "boolean":
-        digest.update(_filled(series, False).astype("u1").tobytes())
+        digest.update(_values(series, nulls).astype("u1").tobytes())
     elif kind == "list":
         values_per_row = series.list.len().fill_null(0)
         digest.update(values_per_row.to_numpy().astype("<i8").tobytes())
@@ -65,28 +67,53 @@ def _add(digest: Any, name: str, series: pl.Series) -> None:
     elif kind == "null":
         return
     else:
-        digest.update(_filled(_as(series.to_physical(), pl.Int64()), 0).astype("<i8").tobytes())
+        digest.update(_values(series, nulls).astype("<i8").tobytes())
 
 
-def _filled(series: pl.Series, value: float) -> np.ndarray[Any, np.dtype[Any]]:
-    return (series.fill_null(value) if series.null_count() else series).to_numpy()
+def _nulls(series: pl.Series) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    array = _arrow(series)
+    bits = np.unpackbits(np.frombuffer(array.buffers()[0], dtype="u1"), bitorder="little")
+    return bits[array.offset : array.offset + len(series)] == 0
+
+
+def _values(series: pl.Series, nulls: np.ndarray[Any, np.dtype[np.bool_]] | None) -> np.ndarray[Any, np.dtype[Any]]:
+    """The numbers of a column as they are stored, days and stamps as theirs, nulls as 0."""
+    if nulls is None:
+        return series.to_physical().to_numpy() if series.dtype.is_temporal() else series.to_numpy()
+    array = _arrow(series)
+    buffer = array.buffers()[1]
+    if series.dtype == pl.Boolean:
+        values = np.unpackbits(np.frombuffer(buffer, dtype="u1"), bitorder="little")
+    else:
+        values = np.frombuffer(buffer, dtype=series[:0].to_physical().to_numpy().dtype)
+    # A copy: what a null hides is no part of the content, and the buffer belongs to Polars.
+    found = values[array.offset : array.offset + len(series)].copy()
+    found[nulls] = 0
+    return found
+
+
+def _arrow(series: pl.Series) -> Any:
+    return series.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _as(series: pl.Series, dtype: pl.DataType) -> pl.Series:
     return series if series.dtype == dtype else series.cast(dtype)
 
 
-def _add_text(digest: Any, series: pl.Series, *, has_nulls: bool) -> None:
-    if not has_nulls and len(series):
-        # The layout of Arrow is that of the hash, and one step instead of two expressions; a null may hide a text.
-        array = series.to_arrow(compat_level=pl.CompatLevel.oldest())
+def _add_text(digest: Any, series: pl.Series, nulls: np.ndarray[Any, np.dtype[np.bool_]] | None) -> None:
+    if len(series) and (nulls is None or not nulls.all()):
+        # The layout of Arrow is that of the hash, and one step instead of two expressions.
+        array = _arrow(series)
         _, offsets, texts = array.buffers()
         ends = np.frombuffer(offsets, dtype="<i8")[array.offset : array.offset + len(series) + 1]
-        digest.update(np.diff(ends).tobytes())
-        if ends[-1] > ends[0]:
-            digest.update(memoryview(texts)[ends[0] : ends[-1]])
-        return
-    digest.update(_filled(series.str.len_bytes(), 0).astype("<i8").tobytes())
+        lengths = np.diff(ends)
+        if nulls is None or not lengths[nulls].any():
+            digest.update(lengths.tobytes())
+            if ends[-1] > ends[0]:
+                digest.update(memoryview(texts)[ends[0] : ends[-1]])
+            return
+    # A null may hide a text.
+    digest.update(series.str.len_bytes().fill_null(0).to_numpy().astype("<i8").tobytes())
     for start in range(0, len(series), _TEXT_SLICE_ROWS):
         joined = series.slice(start, _TEXT_SLICE_ROWS).str.join("", ignore_nulls=True).item()
         digest.update((joined or "").encode())

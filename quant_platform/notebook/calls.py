@@ -26,7 +26,8 @@ from quant_platform.notebook.frames import as_polars, html_of
 from quant_platform.notebook.home import Home
 from quant_platform.pipeline.experiments import registration_of
 from quant_platform.pipeline.submissions import validate_frame
-from quant_platform.pipeline.suite import DEFAULT_PRESET, locked_from, prepared, tear_sheet_of
+from quant_platform.pipeline.suite import DEFAULT_PRESET
+from quant_platform.pipeline.suite_evaluation import locked_from, prepared, tear_sheet_of
 from quant_platform.reports.charts.figures import Words
 from quant_platform.reports.suite.figures import cumulative_return
 from quant_platform.specification.loading import load_spec
@@ -273,6 +274,10 @@ def run_backtest(
     ------
     SignalEmpty, NotAvailable, SnapshotInvalid
         When there is nothing to trade, or the data cannot carry the variant.
+
+    Notes
+    -----
+    Nothing is stored and nothing is counted: neither a trial nor a look at a holdout is on record.
     """
     home, snapshot = _where(catalog)
     check = signal if isinstance(signal, SignalCheck) else validate_signal(signal, snapshot)

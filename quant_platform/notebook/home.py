@@ -19,7 +19,8 @@ from quant_platform.lake.manifest import load, region_of
 from quant_platform.notebook.frames import as_polars, html_of
 from quant_platform.pipeline.home import Home as Market
 from quant_platform.pipeline.submissions import registered_rows
-from quant_platform.pipeline.suite import SNAPSHOT_TABLES, snapshots_folder
+from quant_platform.pipeline.suite_market import lacking
+from quant_platform.pipeline.suite_snapshots import snapshots_folder
 from quant_platform.specification.settings import Settings, require_usable, settings
 
 PRICES = "clean.equity_bars"
@@ -166,7 +167,7 @@ class Home:
         folder = snapshots_folder(self.market)
         for name in reversed(self.snapshots):
             found = load(folder, name)
-            if found.selection is None and set(SNAPSHOT_TABLES) <= {table.name for table in found.tables}:
+            if found.selection is None and not lacking([table.name for table in found.tables]):
                 return name
         raise PartitionMissing(
             "no snapshot holds what a suite reads",

@@ -12,7 +12,7 @@ import polars as pl
 
 from quant_platform.contracts.errors import SpecError
 from quant_platform.labs.suite.api import panel_of
-from quant_platform.labs.suite.build import baseline_signals, contract_rows
+from quant_platform.labs.suite.build import contract_rows
 from quant_platform.labs.suite.composite import Composite, composite
 from quant_platform.labs.suite.panel import Panel, SignalPanel, signal_panel
 from quant_platform.lake.data_catalog import DataCatalog
@@ -20,10 +20,10 @@ from quant_platform.lake.manifest import region_of
 from quant_platform.lake.snapshots import list_snapshots
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import Submission, registered_rows, submit, validate_file
-from quant_platform.pipeline.suite import snapshots_folder
-from quant_platform.pipeline.suite_panel import market_tables
+from quant_platform.pipeline.suite_market import declared_baselines, snapshot_baselines
+from quant_platform.pipeline.suite_snapshots import snapshots_folder
 from quant_platform.specification.loading import load_spec
-from quant_platform.specification.suite import BaselinesFile, CompositeSpec, load_suite
+from quant_platform.specification.suite import CompositeSpec, load_suite
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,12 @@ def last_snapshot(home: Home) -> str | None:
 
 
 def _members(home: Home, names: Sequence[str], catalog: DataCatalog, panel: Panel) -> dict[str, SignalPanel]:
-    file = load_spec(home.specs / "suite" / "baselines.yaml", BaselinesFile)
-    wanted = {name: one for name, one in file.baselines.items() if name in names}
     found: dict[str, SignalPanel] = {}
+    wanted = [
+        name for name in names if name in declared_baselines(home.specs, perpetuals=not home.has_equities).baselines
+    ]
     if wanted:
-        suite = load_suite(home.specs).suite
-        chosen = file.model_copy(update={"baselines": wanted})
-        signals, _ = baseline_signals(market_tables(catalog.read), panel, suite, chosen)
+        signals, _ = snapshot_baselines(home.specs, catalog, panel, wanted)
         found = {signal.name: signal for signal in signals}
     for name in names:
         if name not in wanted:

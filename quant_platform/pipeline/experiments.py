@@ -35,8 +35,8 @@ from quant_platform.lake.atomic import atomic_text
 from quant_platform.lake.data_catalog import DATES
 from quant_platform.lake.manifest import Snapshot
 from quant_platform.pipeline.home import Home
-from quant_platform.pipeline.submissions import BARS, registered_hash
-from quant_platform.pipeline.suite_panel import run_dates
+from quant_platform.pipeline.submissions import known_securities, registered_hash
+from quant_platform.pipeline.suite_market import bar_sessions
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.ontology import spec_hash
 from quant_platform.specification.suite import ExperimentSpec
@@ -92,13 +92,13 @@ def register_experiment(home: Home, path: Path, *, registered_by: str | None = N
     before = [one for one in known if one.experiment.name == experiment.name]
     if before:
         return before[0]
-    if not home.lake.partitions(BARS):
+    if not known_securities(home):
         raise SettingsError(
             "there are no bars, and so no sessions that could be locked",
             where=str(home.settings.lake),
             action="fill the home first: quant demo or quant import",
         )
-    sessions = run_dates(home, (), bars=home.lake.scan(BARS))["session"].to_numpy()
+    sessions = (bar_sessions(home) if home.has_bars else home.lake.read(DATES))["session"].to_numpy()
     first = holdout_start(sessions, experiment.holdout_share)
     _require_unseen(home, experiment, first, known)
     content = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from quant_platform.contracts.tables import TABLES, SqlTable, Table
 from quant_platform.lake.catalogue import CatalogueKeeper
@@ -64,9 +64,26 @@ class Home:
         return (self.settings.home / "home.yaml").is_file() or not (self.settings.home / "perps.yaml").is_file()
 
     @property
+    def has_bars(self) -> bool:
+        """Whether these equities have price bars: all but those of a source of kind panel, whose returns are given."""
+        return self.has_equities and self.source_spec.panel is None
+
+    @property
     def has_perps(self) -> bool:
         """Whether this home holds perpetuals: what was imported, or the simulated ones of a home without imports."""
         return (self.settings.home / "perps.yaml").is_file() or not (self.settings.home / "home.yaml").is_file()
+
+    @property
+    def judges_on(self) -> Literal["bars", "returns", "perpetuals"]:
+        """What the research suite judges signals on: bars of equities, returns of a panel without bars, perpetuals."""
+        if self.has_equities:
+            return "bars" if self.has_bars else "returns"
+        return "perpetuals"
+
+    @property
+    def suite_exchange(self) -> str:
+        """ISO 10383 code of the sessions of the research suite, or UTC for days."""
+        return self.universe.exchange if self.has_equities else "UTC"
 
     @cached_property
     def perps(self) -> PerpMarketSpec:

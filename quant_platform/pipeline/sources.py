@@ -6,8 +6,9 @@ from pathlib import Path
 
 from quant_platform.contracts.errors import SettingsError
 from quant_platform.pipeline.home import Home
-from quant_platform.sources.open import open_source
+from quant_platform.sources.open import open_panel_source, open_source
 from quant_platform.sources.open_perp import open_perp_source
+from quant_platform.sources.panel_files import PanelSource
 from quant_platform.sources.perp_protocol import PerpSource
 from quant_platform.sources.protocol import Source
 from quant_platform.specification import clock
@@ -31,6 +32,16 @@ def source_of(home: Home) -> Source:
         )
 
     return home.shared("source", home.spec.source, opened)
+
+
+def panel_source_of(home: Home) -> PanelSource:
+    """The files of a panel, opened once for a home; see :func:`source_of`."""
+
+    def opened() -> PanelSource:
+        _refuse_stated_time(False, home.spec_file)
+        return open_panel_source(home.source_spec, home.spec.locations, today=clock.now().date())
+
+    return home.shared("panel source", home.spec.source, opened)
 
 
 def perp_source_of(home: Home) -> PerpSource:
@@ -59,8 +70,8 @@ def _refuse_stated_time(simulated: bool, declared: Path) -> None:
 
 
 def tickers_of(home: Home) -> list[str]:
-    """Every ticker of the universe, sorted; none in a home without equities."""
-    if not home.has_equities:
+    """Every ticker of the universe, sorted; none in a home without bars of equities."""
+    if not home.has_bars:
         return []
     if home.universe.tickers == "source":
         return sorted(source_of(home).tickers())

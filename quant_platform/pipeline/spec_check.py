@@ -58,7 +58,7 @@ def check_specs(home: Home) -> int:
         load_spec(path, model)
     deployment(home.settings)
     files.update({found.path: SqlHeader for found in home.sql})
-    if home.has_equities:
+    if home.has_bars:
         _require_calendars(home)
         feature_plan(load_equity_features(home.specs))
     if not home.has_perps:

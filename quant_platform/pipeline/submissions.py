@@ -19,7 +19,6 @@ from pathlib import Path
 import polars as pl
 
 from quant_platform.contracts.errors import (
-    NotAvailable,
     SettingsError,
     SignalChanged,
     SignalNameInvalid,
@@ -34,7 +33,7 @@ from quant_platform.lake.content_hash import content_hash
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.suite import ContractSpec
 
-BARS = "clean.equity_bars"
+BARS, RETURNS, PERPETUALS = "clean.equity_bars", "suite.returns", "clean.market_5m"
 NOBODY = "unknown"
 _GOOD, _REJECTS, _MODELS, _SAID = "signal.parquet", "rejects.parquet", "models.parquet", "submission.json"
 _AUTHOR_CHARACTERS = 100
@@ -66,6 +65,8 @@ class Submission:
         What was said of it; empty where nothing was.
     models_hash
         Content hash of the models of a composite; empty for other signals.
+    baseline
+        The baseline that it is; empty for other signals.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Submission:
     universe: str
     version: str
     models_hash: str = ""
+    baseline: str = ""
 
 
 def signals_folder(home: Home) -> Path:
@@ -98,8 +100,6 @@ def validate_file(home: Home, path: Path) -> Validated:
     ------
     SignalInvalid
         Where there is nothing to judge row by row.
-    NotAvailable
-        When the home holds no equities.
     SettingsError
         When it holds no bars yet.
     """
@@ -108,26 +108,31 @@ def validate_file(home: Home, path: Path) -> Validated:
 
 def validate_frame(home: Home, source: pl.DataFrame | Path | str) -> Validated:
     """Check a frame or a file as :func:`validate_file` does."""
-    if not home.has_equities:
-        raise NotAvailable(
-            "signals are judged on equities, and this home holds none",
-            where=str(home.settings.home),
-            action="name a home of equities with --home",
-        )
-    known = [str(key) for key in home.lake.partitions(BARS)]
+    known = known_securities(home)
     if not known:
         raise SettingsError(
-            "there are no bars to hold a signal against",
+            f"there are no {home.judges_on} to hold a signal against",
             where=str(home.settings.lake),
             action="fill the home first: quant demo or quant import",
         )
     return validate(
         source,
-        session_clock(home.universe.exchange),
+        session_clock(home.suite_exchange),
         known,
         contract=home.load("suite/contract.yaml", ContractSpec),
         today=datetime.now(UTC).date(),
     )
+
+
+def known_securities(home: Home) -> list[str]:
+    """The names that a signal may speak of: those with bars, with returns where there are no bars, or perpetuals."""
+    if home.judges_on == "bars":
+        return [str(key) for key in home.lake.partitions(BARS)]
+    if home.judges_on == "perpetuals":
+        return sorted({key[0] for key in home.lake.partitions(PERPETUALS) if isinstance(key, tuple)})
+    if not home.lake.partitions(RETURNS):
+        return []
+    return [str(name) for name in home.lake.read(RETURNS, columns=["ticker"])["ticker"].unique().sort()]
 
 
 def submit(
@@ -141,6 +146,7 @@ def submit(
     universe: str | None = None,
     version: str | None = None,
     models: pl.DataFrame | None = None,
+    baseline: str = "",
 ) -> Submission:
     """Register the good rows of a validated file under a name, once and for all.
 
@@ -160,6 +166,8 @@ def submit(
         Said of it; the file's own values when not given.
     models
         Of a composite, kept beside its rows.
+    baseline
+        The baseline that it is: its suite leaves that one out of what it is held against.
 
     Returns
     -------
@@ -207,6 +215,7 @@ def submit(
         universe=universe or validated.universe or "",
         version=version or validated.version or "",
         models_hash=content_hash(models) if models is not None else "",
+        baseline=baseline,
     )
     folder = signals_folder(home) / chosen
     if folder.exists():

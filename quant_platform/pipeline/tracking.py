@@ -35,8 +35,9 @@ from quant_platform.lake.provenance import Provenance
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import BatchStage, Done
 from quant_platform.pipeline.submissions import submission
-from quant_platform.pipeline.suite import SPECS, SUITE_TABLES, SignalSnapshot, stored_registration, tear_sheet_path
-from quant_platform.pipeline.suite_panel import stored_rows
+from quant_platform.pipeline.suite import SPECS, SUITE_TABLES, tear_sheet_path
+from quant_platform.pipeline.suite_evaluation import SignalSnapshot, stored_registration
+from quant_platform.pipeline.suite_market import stored_rows
 from quant_platform.specification.suite import BacktestConfig, load_suite
 
 if TYPE_CHECKING:

@@ -29,17 +29,8 @@ from quant_platform.lake.validation import validated
 from quant_platform.pipeline.experiments import registration_of
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import registered_rows
-from quant_platform.pipeline.suite import (
-    SUITE,
-    SUITE_TABLES,
-    SignalSnapshot,
-    evaluated,
-    kept_specs,
-    ledgers,
-    locked_from,
-    prepared,
-    tear_sheet_path,
-)
+from quant_platform.pipeline.suite import SUITE, SUITE_TABLES, kept_specs, tear_sheet_path
+from quant_platform.pipeline.suite_evaluation import SignalSnapshot, evaluated, ledgers, locked_from, prepared
 from quant_platform.specification.suite import load_preset
 
 SHORTEST_ID = 6

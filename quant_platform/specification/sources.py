@@ -172,6 +172,22 @@ class MembershipFile(TextTable):
     )
 
 
+class SectorFile(TextTable):
+    """Dated lists of sectors in one Parquet or CSV file."""
+
+    path: str = Field(description="Path below the location.")
+    location: str = Field(default="data", description="Name of the location the path lies in.")
+    ticker: str = Field(description="Column of the ticker.")
+    known_at: str = Field(description="Column of the publication time, ISO 8601 with offset.")
+    sector: str = Field(description="Column of the sector.")
+    replace: dict[str, str] = Field(
+        default_factory=dict, description="Spellings of one sector: the vendor's text to the one that stands for it."
+    )
+    ticker_rule: TickerRule | None = Field(
+        default=None, description="How this file's tickers become ours where it writes them another way than the bars."
+    )
+
+
 class Metric(SpecModel):
     """One quantity and the columns it stood in over time."""
 
@@ -215,6 +231,10 @@ class FilesSpec(SpecModel):
         default=None, description="Membership intervals; null makes every ticker a member from its first bar."
     )
     fundamentals: FundamentalsFile | None = Field(default=None, description="Fundamentals; null where there are none.")
+    sectors: SectorFile | None = Field(
+        default=None,
+        description="Dated lists of sectors; null where they are not known. Before the first list none is.",
+    )
     ticker: TickerRule = Field(default_factory=TickerRule, description="How the vendor's tickers become ours.")
     max_future_days: int = Field(ge=0, description="Days after today a bar may carry before the file is refused.")
 
@@ -233,6 +253,85 @@ class FilesSpec(SpecModel):
             if self.bars.action_columns is not None and self.actions is not None:
                 raise ValueError("corporate actions are either in bars.action_columns or in the section 'actions'")
         return self
+
+
+class PanelFile(TextTable):
+    """One Parquet or CSV file with a row per name and session; a row was known at the close of its session."""
+
+    path: str = Field(description="Path below the location.")
+    location: str = Field(default="data", description="Name of the location the path lies in.")
+    ticker: str = Field(description="Column of the name.")
+    session: str = Field(description="Column of the date.")
+
+
+class ReturnsFile(PanelFile):
+    """Returns by name and session: a row says that the name had a price on it."""
+
+    ret: str = Field(description="Column of the total return from the close before to this close.")
+    ret_open_to_close: str | None = Field(
+        default=None, description="Column of the return from the open to the close; null where it is not known."
+    )
+    ret_open_to_open: str | None = Field(
+        default=None, description="Column of the return from the open before to this open; null where it is not known."
+    )
+    unit: Literal["fraction", "per_cent"] = Field(description="Of the returns: 0.01 or 1 for one per cent.")
+
+
+class SlowFile(PanelFile):
+    """A file whose rows hold until the next one of the name: descriptors by month, for example."""
+
+    max_age_days: int = Field(
+        default=0, ge=0, description="Calendar days for which a row holds where no later one came; 0 for daily rows."
+    )
+
+
+class DescriptorsFile(SlowFile):
+    """What is known of a name beside its returns."""
+
+    adv: str | None = Field(default=None, description="Column of the average traded value per session.")
+    volatility: str | None = Field(
+        default=None,
+        description="Column of the volatility per session, a fraction; if null it is computed from the returns.",
+    )
+    market_cap: str | None = Field(default=None, description="Column of the market cap.")
+    industry: str | None = Field(default=None, description="Column of the industry.")
+    member: str | None = Field(
+        default=None,
+        description="Column that says whether the name belongs to the universe (1 or 0, true or false); if null every "
+        "name with a return does.",
+    )
+
+
+StyleName = Literal["beta", "size", "value", "momentum", "volatility", "liquidity"]
+
+
+class RiskFile(SlowFile):
+    """Style exposures of a risk model, in any scale: they are standardised over the universe of each session."""
+
+    columns: dict[StyleName, str] = Field(min_length=1, description="Column of each style.")
+
+
+class DatesFile(TextTable):
+    """The trading dates, one a row."""
+
+    path: str = Field(description="Path below the location.")
+    location: str = Field(default="data", description="Name of the location the path lies in.")
+    session: str = Field(description="Column of the date.")
+
+
+class PanelSpec(SpecModel):
+    """Somebody's own files of returns, risk, descriptors and trading dates: a panel without price bars."""
+
+    returns: ReturnsFile = Field(description="The file of returns.")
+    descriptors: DescriptorsFile | None = Field(default=None, description="The file of descriptors; null without one.")
+    risk: RiskFile | None = Field(
+        default=None, description="The file of style exposures; if null those that returns and descriptors give."
+    )
+    dates: DatesFile | None = Field(
+        default=None, description="The file of trading dates; if null the sessions of the exchange."
+    )
+    ticker: TickerRule = Field(default_factory=TickerRule, description="How the files' names become ours.")
+    max_future_days: int = Field(default=0, ge=0, description="Days after today a row may carry before it is refused.")
 
 
 VendorErrorKind = Literal[
@@ -349,17 +448,20 @@ class SourceSpec(SpecModel):
 
     name: str = Field(description="Name of the source, as it stands in every raw row.")
     description: str = Field(description="One sentence.")
-    kind: Literal["simulated", "files", "yahoo"] = Field(description="Which of the sections below says the rest.")
+    kind: Literal["simulated", "files", "yahoo", "panel"] = Field(
+        description="Which of the sections below says the rest."
+    )
     exchange: str = Field(description="ISO 10383 code of the calendar.")
     universe: str = Field(description="Name of the universe in raw.securities.")
     adjustment: Adjustment = Field(description="What the vendor has already adjusted prices for.")
     files: FilesSpec | None = Field(default=None, description="The section of kind files; null for others.")
     simulated: SimulatedSpec | None = Field(default=None, description="The section of kind simulated; null for others.")
     yahoo: YahooSpec | None = Field(default=None, description="The section of kind yahoo; null for others.")
+    panel: PanelSpec | None = Field(default=None, description="The section of kind panel; null for others.")
 
     @model_validator(mode="after")
     def _section_of_the_kind(self) -> SourceSpec:
-        for section in ("files", "simulated", "yahoo"):
+        for section in ("files", "simulated", "yahoo", "panel"):
             present = getattr(self, section) is not None
             if present and section != self.kind:
                 raise ValueError(f"kind {self.kind} does not use the section {section!r}")

@@ -84,6 +84,7 @@ SPEC_MODELS: Mapping[str, type[SpecModel]] = {
     "suite/lightweight.yaml": LightweightSpec,
     "suite/verdict.yaml": VerdictSpec,
     "suite/baselines.yaml": BaselinesFile,
+    "suite/perp_baselines.yaml": BaselinesFile,
     "suite/presets/*.yaml": PresetSpec,
     "suite/composites/*.yaml": CompositeSpec,
     "experiments/*.yaml": ExperimentSpec,

@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 
 from quant_platform.labs.suite.api import run_backtest
-from quant_platform.labs.suite.build import MarketTables, build_panel
+from quant_platform.labs.suite.build import build_panel
 from quant_platform.labs.suite.panel import signal_panel
+from quant_platform.labs.suite.published import MarketTables
 from quant_platform.lake import Lake, check
 from quant_platform.specification.suite import load_preset, load_suite
 from quant_platform_tests.cli.commands import Command, is_one_paragraph

@@ -256,7 +256,7 @@ def test_yaml_satisfies_the_model_it_is_for(fence: Fence, tmp_path: Path) -> Non
         assert event_plan(lab).event_memory[content["id"]] > 0
     elif "tickers" in content:
         UniverseSpec.model_validate(content)
-    elif "files" in content:
+    elif "files" in content or "panel" in content:
         SourceSpec.model_validate(content)
     elif "added" in content:
         CalendarSpec.model_validate(content)
@@ -269,6 +269,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
     named = re.findall(r"`((?:specs|quant_platform|quant_platform_tests|docs)/[\w./-]+)`", prose(page))
     examples = {
         "specs/sources/my_bars.yaml",
+        "specs/sources/my_panel.yaml",
         "specs/universe/my_universe.yaml",
         "specs/features/equity_mine.yaml",
         "specs/events/VOLUME_DRY_UP.yaml",

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.lake.content_hash import content_hash
@@ -92,3 +94,57 @@ def test_every_nan_is_the_same() -> None:
 def test_what_has_no_canonical_form_is_refused() -> None:
     with pytest.raises(SchemaViolation, match="Binary has no canonical form"):
         content_hash(pl.DataFrame({"x": [b"a"]}))
+
+
+def _packed(frame: pl.DataFrame) -> str:
+    """The recipe of the module, value by value."""
+    said = b""
+    kinds = {"f": ("float", "<d"), "i": ("integer", "<q"), "u": ("unsigned", "<Q"), "b": ("boolean", "<B")}
+    for name in sorted(frame.columns):
+        values = frame[name].to_list()
+        kind, code = kinds.get(name, ("text", ""))
+        said += f"{name}\0{kind}\0{len(values)}\0".encode()
+        bits = "".join("1" if value is None else "0" for value in values).ljust((len(values) + 7) // 8 * 8, "0")
+        said += bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
+        if kind == "text":
+            texts = [(value or "").encode() for value in values]
+            said += b"".join(struct.pack("<q", len(text)) for text in texts) + b"".join(texts)
+        else:
+            said += b"".join(struct.pack(code, 0 if value is None else value) for value in values)
+    return hashlib.sha256(said).hexdigest()
+
+
+COLUMNS = {
+    "f": (pl.Float32, st.none() | st.floats(-9, 9, width=32)),
+    "i": (pl.Int16, st.none() | st.integers(-300, 300)),
+    "u": (pl.UInt8, st.none() | st.integers(0, 255)),
+    "b": (pl.Boolean, st.none() | st.booleans()),
+    "s": (pl.String, st.none() | st.text(max_size=4)),
+}
+
+
+@settings(max_examples=60)
+@given(st.data(), st.integers(0, 30), st.integers(0, 9), st.booleans())
+def test_any_columns_nulls_and_slices_are_hashed_by_the_recipe(
+    data: st.DataObject, rows: int, start: int, twice: bool
+) -> None:
+    frame = pl.DataFrame(
+        {
+            name: pl.Series(data.draw(st.lists(values, min_size=rows, max_size=rows)), dtype=dtype)
+            for name, (dtype, values) in COLUMNS.items()
+        }
+    )
+    shown = frame.slice(start)
+    if twice:
+        shown = pl.concat([shown, frame.filter(pl.col("b"))])
+    assert content_hash(shown) == _packed(shown)
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_stamps_and_days_count_as_stored_with_nulls_as_zero(unit: pl.datatypes.TimeUnit) -> None:
+    days = pl.Series("d", [dt.date(1969, 12, 31), None, dt.date(1970, 1, 3)])
+    stamps = pl.Series("t", [dt.datetime(1970, 1, 1, 0, 0, 1), None, None], dtype=pl.Datetime(unit))
+    second = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[unit]
+    said = b"d\0Date\x003\0" + bytes([0b01000000]) + struct.pack("<qqq", -1, 0, 2)
+    said += f"t\0{stamps.dtype}\x003\0".encode() + bytes([0b01100000]) + struct.pack("<qqq", second, 0, 0)
+    assert content_hash(pl.DataFrame([days, stamps])) == hashlib.sha256(said).hexdigest()

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import datetime as dt
 
+import dataframely as dy
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.lake import Lake
-from quant_platform.lake.validation import validated
+from quant_platform.lake.validation import _keeps_all_rules, validated
 from quant_platform_tests.lake.frames import BARS, FEATURES, TEST_TABLES, bars, features, provenance
 
 TABLE = TEST_TABLES[BARS]
@@ -103,3 +106,29 @@ def test_every_table_takes_its_own_empty_frame(lake: Lake) -> None:
         lake.write(name, key, table.schema.create_empty(), provenance())
         assert lake.read(name).schema == table.schema.create_empty().schema
         assert lake.partitions(name) == [key]
+
+
+class Ruled(dy.Schema):
+    """Every kind of rule: of a column, of the key, of a row and of a group."""
+
+    name = dy.String(primary_key=True, max_length=2)
+    value = dy.Float64(nullable=True, min=0.0)
+
+    @dy.rule()
+    def not_seven(self) -> pl.Expr:
+        return pl.col("value") != 7.0
+
+    @dy.rule()
+    def few(self) -> pl.Expr:
+        return pl.len().over("name") < 3
+
+
+@given(
+    st.lists(
+        st.tuples(st.none() | st.sampled_from(["a", "b", "ccc"]), st.none() | st.sampled_from([-1.0, 1.0, 7.0])),
+        max_size=4,
+    )
+)
+def test_the_rules_are_those_of_the_schema(rows: list[tuple[str | None, float | None]]) -> None:
+    frame = pl.DataFrame(rows, schema={"name": pl.String, "value": pl.Float64}, orient="row")
+    assert frame.select(_keeps_all_rules(Ruled)).item() == Ruled.is_valid(frame)

@@ -17,14 +17,9 @@ from quant_platform.lake.manifest import load
 from quant_platform.pipeline import experiments
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import submit, validate_file
-from quant_platform.pipeline.suite import (
-    ask_for,
-    run_signals,
-    run_suites,
-    snapshots_folder,
-    stored_looks,
-    tear_sheet_path,
-)
+from quant_platform.pipeline.suite import ask_for, run_signals, run_suites, tear_sheet_path
+from quant_platform.pipeline.suite_evaluation import stored_looks
+from quant_platform.pipeline.suite_snapshots import snapshots_folder
 from quant_platform.pipeline.verification import SuiteRun, stored_runs, verify_run
 from quant_platform_tests.suites import AUTHOR, SIGNAL, Stored, reversal
 

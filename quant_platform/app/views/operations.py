@@ -53,8 +53,10 @@ _MAKE = {
 def show() -> None:
     """Draw the page."""
     home = parts.opened("Operations")
-    if not home.has_equities:
-        parts.nothing("The paper account trades equities, and this home holds none.", "Start the app on another home.")
+    if not home.has_bars:
+        parts.nothing(
+            "The paper account trades bars of equities, and this home holds none.", "Start the app on another home."
+        )
         return
     chosen = str(st.selectbox("Session", [NEWEST, *snapshot_days(home)], key="session"))
     newest = chosen == NEWEST

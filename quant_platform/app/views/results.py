@@ -12,7 +12,8 @@ from quant_platform.contracts.errors import SnapshotInvalid
 from quant_platform.labs.suite.experiments import MEANING
 from quant_platform.pipeline.experiments import registration_of
 from quant_platform.pipeline.home import Home
-from quant_platform.pipeline.suite import stored_looks, stored_registration, tear_sheet_path
+from quant_platform.pipeline.suite import tear_sheet_path
+from quant_platform.pipeline.suite_evaluation import stored_looks, stored_registration
 from quant_platform.pipeline.suite_history import suite_history
 from quant_platform.pipeline.tracking import tracking_uri
 from quant_platform.reports.charts.figures import Words

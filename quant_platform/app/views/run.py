@@ -12,7 +12,8 @@ from quant_platform.labs.suite.contract import Validated
 from quant_platform.lake import snapshots
 from quant_platform.pipeline import submissions
 from quant_platform.pipeline.home import Home
-from quant_platform.pipeline.suite import DEFAULT_PRESET, snapshots_folder
+from quant_platform.pipeline.suite import DEFAULT_PRESET
+from quant_platform.pipeline.suite_snapshots import snapshots_folder
 
 NEWEST = "the newest, or a new one where the data have changed"
 _ENDED = {"done": "success", "failed": "error", "cancelled": "warning", "died": "error"}
@@ -21,9 +22,6 @@ _ENDED = {"done": "success", "failed": "error", "cancelled": "warning", "died": 
 def show() -> None:
     """Draw the page."""
     home = parts.opened("Run a signal")
-    if not home.has_equities:
-        parts.nothing("Signals are judged on equities, and this home holds none.", "Start the app on another home.")
-        return
     file, known = st.tabs(["Upload a file", "Registered signals"])
     with file:
         _upload(home)

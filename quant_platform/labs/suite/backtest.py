@@ -378,10 +378,23 @@ def _diagnostics(
 
 
 def require_panel(panel: Panel, spec: SuiteSpec) -> None:
-    """Raise NotAvailable for a panel too narrow for any cross-section."""
-    if panel.shape[1] < spec.min_names:
+    """Raise NotAvailable for a panel too narrow for any cross-section, naming each statistic and what it needs."""
+    names = panel.shape[1]
+    if names < spec.min_names:
+        needs = {
+            "rank IC, IC decay, partial IC, correlation with baselines": spec.min_names,
+            "residuals of a regression on exposures": spec.min_names,
+            f"a table of {spec.fractiles} fractiles and its test of order": spec.fractiles,
+            "a long and a short leg of mincos names, and all that is read from their profits": 2
+            * BacktestConfig().mincos,
+        }
         raise NotAvailable(
-            f"a cross-section of {panel.shape[1]} names carries no IC and no fractiles",
-            how_many=f"{panel.shape[1]} of at least {spec.min_names} names",
-            action="use a wider universe",
+            f"a cross-section of {names} names carries no IC and no fractiles",
+            how_many=f"{names} of at least {spec.min_names} names",
+            rows=[
+                {"statistic": what, "names needed": needed, "there are": names}
+                for what, needed in needs.items()
+                if needed > names
+            ],
+            action="use a wider universe; a rule on few names is traded name by name: quant backtest",
         )

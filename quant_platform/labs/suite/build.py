@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +10,20 @@ import polars as pl
 
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.expressions import Formula, Kind, Plan, compile_plan, evaluate_frame
-from quant_platform.labs.suite.panel import Panel, SignalPanel, dense_signal
+from quant_platform.labs.suite.derived import (
+    Grid,
+    endings,
+    mean_of,
+    rolling,
+    standardise,
+    trailing_beta,
+    trailing_momentum,
+)
+from quant_platform.labs.suite.own_panel import index_bars
+from quant_platform.labs.suite.panel import NOT_KNOWN, Panel, SignalPanel, dense_signal
+from quant_platform.labs.suite.published import BAR_COLUMNS, BOOK, MarketTables, published
 from quant_platform.labs.suite.ranking import rank_panel
 from quant_platform.labs.suite.sessions import session_clock
-from quant_platform.market.asof import fundamentals_as_of
 from quant_platform.market.calendar import session_array
 from quant_platform.market.universe import membership
 from quant_platform.specification.suite import BaselinesFile, SuiteSpec
@@ -25,35 +33,8 @@ Bools = npt.NDArray[np.bool_]
 Longs = npt.NDArray[np.int64]
 Days = npt.NDArray[np.datetime64]
 
-BOOK, SHARES = "book_value_per_share", "shares_outstanding"
 STYLES = ("beta", "size", "value", "momentum", "volatility", "liquidity")
-BAR_COLUMNS = ("open", "high", "low", "close", "volume", "close_unadjusted", "dollar_volume")
 BASELINE_COLUMNS = (*BAR_COLUMNS, BOOK, "market_cap")
-# Bars that end earlier than this before the market's end are those of a name that is gone.
-_ENDED_AFTER_SESSIONS = 10
-_EXTREME = 3.0
-
-
-@dataclass(frozen=True)
-class MarketTables:
-    """What a panel is made of.
-
-    Attributes
-    ----------
-    bars
-        ``clean.equity_bars`` of every ticker.
-    actions
-        ``raw.corporate_actions``; delistings are read from it.
-    fundamentals
-        ``raw.fundamentals``; book value per share and shares outstanding are read from it.
-    securities
-        ``raw.securities``: membership intervals, and the sector that held during each.
-    """
-
-    bars: pl.DataFrame
-    actions: pl.DataFrame
-    fundamentals: pl.DataFrame
-    securities: pl.DataFrame
 
 
 def build_panel(
@@ -89,19 +70,19 @@ def build_panel(
     span = tables.bars["session"].sort().gather([0, -1]).to_list()
     days = session_array(exchange, span[0], span[1])
     tickers = tuple(tables.bars["ticker"].unique().sort().to_list())
-    grid = _Grid(days, tickers)
+    grid = Grid(days, tickers)
     bars = {name: grid.spread(tables.bars, name) for name in ("open", "close", "dollar_volume")}
     priced = np.isfinite(bars["close"]) & (bars["close"] > 0.0)
     returns, last_close = _returns(bars["close"], priced)
     open_priced = priced & np.isfinite(bars["open"])
     open_returns, last_open = _returns(bars["open"], open_priced)
-    last, payout = _endings(tables.actions, priced, grid)
+    last, payout = endings(tables.actions, priced, grid)
     _pay_out(returns, open_returns, last, payout, last_close, last_open)
     member = membership(tables.securities, universe, days, tickers)
     inside = priced & member
     history = spec.history
-    adv = _rolling(bars["dollar_volume"], history.adv, "mean")
-    volatility = _rolling(returns, history.volatility, "std")
+    adv = rolling(bars["dollar_volume"], history.adv, "mean")
+    volatility = rolling(returns, history.volatility, "std")
     # A window that runs on after the last price would describe nobody.
     alive = np.maximum.accumulate(priced, axis=0) & (np.arange(len(days))[:, np.newaxis] <= last + 1)
     adv, volatility = np.where(alive, adv, np.nan), np.where(alive, volatility, np.nan)
@@ -111,10 +92,10 @@ def build_panel(
     industry, industries = _industries(tables.securities, universe, grid, missing)
     market = np.where(inside, returns, np.nan)
     styles = {
-        "beta": _beta(returns, _mean_of(market), history.beta),
+        "beta": trailing_beta(returns, mean_of(market), history.beta),
         "size": np.log(cap) if cap is not None else None,
         "value": _book_to_price(known, grid),
-        "momentum": _momentum(last_close, priced, history.momentum, history.momentum_skip),
+        "momentum": trailing_momentum(last_close, priced, history.momentum, history.momentum_skip),
         "volatility": np.log(np.where(volatility > 0.0, volatility, np.nan)),
         "liquidity": np.log(np.where(adv > 0.0, adv, np.nan)),
     }
@@ -127,9 +108,9 @@ def build_panel(
     if not exposures:
         missing["exposures"] = "no style exposure could be computed"
     if not np.isfinite(bars["open"]).any():
-        missing["open"] = "the bars have no opens"
+        missing["open"] = NOT_KNOWN["open"]
     if not np.isfinite(adv).any():
-        missing["adv"] = "the bars have no traded values"
+        missing["adv"] = NOT_KNOWN["adv"]
     return Panel(
         sessions=days,
         tickers=tickers,
@@ -155,49 +136,6 @@ def build_panel(
     )
 
 
-def published(tables: MarketTables, exchange: str, max_age_days: int) -> pl.DataFrame:
-    """Bars with ``book_value_per_share`` and ``market_cap`` as known at each close, in the shares of the day.
-
-    Null where nothing was known, or it was older than ``max_age_days``.
-    """
-    bars = tables.bars.select("ticker", "session", *BAR_COLUMNS).sort("ticker", "session")
-    final = (pl.col("volume") * pl.col("close_unadjusted") / pl.col("dollar_volume")).fill_nan(None)
-    factor = bars.select("ticker", "session", final.forward_fill().backward_fill().over("ticker").alias("factor"))
-    stated = (
-        tables.fundamentals.filter(pl.col("metric").is_in([BOOK, SHARES]))
-        .with_columns(pl.col("known_at").dt.date().alias("day"))
-        .sort("day")
-        .join_asof(
-            factor.sort("session"),
-            left_on="day",
-            right_on="session",
-            by="ticker",
-            strategy="backward",
-            check_sortedness=False,
-        )
-        # Restated to the shares of the end of the data, and below to those of the day: only the ratio remains.
-        .with_columns(
-            pl.when(pl.col("metric") == BOOK)
-            .then(pl.col("value") / pl.col("factor"))
-            .otherwise(pl.col("value") * pl.col("factor"))
-            .alias("value")
-        )
-        .select("ticker", "metric", "known_at", "value")
-    )
-    known = fundamentals_as_of(
-        stated, bars, exchange=exchange, metrics=[BOOK, SHARES], max_age=timedelta(days=max_age_days)
-    )
-    return (
-        bars.join(factor, on=["ticker", "session"], how="left", maintain_order="left")
-        .join(known, on=["ticker", "session"], how="left", maintain_order="left")
-        .with_columns(
-            (pl.col(BOOK) * pl.col("factor")).alias(BOOK),
-            (pl.col(SHARES) / pl.col("factor") * pl.col("close_unadjusted")).alias("market_cap"),
-        )
-        .drop("factor", SHARES)
-    )
-
-
 def baseline_plan(file: BaselinesFile) -> Plan:
     """Check the expressions of the baselines; raises ExpressionError."""
     return compile_plan(
@@ -208,9 +146,20 @@ def baseline_plan(file: BaselinesFile) -> Plan:
 
 
 def baseline_signals(
-    tables: MarketTables, panel: Panel, spec: SuiteSpec, file: BaselinesFile
+    tables: MarketTables | None, panel: Panel, spec: SuiteSpec, file: BaselinesFile
 ) -> tuple[list[SignalPanel], Mapping[str, str]]:
     """Compute the baselines on the rows of a panel.
+
+    Parameters
+    ----------
+    tables
+        What the panel was made of; None for a panel without bars, whose returns are read as an index of prices.
+    panel
+        The rows.
+    spec
+        The suite's numbers.
+    file
+        The baselines.
 
     Returns
     -------
@@ -223,8 +172,13 @@ def baseline_signals(
     and is traded at the next open or close.
     """
     plan = baseline_plan(file)
-    known = published(tables, panel.clock.name, spec.history.fundamentals_max_age_days)
-    grid = _Grid(panel.sessions, panel.tickers)
+    if tables is not None:
+        known = published(tables, panel.clock.name, spec.history.fundamentals_max_age_days)
+    else:
+        known = index_bars(panel)
+        absent = [name for name in BASELINE_COLUMNS if name not in known.columns]
+        known = known.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
+    grid = Grid(panel.sessions, panel.tickers)
     frames = []
     for one in known.partition_by("ticker", maintain_order=True):
         values, _ = evaluate_frame(plan, one)
@@ -258,44 +212,6 @@ def contract_rows(signal: SignalPanel, panel: Panel) -> pl.DataFrame:
     )
 
 
-def standardise(values: Floats, inside: Bools) -> Floats:
-    """Standardise each row over the universe: mean 0, standard deviation 1, nothing beyond three of them.
-
-    An exposure is a control, not a signal: one name with an absurd ratio must not decide what is left of the others.
-    """
-    kept = np.where(inside & np.isfinite(values), values, np.nan)
-    count = np.maximum(np.isfinite(kept).sum(axis=1, keepdims=True), 1)
-    mean = np.nansum(kept, axis=1, keepdims=True) / count
-    sd = np.sqrt(np.nansum((kept - mean) ** 2, axis=1, keepdims=True) / count)
-    z = np.divide(kept - mean, sd, out=np.zeros_like(kept), where=sd > 0.0)
-    return np.where(np.isfinite(kept), np.clip(z, -_EXTREME, _EXTREME), np.nan)
-
-
-class _Grid:
-    """Places of sessions and tickers."""
-
-    def __init__(self, days: Days, tickers: tuple[str, ...]) -> None:
-        self.days = days
-        self.tickers = tickers
-        self.shape = (len(days), len(tickers))
-
-    def places(self, frame: pl.DataFrame) -> tuple[Longs, Longs]:
-        """Row and column of each line; -1 outside."""
-        stamps = frame["session"].to_numpy().astype("datetime64[D]")
-        rows = np.minimum(np.searchsorted(self.days, stamps), len(self.days) - 1)
-        rows = np.where(self.days[rows] == stamps, rows, -1)
-        names = frame["ticker"].cast(pl.String).cast(pl.Enum(self.tickers), strict=False)
-        return rows, names.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
-
-    def spread(self, frame: pl.DataFrame, column: str) -> Floats:
-        """One column as ``[T, N]``, NaN where there is no row."""
-        rows, names = self.places(frame)
-        out = np.full(self.shape, np.nan)
-        inside = (rows >= 0) & (names >= 0)
-        out[rows[inside], names[inside]] = frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy()[inside]
-        return out
-
-
 def _returns(price: Floats, priced: Bools) -> tuple[Floats, Floats]:
     """Returns over the last known price, and that price up to and including each row."""
     rows = np.where(priced, np.arange(price.shape[0])[:, np.newaxis], -1)
@@ -307,17 +223,6 @@ def _returns(price: Floats, priced: Bools) -> tuple[Floats, Floats]:
     return np.where(priced, returns, np.nan), carried
 
 
-def _endings(actions: pl.DataFrame, priced: Bools, grid: _Grid) -> tuple[Longs, Floats]:
-    sessions = priced.shape[0]
-    some = priced.any(axis=0)
-    final = np.where(some, sessions - 1 - priced[::-1].argmax(axis=0), sessions - 1)
-    stated = dict(actions.filter(pl.col("kind") == "delisting").select("ticker", "value").iter_rows())
-    payout = np.array([stated.get(name, 0.0) for name in grid.tickers], dtype=np.float64)
-    delisted = np.array([name in stated for name in grid.tickers])
-    gone = (delisted & (final < sessions - 1)) | (final < sessions - 1 - _ENDED_AFTER_SESSIONS)
-    return np.where(gone, final, sessions).astype(np.int64), payout
-
-
 def _pay_out(
     returns: Floats, open_returns: Floats, last: Longs, payout: Floats, last_close: Floats, last_open: Floats
 ) -> None:
@@ -327,71 +232,32 @@ def _pay_out(
         open_returns[row + 1, name] = last_close[row, name] * (1.0 + payout[name]) / last_open[row, name] - 1.0
 
 
-def _rolling(values: Floats, window: int, what: str) -> Floats:
-    """Trailing mean or standard deviation per column over at least half of the window."""
-    frame = pl.DataFrame(values).fill_nan(None)
-    column, half = pl.all(), max(2, window // 2)
-    made = (
-        column.rolling_mean(window, min_samples=half)
-        if what == "mean"
-        else column.rolling_std(window, min_samples=half)
-    )
-    return np.ascontiguousarray(frame.select(made).fill_null(np.nan).to_numpy())
-
-
-def _mean_of(values: Floats) -> Floats:
-    """Mean of each row over the names that have a value; NaN where none has."""
-    present = np.isfinite(values)
-    total, names = np.where(present, values, 0.0).sum(axis=1), present.sum(axis=1)
-    result: Floats = np.divide(total, names, out=np.full(total.shape, np.nan), where=names > 0)
-    return result
-
-
-def _beta(returns: Floats, market: Floats, window: int) -> Floats:
-    """Trailing covariance with the market over its variance, on the rows on which name and market have a return."""
-    present = np.isfinite(returns) & np.isfinite(market)[:, np.newaxis]
-    r, m = np.where(present, returns, np.nan), np.where(present, market[:, np.newaxis], np.nan)
-    mean_r, mean_m = _rolling(r, window, "mean"), _rolling(m, window, "mean")
-    cross = _rolling(r * m, window, "mean") - mean_r * mean_m
-    variance = _rolling(m * m, window, "mean") - mean_m**2
-    beta: Floats = np.divide(cross, variance, out=np.full(cross.shape, np.nan), where=variance > 1e-12)
-    return beta
-
-
-def _momentum(carried: Floats, priced: Bools, start: int, skip: int) -> Floats:
-    out = np.full(carried.shape, np.nan)
-    if carried.shape[0] > start:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            out[start:] = carried[start - skip : carried.shape[0] - skip] / carried[: carried.shape[0] - start] - 1.0
-    return np.where(priced, out, np.nan)
-
-
 def _market_caps(
-    known: pl.DataFrame, grid: _Grid, inside: Bools, spec: SuiteSpec, missing: dict[str, str]
+    known: pl.DataFrame, grid: Grid, inside: Bools, spec: SuiteSpec, missing: dict[str, str]
 ) -> tuple[Floats | None, npt.NDArray[np.int16]]:
     cap = grid.spread(known, "market_cap")
     cap = np.where(cap > 0.0, cap, np.nan)
     if not np.isfinite(cap).any():
-        missing["market_cap"] = "the fundamentals have no shares outstanding"
+        missing["market_cap"] = NOT_KNOWN["market_cap"]
         return None, np.zeros(grid.shape, dtype=np.int16)
     groups = rank_panel(cap, inside).groups(spec.cap_bucket_percentiles)
     return cap, (groups + 1).astype(np.int16)
 
 
-def _book_to_price(known: pl.DataFrame, grid: _Grid) -> Floats:
+def _book_to_price(known: pl.DataFrame, grid: Grid) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = grid.spread(known, BOOK) / grid.spread(known, "close_unadjusted")
     return np.where(np.isfinite(ratio), ratio, np.nan)
 
 
 def _industries(
-    securities: pl.DataFrame, universe: str, grid: _Grid, missing: dict[str, str]
+    securities: pl.DataFrame, universe: str, grid: Grid, missing: dict[str, str]
 ) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
     codes = np.full(grid.shape, -1, dtype=np.int16)
     mine = securities.filter((pl.col("universe") == universe) & pl.col("sector").is_not_null())
     names = tuple(mine["sector"].unique().sort().to_list())
     if not names:
-        missing["industry"] = "the securities have no sectors"
+        missing["industry"] = NOT_KNOWN["industry"]
         return codes, ()
     columns = {ticker: k for k, ticker in enumerate(grid.tickers)}
     for ticker, start, end, sector in mine.select("ticker", "start_date", "end_date", "sector").iter_rows():

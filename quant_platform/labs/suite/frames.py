@@ -15,7 +15,7 @@ from quant_platform.labs.suite.backtest import BacktestResult
 from quant_platform.labs.suite.build import STYLES
 from quant_platform.labs.suite.contract import Validated
 from quant_platform.labs.suite.experiments import CRITERIA_SCHEMA
-from quant_platform.labs.suite.panel import Panel
+from quant_platform.labs.suite.panel import NOT_KNOWN, Panel
 from quant_platform.labs.suite.sessions import Days, SessionClock, session_clock
 from quant_platform.labs.suite.suite import SuiteResult
 from quant_platform.specification.suite import SuiteSpec
@@ -112,16 +112,16 @@ def panel_of_frames(
     cap = spread("market_cap")
     bucket = _codes(returns["cap_bucket"], spec.cap_bucket_names, shape, (rows, names)) + 1
     if not np.isfinite(cap).any():
-        missing["market_cap"] = "the fundamentals have no shares outstanding"
+        missing["market_cap"] = NOT_KNOWN["market_cap"]
     opens, adv = spread("ret_open_to_open"), spread("adv")
     if not np.isfinite(opens).any():
-        missing["open"] = "the bars have no opens"
+        missing["open"] = NOT_KNOWN["open"]
     if not np.isfinite(adv).any():
-        missing["adv"] = "the bars have no traded values"
+        missing["adv"] = NOT_KNOWN["adv"]
     places = _places(exposures, sessions, tickers)
     industries = tuple(exposures["industry"].drop_nulls().unique().sort().to_list())
     if not industries:
-        missing["industry"] = "the securities have no sectors"
+        missing["industry"] = NOT_KNOWN["industry"]
     styles = {}
     for name in STYLES:
         values = spread(name, exposures, places)

@@ -21,6 +21,14 @@ Codes = npt.NDArray[np.int16]
 Bools = npt.NDArray[np.bool_]
 Days = npt.NDArray[np.datetime64]
 
+# Why a panel lacks what it lacks, whatever it is made of.
+NOT_KNOWN = {
+    "market_cap": "the data have no market caps and no shares outstanding",
+    "open": "the data have no opens",
+    "adv": "the data have no traded values",
+    "industry": "the data have no sectors",
+}
+
 
 @dataclass(frozen=True)
 class Panel:

@@ -12,7 +12,7 @@ from quant_platform.contracts.schemas.raw import UTC_STAMP
 from quant_platform.sources.files.sections import Section, with_tickers
 from quant_platform.sources.files.text import read_csv, require_columns, require_file
 from quant_platform.sources.protocol import fundamentals_schema
-from quant_platform.specification.sources import FilesSpec, FundamentalsFile, Metric, SourceSpec
+from quant_platform.specification.sources import FilesSpec, FundamentalsFile, Metric, SourceSpec, TextTable
 
 _SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 _NUMBER = r"^\s*(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([KMBT]?)\s*$"
@@ -34,25 +34,11 @@ def read_fundamentals(path: Path, section: FundamentalsFile, spec: SourceSpec, f
     **Missing values.** A value the vendor left out is a row with a null: it says that nothing was known any more,
     and so ends the validity of the value before it.
     """
-    frame, findings = _read(path, section)
+    frame, findings = read_table(path, section)
     vendor_columns = [column for metric in section.metrics for column in metric.columns]
     require_columns(frame.columns, [section.ticker, section.known_at, *vendor_columns], str(path))
     frame = frame.with_columns(pl.col(column).cast(pl.String) for column in dict.fromkeys(vendor_columns))
-    stamps = (
-        frame[section.known_at].cast(pl.String).str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
-        if not isinstance(frame.schema[section.known_at], pl.Datetime)
-        else _aware(frame[section.known_at], path)
-    )
-    unreadable = frame.filter(stamps.is_null())
-    if unreadable.height:
-        raise SourceMalformed(
-            "publication times are not ISO 8601 with an offset",
-            where=f"{path}, column {section.known_at!r}",
-            how_many=f"{unreadable.height} of {frame.height} rows",
-            rows=unreadable.select(section.ticker, section.known_at),
-            cause="a time without a zone: nobody can say from when the value was known",
-            action="write the offset behind the time, for example 2024-05-01T16:05:00-04:00",
-        )
+    stamps = publication_times(frame, section.ticker, section.known_at, path)
     base = with_tickers(frame, section.ticker, section.ticker_rule or files.ticker, str(path), "values")
     base = base.with_columns(pl.col("__ours").alias("__ticker"), stamps.cast(UTC_STAMP).alias("__known_at"))
     repeated = base.filter(pl.struct("__ticker", "__known_at").is_duplicated())
@@ -67,7 +53,42 @@ def read_fundamentals(path: Path, section: FundamentalsFile, spec: SourceSpec, f
     return Section(long.sort("ticker", "metric", "known_at"), str(path), findings)
 
 
-def _read(path: Path, section: FundamentalsFile) -> tuple[pl.DataFrame, tuple[Finding, ...]]:
+def publication_times(frame: pl.DataFrame, ticker: str, known_at: str, path: Path) -> pl.Series:
+    """Publication times in UTC.
+
+    Raises
+    ------
+    SourceMalformed
+        When one cannot be read, or has no offset.
+    """
+    stamps = (
+        frame[known_at].cast(pl.String).str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
+        if not isinstance(frame.schema[known_at], pl.Datetime)
+        else _aware(frame[known_at], path)
+    )
+    unreadable = frame.filter(stamps.is_null())
+    if unreadable.height:
+        raise SourceMalformed(
+            "publication times are not ISO 8601 with an offset",
+            where=f"{path}, column {known_at!r}",
+            how_many=f"{unreadable.height} of {frame.height} rows",
+            rows=unreadable.select(ticker, known_at),
+            cause="a time without a zone: nobody can say from when the value was known",
+            action="write the offset behind the time, for example 2024-05-01T16:05:00-04:00",
+        )
+    return stamps
+
+
+def read_table(path: Path, section: TextTable) -> tuple[pl.DataFrame, tuple[Finding, ...]]:
+    """A Parquet file, or a CSV file as text with what was passed over.
+
+    Raises
+    ------
+    SourceNotFound
+        When there is no such file.
+    SourceMalformed
+        When it cannot be read.
+    """
     require_file(path)
     if path.suffix != ".parquet":
         table = read_csv(path, section)

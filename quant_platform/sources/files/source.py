@@ -19,6 +19,7 @@ from quant_platform.sources.files.fundamentals import read_fundamentals
 from quant_platform.sources.files.lean import LeanFiles
 from quant_platform.sources.files.names import doubtful_members, unmatched
 from quant_platform.sources.files.sections import Section, actions_beside_bars, read_actions, read_membership
+from quant_platform.sources.files.sectors import DatedSectors, read_sectors
 from quant_platform.sources.protocol import actions_schema, fundamentals_schema, securities_schema
 from quant_platform.specification.sources import ActionColumns, FilesSpec, SourceSpec
 
@@ -78,6 +79,10 @@ class FilesSource:
         """``raw.securities``; without a membership file every ticker is a member from its first bar."""
         if isinstance(self.reader, LeanFiles):
             return self.reader.securities()
+        return self._sectors.applied(self._members) if self._sectors is not None else self._members
+
+    @cached_property
+    def _members(self) -> pl.DataFrame:
         if self._membership is not None:
             return self._membership.rows
         return (
@@ -165,6 +170,13 @@ class FilesSource:
         if section is None or section.location not in self.folders:
             return None
         return read_membership(self.folders[section.location] / section.path, section, self.spec, self.files)
+
+    @cached_property
+    def _sectors(self) -> DatedSectors | None:
+        section = self.files.sectors
+        if section is None or section.location not in self.folders:
+            return None
+        return read_sectors(self.folders[section.location] / section.path, section, self.files)
 
     @cached_property
     def _fundamentals(self) -> Section:

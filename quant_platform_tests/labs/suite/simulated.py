@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from quant_platform.labs.suite.build import MarketTables
+from quant_platform.labs.suite.published import MarketTables
 from quant_platform.market.calendar import session_array
 from quant_platform.market.cleaning import clean_bars
 from quant_platform.sources.simulated import SimulatedSource

@@ -14,14 +14,12 @@ from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.contracts.tables import table
 from quant_platform.labs.suite.api import run_backtest, suite_specs
 from quant_platform.labs.suite.build import (
-    MarketTables,
     baseline_signals,
     build_panel,
     contract_rows,
-    published,
-    standardise,
 )
 from quant_platform.labs.suite.contract import validate
+from quant_platform.labs.suite.derived import standardise
 from quant_platform.labs.suite.frames import (
     dates_frame,
     exposures_frame,
@@ -31,6 +29,7 @@ from quant_platform.labs.suite.frames import (
     signal_frame,
 )
 from quant_platform.labs.suite.panel import Panel, SignalPanel
+from quant_platform.labs.suite.published import MarketTables, published
 from quant_platform.lake import DataCatalog, Lake, Provenance, snapshots
 from quant_platform.market.calendar import session_array
 from quant_platform.sources.simulated import SimulatedSource
@@ -148,6 +147,44 @@ def test_published_values_are_those_known_at_the_close_and_restated_for_splits()
     assert cap[split] == pytest.approx(2000.0 * 50.0)
     aged = int(np.searchsorted(days, np.datetime64("2024-03-18")))
     assert book[aged] is None
+
+
+def test_values_stated_beside_another_price_are_put_on_the_prices_of_the_bars():
+    """The bars were adjusted backwards for a seven for one that came later: 60 here is 420 where the book is stated."""
+    days = session_array("XNYS", date(2024, 1, 2), date(2024, 3, 28))
+    n = len(days)
+    close = np.linspace(60.0, 70.0, n)
+    bars = pl.DataFrame(
+        {
+            "ticker": ["A"] * n,
+            "session": days,
+            **dict.fromkeys(("open", "high", "low", "close", "close_unadjusted"), close),
+            "volume": [2000.0] * n,
+            "dollar_volume": 2000.0 * close,
+        }
+    )
+    known, later = datetime(2024, 1, 16, 22, tzinfo=UTC), datetime(2024, 2, 15, 22, tzinfo=UTC)
+    facts = pl.DataFrame(
+        {
+            "ticker": ["A"] * 6,
+            "metric": ["book_value_per_share", "price", "market_capitalisation"] * 2,
+            "known_at": [known] * 3 + [later] * 3,
+            "value": [140.0, 420.0, 4.2e9, 140.0, None, 5.0e9],
+        }
+    )
+    nothing = pl.DataFrame(schema={"ticker": pl.String, "kind": pl.String, "value": pl.Float64})
+    found = published(MarketTables(bars, nothing, facts, pl.DataFrame()), "XNYS", 60)
+    first = int(np.searchsorted(days, np.datetime64("2024-01-17")))
+    again = int(np.searchsorted(days, np.datetime64("2024-02-16")))
+    book, cap = found["book_value_per_share"].to_list(), found["market_cap"].to_list()
+    assert book[first - 1] is None
+    # A third of the price then, whatever a share is; from there on the ratio moves with the price alone.
+    assert book[first] == pytest.approx(close[first - 1] / 3.0)
+    assert cap[first - 1] is None
+    assert cap[first + 5] == pytest.approx(4.2e9 * close[first + 5] / close[first - 1])
+    # A book value beside an unknown price is of unknown shares; a cap has none.
+    assert book[again] is None
+    assert cap[again] == pytest.approx(5.0e9 * close[again] / close[again - 1])
 
 
 def test_baselines_are_their_formulas():
@@ -283,8 +320,8 @@ def test_without_sectors_and_shares_the_panel_says_so():
     )
     made = build_panel(bare, SUITE.suite, exchange="XNYS", universe="simulated")
     assert made.not_available == {
-        "market_cap": "the fundamentals have no shares outstanding",
-        "industry": "the securities have no sectors",
+        "market_cap": "the data have no market caps and no shares outstanding",
+        "industry": "the data have no sectors",
         "exposure size": "its inputs are not among the data",
         "exposure value": "its inputs are not among the data",
     }

@@ -1,0 +1,277 @@
+"""``python -m quant_platform_tests.benchmarks.suite``: what a suite costs, from its core to a stored tear sheet.
+
+Three pieces: the core of STANDARD with its baselines on arrays (warm, in this process); the whole way in a process of
+its own, from a signal file to the stored tables and the page; and alphalens with pyfolio at the nearest same work,
+where its environment is named. Processor seconds come first: they hold on a machine that others use too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import yaml
+
+from quant_platform.labs.suite.backtest import Workbench
+from quant_platform.labs.suite.build import contract_rows
+from quant_platform.labs.suite.frames import dates_frame, exposures_frame, returns_frame
+from quant_platform.labs.suite.panel import Panel, SignalPanel, dense_signal
+from quant_platform.labs.suite.suite import prepare_baselines, run_suite
+from quant_platform.lake.provenance import Provenance
+from quant_platform.pipeline import suite
+from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.submissions import submit, validate_file
+from quant_platform.pipeline.suite_snapshots import make_snapshot
+from quant_platform.specification.settings import Settings
+from quant_platform.specification.suite import load_preset, load_suite
+from quant_platform_tests.benchmarks.machine import load_average, machine, versions
+from quant_platform_tests.labs.suite.worlds import make_panel
+
+ROOT = Path(__file__).resolve().parents[2]
+SPECS = ROOT / "specs"
+SCRIPT = Path(__file__).with_name("suite_alphalens.py")
+COMMAND = "python -m quant_platform_tests.benchmarks.suite"
+FULL, REDUCED = ((500, 2_520), (2_000, 2_520)), ((120, 300),)
+# The goals: warm processor seconds of the core by names, seconds on the wall of the whole way, and how many times
+# faster than alphalens with pyfolio; a signal and returns of 5 million rows within so many seconds and GiB.
+CORE_CPU = {500: 1.5, 2_000: 5.0}
+WHOLE_WALL, TIMES_FASTER = 10.0, 40.0
+LARGE_ROWS, LARGE_WALL, LARGE_GIB = 5_000_000, 30.0, 3.0
+REPETITIONS = 5
+Signals = dict[str, SignalPanel]
+
+
+def market(names: int, sessions: int) -> tuple[Panel, SignalPanel, Signals]:
+    """A complete panel, a signal that lasts, and three baselines of its returns."""
+    panel = make_panel(7, names=names, sessions=sessions)
+    noise = np.random.default_rng(8).standard_normal((sessions, names))
+    for row in range(1, sessions):
+        noise[row] += 0.93 * noise[row - 1]
+    level = np.cumprod(1.0 + panel.returns, axis=0)
+
+    def ahead(past: int, skip: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        out = np.full(level.shape, np.nan)
+        out[past:] = level[past - skip : len(level) - skip] / level[: len(level) - past] - 1.0
+        return out
+
+    volatility = pl.DataFrame(panel.returns).select(pl.all().rolling_std(126)).fill_null(np.nan).to_numpy()
+    known = {"momentum": ahead(252, 21), "reversal": -ahead(5, 0), "low_volatility": -volatility}
+    return panel, dense_signal("mine", noise), {name: dense_signal(name, values) for name, values in known.items()}
+
+
+def core(names: int, sessions: int, repetitions: int = REPETITIONS) -> dict[str, Any]:
+    """Seconds of STANDARD and its baselines on arrays; nothing computed is kept from one repetition to the next."""
+    panel, signal, known = market(names, sessions)
+    numbers, preset = load_suite(SPECS), load_preset(SPECS, "STANDARD")
+    cpu, wall = [], []
+    for _ in range(repetitions + 1):
+        fresh = replace(panel)
+        began = time.process_time(), time.perf_counter()
+        bench = Workbench(fresh, numbers.suite, numbers.costs)
+        prepared = prepare_baselines(list(known.values()), bench, preset)
+        run_suite(
+            signal, prepared, bench, preset, numbers, signal_hash="0", evaluated_at=datetime(2026, 1, 1, tzinfo=UTC)
+        )
+        cpu.append(time.process_time() - began[0])
+        wall.append(time.perf_counter() - began[1])
+    return {
+        "names": names,
+        "sessions": sessions,
+        "variants": len(preset.configs()),
+        "baselines": len(known),
+        "cpu_seconds": statistics.median(cpu[1:]),
+        "cpu_range": [min(cpu[1:]), max(cpu[1:])],
+        "wall_seconds": statistics.median(wall[1:]),
+        "first_cpu_seconds": cpu[0],
+    }
+
+
+def stored_market(folder: Path, names: int, sessions: int) -> tuple[Home, str, Path]:
+    """A home of returns with a snapshot, and a file of a signal; none of it is timed."""
+    panel, signal, _ = market(names, sessions)
+    (folder / "home").mkdir(parents=True)
+    declared = {
+        "source": "panel_files",
+        "universe": "panel_files",
+        "locations": {"data": str(folder)},
+        "first_session": panel.sessions[0].item(),
+        "last_session": panel.sessions[-1].item(),
+    }
+    (folder / "home" / "home.yaml").write_text(yaml.safe_dump(declared))
+    home = Home(Settings(home=folder / "home", specs=SPECS))
+    stamp = Provenance("benchmark", "1", "", {}, "benchmark", {}, simulated=True)
+    for name, frame in (("suite.returns", returns_frame(panel)), ("suite.exposures", exposures_frame(panel))):
+        for (year,), part in frame.partition_by("year", as_dict=True).items():
+            home.lake.write(name, str(year), part, stamp)
+    home.lake.write("suite.dates", None, dates_frame(panel), stamp)
+    path = folder / "mine.csv"
+    contract_rows(signal, panel).drop("avail_hour").write_csv(path)
+    return home, make_snapshot(home, "US"), path
+
+
+def whole(folder: Path, snapshot: str, path: Path) -> dict[str, Any]:
+    """From the file of a signal to the stored tables and the page, in this process, whose imports are done."""
+    home = Home(Settings(home=folder / "home", specs=SPECS))
+    steps: dict[str, float] = {}
+    began = time.process_time(), time.perf_counter()
+
+    def step(name: str, work: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        found = work()
+        steps[name] = time.perf_counter() - start
+        return found
+
+    checked = step("read and check the file", lambda: validate_file(home, path))
+    step("register it", lambda: submit(home, path, checked, name="mine", author="benchmark"))
+    step("write its rows", lambda: suite.run_signals(home, ["mine"], run_id="run", refresh=False, workers=1))
+    suite.ask_for(home, ("mine", snapshot), "STANDARD")
+    step(
+        "read the snapshot, compute, write, draw",
+        lambda: suite.run_suites(home, [("mine", snapshot)], run_id="run", refresh=False, workers=1),
+    )
+    page = suite.tear_sheet_path(home, ("mine", snapshot))
+    return {
+        "cpu_seconds": time.process_time() - began[0],
+        "wall_seconds": time.perf_counter() - began[1],
+        "steps_wall": steps,
+        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "page_mib": page.stat().st_size / 2**20,
+        "file_rows": checked.rows,
+    }
+
+
+def whole_in_a_process(names: int, sessions: int) -> dict[str, Any]:
+    """The whole way in a process of its own, so that its memory is its own; its kernels come from the cache."""
+    with tempfile.TemporaryDirectory(prefix="quant-suite-bench-") as where:
+        folder = Path(where)
+        _, snapshot, path = stored_market(folder, names, sessions)
+        asked = [sys.executable, "-m", "quant_platform_tests.benchmarks.suite", "--whole", where, snapshot, str(path)]
+        found = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=ROOT)
+    answer: dict[str, Any] = json.loads(found.stdout.splitlines()[-1])
+    return {"names": names, "sessions": sessions, **answer}
+
+
+def alphalens(python: Path, names: int, sessions: int) -> dict[str, Any]:
+    """alphalens and pyfolio on the same market: six variants of the signal and the three baselines."""
+    panel, signal, known = market(names, sessions)
+    rng = np.random.default_rng(9)
+    variants = {f"factor_{k}": signal.by_date + 1e-3 * k * rng.standard_normal(panel.shape) for k in range(6)}
+    arrays = {
+        "days": panel.sessions.astype("datetime64[ns]"),
+        "prices": 100.0 * np.cumprod(1.0 + panel.returns, axis=0),
+        **variants,
+        **{f"factor_{name}": one.by_date for name, one in known.items()},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "data.npz"
+        np.savez(path, **arrays)
+        found = subprocess.run([str(python), str(SCRIPT), str(path)], capture_output=True, text=True, check=True)
+    answer: dict[str, Any] = json.loads(found.stdout)
+    return answer
+
+
+def page(found: dict[str, Any]) -> str:
+    """The page, in Markdown."""
+    lines = [
+        "# What a suite costs",
+        "",
+        f"Made by `{found['command']}` on {found['machine']['processor']}, {found['machine']['cores']} cores; the load",
+        f"of the machine was {found['load'][0]} at the end. STANDARD: six variants, three baselines, every slice,",
+        "test, deflation and capacity. Medians of warm repetitions; nothing that was computed is kept between them.",
+        "",
+        "| names x sessions | core, CPU s | range | wall s | goal, CPU s | |",
+        "|---|--:|--:|--:|--:|---|",
+    ]
+    for row in found["core"]:
+        goal = CORE_CPU.get(row["names"])
+        lines.append(
+            f"| {row['names']:,} x {row['sessions']:,} | {row['cpu_seconds']:.2f} | {row['cpu_range'][0]:.2f} to "
+            f"{row['cpu_range'][1]:.2f} | {row['wall_seconds']:.2f} | {'' if goal is None else goal} | "
+            f"{_met(row['cpu_seconds'], goal)} |"
+        )
+    lines += [
+        "",
+        "From a CSV file to the stored tables and the tear sheet, in a process whose imports are done:",
+        "",
+        "| names x sessions | rows of the file | wall s | CPU s | peak GiB | page MiB | goal | |",
+        "|---|--:|--:|--:|--:|--:|---|---|",
+    ]
+    for row in found["whole"]:
+        large = row["file_rows"] >= LARGE_ROWS
+        goal = LARGE_WALL if large else WHOLE_WALL
+        within = row["wall_seconds"] <= goal and (not large or row["peak_gib"] <= LARGE_GIB)
+        stated = f"{goal:g} s" + (f", {LARGE_GIB:g} GiB" if large else "")
+        lines.append(
+            f"| {row['names']:,} x {row['sessions']:,} | {row['file_rows']:,} | {row['wall_seconds']:.1f} | "
+            f"{row['cpu_seconds']:.1f} | {row['peak_gib']:.2f} | {row['page_mib']:.2f} | {stated} | "
+            f"{'met' if within else '**not met**'} |"
+        )
+    lines += ["", *_peer_lines(found)]
+    return "\n".join(lines) + "\n"
+
+
+def _met(value: float, goal: float | None) -> str:
+    return "" if goal is None else "met" if value <= goal else "**not met**"
+
+
+def _peer_lines(found: dict[str, Any]) -> list[str]:
+    peer = found["alphalens"]
+    if peer is None:
+        return ["alphalens and pyfolio were not asked: no environment was named (`--alphalens PYTHON`)."]
+    ours, whole_way = found["core"][0], found["whole"][0]
+    total = sum(peer["cpu"].values())
+    named = ", ".join(f"{name} {number}" for name, number in peer["versions"].items())
+    steps = ", ".join(f"{step} {seconds:.1f}" for step, seconds in peer["cpu"].items())
+    return [
+        f"alphalens and pyfolio at the nearest same work, {peer['factors']} factors on {ours['names']:,} x",
+        f"{ours['sessions']:,} in the same run ({named}): {total:.1f} CPU s ({steps}). That is",
+        f"{total / ours['cpu_seconds']:.0f} times the core and {total / whole_way['cpu_seconds']:.0f} times the whole",
+        f"way, which also reads, checks, stores and draws; {TIMES_FASTER:g} times is the goal. Theirs has no costs, no",
+        "residuals, no slices, no deflation, no capacity and no page, and the turnover of all ten quantiles.",
+    ]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and write ``suite.json`` and ``suite.md``."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--reduced", action="store_true", help="one small size, to see that everything runs")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
+    parser.add_argument("--alphalens", type=Path, help="interpreter of an environment with alphalens and pyfolio")
+    parser.add_argument("--whole", nargs=3, metavar=("FOLDER", "SNAPSHOT", "FILE"), help=argparse.SUPPRESS)
+    chosen = parser.parse_args(arguments)
+    if chosen.whole:
+        folder, snapshot, path = chosen.whole
+        print(json.dumps(whole(Path(folder), snapshot, Path(path))))
+        return
+    sizes = REDUCED if chosen.reduced else FULL
+    found: dict[str, Any] = {
+        "command": COMMAND
+        + (" --reduced" if chosen.reduced else "")
+        + (" --alphalens PYTHON" if chosen.alphalens else ""),
+        "machine": machine(),
+        "versions": versions(),
+        "core": [core(*size, *((1,) if chosen.reduced else ())) for size in sizes],
+        "whole": [whole_in_a_process(*size) for size in sizes],
+        "alphalens": alphalens(chosen.alphalens, *sizes[0]) if chosen.alphalens else None,
+        "load": load_average(),
+    }
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    (chosen.output / "suite.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (chosen.output / "suite.md").write_text(page(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
