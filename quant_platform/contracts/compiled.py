@@ -63,6 +63,8 @@ def compiled_walk(*modules: ModuleType) -> Callable[[F], F]:
 
 
 def _widened(kernel: Any, modules: tuple[ModuleType, ...]) -> Any:
+    if not hasattr(kernel, "_cache"):  # the function itself, where NUMBA_DISABLE_JIT=1 asks for it
+        return kernel
     index = kernel._cache._cache_file
     index._source_stamp = (*index._source_stamp, *(_stamp(module) for module in modules))
     return kernel

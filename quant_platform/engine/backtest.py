@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quant_platform.engine import kernel, layout
 from quant_platform.engine.bars import NANOSECONDS_PER_DAY, NANOSECONDS_PER_YEAR, Bars, Event
@@ -101,16 +100,16 @@ def events_of(bars: Bars) -> Events:
     return Events(bar=bar, asset=asset, kind=kind, value=value, years=elapsed, day=bars.stamps // NANOSECONDS_PER_DAY)
 
 
-def rules_of(bars: Bars, config: EngineConfig) -> NDArray[np.void]:
-    """The configuration as an array of one record, which a kernel takes."""
-    costs, rules = config.costs, np.zeros(1, dtype=layout.RULES)
+def rules_of(bars: Bars, config: EngineConfig) -> np.recarray[tuple[int], np.dtype[np.record]]:
+    """The configuration as an array of one record, which a kernel takes; its fields have names uncompiled as well."""
+    costs, rules = config.costs, np.zeros(1, dtype=layout.RULES).view(np.recarray)
     values = {
         "same_close": config.fill == "same_close",
         "exits_from_entry_bar": config.exits_from == "entry_bar",
         "refuse_when_short_of_cash": config.short_of_cash == "refuse",
         "size_at_fill": config.sizing.at == "fill",
         "sizing": _SIZINGS.index(config.sizing.kind),
-        "size": config.sizing.value,
+        "amount": config.sizing.value,
         "participation": math.inf if config.participation is None else config.participation,
         "has_volume": bars.volume is not None,
         "has_spread": bars.half_spread is not None,

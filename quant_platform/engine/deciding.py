@@ -64,18 +64,18 @@ def sized(t: int, a: int, side: float, price: float, wait: Floats, market: Marke
     if not math.isnan(wait[QUANTITY]):
         return lots_of(wait[QUANTITY], a, market)
     if rules.sizing == UNITS:
-        return lots_of(rules.size, a, market)
+        return lots_of(rules.amount, a, market)
     if math.isnan(price):
         return math.nan
     cash, equity = book.account[CASH], book.account[EQUITY]
     if rules.sizing == CASH_AMOUNT:
-        return lots_of(rules.size / price, a, market)
+        return lots_of(rules.amount / price, a, market)
     if rules.sizing == CASH_FRACTION:
-        money = max(0.0, cash * rules.size)
+        money = max(0.0, cash * rules.amount)
         if side > 0.0:
             return lots_of(affordable(money, price, t, a, 0.0, 0.0, market, rules, book.sizes), a, market)
         return lots_of(money / price, a, market)
-    money = max(0.0, equity * rules.size)
+    money = max(0.0, equity * rules.amount)
     if rules.sizing == EQUITY_FRACTION:
         return lots_of(money / price, a, market)
     risk = math.inf

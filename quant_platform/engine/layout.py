@@ -202,7 +202,7 @@ class Rules:
     has_impact: int
     has_limits: int
     has_switches: int
-    size: float
+    amount: float
     leverage: float
     participation: float
     taker_rate: float
