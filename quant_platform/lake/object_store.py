@@ -20,6 +20,7 @@ import json
 import os
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -44,6 +45,8 @@ from quant_platform.specification.lake import LAKE_FILE
 
 IN_FLIGHT = 16
 """Requests that one call has under way at a time; most of a request is waiting."""
+FEW = 8
+"""Tables of one schema that are listed one by one; more are listed with the schema."""
 COLLECTED = ".collected.json"
 _MAGIC = b"PAR1"
 
@@ -178,8 +181,11 @@ class ObjectStore:
         return "folder" if path.name in folders else "file"
 
     def listing(self, folders: Iterable[Path]) -> Listing:
-        """List every folder once."""
-        wanted = [self.name(folder) for folder in folders]
+        """List every folder once; many in one folder by listing that one."""
+        asked = [self.name(folder) for folder in folders]
+        together = Counter(name.rpartition("/")[0] for name in asked)
+        above = {name: name.rpartition("/")[0] for name in asked}
+        wanted = list(dict.fromkeys(above[name] if together[above[name]] > FEW else name for name in asked))
         return _Listed(self, wanted, [name for found in self._each(self.objects.below, wanted) for name in found])
 
     def note(self, path: Path) -> None:

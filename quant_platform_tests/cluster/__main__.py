@@ -1,4 +1,4 @@
-"""``make cluster-test``: make the environment and run the scenarios in it, or say what is missing here."""
+"""``make cluster-test``: make the environment, run the scenarios and the lake on S3 in it, or say what is missing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 
 from quant_platform_tests.cluster.environment import ROOT, NotInstalled, install
 from quant_platform_tests.cluster.postgres import missing
+from quant_platform_tests.lake.objects import WITH_SERVER
 
 
 def main() -> int:
@@ -23,8 +24,23 @@ def main() -> int:
         return 1
     print(f"environment {made.folder}", flush=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{made.binaries}{os.pathsep}{os.environ['PATH']}"}
-    command = [str(made.python), "-m", "quant_platform_tests.cluster.scenarios", *sys.argv[1:]]
-    return subprocess.run(command, env=environment, check=False).returncode
+    python = str(made.python)
+    scenarios = [python, "-m", "quant_platform_tests.cluster.scenarios", *sys.argv[1:]]
+    lake = [
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "s3",
+        str(ROOT / "quant_platform_tests" / "lake"),
+    ]
+    found = subprocess.run(scenarios, env=environment, check=False).returncode
+    if found or sys.argv[1:]:
+        return found
+    return subprocess.run(lake, env=environment | {WITH_SERVER: "1"}, check=False, cwd=ROOT).returncode
 
 
 if __name__ == "__main__":

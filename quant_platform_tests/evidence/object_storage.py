@@ -68,8 +68,7 @@ def _materialise(folder: Path, specs: Path, weeks: int, workers: int) -> float:
         started = time.perf_counter()
         for launch in runs.everything(home, instance):
             keys = launch.keys[-weeks:] if launch.job == "weekly_cross_section" else launch.keys
-            apart = workers > 1 and runs.worth_processes(launch, workers)
-            run(home, instance, launch.job, *keys, in_process=not apart, workers=workers)
+            run(home, instance, launch.job, *keys, in_process=None if workers > 1 else True, workers=workers)
         home.refresh_catalogue()
         return round(time.perf_counter() - started, 1)
 

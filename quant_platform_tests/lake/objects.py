@@ -43,7 +43,8 @@ class FolderObjects:
     def below(self, folder: str) -> Mapping[str, str]:
         self.asked.append(("list", folder))
         found = [path for path in (self.folder / folder).rglob("*") if self._is_object(path)]
-        return {path.relative_to(self.folder).as_posix(): self._header(path)["tag"] for path in found}
+        states = ((path.relative_to(self.folder).as_posix(), path.stat()) for path in found)
+        return {name: f"{state.st_ino}-{state.st_mtime_ns}" for name, state in states}
 
     def children(self, folder: str) -> tuple[list[str], list[str]]:
         self.asked.append(("list", folder))
@@ -103,10 +104,6 @@ class FolderObjects:
             new.unlink(missing_ok=True)
         return tag
 
-    def _header(self, path: Path) -> dict[str, str]:
-        with path.open("rb") as stream:
-            return json.loads(stream.readline())
-
     def _is_object(self, path: Path) -> bool:
         return path.is_file() and path.parent != self.folder
 
@@ -128,9 +125,14 @@ class Place:
     objects: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_a_file_system(self) -> bool:
+        """Whether the lake is in the home itself."""
+        return not (self.home / "lake.yaml").is_file()
+
     def elsewhere(self, name: str) -> Place:
         """The home of another machine that shares nothing with this one but the store; itself on a file system."""
-        if not (self.home / "lake.yaml").is_file():
+        if self.is_a_file_system:
             return self
         other = self.home.with_name(name)
         other.mkdir()
