@@ -13,12 +13,13 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.executor_definition import multiple_process_executor_requirements
-from dagster._core.events import DagsterEvent, StepRetryData
+from dagster._core.events import DagsterEvent
+from dagster._core.execution.plan.objects import StepRetryData
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.in_process import InProcessExecutor
 from dagster._core.executor.init import InitExecutorContext
 from dagster._core.executor.step_delegating import StepDelegatingExecutor, StepHandler
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from quant_platform.contracts.errors import PlatformError
 from quant_platform.defs.workers import can_fork, steps_at_a_time
@@ -138,7 +139,8 @@ class RepeatingExecutor(StepDelegatingExecutor):
         if err_info.cls_name is not None or attempts >= self._lost_worker_retries:
             return super().log_failure_or_retry_event_after_error(step_context, err_info, known_state)
         wait = min(LONGEST_WAIT_SECONDS, float(2**attempts))
-        return DagsterEvent.step_retry_event(step_context, StepRetryData(error=err_info, seconds_to_wait=wait))
+        again = StepRetryData(err_info, wait)  # type: ignore[no-untyped-call]  # Dagster's is without types
+        return DagsterEvent.step_retry_event(step_context, again)
 
 
 def _delegating(spec: ExecutorSpec) -> Callable[[InitExecutorContext], Any]:

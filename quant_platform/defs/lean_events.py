@@ -30,7 +30,7 @@ class LeanEventLog(SqlEventLogStorage):
     def __init__(self, *args: Any, **named: Any) -> None:
         self._dynamic: dict[str, tuple[float, dict[str, None]]] = {}
         self._tables: set[str] = set()
-        super().__init__(*args, **named)
+        super().__init__(*args, **named)  # type: ignore[no-untyped-call]  # Dagster's is without types
 
     @property
     def supports_partition_subset_in_asset_materialization_planned_events(self) -> bool:
@@ -39,7 +39,8 @@ class LeanEventLog(SqlEventLogStorage):
 
     def has_table(self, table_name: str) -> bool:
         """Whether the index has a table; asked once of each that it has."""
-        if table_name not in self._tables and super().has_table(table_name):
+        # The storage that follows in the bases has the method; the one named here is abstract.
+        if table_name not in self._tables and super().has_table(table_name):  # type: ignore[safe-super]
             self._tables.add(table_name)
         return table_name in self._tables
 

@@ -18,7 +18,7 @@ import psycopg2
 from dagster import DagsterInstance, EventLogEntry
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url
 
 from quant_platform.contracts.errors import DatabaseUnavailable
 from quant_platform.defs.lean_events import LeanEventLog, short
@@ -27,6 +27,7 @@ from quant_platform.specification.lake import lake_address
 from quant_platform.specification.settings import Settings
 
 CONNECT_SECONDS = 5
+OVERFLOW = 20
 _LAKE_OF_DATABASE = "quant_platform/lake"
 _ONE_SERVICE = 7_245_001
 
@@ -46,6 +47,18 @@ class PostgresStorage(DagsterPostgresStorage):
         url = with_password(postgres_url)
         super().__init__(url, inst_data=inst_data)
         self._event_log_storage = PostgresEventLog(url)
+        # Dagster opens a connection for every query, for which the server starts a process. One stays open here, of
+        # all three; more are opened while threads ask at the same time.
+        self._kept = create_engine(
+            url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=OVERFLOW, pool_pre_ping=True
+        )
+        for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
+            storage._engine = self._kept
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        super().dispose()
+        self._kept.dispose()
 
     @classmethod
     def from_config_value(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quant_platform.engine import kernel, layout
 from quant_platform.engine.bars import NANOSECONDS_PER_DAY, NANOSECONDS_PER_YEAR, Bars, Event

@@ -161,7 +161,7 @@ class PanelSource:
         section = self.panel.risk
         if section is None:
             return pl.DataFrame(schema={"ticker": pl.String, "session": pl.Date})
-        frame, _ = self._rows(section, dict(section.columns))
+        frame, _ = self._rows(section, {str(style): vendor for style, vendor in section.columns.items()})
         return frame.drop(LINE, strict=False).sort("ticker", "session")
 
     @cached_property
@@ -206,12 +206,9 @@ class PanelSource:
         return found
 
     def reading_report(self) -> tuple[Finding, ...]:
-        """What reading everything brought to light."""
-        for part in (self.returns, self.descriptors, self.risk):
-            del part
-        _ = self.dates
-        found = list(self._notes.get("returns", ()))
+        """What reading the rows brought to light."""
         known = set(self.tickers())
+        found = list(self._notes["returns"])
         for name, frame in (("descriptors", self.descriptors), ("risk", self.risk)):
             strange = sorted(set(frame["ticker"].unique()) - known)
             if strange:

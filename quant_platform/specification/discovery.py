@@ -253,6 +253,9 @@ class GatesSpec(SpecModel):
 
     min_net_bps: float = Field(description="Economic: smallest shrunk effect after cost.")
     min_stressed_bps: float = Field(description="Economic, conservative: smallest shrunk effect at stressed cost.")
+    min_net_low_bps: float = Field(
+        description="Pays: smallest lower limit of the effect after cost, its interval widened for the selection."
+    )
     min_blocks_agreeing: int = Field(ge=0, description="Stability: fewest time blocks with the sign of the whole.")
     min_heterogeneity_p: float = Field(ge=0.0, le=1.0, description="Stability: smallest p that blocks are alike.")
     min_leave_one_out_t: float = Field(description="Stability: smallest t with the most helpful block left out.")

@@ -94,10 +94,15 @@ class Cluster:
             with contextlib.suppress(ExecutorUnavailable):
                 if len(fitting(nodes(spec), 1.0)) == workers:
                     return
-            if time.monotonic() > deadline:
-                said = {log.name: log.read_text(errors="replace")[-800:] for log in self.folder.glob("*.log")}
-                raise RuntimeError(f"Ray did not start: {said}")
+            ended = [node.name for node in self.nodes if node.process.poll() is not None]
+            if ended or time.monotonic() > deadline:
+                raise RuntimeError(f"Ray did not start, ended: {ended}")
             time.sleep(0.5)
+
+    def said(self) -> str:
+        """The end of what every node has said, for who looks for the cause of a failure."""
+        logs = [*self.folder.glob("*.log"), *self.folder.glob("ray/session_latest/logs/dashboard*.log")]
+        return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-1_500:]}" for log in logs)
 
 
 @contextmanager
@@ -121,6 +126,9 @@ def cluster(binaries: Path, folder: Path, environment: Mapping[str, str]) -> Ite
         found._start("head", [*options, f"--temp-dir={folder / 'ray'}"], {})
         found.wait_for(0)
         yield found
+    except Exception:
+        print(found.said(), flush=True)
+        raise
     finally:
         for node in reversed(found.nodes):
             if node.process.poll() is None:

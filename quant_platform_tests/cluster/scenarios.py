@@ -4,8 +4,8 @@
 2. The same on Postgres.
 3. What cannot work is refused in words: drivers, passwords, a database of another home, a second service.
 4. ``quant up`` on Postgres: a backfill goes through web server, queue, daemon and code server to worker processes.
-5. Two Ray workers, one of which is killed while it computes, and a step of the other is told to end: the run ends, and
-   nothing is missing.
+5. Two Ray workers that share nothing but Postgres and an S3 server. One is killed while it computes, and a step of the
+   other is told to end: the run ends, and nothing is missing.
 6. No worker at all: the run is refused at once.
 """
 
@@ -34,16 +34,18 @@ from quant_platform.contracts.errors import PlatformError
 from quant_platform.defs import instances
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.deployment import POSTGRES_VARIABLE, postgres_address
+from quant_platform.specification.lake import LAKE_FILE
 from quant_platform.specification.settings import Settings
 from quant_platform_tests.benchmarks.machine import load_average, machine
 from quant_platform_tests.cluster import postgres, ray_cluster
 from quant_platform_tests.cluster.environment import ROOT
 from quant_platform_tests.cluster.page import page
 from quant_platform_tests.homes import declare, write_specs
+from quant_platform_tests.lake.server import BUCKET, environment_of, s3_on_loopback
 
 NAMES = 24
 TICKER_JOBS = ("securities", "ticker_graph")
-LIBRARIES = ("dagster", "dagster-postgres", "psycopg2-binary", "SQLAlchemy", "dagster-ray", "ray")
+LIBRARIES = ("dagster", "dagster-postgres", "psycopg2-binary", "SQLAlchemy", "dagster-ray", "ray", "obstore", "moto")
 QUANT = [sys.executable, "-c", "from quant_platform.cli import main; main()"]
 RUN_SECONDS = 400
 
@@ -65,7 +67,9 @@ class Bench:
     work: Path
     server: postgres.Server
     specs: Path
+    names: int = NAMES
     shown: dict[str, Any] = field(default_factory=dict)
+    more: Mapping[str, str] = field(default_factory=dict)
 
     def home(self, name: str) -> Path:
         """A new home of the same market."""
@@ -76,7 +80,7 @@ class Bench:
     def environment(self, home: Path, url: str | None, **more: str) -> dict[str, str]:
         """The environment of a process that works on a home."""
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("QUANT_", "DAGSTER_"))}
-        clean |= {"QUANT_HOME": str(home), "QUANT_SPECS": str(self.specs), "PYTHONPATH": str(ROOT), **more}
+        clean |= {"QUANT_HOME": str(home), "QUANT_SPECS": str(self.specs), "PYTHONPATH": str(ROOT), **self.more, **more}
         return clean if url is None else {**clean, POSTGRES_VARIABLE: url}
 
     def graph(self, home: Path, url: str | None, *options: str) -> dict[str, Any]:
@@ -116,14 +120,14 @@ def sqlite(bench: Bench) -> Mapping[str, str]:
     log = sum(path.stat().st_size for path in (home / "dagster" / "history" / "runs").iterdir())
     bench.show("one process, SQLite", **_cost(found), bytes_per_partition=log / max(1, found["partitions"]))
     hashes: Mapping[str, str] = found["hashes"]
-    require(len(hashes) > 10 * NAMES, f"only {len(hashes)} partitions were made")
+    require(len(hashes) > 10 * bench.names, f"only {len(hashes)} partitions were made")
     return hashes
 
 
 def on_postgres(bench: Bench, wanted: Mapping[str, str]) -> None:
     """The same on Postgres, and nothing of it in files of the home."""
     home, url = bench.home("postgres"), bench.server.make("one")
-    before = bench.server.cpu_seconds()
+    before, empty = bench.server.cpu_seconds(), bench.server.bytes_of("one")
     found = bench.graph(home, url, "--in-process")
     served = bench.server.cpu_seconds() - before
     _require_success(found)
@@ -135,12 +139,13 @@ def on_postgres(bench: Bench, wanted: Mapping[str, str]) -> None:
     require(int(bench.server.ask("one", made)) == found["partitions"], "materialisations are missing")
     text = (home / "dagster" / "dagster.yaml").read_text()
     require(postgres.PASSWORD not in text and "geheim" not in text, "the password stands in a file")
-    size = bench.server.bytes_of("one")
+    size = bench.server.bytes_of("one") - empty
     bench.show(
         "one process, Postgres",
         **_cost(found),
         server_cpu_seconds_per_1000=1_000 * served / max(1, found["partitions"]),
         bytes_per_partition=size / max(1, found["partitions"]),
+        connections=int(bench.server.ask("one", "select sessions from pg_stat_database where datname = 'one'")),
     )
 
 
@@ -197,7 +202,7 @@ def _variable(url: str) -> Iterator[None]:
 def service(bench: Bench, wanted: Mapping[str, str]) -> None:
     """A backfill through `quant up`: its runs and events go to Postgres from every process that takes part."""
     home, url = bench.home("service"), bench.server.make("service")
-    _first = bench.graph(home, url, "--job", "securities", "--in-process")
+    bench.graph(home, url, "--job", "securities", "--in-process")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     began = time.monotonic()
@@ -255,19 +260,23 @@ def _until(holds: Any, process: subprocess.Popen[bytes], what: str, log: Path, s
 
 
 def on_ray(bench: Bench, wanted: Mapping[str, str]) -> None:
-    """Two workers with environments of their own, one of which is killed; then none."""
-    home, url = bench.home("ray"), bench.server.make("ray")
-    binaries = Path(sys.executable).parent
+    """Two workers that share Postgres and an S3 server and nothing else; one is killed; before there are any, a run."""
+    home, *others = (bench.home(name) for name in ("ray", "ray-worker1", "ray-worker2"))
+    url = bench.server.make("ray")
     with (
+        s3_on_loopback(bench.work / "s3.log") as endpoint,
         tempfile.TemporaryDirectory(prefix="qray", ignore_cleanup_errors=True) as name,
-        ray_cluster.cluster(binaries, Path(name), bench.environment(home, url)) as nodes,
+        ray_cluster.cluster(
+            Path(sys.executable).parent, Path(name), bench.environment(home, url, **environment_of(endpoint))
+        ) as nodes,
     ):
+        bench.more = environment_of(endpoint)
+        for place in (home, *others):
+            (place / LAKE_FILE).write_text(f"lake: s3://{BUCKET}/market\n", encoding="utf-8")
         _deploy_ray(home, nodes.address)
-        began = time.monotonic()
         _refused_without_worker(bench, home, url)
-        first, second = (nodes.start_worker(f"worker{number}") for number in (1, 2))
+        first, second = (nodes.start_worker(place.name, QUANT_HOME=str(place)) for place in others)
         nodes.wait_for(2)
-        started = time.monotonic() - began
         running = bench.start_graph(home, url, *(f"--job={job}" for job in TICKER_JOBS))
         log = home / "said.log"
         _until(lambda: any("__work" in step for step in second.steps()), running, "a step on the second worker", log)
@@ -286,7 +295,7 @@ def on_ray(bench: Bench, wanted: Mapping[str, str]) -> None:
     gone = {*lost, told}
     require(gone <= {text.split(":")[0] for text in repeated}, f"lost {gone}, repeated {repeated}")
     bench.show(
-        "two Ray workers, one killed, a step of the other ended",
+        "two Ray workers, Postgres and S3, one killed, a step of the other ended",
         partitions=len(found["hashes"]),
         killed=lost,
         told_to_end=told,
@@ -294,7 +303,6 @@ def on_ray(bench: Bench, wanted: Mapping[str, str]) -> None:
         steps=sum(one["events"]["STEP_SUCCESS"] for one in found["runs"]),
         seconds=found["seconds"],
         seconds_after_the_kill=after,
-        seconds_to_start_workers=started,
     )
 
 
@@ -342,7 +350,7 @@ def main() -> int:
     began, load = time.monotonic(), load_average()
     with tempfile.TemporaryDirectory(prefix="quant-cluster-") as name, postgres.server() as server:
         work = Path(name)
-        bench = Bench(work, server, write_specs(work / "specs", given.names))
+        bench = Bench(work, server, write_specs(work / "specs", given.names), given.names)
         wanted = sqlite(bench)
         for scenario in (on_postgres, service, on_ray):
             if not given.only or scenario.__name__ in given.only:

@@ -26,9 +26,11 @@ from quant_platform.labs.events.detection.plan import event_plan
 from quant_platform.lake import Lake, connect, snapshots
 from quant_platform.lake.sql_tables import sql_tables
 from quant_platform.specification.calendars import CalendarSpec
+from quant_platform.specification.deployment import DeploymentSpec
 from quant_platform.specification.event_lab import load_event_lab
 from quant_platform.specification.features import FeatureFile, load_equity_features
 from quant_platform.specification.home import UniverseSpec
+from quant_platform.specification.lake import LakePlace
 from quant_platform.specification.sources import SourceSpec
 from quant_platform_tests.homes import Market, copied
 
@@ -260,8 +262,11 @@ def test_yaml_satisfies_the_model_it_is_for(fence: Fence, tmp_path: Path) -> Non
         SourceSpec.model_validate(content)
     elif "added" in content:
         CalendarSpec.model_validate(content)
+    elif "lake" in content:
+        LakePlace.model_validate(content)
     else:
-        assert "storage" in content, "no test knows what this block is for"
+        assert {"storage", "executor"} & content.keys(), "no test knows what this block is for"
+        DeploymentSpec.model_validate(content)
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -103,6 +103,7 @@ def jquantstats(data, days, names):
         return float(value["net"] if isinstance(value, dict) else value)
 
     return {
+        "periods_per_year": float(stats.periods_per_year),
         "sharpe": one("sharpe"),
         "volatility": one("volatility"),
         "drawdown": one("max_drawdown"),

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
+from scipy.stats import kurtosis, skew
 
 from quant_platform.labs.suite.backtest import PreparedSignal, Workbench, run_variants
 from quant_platform.labs.suite.evidence import rank_autocorrelation
@@ -178,8 +180,14 @@ def study(seed: int = SEED, names: int = NAMES, sessions: int = SESSIONS) -> Stu
         Line(f"rolling Sharpe ratio, {WINDOW} sessions", "empyrical-reloaded", "rolling_sharpe", rolling),
         Line("net return by month", "empyrical-reloaded", "months", months),
         Line("net return by month", "quantstats", "months", months),
-        Line("probability that the Sharpe ratio is above 0", "quantstats", "probabilistic_sharpe", likely),
-        Line("probability that the Sharpe ratio is above 0", "jquantstats", "probabilistic_sharpe", likely),
+        Line("probability that the Sharpe ratio is above 0", "quantstats", "probabilistic_sharpe",
+             probabilistic_sharpe(estimate.ratio, estimate.n, skewness=float(skew(net, bias=False)),
+                                  kurtosis=float(kurtosis(net, bias=False)) + 3.0), None,
+             f"theirs corrects its moments for small samples, as this one does; that of a suite is {likely:.6g}"),
+        Line("probability that the Sharpe ratio is above 0", "jquantstats", "probabilistic_sharpe",
+             float(ndtr(estimate.ratio * math.sqrt(estimate.n))), None,
+             "at a benchmark of 0 theirs is Phi(ratio x root n), without skewness and kurtosis, as this "
+             f"one is; that of a suite is {likely:.6g}"),
     ]  # fmt: skip
     return Study(arrays, lines)
 
@@ -312,7 +320,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "evidence", help="Folder of the page.")
     options = parser.parse_args(arguments)
     made = study()
-    answers = {tool: asked(tool, options.environments.resolve(), made.arrays) for tool in TOOLS}
+    answers = {tool: asked(tool, options.environments.absolute(), made.arrays) for tool in TOOLS}
     found = {
         "names": NAMES,
         "sessions": SESSIONS,

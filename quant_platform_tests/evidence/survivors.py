@@ -38,7 +38,8 @@ from quant_platform_tests.evidence.event_worlds import (
 from quant_platform_tests.evidence.run import rounded_to
 
 ROOT = Path(__file__).resolve().parents[2]
-FIRST_SEED, WORLDS = 401, 24
+# The gate on what surely pays was chosen on 401 to 410.
+FIRST_SEED, WORLDS = 411, 12
 BANDS = ((2.0, 3.0), (3.0, 4.0), (4.0, 5.0), (5.0, float("inf")))
 MAX_FALSE = 0.05
 Counts = dict[str, Any]
@@ -76,16 +77,15 @@ def variants(candidates: pl.DataFrame, specs: DiscoverySpecs) -> dict[str, tuple
     """The rule in force, and the same with one part of it otherwise."""
     cluster = pl.when("tested").then("p_cluster")
     placebo = pl.when("tested").then(pl.max_horizontal("p_cluster", "p_placebo"))
-    weight = replace(specs, gates=specs.gates.model_copy(update={"min_own_weight": 0.2}))
     return {
         "in_force": (candidates, specs),
         "cluster_p_alone": (candidates.with_columns(p_raw=cluster), specs),
         "placebo_in_p": (candidates.with_columns(p_raw=placebo), specs),
-        "own_weight_gate": (candidates, weight),
         "no_own_weight_gate": (
             candidates,
             replace(specs, gates=specs.gates.model_copy(update={"min_own_weight": 0.0})),
         ),
+        "no_pays_gate": (candidates, replace(specs, gates=specs.gates.model_copy(update={"min_net_low_bps": -1e9}))),
         "no_recent_gate": (candidates, replace(specs, gates=specs.gates.model_copy(update={"min_recent_t": -1e9}))),
         "no_symbols_gate": (
             candidates,
@@ -200,8 +200,8 @@ def page(document: dict[str, Any]) -> str:
         "in_force": "in force",
         "cluster_p_alone": "p_raw is the clustered p",
         "placebo_in_p": "p_raw is the larger of clustered and placebo p",
-        "own_weight_gate": "own weight of at least 0.2",
         "no_own_weight_gate": "no bar on the own weight",
+        "no_pays_gate": "without the gate on the lower limit after cost",
         "no_recent_gate": "without the gate on the last blocks",
         "no_symbols_gate": "without the gate over symbols",
     }
@@ -244,7 +244,8 @@ def page(document: dict[str, Any]) -> str:
         "## Discoveries and gates",
         "A discovery says that something follows an event. Only a cell that passes every gate says that it pays. "
         f"False is a true effect below {NULL_BPS:g} bps in the direction found; not paying, one that does not exceed "
-        "cost and funding.",
+        "cost and funding. The gate on the lower limit was chosen on worlds 401 to 410, where 3 of 15 cells that "
+        "passed the others did not pay; it kept 9 of the 12 that did, and none of the three.",
         _table(
             ["rule", "discoveries", "false", "below cost", "pass every gate", "of them not paying"],
             variant_rows,

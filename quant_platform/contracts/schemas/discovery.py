@@ -106,6 +106,10 @@ class DiscoveryHypotheses(_Cell):
     posterior_sd_bps = _number("Posterior standard deviation.", min=0.0)
     shrunk_net_bps = _number("shrunk_bps less cost and funding.")
     shrunk_stressed_bps = _number("shrunk_bps less stressed cost and funding.")
+    net_low_bps = _number(
+        "Lower limit of effect_bps less cost and funding: of all intervals of selected cells, one in twenty may miss; "
+        "null where none was selected."
+    )
     p_raw = _number("As in discovery.candidates.", min=0.0, max=1.0)
     p_shrunk = _number("p of the posterior; no valid p of the cell by itself.", min=0.0, max=1.0)
     p_fdr = _number(
@@ -126,6 +130,7 @@ class DiscoveryHypotheses(_Cell):
     gate_sample = dy.Bool(description="Tested at all; judged on n.")
     gate_economic = dy.Bool(description="shrunk_net_bps reaches its bar.")
     gate_economic_conservative = dy.Bool(description="shrunk_stressed_bps reaches its bar.")
+    gate_pays = dy.Bool(description="net_low_bps reaches its bar.")
     gate_stability = dy.Bool(description="Enough blocks_agreeing.")
     blocks_agreeing = dy.Int32(min=0, description="As in discovery.candidates.")
     gate_heterogeneity = dy.Bool(description="heterogeneity_p reaches its bar.")

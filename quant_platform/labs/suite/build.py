@@ -178,14 +178,34 @@ def baseline_signals(
         known = index_bars(panel)
         absent = [name for name in BASELINE_COLUMNS if name not in known.columns]
         known = known.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
+    return evaluated_signals(plan, known, panel)
+
+
+def evaluated_signals(plan: Plan, rows: pl.DataFrame, panel: Panel) -> tuple[list[SignalPanel], dict[str, str]]:
+    """Evaluate a plan over the rows of each name, and spread it over the universe of a panel.
+
+    Parameters
+    ----------
+    plan
+        Compiled expressions.
+    rows
+        ``ticker, session`` and the columns of the plan, one row per session between the first and the last of a name.
+    panel
+        The rows on which values stand.
+
+    Returns
+    -------
+    tuple
+        The signals that have values, and by name of the others the cause why they have none.
+    """
     grid = Grid(panel.sessions, panel.tickers)
     frames = []
-    for one in known.partition_by("ticker", maintain_order=True):
+    for one in rows.partition_by("ticker", maintain_order=True):
         values, _ = evaluate_frame(plan, one)
         frames.append(one.select("ticker", "session").hstack(values))
     everything = pl.concat(frames)
     signals, missing = [], {}
-    for name in file.baselines:
+    for name in plan.outputs:
         inside = np.where(panel.universe, grid.spread(everything, name), np.nan)
         if np.isfinite(inside).any():
             signals.append(dense_signal(name, inside))

@@ -76,7 +76,7 @@ def own_sessions(frames: OwnFrames, clock: SessionClock) -> Days:
     if frames.returns.height == 0:
         raise SchemaViolation("there are no returns to make a panel of", where="suite.returns")
     days = frames.returns["session"].sort().to_numpy().astype("datetime64[D]")
-    known = clock.days[(clock.days >= days[0]) & (clock.days <= days[-1])]
+    known: Days = clock.days[(clock.days >= days[0]) & (clock.days <= days[-1])]
     if frames.dates is not None:
         stated = frames.dates.to_numpy().astype("datetime64[D]")
         stated = stated[(stated >= days[0]) & (stated <= days[-1])]

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import polars as pl
 
 from quant_platform.contracts.errors import SchemaViolation
-from quant_platform.expressions import Formula, Kind, Plan, compile_plan, evaluate_frame
-from quant_platform.labs.suite.derived import Grid
+from quant_platform.expressions import Formula, Kind, Plan, compile_plan
+from quant_platform.labs.suite.build import evaluated_signals
 from quant_platform.labs.suite.own_panel import OwnFrames
-from quant_platform.labs.suite.panel import Panel, SignalPanel, dense_signal
+from quant_platform.labs.suite.panel import Panel, SignalPanel
 from quant_platform.specification.suite import BaselinesFile, SuiteSpec
 
 DAY_COLUMNS = ("close", "ret", "quote_volume", "funding", "basis", "open_interest", "taker_imbalance")
@@ -155,21 +155,8 @@ def perp_baseline_signals(
     """
     if days.height == 0:
         raise SchemaViolation("there is no day to compute a baseline of", where="clean.market_5m")
-    plan = perp_baseline_plan(file)
-    grid = Grid(panel.sessions, panel.tickers)
-    parts = []
-    for one in days.partition_by("ticker", maintain_order=True):
-        span = pl.DataFrame({"session": pl.date_range(one["session"][0], one["session"][-1], eager=True)})
-        full = span.join(one, on="session", how="left").with_columns(pl.lit(one["ticker"][0]).alias("ticker"))
-        values, _ = evaluate_frame(plan, full)
-        parts.append(full.select("ticker", "session").hstack(values))
-    everything = pl.concat(parts)
-    signals, missing = [], {}
-    for name in file.baselines:
-        values = grid.spread(everything, name)
-        values[~panel.universe] = float("nan")
-        if (values == values).any():
-            signals.append(dense_signal(name, values))
-        else:
-            missing[name] = "its inputs are not among the data"
-    return signals, missing
+    spans = days.group_by("ticker", maintain_order=True).agg(
+        pl.date_range(pl.col("session").min(), pl.col("session").max()).alias("session")
+    )
+    full = spans.explode("session").join(days, on=["ticker", "session"], how="left", maintain_order="left")
+    return evaluated_signals(perp_baseline_plan(file), full, panel)

@@ -242,6 +242,7 @@ _EVENTS: Sequence[tuple[str, str, str]] = (
         "Tested cells of directional questions that pass each gate alone.",
         """select count(*) as tested, count(*) filter (where gate_economic) as economic,
                   count(*) filter (where gate_economic_conservative) as conservative,
+                  count(*) filter (where gate_pays) as pays,
                   count(*) filter (where gate_stability) as stability,
                   count(*) filter (where gate_heterogeneity) as heterogeneity,
                   count(*) filter (where gate_leave_one_out) as leave_one_out,

@@ -16,6 +16,7 @@ STAGES = {
     "tested": ("Tested", "enough events and days, decided without a look at outcomes"),
     "economic": ("Pays its cost", "the shrunk effect, after cost and funding"),
     "conservative": ("Pays stressed cost", "the same with the cost multiplied"),
+    "pays": ("Surely pays", "the whole interval after cost, widened for the selection"),
     "stable": ("Stable in time", "blocks agree, alike, none carries it alone"),
     "own_information": ("Own information", "enough weight on the cell's own data"),
     "discovery": ("Discovery", "rejected by the two-level false discovery procedure"),

@@ -6,7 +6,11 @@
 3. ``p_fdr`` is ``p_raw``, or with ``shrinkage_may_veto`` the larger of it and ``p_shrunk``.
 4. Per question, over all events: two-level selection (groups are event, test and horizon), and beside it the q inside
    each group and one global q. Alias groups count once; a tested cell without a p counts and is never rejected.
-5. Every gate, with the number it was judged on, in the direction of each row's template.
+5. Every gate, with the number it was judged on, in the direction of each row's template. That an effect exceeds its
+   cost is asked of the interval of the effect at level ``1 - q R / m`` for the R of m tests that were selected
+   (Benjamini and Yekutieli 2005, JASA 100:71-81): of the intervals of selected cells a share q misses, and so at most
+   that share of the cells that pass does not pay. The shrunk estimate cannot say it, for it does not know how many
+   cells were looked at before this one stood out.
 6. Track: ``standard`` where every gate passed, ``fallback_only`` where only the weaker bar did.
 
 Effects come from the shrunk estimate, decisions on discovery from ``p_fdr``.
@@ -16,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from quant_platform.contracts.schemas.discovery import DiscoveryHypotheses
 from quant_platform.labs.events.discovery.cells import ALL
@@ -36,6 +40,7 @@ GATES = (
     "gate_sample",
     "gate_economic",
     "gate_economic_conservative",
+    "gate_pays",
     "gate_stability",
     "gate_heterogeneity",
     "gate_leave_one_out",
@@ -145,6 +150,7 @@ def _select(tests: pl.DataFrame, specs: DiscoverySpecs) -> pl.DataFrame:
         parts.append(
             own.join(decided, on="alias_group", how="left").with_columns(
                 n_tests=pl.lit(tested.height, pl.Int64),
+                n_selected=pl.lit(int(found.rejected.sum()), pl.Int64),
                 level_within=pl.lit(found.level_within),
                 selected=pl.col("selected").fill_null(value=False),
                 selected_level1=pl.col("selected_level1").fill_null(value=False),
@@ -171,10 +177,12 @@ def _gated(rows: pl.DataFrame, specs: DiscoverySpecs) -> pl.DataFrame:
             )
     numbers = rows.with_columns(
         pl.Series("mde_bps", detectable),
+        pl.Series("half_width", _half_width(rows, gains, spec.level)),
         prior_bps=pl.col("turn") * pl.col("test_prior"),
         shrunk_bps=pl.col("turn") * pl.col("test_shrunk"),
         plausible_bps=gates.plausible_bps_per_root_bar * pl.col("horizon_bars").cast(pl.Float64).sqrt(),
     ).with_columns(
+        net_low_bps=pl.col("effect_bps") - pl.col("cost_bps") - pl.col("funding_bps") - pl.col("half_width"),
         shrunk_net_bps=pl.col("shrunk_bps") - pl.col("cost_bps") - pl.col("funding_bps"),
         shrunk_stressed_bps=pl.col("shrunk_bps") - spec.cost.stress * pl.col("cost_bps") - pl.col("funding_bps"),
     )
@@ -207,6 +215,17 @@ def _gated(rows: pl.DataFrame, specs: DiscoverySpecs) -> pl.DataFrame:
     )
 
 
+def _half_width(rows: pl.DataFrame, gains: Bools, level: float) -> Floats:
+    """From an effect to the limit of its interval, widened for the selection; NaN where nothing was selected."""
+    share = _numbers(rows, pl.col("n_selected")) / np.fmax(_numbers(rows, pl.col("n_tests")), 1.0)
+    # The direction of a two-sided test was chosen by the data.
+    tail = level * share / np.where(gains, 1.0, 2.0)
+    with np.errstate(invalid="ignore"):
+        multiple = -stdtrit(_numbers(rows, pl.col("n_clusters")) - 1.0, np.where(tail > 0.0, tail, np.nan))
+        width: Floats = multiple * _numbers(rows, pl.col("standard_error_bps"))
+    return width
+
+
 def _ruled_out(level: float) -> pl.Expr:
     """Whether an effect of plausible size would have been found, and the interval of the estimate does not reach it."""
     furthest = pl.col("effect_bps").abs() + float(ndtri(1.0 - level / 2.0)) * pl.col("standard_error_bps")
@@ -219,6 +238,7 @@ def _passes(gates: GatesSpec) -> list[pl.Expr]:
         "gate_sample": pl.col("tested"),
         "gate_economic": pl.col("shrunk_net_bps") >= gates.min_net_bps,
         "gate_economic_conservative": pl.col("shrunk_stressed_bps") >= gates.min_stressed_bps,
+        "gate_pays": pl.col("net_low_bps") >= gates.min_net_low_bps,
         "gate_stability": pl.col("blocks_agreeing") >= gates.min_blocks_agreeing,
         "gate_heterogeneity": pl.col("heterogeneity_p") >= gates.min_heterogeneity_p,
         "gate_leave_one_out": pl.col("leave_one_out_t") >= gates.min_leave_one_out_t,

@@ -24,6 +24,7 @@ STAGES = (
     ("tested", ("gate_sample",)),
     ("economic", ("gate_economic",)),
     ("conservative", ("gate_economic_conservative",)),
+    ("pays", ("gate_pays",)),
     ("stable", STABLE),
     ("own_information", ("gate_state_information",)),
     ("discovery", ("gate_discovery",)),
@@ -164,6 +165,7 @@ def gate_table(judged: pl.DataFrame, specs: DiscoverySpecs, *, most: int) -> dic
             "gate_sample": cell.min_events,
             "gate_economic": gates.min_net_bps,
             "gate_economic_conservative": gates.min_stressed_bps,
+            "gate_pays": gates.min_net_low_bps,
             "gate_stability": gates.min_blocks_agreeing,
             "gate_heterogeneity": gates.min_heterogeneity_p,
             "gate_leave_one_out": gates.min_leave_one_out_t,
@@ -181,7 +183,8 @@ def gate_table(judged: pl.DataFrame, specs: DiscoverySpecs, *, most: int) -> dic
         "rows": best.head(most)
         .select(
             *CELL, "family", "question", "side", "n", "n_days", "effect_bps", "standard_error_bps", "cost_bps",
-            *("shrunk_bps", "shrunk_net_bps", "shrunk_stressed_bps", "blocks_agreeing", "heterogeneity_p"),
+            *("shrunk_bps", "shrunk_net_bps", "shrunk_stressed_bps", "net_low_bps"),
+            *("blocks_agreeing", "heterogeneity_p"),
             *("leave_one_out_t", "recent_t", "leave_one_symbol_out_t", "largest_block_share", "own_weight"),
             *("p_fdr", "q_level1", "q_level2", "level_within"),
             *("q_global", "n_tests", "mde_bps", "plausible_bps", "track", "finding", "gates_failed", *names),

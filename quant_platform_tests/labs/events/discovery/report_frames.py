@@ -26,7 +26,8 @@ HASH = "5f3c9d0a77e1b24c" * 4
 CUTOFF = "2024-12"
 START, END, LAST = (datetime(year, 1, 1, tzinfo=UTC) for year in (2023, 2024, 2025))
 GATES = (
-    *("gate_sample", "gate_economic", "gate_economic_conservative", "gate_stability", "gate_heterogeneity"),
+    *("gate_sample", "gate_economic", "gate_economic_conservative", "gate_pays"),
+    *("gate_stability", "gate_heterogeneity"),
     *("gate_leave_one_out", "gate_recent", "gate_symbols", "gate_concentration", "gate_state_information"),
     *("gate_discovery", "gate_power"),
 )
@@ -67,7 +68,8 @@ def judged(*, passes: Sequence[str] = ("gate_sample",), **changes: Any) -> dict[
     row = cell(**changes) | {
         "n": 400, "n_days": 200, "tested": tested, "effect_bps": 3.0, "standard_error_bps": 1.5, "cost_bps": 9.0,
         "funding_bps": 0.5, "t": 2.0, "prior_bps": 0.0, "own_weight": 0.5, "shrunk_bps": 1.5, "posterior_sd_bps": 1.0,
-        "shrunk_net_bps": -8.0, "shrunk_stressed_bps": -12.5, "p_raw": 0.04, "p_shrunk": 0.1, "p_fdr": 0.1,
+        "shrunk_net_bps": -8.0, "shrunk_stressed_bps": -12.5, "net_low_bps": -11.0,
+        "p_raw": 0.04, "p_shrunk": 0.1, "p_fdr": 0.1,
         "n_tests": 100, "fdr_group": f"{changes.get('event_id', 'BAND_BREAK')}|forward_return|"
         f"{changes.get('horizon_bars', 12)}", "q_group": 0.2, "q_level1": 0.3, "selected_level1": False,
         "level_within": 0.001, "selected": "gate_discovery" in passes, "q_global": 0.4, "mde_bps": 5.0,

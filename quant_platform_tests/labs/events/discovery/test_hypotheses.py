@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from pydantic import ValidationError
+from scipy import stats
 
 from quant_platform.contracts.errors import OntologyMismatch, SpecError
 from quant_platform.contracts.schemas.discovery import (
@@ -129,6 +130,7 @@ def test_every_gate_refuses_by_itself(gate):
     bars = {
         "gate_economic": {"min_net_bps": 1e6},
         "gate_economic_conservative": {"min_stressed_bps": 1e6, "min_net_bps": 1e6},
+        "gate_pays": {"min_net_low_bps": 1e6},
         "gate_stability": {"min_blocks_agreeing": 6},
         "gate_heterogeneity": {"min_heterogeneity_p": 1.0},
         "gate_leave_one_out": {"min_leave_one_out_t": 1e3},
@@ -382,3 +384,30 @@ def test_a_template_without_a_side_or_an_unknown_name_is_refused(tmp_path):
     bad.write_text("templates:\n  x: {description: d, kind: hypothesis, side: 1, question: risk, label: nothing}\n")
     with pytest.raises(SpecError, match=r"templates\.yaml:2"):
         load_spec(bad, TemplatesFile)
+
+
+def test_the_limit_of_what_a_cell_pays_is_wide_for_what_was_selected():
+    """The interval of the effect at level 1 - q R / m, its lower end after cost, by SciPy's t."""
+    rows = HYPOTHESES.join(CANDIDATES.select("alias_group", "template", "n_clusters"), on=["alias_group", "template"])
+    seen = 0
+    for row in rows.filter(pl.col("question").cast(pl.String) == "direction", "tested").sample(40, seed=1).to_dicts():
+        tests = HYPOTHESES.filter(
+            pl.col("question").cast(pl.String) == row["question"], pl.col("counted"), pl.col("tested")
+        )
+        selected = int(tests["selected"].sum())
+        assert row["n_tests"] == tests.height
+        sides = 1 if SPECS.templates[row["template"]].alternative == "greater" else 2
+        tail = SPECS.discovery.level * selected / tests.height / sides
+        margin = stats.t.isf(tail, row["n_clusters"] - 1) * row["standard_error_bps"]
+        assert row["net_low_bps"] == pytest.approx(
+            row["effect_bps"] - row["cost_bps"] - row["funding_bps"] - margin, rel=1e-9
+        )
+        seen += 1
+    assert seen == 40
+
+
+def test_where_nothing_is_selected_nothing_surely_pays():
+    strict = replace(SPECS, discovery=SPECS.discovery.model_copy(update={"level": 1e-60}))
+    found = judge(CANDIDATES, strict).filter(pl.col("question").cast(pl.String) == "direction", "tested")
+    assert not found["gate_pays"].any()
+    assert found["net_low_bps"].is_null().all()

@@ -109,7 +109,7 @@ def test_an_empty_world_is_a_report_too() -> None:
     assert report["funnel"] == [
         {"stage": name, "left": 0, "alone": None if name == "validated" else 0}
         for name in (
-            *("evaluated", "tested", "economic", "conservative", "stable", "own_information", "discovery"),
+            *("evaluated", "tested", "economic", "conservative", "pays", "stable", "own_information", "discovery"),
             "validated",
         )
     ]
@@ -133,10 +133,10 @@ def test_the_funnel_counts_cells_that_one_reading_carried_all_the_way() -> None:
     funnel = {row["stage"]: row for row in reported(rows, [bridged(rows[2])], kinds=kinds)["funnel"]}
     # BAND_BREAK, VOL_SPIKE and VOL_SHOCK could be traded; risk and filters could not.
     assert {name: row["left"] for name, row in funnel.items()} == {
-        "evaluated": 3, "tested": 2, "economic": 2, "conservative": 1, "stable": 1, "own_information": 1,
-        "discovery": 1, "validated": 1,
+        "evaluated": 3, "tested": 2, "economic": 2, "conservative": 1, "pays": 1, "stable": 1,
+        "own_information": 1, "discovery": 1, "validated": 1,
     }  # fmt: skip
-    assert [funnel[name]["alone"] for name in ("economic", "conservative", "stable", "discovery")] == [2, 2, 2, 2]
+    assert [funnel[name]["alone"] for name in ("economic", "conservative", "pays", "stable", "discovery")] == [2] * 5
 
 
 def test_the_verdict_tells_no_effect_from_cannot_say() -> None:
