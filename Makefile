@@ -72,7 +72,7 @@ doors: $(STAMP) ## try every broken input at every door and count the clear answ
 mutants: $(STAMP) ## single mutants of the rooms that compute, against their own tests; writes docs/evidence/mutants.md
 	$(BIN)/python -m quant_platform_tests.mutants
 
-cluster-test: $(STAMP) ## Postgres, Ray workers and a worker that is killed, for real on this machine; writes docs/evidence/cluster.json
+cluster-test: $(STAMP) ## Postgres, Ray workers and a worker that is killed, for real on this machine
 	$(BIN)/python -m quant_platform_tests.cluster
 
 up: $(STAMP) ## Dagster's web server and daemon on this home

@@ -17,8 +17,6 @@ from typing import Any
 
 import dagster as dg
 
-from quant_platform_tests.benchmarks.attribution import watched
-
 WEEKLY = "weekly_cross_section"
 WEEKS = 12
 NOTED = ("STEP_UP_FOR_RETRY", "STEP_RESTARTED", "STEP_FAILURE", "STEP_SUCCESS", "ASSET_MATERIALIZATION")
@@ -34,7 +32,7 @@ def run(jobs: list[str], *, in_process: bool | None, workers: int | None) -> dic
     home = Home.from_environment()
     wanted = jobs or [job.name for job in EQUITY_JOBS]
     began, found, tables = time.monotonic(), [], []
-    with watched() as attribution, runs.instance_of(home) as instance:
+    with runs.instance_of(home) as instance:
         runs.register_tickers(home, instance)
         for launch in runs.everything(home, instance):
             if launch.job not in wanted:
@@ -50,7 +48,6 @@ def run(jobs: list[str], *, in_process: bool | None, workers: int | None) -> dic
         "seconds": time.monotonic() - began,
         "cpu_seconds": time.process_time(),
         "cpu_seconds_of_children": children.ru_utime + children.ru_stime,
-        "parts": dict(attribution.seconds),
         "runs": found,
         "partitions": sum(one["events"]["ASSET_MATERIALIZATION"] for one in found),
         "hashes": made,

@@ -18,6 +18,9 @@ from quant_platform.specification.deployment import RaySpec
 LOCAL = "127.0.0.1"
 STORE_BYTES = 80_000_000
 START_SECONDS = 120
+# Without the server of Ray's client, which nothing here needs: on a busy machine it waits half a minute for the node
+# and then ends the head.
+_RAY = "from ray.scripts import scripts; scripts.get_ray_client_dependency_error = lambda: 'not wanted'; scripts.main()"
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Node:
     def kill(self) -> None:
         """End everything of it at once, as when a machine loses its power."""
         # Stopped first, so that none sees the others go and reports it.
-        group = [self.process.pid, *descendants(self.process.pid)]
+        group = [self.process.pid, *descendants(self.process.pid)] if self.process.poll() is None else []
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in group:
                 with contextlib.suppress(ProcessLookupError):
@@ -68,7 +71,7 @@ class Cluster:
         return self._start(name, ["--address", f"{LOCAL}:{self.port}", "--num-cpus=1"], environment)
 
     def _start(self, name: str, options: list[str], environment: Mapping[str, str]) -> Node:
-        command = [str(self.binaries / "ray"), "start", "--block", "--disable-usage-stats", *options]
+        command = [str(self.binaries / "python"), "-c", _RAY, "start", "--block", "--disable-usage-stats", *options]
         command += [f"--node-ip-address={LOCAL}", f"--object-store-memory={STORE_BYTES}"]
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
@@ -92,7 +95,8 @@ class Cluster:
         spec, deadline = RaySpec(address=self.address), time.monotonic() + START_SECONDS
         while True:
             with contextlib.suppress(ExecutorUnavailable):
-                if len(fitting(nodes(spec), 1.0)) == workers:
+                found = nodes(spec)
+                if len(found) == workers + 1 and len(fitting(found, 1.0)) == workers:
                     return
             ended = [node.name for node in self.nodes if node.process.poll() is not None]
             if ended or time.monotonic() > deadline:

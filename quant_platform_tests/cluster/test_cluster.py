@@ -24,7 +24,7 @@ FOUND = {
         "one process, SQLite": {
             "partitions": 1234,
             "cpu_seconds": 30.5,
-            "bookkeeping_cpu_seconds_per_1000": 2.125,
+            "cpu_seconds_per_1000": 2.125,
             "bytes_per_partition": 7000.0,
         },
         "two Ray workers, one killed": {"lost": ["a__work[chunk_001]"], "seconds_after_the_kill": 41.26},
