@@ -23,14 +23,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from dagster import AssetKey, DagsterEventType, EventLogEntry, EventLogRecord, EventRecordsFilter, Field, StringSource
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
-from dagster._core.storage.event_log.base import EventHandlerFn
 from dagster._core.storage.event_log.polling_event_watcher import SqlPollingEventWatcher
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
@@ -43,6 +42,7 @@ from sqlalchemy.pool import NullPool
 from quant_platform.defs.lean_events import LeanEventLog, planned_check, short
 from quant_platform.specification.settings import settings
 
+_Hears = Callable[[EventLogEntry, str], None]
 BUSY_TIMEOUT_SECONDS = 60
 OPEN_FILES = 16
 BATCH_SIZE = 500
@@ -155,7 +155,8 @@ class PooledSqliteEventLogStorage(LeanEventLog, SqliteEventLogStorage):
         with self._db_lock:
             _, index = self._file(INDEX_SHARD_NAME)
             with index.begin():
-                place = index.execute(SqlEventLogStorageTable.insert().values(row)).inserted_primary_key[0]
+                key: Any = index.execute(SqlEventLogStorageTable.insert().values(row)).inserted_primary_key
+                place = key[0]
                 if kind in ASSET_EVENTS and event.get_dagster_event().asset_key:
                     self._mirror_assets(index, [(event, place)])
         if kind in ASSET_CHECK_EVENTS:
@@ -194,13 +195,13 @@ class PooledSqliteEventLogStorage(LeanEventLog, SqliteEventLogStorage):
         """Forget what was made of an asset; the logs of the runs that made it stay whole."""
         SqlEventLogStorage.wipe_asset(self, asset_key)
 
-    def watch(self, run_id: str, cursor: str | None, callback: EventHandlerFn) -> None:
+    def watch(self, run_id: str, cursor: str | None, callback: _Hears) -> None:
         """Call back for every event of a run after a cursor."""
         if self._watcher is None:
             self._watcher = SqlPollingEventWatcher(self)
         self._watcher.watch_run(run_id, cursor, callback)
 
-    def end_watch(self, run_id: str, handler: EventHandlerFn) -> None:
+    def end_watch(self, run_id: str, handler: _Hears) -> None:
         """Stop calling back."""
         if self._watcher is not None:
             self._watcher.unwatch_run(run_id, handler)

@@ -73,7 +73,8 @@ def _add(digest: Any, name: str, series: pl.Series) -> None:
 def _nulls(series: pl.Series) -> np.ndarray[Any, np.dtype[np.bool_]]:
     array = _arrow(series)
     bits = np.unpackbits(np.frombuffer(array.buffers()[0], dtype="u1"), bitorder="little")
-    return bits[array.offset : array.offset + len(series)] == 0
+    found: np.ndarray[Any, np.dtype[np.bool_]] = bits[array.offset : array.offset + len(series)] == 0
+    return found
 
 
 def _values(series: pl.Series, nulls: np.ndarray[Any, np.dtype[np.bool_]] | None) -> np.ndarray[Any, np.dtype[Any]]:

@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from quant_platform.contracts.errors import StorageFailed
@@ -100,7 +100,9 @@ def held(objects: Swapping, name: str, address: str, *, seconds: float = LEASE_S
         renewal.stop.set()
         thread.join()
         if not renewal.is_lost():
-            objects.swap(name, _state(""), renewal.tag)
+            # What was to be done is done; a lease that cannot be given back ends by itself.
+            with suppress(StorageFailed):
+                objects.swap(name, _state(""), renewal.tag)
 
 
 def _acquire(objects: Swapping, name: str, seconds: float) -> tuple[str, float]:

@@ -237,3 +237,14 @@ def test_costs_must_be_stated_and_make_sense() -> None:
         costs(commission_rate=10.0)
     with pytest.raises(BacktestInvalid, match="at least 2"):
         costs(impact_window_bars=1)
+
+
+def test_the_last_bar_of_an_open_position_counts() -> None:
+    bars = flat_bars(over={8: (100, 107, 100, 107)}, sessions=9)
+    metrics = run(
+        bars, Orders.build([1], [0], [LONG], quantity=100), config(costs=costs(commission_rate=0.001))
+    ).metrics
+    # Bought at 100 for 10 of commission, and worth 700 more on the last bar alone.
+    assert metrics.total_return == pytest.approx((700 - 10) / CASH)
+    assert metrics.break_even_bps == pytest.approx(1e4 * 700 / 10_000)
+    assert metrics.trades == 0

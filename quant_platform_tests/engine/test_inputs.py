@@ -166,6 +166,7 @@ def test_configurations_outside_their_range(change: dict[str, Any]) -> None:
 
 def test_defaults_are_those_of_the_page() -> None:
     plain = EngineConfig(costs=config().costs)
+    assert EngineConfig(costs=config().costs, leverage=0.05).leverage == 0.05
     assert (plain.fill, plain.exits_from, plain.tolerance, plain.leverage) == ("next_open", "next_bar", 0.001, 1.0)
     assert (plain.initial_cash, plain.periods_per_year, plain.cash_buffer) == (1_000_000.0, 252.0, 0.0)
     assert (plain.short_of_cash, plain.units, plain.participation) == ("cut", "fractional", None)

@@ -42,7 +42,7 @@ TOOLS = {
     "empyrical-reloaded": ("alphalens", ""),
     "quantstats": ("quantstats", "quantstats==0.0.86"),
     "jquantstats": ("jquantstats", "jquantstats==0.13.1 pandas"),
-    "qlib": ("qlib", "pyqlib"),
+    "qlib": ("qlib", "pyqlib==0.9.7"),
 }
 SEED, NAMES, SESSIONS, WINDOW = 20_001, 60, 520, 126
 CONFIG = BacktestConfig(mincos=3)

@@ -337,6 +337,15 @@ def test_a_lease_is_kept_for_longer_than_it_lasts_and_taken_from_the_dead(place:
     waiting.join(5)
 
 
+def test_a_lease_that_cannot_be_given_back_ends_by_itself(place: Place) -> None:
+    holders = Holders(place, 0.3)
+    one, two = holders.stores[:2]
+    with one.exclusive(holders.path):
+        one.objects.swap = lambda *_: (_ for _ in ()).throw(StorageFailed("the store cannot be reached"))
+    with two.exclusive(holders.path) as confirm:
+        confirm()
+
+
 def test_a_lease_that_was_sent_twice_is_held(place: Place) -> None:
     (one, *_), path = Holders(place, 0.3).stores, Holders(place, 0.3).path
     real = one.objects.swap

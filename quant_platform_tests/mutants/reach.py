@@ -2,7 +2,7 @@
 
 Kernels run uncompiled, or coverage would not see into them. Tests that then take too long, and those of the compiling
 itself, are left out and counted. A line that runs when its module is imported (a constant, a signature) is reached by
-every test that runs any line of the module.
+every test that runs any line of the module, or of the room where none does.
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ def measure(work: Path, room: str) -> Reach:
     lines: dict[str, dict[int, set[str]]] = {}
     for name in found.measured_files():
         by_line = {line: {t for t in tests if t in seconds} for line, tests in found.contexts_by_lineno(name).items()}
-        anyone = set().union(*by_line.values()) if by_line else set()
+        # Of a module of constants alone no line runs later: any test may be the one that notices.
+        anyone = set().union(*by_line.values()) or set(seconds)
         # A line without a test ran when the module was imported; one that only tests left out reach is none of those.
         imported = {line for line, tests in found.contexts_by_lineno(name).items() if tests == [""]}
         path = Path(name).relative_to(package).as_posix()
