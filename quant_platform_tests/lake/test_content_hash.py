@@ -148,3 +148,11 @@ def test_stamps_and_days_count_as_stored_with_nulls_as_zero(unit: pl.datatypes.T
     said = b"d\0Date\x003\0" + bytes([0b01000000]) + struct.pack("<qqq", -1, 0, 2)
     said += f"t\0{stamps.dtype}\x003\0".encode() + bytes([0b01100000]) + struct.pack("<qqq", second, 0, 0)
     assert content_hash(pl.DataFrame([days, stamps])) == hashlib.sha256(said).hexdigest()
+
+
+def test_a_list_counts_with_its_lengths_and_each_of_its_values() -> None:
+    rows = [[1.0], [], None, [2.0, 3.0]]
+    said = b"l\0list\x004\0" + bytes([0b00100000]) + struct.pack("<qqqq", 1, 0, 0, 2)
+    said += b"item\0float\x003\0" + bytes([0]) + struct.pack("<ddd", 1.0, 2.0, 3.0)
+    frame = pl.DataFrame({"l": pl.Series(rows, dtype=pl.List(pl.Float64))})
+    assert content_hash(frame) == hashlib.sha256(said).hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from quant_platform_tests.mutants.run import ROOT, sample, trials
+from quant_platform_tests.mutants.run import ROOT, named, sample, trials
 from quant_platform_tests.mutants.sites import Trial
 
 ROOMS = ("statistics", "engine", "labs/equity", "labs/events", "labs/suite", "labs/parity", "labs/operations", "lake")
@@ -28,10 +28,12 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--again", action="store_true", help="try the survivors again; tests have been added since")
     asked = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for room in asked.rooms:
-        chosen = sample(room, asked.count, asked.seed)
+        before = results.get(room, {}) if asked.again else {}
+        chosen = named(room, before["survivors"]) if before else sample(room, asked.count, asked.seed)
         with tempfile.TemporaryDirectory() as folder:
             tried: list[Trial] = []
             left_out: list[str] = []
@@ -42,14 +44,15 @@ def main() -> None:
                     f" ({trial.reached} tests, {trial.seconds:.0f} s) {trial.mutant.name}",
                     flush=True,
                 )
-        survivors = sorted(trial.mutant.name for trial in tried if not trial.killed)
-        unreached = sum(trial.reached == 0 for trial in tried)
+        killed = {trial.mutant.name for trial in tried if trial.killed}
+        survivors = [trial.mutant.name for trial in tried if not trial.killed]
         results[room] = {
-            "mutants": len(tried),
-            "survivors": survivors,
-            "unreached": unreached,
+            "mutants": before.get("mutants", len(tried)),
+            # A survivor whose line has changed since is still one until the room is drawn anew.
+            "survivors": sorted(set(before.get("survivors", [])) - killed if before else survivors),
+            "unreached": sum(trial.reached == 0 for trial in tried),
             "left_out": len(left_out),
-            "seed": asked.seed,
+            "seed": before.get("seed", asked.seed),
         }
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     PAGE.write_text(page(results), encoding="utf-8")

@@ -17,7 +17,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from quant_platform_tests.mutants.sites import Mutant, Trial, mutants
@@ -30,13 +30,25 @@ def files_of(room: str) -> list[Path]:
     return sorted((ROOT / "quant_platform" / room).rglob("*.py"))
 
 
-def sample(room: str, count: int, seed: int) -> list[Mutant]:
-    """Some mutants of a room, each place equally likely."""
+def mutants_of(room: str) -> list[Mutant]:
+    """Every mutant of a room."""
     found: list[Mutant] = []
     for path in files_of(room):
         name = path.relative_to(ROOT / "quant_platform").as_posix()
         found += mutants(name, path.read_text(encoding="utf-8"))
+    return found
+
+
+def sample(room: str, count: int, seed: int) -> list[Mutant]:
+    """Some mutants of a room, each place equally likely."""
+    found = mutants_of(room)
     return random.Random(seed).sample(found, min(count, len(found)))
+
+
+def named(room: str, names: Collection[str]) -> list[Mutant]:
+    """The mutants of a room that have these names; of places that are written alike, the first."""
+    found = {each.name: each for each in reversed(mutants_of(room))}
+    return [found[name] for name in names if name in found]
 
 
 def copy_tree(work: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quant_platform_tests.mutants.reach import Reach
-from quant_platform_tests.mutants.run import files_of, sample
+from quant_platform_tests.mutants.run import files_of, named, sample
 from quant_platform_tests.mutants.sites import mutants
 
 SOURCE = '''"""Text with 3 numbers."""
@@ -79,6 +79,13 @@ def test_the_quickest_test_that_reaches_a_line_comes_first() -> None:
     assert reach.tests("room/a.py", 3, 3) == ["t/test_a.py::slow"]
     assert reach.tests("room/a.py", 9, 9) == []
     assert reach.beside(reach.tests("room/a.py", 3, 4)) == ["t/test_a.py::other"]
+
+
+def test_mutants_are_found_again_by_their_names() -> None:
+    drawn = sample("statistics", 5, 3)
+    again = named("statistics", [each.name for each in drawn])
+    assert [each.name for each in again] == [each.name for each in drawn]
+    assert named("statistics", ["no such place"]) == []
 
 
 def test_the_files_of_a_room_are_below_it() -> None:
