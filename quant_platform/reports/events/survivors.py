@@ -56,8 +56,9 @@ def gate_section(report: Fields, *, anchor: str) -> Html:
     gates = fields(report, "gates")
     explanation = (
         "Every hypothesis is held to every gate, and every gate to a number and a bar that stood before the data were "
-        "looked at. Effects are judged after shrinkage, discovery on the larger of the raw and the shrunk p. Power "
-        "refuses nothing: it decides between no effect and cannot say."
+        "looked at. Net and stressed effects are shrunk ones; the lower limit is of the effect as measured, its "
+        "interval widened for having been selected. Power refuses nothing: it decides between no effect and cannot "
+        "say."
     )
     return section(
         "Gates",

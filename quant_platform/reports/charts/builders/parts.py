@@ -158,6 +158,8 @@ def axis(field: Field, title: str = "", *, grid: bool = False) -> alt.Axis:
     options: dict[str, Any] = {"title": title or field.label or None, "grid": grid}
     if field.kind in _AXIS_FORMATS:
         options["format"] = _AXIS_FORMATS[field.kind]
+    if field.kind == "count":
+        options["tickMinStep"] = 1  # ticks between whole numbers would read 0, 1, 1, 2, 2
     if field.kind == "money":
         options["labelExpr"] = "replace(format(datum.value, '~s'), 'G', 'B')"
     if field.kind == "date":
