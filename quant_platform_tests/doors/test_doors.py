@@ -21,6 +21,7 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield made
 
 
+@pytest.mark.long
 def test_there_are_four_hundred_inputs_and_no_two_are_the_same() -> None:
     inputs = all_inputs()
     assert len(inputs) >= 400

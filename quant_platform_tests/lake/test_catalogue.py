@@ -66,12 +66,13 @@ def test_plain_duckdb_opens_it_from_any_folder(lake: Lake, path: Path, monkeypat
 
 def test_every_table_is_there_with_its_types_even_without_rows(lake: Lake, path: Path) -> None:
     build_catalogue(lake, path)
-    for name, table in TEST_TABLES.items():
-        found = {row[0]: row[1] for row in rows(path, f"DESCRIBE {name}")}
-        declared = table.schema.create_empty().schema
-        assert list(found) == declared.names()
-        assert found == {column: duckdb_type(dtype) for column, dtype in declared.items()}
-        assert rows(path, f"SELECT count(*) FROM {name}") == [(0,)]
+    with open_catalogue(path) as connection:
+        for name, table in TEST_TABLES.items():
+            found = {row[0]: row[1] for row in connection.execute(f"DESCRIBE {name}").fetchall()}
+            declared = table.schema.create_empty().schema
+            assert list(found) == declared.names()
+            assert found == {column: duckdb_type(dtype) for column, dtype in declared.items()}
+            assert connection.execute(f"SELECT count(*) FROM {name}").fetchall() == [(0,)]
 
 
 def test_types_with_rows_are_those_of_the_empty_view(lake: Lake, path: Path) -> None:
