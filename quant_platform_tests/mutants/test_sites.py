@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from quant_platform_tests.mutants.__main__ import JUDGED
 from quant_platform_tests.mutants.reach import Reach
 from quant_platform_tests.mutants.run import files_of, named, sample
 from quant_platform_tests.mutants.sites import mutants
@@ -90,3 +93,11 @@ def test_mutants_are_found_again_by_their_names() -> None:
 
 def test_the_files_of_a_room_are_below_it() -> None:
     assert Path("ranks.py") in [Path(path.name) for path in files_of("statistics")]
+
+
+def test_what_was_judged_is_text_by_the_name_of_a_mutant() -> None:
+    judged = yaml.safe_load(JUDGED.read_text(encoding="utf-8"))
+    assert judged
+    for name, words in judged.items():
+        assert re.fullmatch(r"[\w/]+\.py: .+ in: .+", name)
+        assert isinstance(words, str)
