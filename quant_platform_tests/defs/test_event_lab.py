@@ -267,7 +267,10 @@ def test_a_home_shows_the_assets_of_the_markets_it_holds(perps: Market, tmp_path
     # Parity cases bring their own bars.
     anywhere = {table for job in PARITY_JOBS for table in job.tables}
     everything = equities | set(TABLES) | anywhere
-    assert assets_of(tmp_path / "perps", perps.specs, "perps.yaml") == set(TABLES) | anywhere
+    # A suite judges signals of either market; what it reads of equities stands in the graph and cannot be made there.
+    suite = {table for job in SUITE_JOBS for table in job.tables}
+    only_seen = {"raw.securities", "clean.equity_bars", "clean.corporate_actions", "clean.fundamentals"}
+    assert assets_of(tmp_path / "perps", perps.specs, "perps.yaml") == set(TABLES) | anywhere | suite | only_seen
     assert assets_of(tmp_path / "equities", perps.specs, "home.yaml") == equities | anywhere
     assert assets_of(tmp_path / "both", perps.specs, "home.yaml", "perps.yaml") == everything
     assert assets_of(tmp_path / "neither", perps.specs) == everything
