@@ -14,6 +14,9 @@ from rich.console import Console
 from quant_platform.pipeline.home import Home
 
 
+GRACE_SECONDS = 20.0
+
+
 @contextmanager
 def beside(home: Home, jobs: Sequence[str], console: Console) -> Iterator[None]:
     """Run jobs in another process while the block runs; what it said is shown when both are through.
@@ -43,7 +46,12 @@ def beside(home: Home, jobs: Sequence[str], console: Console) -> Iterator[None]:
             yield
         except BaseException:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                # Started where signals are ignored (in the background of a script), it ignores this one too.
+                process.kill()
+                process.wait()
             raise
         code = process.wait()
         said.seek(0)

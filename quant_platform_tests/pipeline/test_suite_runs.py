@@ -31,7 +31,8 @@ def test_mlflow_holds_what_the_lake_holds(judged: Judged, tmp_path: Path) -> Non
     experiment = client.get_experiment_by_name("backtest-poc")
     assert experiment is not None
     runs = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(runs) == {judged.first.mlflow_run_id, judged.second.mlflow_run_id}
+    # Homes made after this one by links share the file of MLflow, and their suites stand in it as well.
+    assert {judged.first.mlflow_run_id, judged.second.mlflow_run_id} <= set(runs)
     run = runs[judged.second.mlflow_run_id]
     assert run.info.status == "FINISHED"
     assert run.info.run_name == f"{SIGNAL}_{judged.second.evaluated_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
