@@ -13,7 +13,6 @@ from rich.console import Console
 
 from quant_platform.pipeline.home import Home
 
-
 GRACE_SECONDS = 20.0
 
 
