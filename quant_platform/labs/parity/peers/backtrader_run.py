@@ -37,7 +37,9 @@ class Feed(bt.feed.DataBase):
         # Before its first bar an asset has no price; any will do, for nothing is filled without a volume.
         for name in PRICES:
             bars[name] = np.where(np.isnan(bars[name]), np.nan_to_num(bars["open"][~halted][:1].sum()), bars[name])
-        volume = np.where(np.isnan(bars["volume"]), 1e18, bars["volume"])
+        # Where volume limits a fill an unknown one fills nothing, as in the engine; elsewhere any but zero will do.
+        unknown = 0.0 if job.terms["participation"] else 1.0
+        volume = np.where(np.isnan(bars["volume"]), unknown, bars["volume"])
         self.columns = [job.dates, *(bars[name] for name in PRICES), volume]
         self.row = 0
 

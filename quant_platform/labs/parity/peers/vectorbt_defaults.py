@@ -24,6 +24,7 @@ def run(job):
         )
     }  # fmt: skip
     began = time.process_time()
+    # Every entry states its quantity (`DecisionTable`): no size means no entry.
     portfolio = vbt.Portfolio.from_signals(
         pd.DataFrame(job.bars["close"]), size=pd.DataFrame(np.nan_to_num(size)), fees=job.rate, init_cash=job.capital,
         cash_sharing=True, group_by=True, freq="1D", **signals,

@@ -212,6 +212,7 @@ def run(job):
             size=framed(trades), size_type="amount", direction="both", call_seq="auto", **common
         )
     else:
+        # Every entry states its quantity (`DecisionTable`): no size means no entry.
         size = framed(np.nan_to_num(size))
         together = ((bits & LONG_ENTRY) > 0) & ((bits & LONG_EXIT) > 0) | ((bits & SHORT_ENTRY) > 0) & (
             (bits & SHORT_EXIT) > 0
