@@ -130,8 +130,9 @@ def cluster(binaries: Path, folder: Path, environment: Mapping[str, str]) -> Ite
         found._start("head", [*options, f"--temp-dir={folder / 'ray'}"], {})
         found.wait_for(0)
         yield found
-    except Exception:
-        print(found.said(), flush=True)
+    except Exception as failure:
+        # Whatever failed, the nodes have said why in files that go with them.
+        failure.add_note(found.said())
         raise
     finally:
         for node in reversed(found.nodes):

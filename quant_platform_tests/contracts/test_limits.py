@@ -6,6 +6,7 @@ import gzip
 import os
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -75,14 +76,14 @@ def test_what_is_in_proportion_is_still_bounded_by_the_memory(
 
 @pytest.mark.parametrize("read", [limits.require_bounded_parquet, limits.require_bounded_zip, limits.read_bounded_gzip])
 @pytest.mark.parametrize("content", [b"", b"text\n", b"PAR1", b"PK\x03\x04", b"\x1f\x8b\x08\x00"])
-def test_another_kind_of_file_is_malformed(read: object, content: bytes, tmp_path: Path) -> None:
+def test_another_kind_of_file_is_malformed(read: Callable[[Path], object], content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
     if content == b"" and read is limits.read_bounded_gzip:
         assert limits.read_bounded_gzip(path) == b""  # gzip of no member is nothing
         return
     with pytest.raises(SourceMalformed, match="file"):
-        read(path)  # type: ignore[operator]  # a list of unlike readers is one of objects
+        read(path)
 
 
 def test_a_pipe_a_folder_and_nothing_are_no_files(tmp_path: Path) -> None:

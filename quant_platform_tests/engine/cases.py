@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from quant_platform.engine.bars import Bars, Event
-from quant_platform.engine.config import Costs, EngineConfig, Sizing
+from quant_platform.engine.config import Costs, EngineConfig, Sizing, SizingKind, Units
 from quant_platform.engine.decisions import ACTIONS, Orders, Weights
 from quant_platform.engine.result import BacktestResult
 
@@ -84,11 +84,16 @@ def random_bars(rng: np.random.Generator, *, sessions: int | None = None, assets
     return Bars(tuple(f"A{k}" for k in range(n)), DAY * np.arange(t), *prices, **more)
 
 
+SIZES: tuple[tuple[SizingKind, float], ...] = (
+    ("units", 20.0), ("cash_amount", 3000.0), ("cash_fraction", 0.6), ("equity_fraction", 0.5), ("risk_fraction", 0.02),
+)  # fmt: skip
+UNITS: tuple[Units, ...] = ("fractional", "whole", "lot")
+
+
 def random_config(rng: np.random.Generator, *, risk: bool = True) -> EngineConfig:
     """Any configuration."""
-    kinds = ["units", "cash_amount", "cash_fraction", "equity_fraction", *(["risk_fraction"] if risk else [])]
-    kind = str(rng.choice(kinds))
-    value = {"units": 20.0, "cash_amount": 3000.0, "cash_fraction": 0.6, "equity_fraction": 0.5, "risk_fraction": 0.02}
+    values = SIZES if risk else SIZES[:-1]
+    kind, value = values[int(rng.integers(len(values)))]
     costly = rng.random() < 0.7
     costs = Costs(
         commission_rate=float(rng.choice([0.0, 0.001])),
@@ -109,8 +114,8 @@ def random_config(rng: np.random.Generator, *, risk: bool = True) -> EngineConfi
         costs=costs if costly else Costs.zero(),
         initial_cash=20_000.0,
         fill="next_open" if rng.random() < 0.7 else "same_close",
-        sizing=Sizing(kind, value[kind], "decision" if rng.random() < 0.5 else "fill"),  # type: ignore[arg-type]  # drawn
-        units=str(rng.choice(["fractional", "whole", "lot"])),  # type: ignore[arg-type]  # drawn
+        sizing=Sizing(kind, value, "decision" if rng.random() < 0.5 else "fill"),
+        units=UNITS[int(rng.integers(len(UNITS)))],
         leverage=float(rng.choice([1.0, 1.0, 2.0, np.inf])),
         short_of_cash="cut" if rng.random() < 0.8 else "refuse",
         allow_short=bool(rng.random() < 0.7),

@@ -271,6 +271,7 @@ def _growth(home: Home, found: Mapping[str, Output]) -> None:
     closed = (
         days.join(trades, on="day", how="left")
         .sort("day")
+        # A day of the account without a row in `ops.trades` closed no trade.
         .select("day", closed=pl.col("len").fill_null(0).cum_sum().cast(pl.Int64))
     )
     parts.draw(figures.evidence_growth(closed, said["wanted"], simulated=output.simulated))
