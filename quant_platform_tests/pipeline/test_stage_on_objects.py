@@ -86,7 +86,7 @@ def test_a_store_that_does_not_answer_is_no_failure_of_a_key(tmp_path: Path, mon
     real = FolderObjects.create
 
     def create(self: FolderObjects, name: str, content: bytes | memoryview, sha256: str) -> bool:
-        if "T07" in name:
+        if "/ticker=T07/" in name:
             raise StoreUnavailable("the store does not answer as it should")
         return real(self, name, content, sha256)
 
