@@ -1,7 +1,7 @@
 """Stated splits, dividends and delistings against the raw prices around them: the prices decide.
 
 1. An action that cannot be is refused: a split that is not positive, a dividend that is negative or not below the close
-   before it, a delisting return below -1 (`_impossible`).
+   before it, a delisting return below -1 or above 1 (`_impossible`), a second delisting of a name (`_the_end`).
 2. The move that a split or a dividend should make over its ex-date is compared with the one the closes made
    (`_Prices.move`), in units of the name's usual daily move. A move too small to tell from none is applied as stated.
 3. Where the prices do not show it, they are searched for the same move, or the opposite one, on sessions near by
@@ -43,6 +43,8 @@ CONTRADICTIONS = {
     "bars_go_on": "bars go on after the delisting without a break",
     "bars_end_before": "bars end well before the delisting",
 }
+# A holder who gets more than twice the last close was told so before, and the close would have moved.
+LARGEST_DELISTING_RETURN = 1.0
 _ELSEWHERE = 0.25
 _BARS_AROUND_END = 5
 
@@ -120,7 +122,7 @@ def judge_actions(
         return JudgedActions(_with_flag(actions, []), CleanCorporateActions.create_empty())
     prices = _Prices(sessions, np.log(close), rule)
     rows = actions.with_columns(pl.col("kind").cast(pl.String)).sort("ex_date", "kind").to_dicts()
-    lines = [_judge(row, rows, prices, delivered) for row in rows]
+    lines = _the_end(rows, [_judge(row, rows, prices, delivered) for row in rows], prices)
     judged = pl.DataFrame(
         [_described(row, line) for row, line in zip(rows, lines, strict=True)],
         schema=CleanCorporateActions.create_empty().schema,
@@ -303,6 +305,19 @@ def _shown_elsewhere(kind: str, expected: float, at: int, taken: set[int], price
     return None
 
 
+def _the_end(rows: list[dict[str, Any]], lines: list[_Line], prices: _Prices) -> list[_Line]:
+    """Refuse all applied delistings of a name but the one nearest to its last bar: a name ends once."""
+    ends = [k for k, row in enumerate(rows) if row["kind"] == DELISTING and lines[k].applied]
+    if len(ends) < 2 or len(prices.sessions) == 0:
+        return lines
+    kept = min(ends, key=lambda k: abs((lines[k].date - prices.sessions[-1]).astype(int)))
+    hint = f"a name ends once; of {len(ends)} delistings the one of {lines[kept].date}, nearest to the last bar, counts"
+    return [
+        replace(line, verdict="impossible", applied=False, hint=hint) if k in ends and k != kept else line
+        for k, line in enumerate(lines)
+    ]
+
+
 def _judge_delisting(line: _Line, prices: _Prices) -> _Line:
     """Bars should end at a delisting; a date that is no session means the session before it."""
     n = len(prices.sessions)
@@ -336,6 +351,8 @@ def _impossible(kind: str, value: float, before: float) -> str | None:
     if value < -1:
         percent = f"; {value / 100:g} would fit, in percent?" if value >= -100 else ""
         return f"a return after a delisting cannot be below -1{percent}"
+    if value > LARGEST_DELISTING_RETURN:
+        return f"nobody pays more than twice the last close; {value / 100:g} would fit, in percent?"
     return None
 
 

@@ -34,7 +34,10 @@ class TextTable(SpecModel):
     """How a CSV file is written; of a Parquet file only the dates and the missing texts count."""
 
     separator: str = Field(
-        default=",", min_length=1, max_length=1, description='Between the fields; a tab is written "\\t".'
+        default=",",
+        min_length=1,
+        max_length=1,
+        description='Between the fields; a tab is written "\\t". Where decimal is a comma too, numbers are quoted.',
     )
     decimal: Literal[".", ","] = Field(default=".", description="Before the decimals of a number.")
     thousands: Literal["", ",", ".", " ", "'", "_"] = Field(
@@ -66,7 +69,7 @@ class TextTable(SpecModel):
     def _readable(self) -> TextTable:
         if self.thousands and self.thousands == self.decimal:
             raise ValueError(f"thousands and decimal are both {self.decimal!r}")
-        if self.separator == self.decimal:
+        if self.separator == self.decimal and self.separator != ",":
             raise ValueError(f"separator and decimal are both {self.decimal!r}")
         if self.time_zone is not None and self.time_zone not in available_timezones():
             raise ValueError(f"time_zone {self.time_zone!r} is no IANA zone, for example Europe/Berlin")

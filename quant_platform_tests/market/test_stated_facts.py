@@ -155,8 +155,12 @@ def test_the_hint_names_the_value_that_would_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "verdict"), [(-30.0, "impossible"), (-1.01, "impossible"), (-1.0, "confirmed"), (-0.3, "confirmed")]
-)
+    ("value", "verdict"),
+    [
+        (-30.0, "impossible"), (-1.01, "impossible"), (-1.0, "confirmed"), (-0.3, "confirmed"), (0.25, "confirmed"),
+        (12.5, "impossible"), (30.0, "impossible"),
+    ],
+)  # fmt: skip
 def test_delisting_returns(value: float, verdict: str) -> None:
     last: date = DAYS[-1].item()
     result = cleaned(traded(), [(last, "delisting", value)])
@@ -170,6 +174,20 @@ def test_a_delisting_on_the_saturday_after_the_last_bar_is_confirmed() -> None:
     saturday: date = (days[-1] + np.timedelta64(1, "D")).item()
     result = clean_bars(raw_bars(rows), actions([(saturday, "delisting", -0.5)]), cleaning_spec(), CALENDAR)
     assert (only(result)["verdict"], only(result)["applied_value"]) == ("confirmed", -0.5)
+
+
+def test_a_gain_in_per_cent_after_a_delisting_is_refused_with_what_would_fit() -> None:
+    row = only(cleaned(traded(), [(DAYS[-1].item(), "delisting", 30.0)]))
+    assert not row["applied"]
+    assert "0.3 would fit, in percent?" in row["hint"]
+
+
+@pytest.mark.parametrize("first", [-0.2, -1.0])
+def test_of_two_delistings_the_one_at_the_last_bar_counts(first: float) -> None:
+    stated = [(DAYS[-3].item(), "delisting", first), (DAYS[-1].item(), "delisting", -0.3)]
+    result = cleaned(traded(), stated)
+    assert applied_actions(result.actions)["value"].to_list() == [-0.3]
+    assert "a name ends once" in result.actions.sort("ex_date")["hint"][0]
 
 
 def test_bars_that_go_on_refuse_a_delisting() -> None:

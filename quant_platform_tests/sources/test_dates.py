@@ -103,6 +103,41 @@ def test_dates_written_as_a_number(date_format: str) -> None:
     assert read(pl.Series([str(number)]), "XNYS", date_format=date_format) == [date(2020, 1, 2)]
 
 
+@pytest.mark.parametrize("stated", [name for name in NUMBERS if name.startswith("epoch")])
+@pytest.mark.parametrize("counted_in", [name for name in NUMBERS if name.startswith("epoch")])
+def test_a_number_counted_in_another_unit_is_refused_or_of_1970(stated: str, counted_in: str) -> None:
+    # Read as a coarser unit it lies beyond every calendar, read as a finer one within days of 1970.
+    if stated == counted_in:
+        return
+    try:
+        (day,) = read(pl.Series([NUMBERS[counted_in]]), "XNYS", date_format=stated)
+    except SourceMalformed as error:
+        assert f"dates that are not {stated!r}" in str(error)  # noqa: PT017 - either answer is right
+    else:
+        assert abs(day.year - 1970) <= 1
+
+
+@pytest.mark.parametrize(("unit", "count"), [("ms", 1 << 62), ("us", -(1 << 62)), ("ns", (1 << 63) - 1)])
+def test_stamps_that_no_calendar_has_are_refused(unit: pl.datatypes.TimeUnit, count: int) -> None:
+    for zone in (None, "Asia/Tokyo"):
+        stamps = pl.Series([count], dtype=pl.Int64).cast(pl.Datetime(unit, zone))
+        with pytest.raises(SourceMalformed, match="dates that are not"):
+            read(stamps, "XTKS")
+
+
+@pytest.mark.parametrize(
+    ("exchange", "text", "day"),
+    [
+        ("XNYS", "2020-02-20 00:00:00-05", date(2020, 2, 20)),
+        ("XNYS", "2020-02-20 16:00:00.5-05", date(2020, 2, 20)),
+        ("XTKS", "2020-02-20 15:00:00+00", date(2020, 2, 21)),
+        ("XBOM", "2020-02-19 18:30:00+00:00", date(2020, 2, 20)),
+    ],
+)
+def test_offsets_of_whole_hours(exchange: str, text: str, day: date) -> None:
+    assert read(pl.Series([text]), exchange) == [day]
+
+
 @pytest.mark.parametrize(("number", "said"), [(20_200_102, "%Y%m%d"), (1_577_923_200, "epoch_s"), (43_832, "excel")])
 def test_a_number_that_no_format_explains_is_refused_with_a_guess(number: int, said: str) -> None:
     with pytest.raises(SourceMalformed, match=rf"holds numbers[\s\S]*{said}"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,8 @@ def test_the_missing_texts_are_those_of_the_spec() -> None:
         ("12,34", {}),
         ("1.234", {"decimal": ",", "separator": ";"}),
         ("12,3456", {"thousands": ","}),
+        ("0,345", {"thousands": ","}),
+        ("-0.345", {"thousands": ".", "decimal": ",", "separator": ";"}),
         ("inf", {}),
         ("12%", {}),
         ("1.2K", {}),
@@ -99,6 +103,10 @@ def test_the_three_line_header_of_yfinance_is_known_by_its_shape() -> None:
     table = parse_csv(YFINANCE, "f.csv")
     assert table.tickers == ("AAA",)
     assert table.frame.rows() == [("2024-01-02", "1", "2", 4)]
+    # Of group_by="ticker" the two lines have changed places.
+    swapped = parse_csv(b"Ticker,AAA,AAA\r\nPrice,Close,High\r\nDate,,\r\n2024-01-02,1,2\r\n", "f.csv")
+    assert (swapped.tickers, swapped.frame.columns[:3]) == (("AAA",), ["Price", "Close", "High"])
+    assert swapped.frame.rows() == [("2024-01-02", "1", "2", 4)]
     # A row that begins with Ticker is data where the third line is none of a header.
     assert parse_csv(b"Price,Close\nTicker,1\nOther,2\n", "f.csv").frame.height == 2
 
@@ -161,7 +169,36 @@ def test_other_encodings_are_named_by_the_spec() -> None:
     assert parse_csv(content, "f.csv", style(encoding="latin-1")).frame.columns[0] == "h\u00f6he"
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_lines_of_an_old_macintosh() -> None:
+    assert parse_csv(b"a,b\r1,2\r3,4\r", "f.csv").frame.rows() == [("1", "2", 2), ("3", "4", 3)]
+
+
+def test_quoted_numbers_with_a_decimal_comma_between_commas() -> None:
+    frame = parse_csv(b'a,b\n"1.234,5","0,25"\n', "f.csv", style(decimal=",", thousands=".")).frame
+    assert to_numbers(frame, ["a", "b"], "f.csv", style(decimal=",", thousands=".")).row(0)[:2] == (1234.5, 0.25)
+
+
+def test_parquet_under_another_name_is_called_so() -> None:
+    with pytest.raises(SourceMalformed, match="Parquet under the name of a CSV"):
+        parse_csv(b"PAR1xxxxPAR1", "f.csv")
+
+
+def _zipped(content: bytes, members: int = 1) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(members):
+            archive.writestr(f"{number}.csv", content)
+    return made.getvalue()
+
+
+def test_an_archive_of_several_files_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv.zip"
+    path.write_bytes(_zipped(b"a,b\n1,2\n", 2))
+    with pytest.raises(SourceMalformed, match="holds 2 files, and one is needed"):
+        read_csv(path)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, _zipped])
 def test_packed_files_are_read_whatever_their_name(tmp_path: Path, pack: Any) -> None:
     path = tmp_path / "x.csv.gz"
     path.write_bytes(pack(b"a,b\n1,2\n"))
@@ -177,7 +214,7 @@ def test_packed_files_are_read_whatever_their_name(tmp_path: Path, pack: Any) ->
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"decimal": ","}, "separator and decimal"),
+        ({"decimal": ".", "separator": "."}, "separator and decimal"),
         ({"decimal": ",", "thousands": ",", "separator": ";"}, "thousands and decimal"),
         ({"time_zone": "Berlin"}, "no IANA zone"),
         ({"date_format": "yyyy"}, "has no %"),

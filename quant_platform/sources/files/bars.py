@@ -346,5 +346,6 @@ def _as_text(column: str, schema: pl.Schema) -> pl.Expr:
     """Tickers as text; whole numbers, such as a PERMNO, without a decimal point."""
     dtype = schema[column]
     if dtype.is_float():
-        return pl.col(column).cast(pl.Int64).cast(pl.String)
+        whole = pl.col(column).cast(pl.Int64, strict=False)
+        return pl.when(whole == pl.col(column)).then(whole.cast(pl.String)).otherwise(pl.col(column).cast(pl.String))
     return pl.col(column) if dtype == pl.String else pl.col(column).cast(pl.String)

@@ -27,14 +27,21 @@ from quant_platform.specification.sources import TextTable
 
 # No exchange has published daily prices before, and a year of two digits read as one of four lies far below.
 EARLIEST = date(1800, 1, 1)
+# Beyond it lies what was counted in another unit: milliseconds read as seconds are of the year 50,000. Nanoseconds that
+# fit into 64 bits end in 2262.
+LATEST = date(2199, 12, 31)
 
 # So many dates may be no sessions (a stray row, a day the calendar does not know) before the zone is in doubt.
 _MOST_STRAYS = 0.02
 
 _DEFAULT = "%Y-%m-%d"
 _EPOCH = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1, "epoch_ns": None, "epoch_days": None}
+_PER_DAY = {"epoch_s": 86_400, "epoch_ms": 86_400_000, "epoch_us": 86_400_000_000, "epoch_ns": 86_400_000_000_000}
+_UNITS = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 _TIME_OF_DAY = ("%H", "%I", "%T", "%R", "%X", "%M", "%S", "%c", "%r", "%k", "%l", "%D %", "%s")
 _OFFSET = r"\s*(Z|z|UTC|GMT|[+-]\d{2}:?\d{2})$"
+# PostgreSQL writes whole hours without their minutes; a date alone ends in the same way, so the time is asked for.
+_SHORT_OFFSET = r"(:\d{2}(?:\.\d+)?\s*[+-]\d{2})$"
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?(\s*(Z|[+-]\d{2}:?\d{2}))?$"
 _EXCEL_DAY_0 = date(1899, 12, 30)
 
@@ -73,8 +80,8 @@ def to_dates(
     Raises
     ------
     SourceMalformed
-        When a field does not have the format, is empty and may not be, lies before 1800, or when stamps cannot be
-        mapped to sessions.
+        When a field does not have the format, is empty and may not be, lies before 1800 or after 2199, or when stamps
+        cannot be mapped to sessions.
     """
     raw = frame[column]
     stamps = _stamps(frame, column, where, style)
@@ -85,8 +92,10 @@ def to_dates(
     if nullable:
         missing = missing & (raw if raw.dtype != pl.String else plain_text(raw, style)).is_not_null()
     if missing.any():
+        # What no calendar has can only be shown as the number it is.
+        written = raw.to_physical().alias(column) if isinstance(raw.dtype, pl.Datetime) else raw
         refuse_rows(
-            frame,
+            frame.with_columns(written),
             missing,
             column,
             f"the column {column!r} holds dates that are not {style.date_format!r}",
@@ -94,6 +103,16 @@ def to_dates(
             action="correct `date_format` in the source spec, or the file",
         )
     early = (dates < EARLIEST).fill_null(False)
+    late = (dates > LATEST).fill_null(False)
+    if late.any():
+        refuse_rows(
+            frame,
+            late,
+            column,
+            f"the column {column!r} holds dates after {LATEST.year}",
+            where,
+            action="correct `date_format` in the source spec, or the file",
+        )
     if early.any():
         refuse_rows(
             frame.with_columns(dates.alias(column)),
@@ -113,6 +132,8 @@ def _stamps(frame: pl.DataFrame, column: str, where: str, style: TextTable) -> p
     if dtype == pl.Date:
         return raw
     if isinstance(dtype, pl.Datetime):
+        counted = raw.to_physical()
+        raw = _counted(counted, _UNITS[dtype.time_unit]).cast(dtype)
         if dtype.time_zone is None:
             return Stamps(raw.cast(pl.Datetime("us")))
         return Stamps(
@@ -144,21 +165,32 @@ def _stamps(frame: pl.DataFrame, column: str, where: str, style: TextTable) -> p
 
 
 def _days(numbers: pl.Series) -> pl.Series:
-    return (numbers.floor().cast(pl.Int64) + (_EXCEL_DAY_0 - date(1970, 1, 1)).days).cast(pl.Int32).cast(pl.Date)
+    day = numbers.floor().cast(pl.Int64) + (_EXCEL_DAY_0 - date(1970, 1, 1)).days
+    return _counted(day, 1).cast(pl.Int32).cast(pl.Date)
 
 
 def _numbers(numbers: pl.Series, date_format: str) -> pl.Series | Stamps | None:
     if date_format == "excel_days":
         return _days(numbers.cast(pl.Float64))
     if date_format == "epoch_days":
-        return numbers.cast(pl.Int32, strict=False).cast(pl.Date)
-    if date_format == "epoch_ns":
-        stamps = (numbers // 1_000).cast(pl.Datetime("us"))
-    elif date_format in _EPOCH:
-        stamps = (numbers * (_EPOCH[date_format] or 1)).cast(pl.Datetime("us"))
-    else:
+        return _counted(numbers, 1).cast(pl.Int32).cast(pl.Date)
+    if date_format not in _EPOCH:
         return None
+    per_day = _PER_DAY[date_format]
+    counted = _counted(numbers, per_day)
+    stamps = (counted // 1_000 if date_format == "epoch_ns" else counted * (_EPOCH[date_format] or 1)).cast(
+        pl.Datetime("us")
+    )
     return Stamps(stamps, stamps)
+
+
+def _counted(numbers: pl.Series, per_day: int) -> pl.Series:
+    """Counts since 1970 of which so many make a day, null where none of `EARLIEST` to `LATEST` is meant.
+
+    What was counted in another unit lies far outside, where no library has dates.
+    """
+    first, last = ((day - date(1970, 1, 1)).days * per_day for day in (EARLIEST, LATEST))
+    return numbers.set(~numbers.is_between(first, last).fill_null(True), None)
 
 
 def _guess_of_number(raw: pl.Series) -> str:
@@ -177,6 +209,7 @@ def _guess_of_number(raw: pl.Series) -> str:
 def _texts(text: pl.Series, style: TextTable) -> pl.Series | Stamps:
     pattern = style.date_format
     if pattern == _DEFAULT:
+        text = text.str.replace(_SHORT_OFFSET, "${1}00")
         plain = text.str.to_date(pattern, strict=False)
         if not (plain.is_null() & text.is_not_null()).any():
             return plain

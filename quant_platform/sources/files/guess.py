@@ -1,8 +1,9 @@
 """What a folder of bars looks like: layout, separator, header, columns, dates, decimals, out of the files themselves.
 
 A guess is only made where the files decide it: a date format must fit every date that was looked at, and where two fit
-(day and month exchanged) the one whose dates are sessions. What no file can say (whether prices are adjusted) is not
-guessed.
+(day and month exchanged) the one whose dates are sessions. A number tells its decimal sign by any value that can be
+read in one way only; where none can (12,345 throughout), the reading that is taken and the other one are both said.
+What no file can say (whether prices are adjusted) is not guessed.
 """
 
 from __future__ import annotations
@@ -18,25 +19,45 @@ import polars as pl
 
 from quant_platform.contracts.errors import SourceMalformed, SourceNotFound
 from quant_platform.market.calendar import calendar
-from quant_platform.sources.files.text import LINE, parse_csv, plain_text, unpacked
-from quant_platform.specification.sources import PRICE_COLUMNS, TextTable
+from quant_platform.sources.files.dates import to_dates
+from quant_platform.sources.files.text import LINE, parse_csv, plain_text, unpacked, yfinance_header
+from quant_platform.specification.sources import DATE_NUMBERS, PRICE_COLUMNS, TextTable
 
-_TEXT = (".csv", ".txt", ".tsv", ".csv.gz", ".txt.gz", ".csv.bz2", ".csv.xz")
+_TEXT = (".csv", ".txt", ".tsv", ".csv.gz", ".txt.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".txt.zip")
 _DATA = (*_TEXT, ".parquet")
 _SEPARATORS = (",", ";", "\t", "|")
 _LOOKED_AT = 2000
 
 _NAMES: dict[str, tuple[str, ...]] = {
-    "ticker": ("ticker", "symbol", "permno", "ric", "isin", "instrument", "code", "act_symbol", "secid"),
-    "session": ("date", "session", "day", "timestamp", "datetime", "time", "datum", "dt", "index", "price"),
+    # A PERMNO stays with its company; the ticker beside it may have been another's.
+    "ticker": ("permno", "ticker", "symbol", "ric", "isin", "instrument", "code", "act_symbol", "secid"),
+    "session": (
+        *("date", "dates", "session", "day", "timestamp", "datetime", "time", "datum", "dt", "index", "window_start"),
+        *("t", "price", "unnamed: 0", ""),
+    ),
     "open": ("open", "o", "openprc", "px_open", "open_price", "first", "eröffnung", "erster"),
     "high": ("high", "h", "askhi", "px_high", "high_price", "hoch", "tageshoch"),
     "low": ("low", "l", "bidlo", "px_low", "low_price", "tief", "tagestief"),
     "close": ("close", "c", "close/last", "last", "prc", "px_last", "close_price", "schluss", "schlusskurs", "price"),
-    "volume": ("volume", "vol", "vol.", "v", "px_volume", "shares", "volumen", "stück", "turnover"),
+    # Where a German file has both, Stück are shares and Volumen is money.
+    "volume": (
+        *("volume", "vol", "vol.", "v", "px_volume", "shares", "stück", "stücke", "stuecke", "stueck", "volumen"),
+        "turnover",
+    ),
 }
-_SPLITS = ("stock splits", "split", "splits", "splitfactor", "split_factor", "split ratio")
-_DIVIDENDS = ("dividends", "dividend", "divcash", "cash_dividend", "div_cash", "ex-dividend")
+_MAY_BE_MONEY = ("volumen", "turnover")
+# Of a file of several names, where a company's name could stand as well.
+_NAME_COLUMNS = ("name", "stock", "security", "company", "asset")
+_SPLITS = (
+    *("stock splits", "stock_splits", "split", "splits", "splitfactor", "split_factor", "split factor", "split ratio"),
+    *("split_coefficient", "split coefficient", "splitcoefficient", "split_ratio"),
+)
+_DIVIDENDS = (
+    *("dividends", "dividend", "divcash", "cash_dividend", "div_cash", "ex-dividend", "cash dividend"),
+    *("dividend_amount", "dividend amount", "dividendamount"),
+)
+_NUMBER = r"(\d[\d.,]*|[.,]\d+)"
+_ADJUSTS = re.compile(r"adj|split|divid|cfac|facpr|factor")
 _FORMATS = (
     "%Y-%m-%d",
     "%Y%m%d",
@@ -47,6 +68,8 @@ _FORMATS = (
     "%m/%d/%y",
     "%d/%m/%y",
     "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%Y-%d-%m",
     "%d-%m-%Y",
     "%m-%d-%Y",
     "%d-%b-%Y",
@@ -54,7 +77,13 @@ _FORMATS = (
     "%b %d, %Y",
     "%B %d, %Y",
     "%d %b %Y",
+    "%a, %d %b %Y",
+    "%d%m%Y",
+    "%m%d%Y",
+    "%y%m%d",
 )
+_CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
+_BETWEEN_THOUSANDS = {"'": "'", " ": "[ \u00a0\u202f\u2009]", "_": "_"}
 
 
 @dataclass(frozen=True)
@@ -132,18 +161,21 @@ def guess_folder(folder: Path, exchange: str) -> Guess:
             action="copy specs/sources/csv_folder.yaml and write the names yourself",
         )
     questions: list[str] = []
-    style |= _numbers_written(frame, columns, style)
+    style |= _numbers_written(frame, columns, style, questions)
     style |= _dates_written(frame, columns["session"], exchange, str(first), questions)
     relative = parent.relative_to(folder).as_posix()
     name = _pattern([path.name for path in members], suffix) if per_ticker else first.name
-    plain = {text.strip().lower(): text for text in frame.columns}
+    plain = {_bare(text): text for text in frame.columns}
+    split = next((plain[text] for text in _SPLITS if text in plain), None)
+    dividend = next((plain[text] for text in _DIVIDENDS if text in plain), None)
+    questions += _said_of(frame, columns, (split, dividend))
     return Guess(
         layout="file_per_ticker" if per_ticker else "long_file",
         path=name if relative == "." else f"{relative}/{name}",
         columns=columns,
         style=style,
-        split=next((plain[text] for text in _SPLITS if text in plain), None),
-        dividend=next((plain[text] for text in _DIVIDENDS if text in plain), None),
+        split=split,
+        dividend=dividend,
         actions=None if actions is None else actions.relative_to(folder).as_posix(),
         files=count,
         open_questions=tuple(questions),
@@ -192,13 +224,16 @@ def _read(path: Path, suffix: str) -> tuple[pl.DataFrame, dict[str, object]]:
     content = unpacked(path)
     style: dict[str, object] = {}
     text = _decoded(content, style)
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
     lines = [line for line in text.splitlines()[:50] if line.strip()]
     if lines and lines[0].lower().startswith("sep="):
         lines = lines[1:]
     separator = max(_SEPARATORS, key=lambda sign: min((line.count(sign) for line in lines[-20:]), default=0))
     if separator != ",":
         style["separator"] = separator
-    header = next((k for k, line in enumerate(lines[:20]) if _is_header(line.split(separator))), 0)
+    _, tickers = yfinance_header([line.encode() for line in lines[:3]], separator)
+    header = 0 if tickers else next((k for k, line in enumerate(lines[:20]) if _is_header(line.split(separator))), 0)
     if header:
         style["header_line"] = text.splitlines().index(lines[header]) + 1
     kept = "\n".join(text.splitlines()[: _LOOKED_AT + 20])
@@ -226,7 +261,7 @@ def _is_header(fields: Sequence[str]) -> bool:
 
 
 def _bare(text: str) -> str:
-    return text.strip().strip('"<>').strip().lower()
+    return re.sub(r"^\d+\. ", "", text.strip().strip('"<>').strip().lower())
 
 
 def _columns(frame: pl.DataFrame) -> dict[str, str]:
@@ -240,10 +275,39 @@ def _columns(frame: pl.DataFrame) -> dict[str, str]:
     if "close" in found:
         for price in ("open", "high", "low"):
             found.setdefault(price, found["close"])
+    named = next((plain[name] for name in _NAME_COLUMNS if name in plain), None)
+    if "ticker" not in found and named is not None and "session" in found:
+        # Where a date stands more than once, something else tells the rows apart.
+        dates = frame[found["session"]]
+        if dates.n_unique() < dates.len() and not frame.select(found["session"], named).is_duplicated().any():
+            found["ticker"] = named
     return found
 
 
-def _numbers_written(frame: pl.DataFrame, columns: dict[str, str], style: dict[str, object]) -> dict[str, object]:
+def _said_of(frame: pl.DataFrame, columns: dict[str, str], taken: Sequence[str | None]) -> list[str]:
+    """What a person should look at: a volume that may be money, adjustments that are not read, negative prices."""
+    said = []
+    if _bare(columns["volume"]) in _MAY_BE_MONEY:
+        said.append(f"{columns['volume']!r} is read as shares: is it money?")
+    spare = [name for name in frame.columns if name not in (LINE, *columns.values(), *taken)]
+    adjusting = [name for name in spare if _ADJUSTS.search(_bare(name))]
+    if adjusting:
+        said.append(
+            f"not read, and perhaps they say how prices are adjusted: {', '.join(adjusting)}; prices are those of "
+            f"{columns['close']!r}"
+        )
+    below = frame[columns["close"]].cast(pl.String).str.strip_chars().str.starts_with("-").sum()
+    if below:
+        said.append(
+            f"{below} closes are below zero: CRSP marks so the middle of bid and ask of a day without a trade, and "
+            "such rows are kept out"
+        )
+    return said
+
+
+def _numbers_written(
+    frame: pl.DataFrame, columns: dict[str, str], style: dict[str, object], questions: list[str]
+) -> dict[str, object]:
     prices = [columns[name] for name in ("open", "high", "low", "close")]
     texts = [frame[name] for name in dict.fromkeys([*prices, columns["volume"]]) if frame[name].dtype == pl.String]
     if not texts:
@@ -253,17 +317,51 @@ def _numbers_written(frame: pl.DataFrame, columns: dict[str, str], style: dict[s
     signs = "".join(sorted({sign for sign in "$\u20ac\u00a3\u00a5" if text.str.contains(sign, literal=True).any()}))
     if signs:
         found["number_signs"] = signs
-    comma_last = text.str.contains(r"^\D*\d[\d.' ]*,\d+\D*$") & ~text.str.contains(r"^\D*\d{1,3}(,\d{3})+\D*$")
-    if style.get("separator", ",") != "," and comma_last.any():
-        found["decimal"] = ","
-        for sign in (".", "'", " "):
-            if text.str.contains(rf"\d[{sign}]\d{{3}}([{sign},]|$)").any():
-                found["thousands"] = sign
-        return found
-    for sign in (",", "'", " "):
-        if text.str.contains(rf"\d[{sign}]\d{{3}}([{sign}.]|\D|$)").any():
+    for sign, written in _BETWEEN_THOUSANDS.items():
+        if text.str.contains(rf"\d{written}\d{{3}}([{sign}.,]|\D|$)").any():
             found["thousands"] = sign
+            text = text.str.replace_all(written, "")
+    number = text.str.extract(_NUMBER, 1).drop_nulls()
+    shares = frame[columns["volume"]]
+    whole = shares.drop_nulls().str.strip_chars() if shares.dtype == pl.String else pl.Series([], dtype=pl.String)
+    decimal = _decimal_sign(number, whole.filter(whole.str.contains(r"\d$")).str.extract(_NUMBER, 1).drop_nulls())
+    if decimal is None:
+        # Every number with a sign has three digits behind it. Where fields are separated by something else than a
+        # comma, people write decimals with one.
+        comma = number.str.contains(",", literal=True).any()
+        decimal = "," if comma and style.get("separator", ",") != "," else "."
+        shown = number.filter(number.str.contains(r"[.,]"))
+        if shown.len():
+            read = float(str(shown[0]).replace(",", "." if decimal == "," else ""))
+            other = float(re.sub(r"[.,]", "", str(shown[0]))) if decimal in str(shown[0]) else read / 1000.0
+            questions.append(f"{shown[0]} is read as {read:g}; if it is {other:g}, correct decimal and thousands")
+    if decimal == ",":
+        found["decimal"] = ","
+    between = "." if decimal == "," else ","
+    if number.str.contains(between, literal=True).any():
+        found["thousands"] = between
     return found
+
+
+def _decimal_sign(number: pl.Series, shares: pl.Series) -> str | None:
+    """The decimal sign of numbers, by those that can be read in one way only; None where there are none.
+
+    ``1.234,5``: the last of two. ``1.234.567``: what repeats stands between thousands. ``0,345``, ``1234,567``,
+    ``12,34``: what has no three digits behind it, or no one to three before it, is no sign of thousands. ``545.800``
+    shares are whole, so that the sign is one of thousands.
+    """
+    votes = {}
+    for sign, other in ((".", ","), (",", ".")):
+        dot, comma = re.escape(sign), re.escape(other)
+        last_of_two = number.str.contains(rf"{comma}.*{dot}\d*$")
+        other_repeats = number.str.contains(rf"{comma}\d+{comma}") & ~number.str.contains(rf"{dot}.*{comma}")
+        single = number.str.contains(rf"^\d*{dot}\d*$")
+        thousands = number.str.contains(rf"^[1-9]\d{{0,2}}{dot}\d{{3}}$")
+        votes[sign] = int((last_of_two | other_repeats | (single & ~thousands)).sum())
+        votes[sign] += int(shares.str.contains(rf"^[1-9]\d{{0,2}}{comma}\d{{3}}$").sum())
+    if not any(votes.values()):
+        return None if number.str.contains(r"[.,]").any() else "."
+    return max(votes, key=lambda sign: votes[sign])
 
 
 def _dates_written(
@@ -273,27 +371,20 @@ def _dates_written(
     if raw.dtype.is_temporal():
         return {}
     text = plain_text(raw.cast(pl.String), TextTable()).drop_nulls()
-    if text.str.contains(r"^\d{4}-\d{2}-\d{2}([T ].*)?$").all():
-        return {}
-    if text.str.contains(r"^\d{9,19}$").all():
-        digits = len(str(text[0]))
-        return {"date_format": {9: "epoch_s", 10: "epoch_s", 12: "epoch_ms", 13: "epoch_ms"}.get(digits, "epoch_us")}
+    sample = text.to_frame("date")
+    if text.str.contains(r"^[+-]?\d+(\.0*)?([eE]\+?\d+)?$").all():
+        tried = [*DATE_NUMBERS, *(pattern for pattern in _FORMATS if re.fullmatch(r"(%[a-zA-Z])+", pattern))]
+    else:
+        timed = text.str.contains(":", literal=True).any()
+        # ISO 8601 is read by the plain format, with its time as without.
+        tried = ["%Y-%m-%d", *(form + clock for form in _FORMATS for clock in _CLOCKS if (":" in clock) == timed)]
     fitting = []
-    for pattern in _FORMATS:
-        for whole in (pattern, f"{pattern} %H:%M:%S", f"{pattern} %H:%M"):
-            parsed = (
-                text.str.to_datetime(whole, strict=False) if "%H" in whole else text.str.to_date(whole, strict=False)
-            )
-            if not parsed.is_null().any() and _year(parsed) >= 1800:
-                fitting.append((whole, _sessions_among(parsed.dt.date(), exchange)))
-                break
+    for pattern in dict.fromkeys(tried):
+        dates = _read_as(sample, pattern, exchange)
+        if dates is not None and (pattern not in DATE_NUMBERS or _sessions_among(dates, exchange) > 0.5):
+            fitting.append((pattern, _sessions_among(dates, exchange)))
     if not fitting:
-        raise SourceMalformed(
-            "the dates have no known format",
-            where=f"{where}, column {column!r}",
-            rows=[{"value": value} for value in text.head(3)],
-            action="copy specs/sources/csv_folder.yaml and write date_format yourself",
-        )
+        raise _unknown_dates(text, where, column)
     best = max(fitting, key=lambda item: item[1])
     rivals = [pattern for pattern, share in fitting if pattern != best[0] and share >= best[1] - 0.05]
     if rivals:
@@ -301,9 +392,32 @@ def _dates_written(
     return {} if best[0] == "%Y-%m-%d" else {"date_format": best[0]}
 
 
-def _year(parsed: pl.Series) -> int:
-    first = parsed.min()
-    return first.year if isinstance(first, date) else 0
+def _read_as(sample: pl.DataFrame, pattern: str, exchange: str) -> pl.Series | None:
+    """The dates as an import would read them with a format; None where it would refuse them.
+
+    Nor where they fall together: counted in too small a unit, every date is the first of 1970.
+    """
+    try:
+        dates = to_dates(sample, "date", "", TextTable(date_format=pattern), exchange=exchange)["date"]
+    except SourceMalformed:
+        return None
+    return dates if dates.n_unique() > 0.9 * sample["date"].n_unique() else None
+
+
+def _unknown_dates(text: pl.Series, where: str, column: str) -> SourceMalformed:
+    """The error for dates that no format fits, with those that the nearest one leaves over."""
+    nearest = max(_FORMATS, key=lambda pattern: text.str.to_date(pattern, strict=False).count())
+    parsed = text.str.to_date(nearest, strict=False)
+    left = text.filter(parsed.is_null())
+    most = parsed.count() > 0.5 * text.len()
+    return SourceMalformed(
+        f"most dates are {nearest!r}, and some are not" if most else "the dates have no known format",
+        where=f"{where}, column {column!r}",
+        how_many=f"{left.len()} of {text.len()} rows looked at" if most else None,
+        rows=[{"value": value} for value in left.head(3)],
+        cause="a line of the vendor below the data, or rows of another file" if most else None,
+        action="remove these rows" if most else "copy specs/sources/csv_folder.yaml and write date_format yourself",
+    )
 
 
 def _sessions_among(dates: pl.Series, exchange: str) -> float:

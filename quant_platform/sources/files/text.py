@@ -7,6 +7,8 @@ import csv
 import gzip
 import io
 import lzma
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,10 +34,20 @@ class _Packing(NamedTuple):
     open: Callable[..., BinaryIO]
 
 
+def _zip_open(path: Path, _: str) -> BinaryIO:
+    """The only member of a zip archive."""
+    archive = zipfile.ZipFile(path)
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    if len(members) != 1:
+        raise zipfile.BadZipFile(f"the archive holds {len(members)} files, and one is needed: unpack it")
+    return cast("BinaryIO", archive.open(members[0]))
+
+
 _PACKINGS = (
     _Packing("gzip", ".gz", b"\x1f\x8b", cast("Callable[..., BinaryIO]", gzip.open)),
     _Packing("bzip2", ".bz2", b"BZh", cast("Callable[..., BinaryIO]", bz2.open)),
     _Packing("xz", ".xz", b"\xfd7zXZ\x00", cast("Callable[..., BinaryIO]", lzma.open)),
+    _Packing("zip", ".zip", b"PK\x03\x04", _zip_open),
 )
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _BLANKS = "\u00a0\u202f\u2009"
@@ -58,7 +70,7 @@ class CsvTable:
 def read_csv(
     path: Path, style: TextTable = PLAIN, *, names: Sequence[str] | None = None, may_have_no_rows: bool = False
 ) -> CsvTable:
-    """Read a CSV file, packed by gzip, bzip2 or xz or not, as text.
+    """Read a CSV file, packed by gzip, bzip2, xz or zip or not, as text.
 
     Parameters
     ----------
@@ -111,7 +123,15 @@ def unpacked(path: Path) -> bytes:
             with packing.open(path, "rb") as packed:
                 content = packed.read(MOST_BYTES + 1)
             size = len(content)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+        lzma.LZMAError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise SourceMalformed(
             f"the file could not be read: {error}",
             where=str(path),
@@ -158,10 +178,16 @@ def parse_csv(
     Notes
     -----
     Lines without a single filled field are passed over and counted. The header of yfinance's ``download(...).to_csv``
-    (names, then a line of tickers, then ``Date`` alone) is recognised by exactly that shape.
+    (names and a line of tickers in either order, then ``Date`` alone) is recognised by exactly that shape.
     """
     if not content.strip():
         raise SourceMalformed("the file is empty", where=where, action="fetch it again, or remove it")
+    if content.startswith(b"PAR1"):
+        raise SourceMalformed(
+            "the file is Parquet under the name of a CSV file",
+            where=where,
+            action="call it .parquet, and correct the path in the source spec",
+        )
     content, encoding = _as_utf8(content, where, style)
     first_line = 1
     tickers: tuple[str, ...] = ()
@@ -225,6 +251,9 @@ def _as_utf8(content: bytes, where: str, style: TextTable) -> tuple[bytes, str]:
             cause=f"it is not text in {encoding}, or another format under this name",
             action="set `encoding` in the source spec, for example latin-1, or fetch it again",
         ) from error
+    if "\n" not in text and "\r" in text:
+        # Lines of an old Macintosh.
+        return text.replace("\r", "\n").encode(), encoding
     return content if encoding == "utf-8" else text.encode(), encoding
 
 
@@ -245,7 +274,10 @@ def _below_header(content: bytes, where: str, style: TextTable) -> tuple[bytes, 
     skipped = style.lines_after_header
     tickers: tuple[str, ...] = ()
     if skipped == 0:
-        tickers = _three_line_header(lines, style.separator)
+        names_on, tickers = yfinance_header(lines, style.separator)
+        if tickers and names_on == 1:
+            # The line of tickers and the one of the index alone are left out; the one of the names stands first.
+            return parts[before].split(b"\n", 1)[1].replace(lines[2] + b"\n", b"", 1), before + 4, tickers
         skipped = 2 if tickers else 0
     if skipped:
         header, *rest = parts[before].split(b"\n", skipped + 1)
@@ -253,13 +285,18 @@ def _below_header(content: bytes, where: str, style: TextTable) -> tuple[bytes, 
     return parts[before], before + 2, tickers
 
 
-def _three_line_header(lines: Sequence[bytes], separator: str) -> tuple[str, ...]:
-    """Tickers of the second line, where the three lines are those of yfinance; empty otherwise."""
+def yfinance_header(lines: Sequence[bytes], separator: str) -> tuple[int, tuple[str, ...]]:
+    """Which of the first two lines names the columns, and the tickers of the other; none where it is not yfinance's."""
     if len(lines) < 3:
-        return ()
+        return 0, ()
     first, second, third = ([field.strip() for field in line.decode().split(separator)] for line in lines[:3])
-    is_it = first[0] == "Price" and second[0] == "Ticker" and third[0] in ("Date", "Datetime") and not any(third[1:])
-    return tuple(dict.fromkeys(name for name in second[1:] if name)) if is_it else ()
+    if third[0] not in ("Date", "Datetime") or any(third[1:]):
+        return 0, ()
+    for names_on, tickers in ((0, second), (1, first)):
+        names = (first, second)[names_on]
+        if names[0] == "Price" and tickers[0] == "Ticker":
+            return names_on, tuple(dict.fromkeys(name for name in tickers[1:] if name))
+    return 0, ()
 
 
 def _parsed(content: bytes, where: str, style: TextTable, names: Sequence[str] | None) -> pl.DataFrame:
@@ -419,7 +456,8 @@ def _text_to_numbers(frame: pl.DataFrame, name: str, where: str, style: TextTabl
         if style.thousands == " ":
             text = text.str.replace_all(f"[{_BLANKS}]", " ")
         between, point = f"[{style.thousands}]" if style.thousands else "", f"[{style.decimal}]"
-        whole = rf"(\d{{1,3}}({between}\d{{3}})+|\d+)" if between else r"\d+"
+        # Nobody writes 345 as 0,345.
+        whole = rf"([1-9]\d{{0,2}}({between}\d{{3}})+|\d+)" if between else r"\d+"
         shaped = text.str.contains(rf"^[+-]?({whole})({point}\d*)?([eE][+-]?\d+)?$")
         if style.thousands:
             text = text.str.replace_all(style.thousands, "", literal=True)
