@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from quant_platform.contracts.errors import SourceMalformed, SourceNotFound
 from quant_platform.cli.init import _source_text
+from quant_platform.contracts.errors import SourceMalformed, SourceNotFound
 from quant_platform.market.calendar import sessions
 from quant_platform.sources import open_source
 from quant_platform.sources.files.guess import guess_folder

@@ -6,21 +6,27 @@ A file cannot be proven innocent, but look-ahead leaves marks:
    predicts the next bars alike. One that has seen k bars ahead correlates with bar k and not with bar k + 1: its IC
    collapses under one more bar of lag. It is a leak where the IC before the fall is implausible, or where bar k is
    correlated with the signal as the bars are that it has openly seen (`_cliff`).
-2. **The scale.** A z-score over the whole sample has a mean of exactly zero for every name, which no quantity
-   computed day by day has (`_scale`).
-3. **The restatement.** A value of a date differs between two versions of the file, or two snapshots (`restatement`).
-4. **The proof**, for signals written as a computation over bars: everything after a date is replaced by garbage, and
+2. **The fade.** A signal that holds returns of many bars to come does not fall at one of them; but no forecast has its
+   IC (`_fade`).
+3. **The shadow.** A signal that has seen the volume or the range of a later bar is correlated with the size of its
+   return, and not with that of the next (`_shadow`).
+4. **The scale.** A z-score, a rank, a min-max scale or quantiles over the whole sample leave statistics that no
+   quantity computed day by day has (`scales`).
+5. **The restatement.** A value of a date differs between two versions of the file, or two snapshots (`restatement`).
+6. **The proof**, for signals written as a computation over bars: everything after a date is replaced by garbage, and
    the value of the date must not move (`prove_by_perturbation`).
 
-What it does not catch: a leak that is small beside an honest edge and fades instead of ending; a universe chosen with
-hindsight; parameters fitted to the whole sample. The book of the suite trades at the earliest one bar after the bar a
-signal has seen, so that a leak of a single bar earns nothing here; it is named all the same.
+What it does not catch: a leak that is small beside an honest edge or beside noise and fades instead of ending; a later
+volume whose level across names says more than its day; a scale over the sample under a rank across names or a cap; a
+universe chosen with hindsight; parameters fitted to the whole sample. The book of the suite trades at the earliest one
+bar after the bar a signal has seen, so that a leak of a single bar earns nothing here; it is named all the same.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -30,8 +36,12 @@ import polars as pl
 
 from quant_platform.contracts.errors import LookAheadFound
 from quant_platform.labs.suite.panel import Panel, SignalPanel
-from quant_platform.labs.suite.ranking import rank_panel, shifted_ic
+from quant_platform.labs.suite.ranking import Ranked, rank_panel, shifted_ic
+from quant_platform.labs.suite.scales import whole_sample_scale
 from quant_platform.specification.suite import AuditSpec
+
+# How far ahead a leak of sizes is looked for: volume and range are taken from the next bars, if from any.
+_SHADOW_BARS = 5
 
 Floats = npt.NDArray[np.float64]
 Compute = Callable[[pl.DataFrame], npt.ArrayLike]
@@ -44,7 +54,8 @@ class AuditFinding:
     Attributes
     ----------
     code
-        ``look_ahead_cliff``, ``look_ahead_scale``, ``look_ahead_restated`` or ``look_ahead_proven``.
+        ``look_ahead_cliff``, ``look_ahead_fade``, ``look_ahead_scale``, ``look_ahead_restated`` or
+        ``look_ahead_proven``.
     message
         What was seen, with its numbers.
     bars
@@ -111,8 +122,10 @@ def audit_signal(
     -------
     Audit
     """
-    profile = _profile(signal, panel, spec, min_names)
-    findings = [*_cliff(profile, spec), *_scale(signal.by_date, spec)]
+    ranked = rank_panel(signal.by_date, panel.universe)
+    profile = _profile(ranked, panel.return_ranked, range(-1, spec.max_bars + 2), min_names)
+    findings = [*(_cliff(profile, spec) or _fade(profile, spec) or _shadow(ranked, panel, spec, min_names))]
+    findings.extend(_scale(signal.by_date, spec))
     if earlier is not None:
         findings.extend(restatement(earlier.by_date, signal.by_date, panel, spec))
     return Audit(tuple(findings), profile)
@@ -198,11 +211,10 @@ def prove_by_perturbation(
     return found
 
 
-def _profile(signal: SignalPanel, panel: Panel, spec: AuditSpec, min_names: int) -> pl.DataFrame:
-    ranked = rank_panel(signal.by_date, panel.universe)
+def _profile(ranked: Ranked, returns: Ranked, bars: Iterable[int], min_names: int) -> pl.DataFrame:
     lines = []
-    for bar in range(-1, spec.max_bars + 2):
-        ic = shifted_ic(ranked, panel.return_ranked, bar, min_names=min_names)
+    for bar in bars:
+        ic = shifted_ic(ranked, returns, bar, min_names=min_names)
         seen = ic[~np.isnan(ic)]
         mean = float(seen.mean()) if seen.size else math.nan
         error = float(seen.std(ddof=1)) / math.sqrt(seen.size) if seen.size > 1 else math.nan
@@ -252,28 +264,68 @@ def _cliff(profile: pl.DataFrame, spec: AuditSpec) -> list[AuditFinding]:
     return []
 
 
-def _scale(values: Floats, spec: AuditSpec) -> list[AuditFinding]:
-    """Find names whose mean over the sample is exactly zero."""
-    present = ~np.isnan(values)
-    count = present.sum(axis=0)
-    judged = count >= spec.scale_min_dates
-    if not judged.any():
+def _fade(profile: pl.DataFrame, spec: AuditSpec) -> list[AuditFinding]:
+    """Find an IC that is more than any forecast is and ends within the bars that are looked at.
+
+    A leak of many bars does not end at one of them: the return of a month on all its days, a price against a mean that
+    is centred on it, the distance to a high that is still to come.
+    """
+    ahead = profile.filter(pl.col("bar").is_between(1, spec.max_bars) & pl.col("ic").is_not_nan())
+    beyond = profile.filter(pl.col("bar") == spec.max_bars + 1)
+    if ahead.is_empty() or beyond.is_empty() or not math.isfinite(beyond["ic"].item()):
         return []
-    kept = np.where(present, values, 0.0)[:, judged]
-    n = count[judged]
-    mean = kept.sum(axis=0) / n
-    sd = np.sqrt(np.maximum(np.square(np.where(present[:, judged], kept - mean, 0.0)).sum(axis=0) / n, 0.0))
-    vary = sd > 0.0
-    zero = vary & (np.abs(mean) <= spec.scale_tolerance * sd)
-    share = zero.sum() / max(1, int(vary.sum()))
-    if share < spec.scale_names_share:
+    peak = ahead.row(int(ahead["ic"].abs().arg_max() or 0), named=True)
+    size = abs(peak["ic"])
+    left = math.copysign(1.0, peak["ic"]) * beyond["ic"].item()
+    sure = size - left > spec.min_t * math.hypot(peak["standard_error"], beyond["standard_error"].item())
+    if size < spec.implausible_ic or left >= spec.collapse_ratio * size or not sure:
         return []
-    unit = float(np.median(np.abs(sd[zero] - 1.0))) < 1e-3
     return [
         AuditFinding(
-            "look_ahead_scale",
-            f"the mean over the whole sample is zero for {int(zero.sum())} of {int(vary.sum())} names"
-            + (", and the standard deviation one" if unit else "")
-            + ": the signal was scaled with data that came later",
+            "look_ahead_fade",
+            f"the mean IC with the return {peak['bar']} bar{'s' if peak['bar'] > 1 else ''} after date_sig is "
+            f"{peak['ic']:+.3f}, more than any forecast is, and with the one {spec.max_bars + 1} bars after "
+            f"{beyond['ic'].item():+.3f}: the signal has seen what lies between",
+            peak["bar"],
         )
     ]
+
+
+def _shadow(ranked: Ranked, panel: Panel, spec: AuditSpec, min_names: int) -> list[AuditFinding]:
+    """Find a signal that has seen how large a return is and not its sign: the volume or the range of a later bar.
+
+    The size of a return is its distance from the middle of its session. Days of large returns follow each other, so
+    that an honest signal may be correlated with the sizes to come; it is then with those of many bars.
+    """
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # A session without a return has no middle.
+        size = np.abs(panel.returns - np.nanmedian(panel.returns, axis=1, keepdims=True))
+    profile = _profile(ranked, rank_panel(size), range(1, _SHADOW_BARS + 2), min_names)
+    ic, error = profile["ic"].to_list(), profile["standard_error"].to_list()
+    for bar in range(_SHADOW_BARS, 0, -1):
+        here, after = ic[bar - 1], ic[bar]
+        sign = math.copysign(1.0, here)
+        fell = sign * after < spec.collapse_ratio * abs(here)
+        if (
+            abs(here) >= spec.implausible_ic
+            and fell
+            and abs(here - after) > spec.min_t * math.hypot(*error[bar - 1 : bar + 1])
+        ):
+            return [
+                AuditFinding(
+                    "look_ahead_cliff",
+                    f"the signal is correlated with the size of the return {bar} bar{'s' if bar > 1 else ''} after "
+                    f"date_sig (mean IC {here:+.3f}) and not with the bar after that ({after:+.3f}): it has seen its "
+                    "volume, its range or its move",
+                    bar,
+                )
+            ]
+    return []
+
+
+def _scale(values: Floats, spec: AuditSpec) -> list[AuditFinding]:
+    """Find a scale that was fitted to the whole sample."""
+    seen = whole_sample_scale(values, spec)
+    if seen is None:
+        return []
+    return [AuditFinding("look_ahead_scale", f"{seen}: the signal was scaled with data that came later")]

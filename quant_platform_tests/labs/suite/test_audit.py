@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,20 @@ def trailing_z(panel: Panel, seed: int) -> np.ndarray:
     frame = pl.DataFrame(np.log(price(panel)))
     z = frame.select((pl.all() - pl.all().rolling_mean(60)) / pl.all().rolling_std(60))
     return z.fill_null(np.nan).to_numpy()
+
+
+def week(panel: Panel) -> np.ndarray:
+    """The honest return of a week, which the scales below are fitted to."""
+    return price(panel) / back(price(panel), 5) - 1.0
+
+
+def of_months(panel: Panel) -> np.ndarray:
+    """The return of each month, written on all days of the month."""
+    month = panel.sessions.astype("datetime64[M]").astype(int)
+    last = np.flatnonzero(np.append(np.diff(month) != 0, True))
+    closes = np.vstack([np.ones(panel.shape[1]), price(panel)[last]])
+    whole: np.ndarray = (closes[1:] / closes[:-1] - 1.0)[np.searchsorted(last, np.arange(panel.shape[0]))]
+    return whole
 
 
 # Each sees something of the future.
@@ -97,11 +112,108 @@ HONEST = {
 }
 
 
+# More of each, in fewer worlds; all twenty are tried in the long tier.
+MORE_LEAKS = {
+    "tomorrow's open": (
+        lambda p, s: 0.5 * ahead(p.returns, 1) + 0.004 * noise(p, s),
+        "look_ahead_cliff",
+        1,
+    ),
+    "a mean of returns centred on its day": (
+        lambda p, _: (
+            pl.DataFrame(p.returns).select(pl.all().rolling_mean(11, center=True)).fill_null(np.nan).to_numpy()
+        ),
+        "look_ahead_cliff",
+        5,
+    ),
+    "the price against a mean centred on its day": (
+        lambda p, _: (
+            price(p) / pl.DataFrame(price(p)).select(pl.all().rolling_mean(21, center=True)).fill_null(np.nan) - 1
+        ),
+        "look_ahead_fade",
+        1,
+    ),
+    "the return of the month on all its days": (lambda p, _: of_months(p), "look_ahead_fade", 1),
+    "tomorrow's volume": (
+        lambda p, s: 0.4 * np.abs(ahead(p.returns, 1)) / 0.02 + 0.3 * noise(p, s),
+        "look_ahead_cliff",
+        1,
+    ),
+    "the volatility of the next days": (
+        lambda p, _: -pl.DataFrame(ahead(p.returns, 5)).select(pl.all().rolling_std(5)).fill_null(np.nan).to_numpy(),
+        "look_ahead_cliff",
+        5,
+    ),
+    "full-sample rank": (
+        lambda p, _: pl.DataFrame(week(p)).fill_nan(None).select(pl.all().rank()).fill_null(np.nan).to_numpy(),
+        "look_ahead_scale",
+        0,
+    ),
+    "full-sample min-max": (
+        lambda p, _: (week(p) - np.nanmin(week(p), axis=0)) / (np.nanmax(week(p), axis=0) - np.nanmin(week(p), axis=0)),
+        "look_ahead_scale",
+        0,
+    ),
+    "full-sample quintiles": (
+        lambda p, _: np.floor(
+            pl.DataFrame(week(p)).fill_nan(None).select((pl.all().rank() - 1) * 5 / pl.all().count()).fill_null(np.nan)
+        ),
+        "look_ahead_scale",
+        0,
+    ),
+    "over the full-sample volatility": (
+        lambda p, _: week(p) / np.nanstd(week(p), axis=0, ddof=1),
+        "look_ahead_scale",
+        0,
+    ),
+    "from the full-sample median": (lambda p, _: week(p) - np.nanmedian(week(p), axis=0), "look_ahead_scale", 0),
+}
+MORE_HONEST = {
+    "rank among the last days": lambda p, _: (
+        pl.DataFrame(price(p)).select(pl.all().rolling_rank(60) / 60.0).fill_null(np.nan).to_numpy()
+    ),
+    "distance to the high so far": lambda p, _: price(p) / np.maximum.accumulate(price(p), axis=0),
+    "days since a beginning": lambda p, s: (
+        np.arange(p.shape[0])[:, np.newaxis] + np.random.default_rng(s).integers(0, 500, p.shape[1]).astype(float)
+    ),
+    "sign of the week": lambda p, _: np.sign(week(p)),
+    "quintile of its session": lambda p, s: np.floor(noise(p, s).argsort(axis=1).argsort(axis=1) * 5 / p.shape[1]),
+    "rank of its session": lambda p, s: noise(p, s).argsort(axis=1).argsort(axis=1) / (p.shape[1] - 1.0),
+    "every name in turn": lambda p, _: (np.arange(p.shape[0])[:, np.newaxis] + np.arange(p.shape[1])) % 5 + 0.0,
+    "volume of the day": lambda p, s: 0.4 * np.abs(p.returns) / 0.02 + 0.3 * noise(p, s),
+}
+
+
+@functools.lru_cache(maxsize=20)
+def world(seed: int) -> Panel:
+    return make_panel(seed, names=NAMES, sessions=SESSIONS)
+
+
+@pytest.mark.parametrize("seeds", [range(1, 3), pytest.param(SEEDS, marks=pytest.mark.long)], ids=["two", "twenty"])
+@pytest.mark.parametrize("name", MORE_LEAKS)
+def test_more_leaks_are_caught(name, seeds):
+    caught(name, MORE_LEAKS[name], seeds)
+
+
+@pytest.mark.parametrize("seeds", [range(1, 3), pytest.param(SEEDS, marks=pytest.mark.long)], ids=["two", "twenty"])
+@pytest.mark.parametrize("name", MORE_HONEST)
+def test_more_honest_signals_are_not_accused(name, seeds):
+    for seed in seeds:
+        found = audit_signal(
+            dense_signal(name, MORE_HONEST[name](world(seed), seed)), world(seed), SPECS.audit, min_names=20
+        )
+        assert found.passed, (seed, found.findings)
+
+
 @pytest.mark.parametrize("name", LEAKS)
 def test_every_leak_is_caught_in_twenty_of_twenty_worlds(name):
-    make, code, bars = LEAKS[name]
-    for seed in SEEDS:
-        panel = make_panel(seed, names=NAMES, sessions=SESSIONS)
+    caught(name, LEAKS[name], SEEDS)
+
+
+def caught(name, leak, seeds):
+    make, code, bars = leak
+    for seed in seeds:
+        panel = world(seed)
         found = audit_signal(dense_signal(name, make(panel, seed)), panel, SPECS.audit, min_names=20)
         assert [finding.code for finding in found.findings] == [code], (seed, found.profile.head(8))
         assert found.findings[0].bars == bars
@@ -112,7 +224,7 @@ def test_every_leak_is_caught_in_twenty_of_twenty_worlds(name):
 @pytest.mark.parametrize("name", HONEST)
 def test_honest_signals_are_not_accused(name):
     for seed in SEEDS:
-        panel = make_panel(seed, names=NAMES, sessions=SESSIONS)
+        panel = world(seed)
         found = audit_signal(dense_signal(name, HONEST[name](panel, seed)), panel, SPECS.audit, min_names=20)
         assert found.passed, (seed, found.findings)
         found.require_passed(name)
