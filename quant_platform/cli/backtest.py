@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from quant_platform.cli.homes import HomeOption, open_home
-from quant_platform.contracts.errors import SourceNotFound, SpecError
+from quant_platform.contracts.errors import SourceMalformed, SourceNotFound, SpecError
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.settings import settings
 from quant_platform.specification.strategies import StrategySpec
@@ -56,6 +56,12 @@ def backtest(
         )
     if place.exists():
         frame = _files(place)
+    elif len(place.parts) > 1 or place.suffix.lower() in (".csv", ".parquet"):
+        raise SourceNotFound(
+            "there is no such file or folder of bars",
+            where=bars,
+            action="check the path; a table of the home is named like clean.equity_bars",
+        )
     else:
         opened = open_home(home)
         frame = opened.lake.read(bars)
@@ -131,10 +137,18 @@ def _files(place: Path) -> pl.DataFrame:
     found = [place] if place.is_file() else sorted([*place.glob("*.parquet"), *place.glob("*.csv")])
     if not found:
         raise SourceNotFound("the folder holds no CSV or Parquet file", where=str(place), action="check the path")
-    return pl.concat(
-        [
-            pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, try_parse_dates=True)
-            for path in found
-        ],
-        how="diagonal_relaxed",
-    )
+    return pl.concat([_bars_of(path) for path in found], how="diagonal_relaxed")
+
+
+def _bars_of(path: Path) -> pl.DataFrame:
+    try:
+        if path.suffix == ".parquet":
+            return pl.read_parquet(path)
+        return pl.read_csv(path, try_parse_dates=True, infer_schema_length=None)
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        raise SourceMalformed(
+            f"the file of bars cannot be read: {' '.join(str(error).split())[:200]}",
+            where=str(path),
+            cause="an empty or broken file, or another format than its name says",
+            action="write a CSV file with commas, or Parquet with the suffix .parquet",
+        ) from error

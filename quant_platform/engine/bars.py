@@ -146,6 +146,7 @@ class Bars:
             raise BacktestInvalid(
                 f"the bars have no column {', '.join(map(repr, absent))}", where=f"columns {', '.join(frame.columns)}"
             )
+        frame = _readable(frame, asset, stamp)
         double = frame.filter(pl.struct(asset, stamp).is_duplicated())
         if double.height:
             raise BacktestInvalid(
@@ -157,7 +158,7 @@ class Bars:
         complete = frame.filter(
             pl.all_horizontal(pl.col(name).is_not_null() & ~pl.col(name).is_nan() for name in PRICES)
         )
-        names = sorted(frame[asset].unique().to_list())
+        names = sorted(str(name) for name in frame[asset].unique())
         times = frame[stamp].unique().sort()
         rows = times.search_sorted(complete[stamp]).to_numpy()
         columns = pl.Series(names).search_sorted(complete[asset].cast(pl.String)).to_numpy()
@@ -273,6 +274,42 @@ class Bars:
                 raise BacktestInvalid(
                     f"{event} lies outside the bars or has no value it can have", where=f"Bars.{name}"
                 )
+
+
+def _readable(frame: pl.DataFrame, asset: str, stamp: str) -> pl.DataFrame:
+    """Names as text, and stamps and prices that are what they should be; raises BacktestInvalid."""
+    when = frame.schema[stamp]
+    if when != pl.Date and not isinstance(when, pl.Datetime):
+        raise BacktestInvalid(
+            f"the column {stamp!r} holds {when}, not dates",
+            where="bars",
+            rows=frame.select(asset, stamp).head(3),
+            cause="dates that are written another way than 2024-01-31, or numbers",
+            action="write dates as 2024-01-31, or Parquet with a column of dates",
+        )
+    numbers = [name for name in (*PRICES, "volume", "half_spread") if name in frame.columns]
+    wrong = [f"{name} ({frame.schema[name]})" for name in numbers if not _numeric(frame.schema[name])]
+    if wrong:
+        raise BacktestInvalid(
+            f"columns of the bars are no numbers: {', '.join(wrong)}",
+            where="bars",
+            rows=frame.select(asset, stamp, *numbers).head(3),
+            action="write plain numbers, with a point before the decimals",
+        )
+    nameless = frame.filter(pl.col(asset).is_null() | pl.col(stamp).is_null())
+    if nameless.height:
+        raise BacktestInvalid(
+            f"bars have no {asset} or no {stamp}",
+            where="bars",
+            how_many=f"{nameless.height} of {frame.height} rows",
+            rows=nameless.select(asset, stamp, *PRICES),
+            action="name each bar, or leave it out",
+        )
+    return frame.with_columns(pl.col(asset).cast(pl.String), *(pl.col(name).cast(pl.Float64) for name in numbers))
+
+
+def _numeric(dtype: pl.DataType) -> bool:
+    return dtype.is_numeric() or dtype == pl.Null
 
 
 def _set(target: object, name: str, value: object) -> None:

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from quant_platform.contracts.errors import PlatformError, SchemaViolation
 from quant_platform.contracts.schemas.clean import CHECK_KINDS, MISSING_REASONS
 from quant_platform.market.adjustment import Adjustment, adjustment_factors, split_factor
-from quant_platform.market.rules import PRICES, RULES, SUSPECT_RULES, Verdict, judge
-from quant_platform.market.stated_facts import JudgedActions, as_stated, judge_actions
+from quant_platform.market.rules import PRICES, RULES, SUSPECT_RULES, Verdict, after_the_end, judge
+from quant_platform.market.stated_facts import BARS_AROUND_END, DELISTING, JudgedActions, as_stated, judge_actions
 from quant_platform.specification.cleaning import CleaningSpec
 
 Floats = NDArray[np.float64]
@@ -104,8 +104,9 @@ def clean_bars(raw: pl.DataFrame, actions: pl.DataFrame, spec: CleaningSpec, ses
     values = {name: rows[name].to_numpy().astype(np.float64) for name in (*PRICES, "volume")}
     facts = _judged_actions(actions, *_sane_closes(stamps, values["close"], days), delivered, spec)
     verdict = judge(stamps, values, split_factor(stamps, facts.applied, delivered), spec, days)
+    another = after_the_end(verdict, stamps, values["close"], _end(facts.applied), BARS_AROUND_END)
 
-    grid = days[slice(*_span(stamps, days))]
+    grid = days[slice(*_span(stamps[~another], days))]
     bars = _bars(ticker, grid, stamps, values, verdict, facts.applied, delivered)
     quarantine = _quarantine(ticker, rows, verdict)
     suspects = _suspects(ticker, rows, values, verdict)
@@ -136,6 +137,12 @@ def _judged_actions(
     if spec.stated_facts is None:
         return as_stated(actions, delivered)
     return judge_actions(actions, sessions, close, delivered, spec.stated_facts)
+
+
+def _end(applied: pl.DataFrame) -> np.datetime64 | None:
+    """Session of the delisting that is applied."""
+    ends = applied.filter(pl.col("kind").cast(pl.String) == DELISTING)["ex_date"].to_list()
+    return np.datetime64(ends[-1]) if ends else None
 
 
 def _one(raw: pl.DataFrame, column: str) -> str:

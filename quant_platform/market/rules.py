@@ -12,6 +12,7 @@
    shares at one price on two days is not stale.
 9. ``decimal_shift_row``: the close jumps by a power of ten and comes back within a few bars, or by a hundred or more
    and jumps back by as much within a year (`_shifted_rows`).
+10. ``after_delisting``: the name was delisted before, and its ticker was given to another company (`after_the_end`).
 
 Rows that pass are then looked through for false prints (`prints.false_prints`): single fields far from every price
 around them, which are suspect and leave the row where it is.
@@ -58,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     Rule("no_trade"),
     Rule("stale"),
     Rule("decimal_shift_row", "repair_time"),
+    Rule("after_delisting"),
 )
 SUSPECT_RULES: tuple[Rule, ...] = (Rule("decimal_shift"), Rule("false_print"))
 _NUMBER = {rule.name: k for k, rule in enumerate(RULES)}
@@ -125,6 +127,33 @@ def judge(stamps: Days, values: Mapping[str, Floats], splits: Floats, spec: Clea
     _false_prints(verdict, stamps, prices, volume, splits, spec)
     verdict.suspect[verdict.rule >= 0] = -1
     return verdict
+
+
+def after_the_end(verdict: Verdict, stamps: Days, close: Floats, last: np.datetime64 | None, around: int) -> Flags:
+    """Note the rows after a delisting, where there are more than a few, and return which they are.
+
+    A position, a mean or a rank that went on over them would join two companies.
+
+    Parameters
+    ----------
+    verdict
+        What was found in the rows; rows without a reason get this one.
+    stamps, close
+        Session and close of each row.
+    last
+        Session of the delisting; None where there was none.
+    around
+        So many rows after it may be the last of the same company.
+    """
+    none: Flags = np.zeros(len(stamps), dtype=np.bool_)
+    if last is None:
+        return none
+    after: Flags = (stamps > last) & (verdict.rule < 0)
+    if after.sum() <= around:
+        return none
+    _mark(verdict, "after_delisting", after, "session", close)
+    verdict.suspect[after] = -1
+    return stamps > last
 
 
 def _first(bad: Flags) -> tuple[Flags, NDArray[np.int64]]:

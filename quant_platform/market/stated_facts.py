@@ -46,7 +46,8 @@ CONTRADICTIONS = {
 # A holder who gets more than twice the last close was told so before, and the close would have moved.
 LARGEST_DELISTING_RETURN = 1.0
 _ELSEWHERE = 0.25
-_BARS_AROUND_END = 5
+# So many bars may follow a delisting that is dated early, or precede one that is dated late.
+BARS_AROUND_END = 5
 
 
 @dataclass(frozen=True)
@@ -326,11 +327,11 @@ def _judge_delisting(line: _Line, prices: _Prices) -> _Line:
     after = n - int(np.searchsorted(prices.sessions, line.date, side="right"))
     place = n - after
     around = prices.around(place - 1)
-    if after > _BARS_AROUND_END and 0 < place < n:
+    if after > BARS_AROUND_END and 0 < place < n:
         gap = (prices.sessions[place] - prices.sessions[place - 1]).astype(int)
-        if gap <= 2 * _BARS_AROUND_END and abs(prices.move(place)) <= prices.visible(place):
+        if gap <= 2 * BARS_AROUND_END and abs(prices.move(place)) <= prices.visible(place):
             return replace(line, verdict="bars_go_on", applied=False, closes=around)
-    if after == 0 and (line.date - prices.sessions[-1]).astype(int) > 4 * _BARS_AROUND_END:
+    if after == 0 and (line.date - prices.sessions[-1]).astype(int) > 4 * BARS_AROUND_END:
         return replace(line, verdict="bars_end_before", closes=around)
     return replace(line, verdict="confirmed", closes=around)
 

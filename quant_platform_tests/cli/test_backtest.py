@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from quant_platform.cli import QUANT
-from quant_platform.contracts.errors import SpecError
+from quant_platform.contracts.errors import PlatformError, SpecError
 from quant_platform.engine.decision_table import DecisionsInvalid
 
 SPECS = Path(__file__).resolve().parents[2] / "specs"
@@ -59,6 +59,20 @@ def test_a_bad_row_stops_the_run_before_anything_is_written(files: Path) -> None
     assert isinstance(answer.exception, DecisionsInvalid)
     assert "asset_unknown in 1 rows" in str(answer.exception)
     assert not (files / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [("nothing.csv", None, "no such file or folder"), ("torn.parquet", b"PAR1xx", "cannot be read")],
+)
+def test_bars_that_are_not_there_or_torn_are_called_so(
+    files: Path, name: str, content: bytes | None, said: str
+) -> None:
+    if content is not None:
+        (files / name).write_bytes(content)
+    answer = CliRunner().invoke(QUANT, ["backtest", str(files / "orders.csv"), "--bars", str(files / name)])
+    assert isinstance(answer.exception, PlatformError)
+    assert said in str(answer.exception)
 
 
 def test_a_strategy_that_decides_needs_no_table(files: Path) -> None:

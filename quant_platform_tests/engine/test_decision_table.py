@@ -59,6 +59,8 @@ def test_times_of_day_and_bars_held() -> None:
         ({"stop": "tight"}, "number_unreadable"),
         ({"time_bars": 2.5}, "time_invalid"),
         ({"time_bars": 0}, "time_invalid"),
+        ({"stop": 5.0}, "level_unreachable"),
+        ({"action": "trade", "trail": 1.0}, "level_unreachable"),
     ],
 )
 def test_every_bad_row_has_a_code_and_its_line(row: dict[str, object], code: str) -> None:
@@ -76,7 +78,12 @@ def test_every_bad_row_has_a_code_and_its_line(row: dict[str, object], code: str
 
 
 @pytest.mark.parametrize(
-    ("weights", "code"), [([0.5, None], "weight_missing in 1"), ([0.5, float("inf")], "weight_missing in 1")]
+    ("weights", "code"),
+    [
+        ([0.5, None], "weight_missing in 1"),
+        ([0.5, float("inf")], "weight_missing in 1"),
+        ([50.0, -50.0], "weight_in_percent in 2"),
+    ],
 )
 def test_bad_weights(weights: list[float | None], code: str) -> None:
     frame = pl.DataFrame({"asset": ["A0", "A1"], "date": ["1970-01-02"] * 2, "weight": weights})
@@ -98,3 +105,41 @@ def test_two_weights_of_one_asset_and_date() -> None:
 def test_columns(columns: list[str], message: str) -> None:
     with pytest.raises(DecisionsInvalid, match=message):
         from_table(pl.DataFrame({name: ["A0"] for name in columns}), BARS)
+
+
+def test_a_short_position_may_have_a_stop_at_twice_its_price() -> None:
+    frame = pl.DataFrame({"asset": ["A0"], "date": ["1970-01-02"], "action": ["short_entry"], "stop": [1.5]})
+    assert isinstance(from_table(frame, BARS), Orders)
+
+
+@pytest.mark.parametrize(
+    "dates", [pl.Series([19700102]), pl.Series([86_400_000_000_000]), pl.Series([1.0]), pl.Series([True])]
+)
+def test_numbers_are_no_dates(dates: pl.Series) -> None:
+    frame = pl.DataFrame({"asset": ["A0"], "date": dates, "weight": [0.5]})
+    with pytest.raises(DecisionsInvalid, match="date_unknown in 1"):
+        from_table(frame, BARS)
+
+
+def test_a_truth_is_no_number() -> None:
+    frame = pl.DataFrame({"asset": ["A0"], "date": ["1970-01-02"], "action": ["trade"], "quantity": [True]})
+    with pytest.raises(DecisionsInvalid, match="number_unreadable in 1"):
+        from_table(frame, BARS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("x.csv", b"", "cannot be read"),
+        ("x.parquet", b"PAR1" + b"x" * 40, "cannot be read"),
+        ("x.parquet", b"\x80\x04\x95", "cannot be read"),
+        ("x.csv", b"asset,date,action\n", "holds no decision"),
+        ("x.csv", b"asset;date;action\nA0;1970-01-02;long_entry\n", "another separator than a comma"),
+        ("x.csv", b"Asset, Date,Action\nA0,1970-01-02,long_entry\n", "in lower case, without blanks"),
+    ],
+)
+def test_files_that_are_none(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DecisionsInvalid, match=said):
+        read_decisions(path, BARS)

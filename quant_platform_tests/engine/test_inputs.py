@@ -49,11 +49,23 @@ def test_a_long_table_becomes_arrays_with_holes() -> None:
         (FRAME.with_columns(close=pl.lit(-1.0)), "zero, negative or infinite"),
         (FRAME.with_columns(high=pl.lit(1.6)), "a high is below, or a low above"),
         (FRAME.with_columns(volume=pl.lit(-1.0)), "a volume is negative"),
+        (FRAME.with_columns(session=pl.lit("01/02/2020")), "holds String, not dates"),
+        (FRAME.with_columns(session=pl.lit(20200102)), "holds Int32, not dates"),
+        (FRAME.with_columns(close=pl.lit("1.0$")), r"no numbers: close \(String\)"),
+        (FRAME.with_columns(ticker=pl.lit(None, pl.String)), "no ticker or no session"),
     ],
 )
 def test_tables_of_bars_that_cannot_be_traded_on(frame: pl.DataFrame, message: str) -> None:
     with pytest.raises(BacktestInvalid, match=message):
         Bars.from_frame(frame)
+
+
+def test_names_may_be_numbers() -> None:
+    numbered = FRAME.with_columns(ticker=pl.col("ticker").replace_strict({"A": 10107, "B": 9}))
+    # As texts they are sorted as texts are.
+    bars = Bars.from_frame(numbered)
+    assert bars.assets == ("10107", "9")
+    np.testing.assert_array_equal(bars.close, [[2.0, np.nan], [3.0, 1.0]])
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,27 @@ def test_of_two_delistings_the_one_at_the_last_bar_counts(first: float) -> None:
     assert "a name ends once" in result.actions.sort("ex_date")["hint"][0]
 
 
+def test_bars_of_another_company_under_the_ticker_are_kept_out() -> None:
+    # Ends at 10 on bar 100; sixty sessions later another company lists at 80, and splits.
+    first, second = DAYS[:101], DAYS[160:]
+    rows = [
+        (day, c, c * 1.01, c * 0.99, c, 1e6 + k)
+        for k, (day, c) in enumerate(
+            [*((d, 50.0 - 0.4 * k) for k, d in enumerate(first.tolist())), *((d, 80.0) for d in second.tolist())]
+        )
+    ]
+    stated = [(first[-1].item(), "delisting", -1.0), (second[20].item(), "split", 2.0)]
+    result = clean_bars(raw_bars(rows), actions(stated), cleaning_spec(), CALENDAR)
+    assert result.bars["session"].to_list() == first.tolist()
+    np.testing.assert_allclose(result.bars["close"], 50.0 - 0.4 * np.arange(101))
+    assert result.quarantine["rule"].unique().to_list() == ["after_delisting"]
+    assert result.quarantine["session"].to_list() == second.tolist()
+    # A few bars after a delisting that is dated early are of the same company.
+    few = clean_bars(raw_bars(rows[:101]), actions([(first[-4].item(), "delisting", -1.0)]), cleaning_spec(), CALENDAR)
+    assert few.quarantine.is_empty()
+    assert few.bars.height == 101
+
+
 def test_bars_that_go_on_refuse_a_delisting() -> None:
     result = cleaned(traded(), [(EX, "delisting", -1.0)])
     assert (only(result)["verdict"], only(result)["applied"]) == ("bars_go_on", False)
