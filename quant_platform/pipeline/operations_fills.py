@@ -16,7 +16,15 @@ import polars as pl
 
 from quant_platform.contracts.errors import FillsInvalid
 from quant_platform.engine.cost_law import square_root_impact
-from quant_platform.labs.operations.fills import STORED, Expected, ReadFills, check_fills, read_fills
+from quant_platform.labs.operations.fills import (
+    EXCHANGE_TRADED,
+    STORED,
+    Expected,
+    ReadFills,
+    check_fills,
+    read_fills,
+    session_of,
+)
 from quant_platform.labs.operations.frames import columns
 from quant_platform.lake.atomic import atomic_bytes
 from quant_platform.lake.content_hash import content_hash
@@ -67,12 +75,15 @@ def import_fills(home: Home, path: Path) -> ReadFills:
         With the rule that its rows break; nothing is stored then.
     """
     found = calendar(home.universe.exchange)
+    closes = home.lake.scan("clean.equity_bars", missing="ignore").select("ticker", "session", close="close_unadjusted")
     expected = Expected(
         classes={str(key): home.universe.class_of(str(key)) for key in home.lake.partitions("clean.equity_bars")},
         currency=home.load(ROUTING, RoutingSpec).account.currency,
         sessions=frozenset(found.days.tolist()),
         now=clock.now(),
         known=imported(home),
+        time_zone=found.time_zone,
+        closes=closes.collect(),
     )
     read = check_fills(read_fills(path), expected, str(path))
     if read.new.height:
@@ -173,10 +184,11 @@ def fills(home: Home, keys: Sequence[str], *, executions: pl.LazyFrame, bars: pl
         found = pl.concat([found, given.select(found.columns)])
     classes = {ticker: home.universe.class_of(ticker) for ticker in found["ticker"].unique().to_list()}
     wanted = list(columns("ops.fills"))
+    kinds = found["ticker"].replace_strict(classes, return_dtype=pl.String)
+    zone = calendar(home.universe.exchange).time_zone
     return (
         found.with_columns(
-            asset_class=pl.col("ticker").replace_strict(classes, return_dtype=pl.String),
-            session=pl.col("executed_at").dt.date(),
+            asset_class=kinds, session=session_of(found["executed_at"], kinds.is_in(list(EXCHANGE_TRADED)), zone)
         )
         .join(known, on=["ticker", "session"], how="left")
         .with_columns(pl.col("side").cast(pl.Enum(["buy", "sell"])))

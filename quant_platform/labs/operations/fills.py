@@ -20,6 +20,8 @@ OPTIONAL = ("mid", "order_id", "law")
 SKEW = timedelta(minutes=2)
 # A fill further than this from its middle is in another unit or currency.
 FARTHEST = 0.2
+# No price of a session is so many times its close; a currency and its hundredth are.
+FARTHEST_FROM_CLOSE = 5.0
 EXCHANGE_TRADED: frozenset[AssetClass] = frozenset({"US_EQUITY", "EQUITY", "FUND"})
 STORED: dict[str, pl.DataType | type[pl.DataType]] = {
     "fill_id": pl.String,
@@ -52,6 +54,10 @@ class Expected:
         With a time zone.
     known
         Fills that are stored already, columns of :data:`STORED`.
+    time_zone
+        Of the exchange: a morning in Sydney is of the day before in UTC.
+    closes
+        ``ticker, session, close`` as traded, for prices that no middle stands beside; None where there are none.
     """
 
     classes: Mapping[str, AssetClass]
@@ -59,6 +65,8 @@ class Expected:
     sessions: Collection[date]
     now: datetime
     known: pl.DataFrame
+    time_zone: str = "UTC"
+    closes: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +136,10 @@ def check_fills(raw: pl.DataFrame, expected: Expected, where: str) -> ReadFills:
     -----
     Rules in order: a number or stamp that is none (a stamp needs its offset from UTC); side; quantity and price above
     zero; law (``modelled`` is what the engine itself assumes); name; currency; clock (a fill from the future, or on a
-    day on which its exchange is closed); a price far from its middle; an id that stands twice, or is stored with other
-    content. A row that is stored already with the same content is counted and left alone. What it does not catch: a
-    broker's own mistakes that are plausible.
+    day on which its exchange is closed); a price far from its middle; a price many times the close of its day, or a
+    part of it; fees above the value; an id that stands twice, or is stored with other content. A row that is stored
+    already with the same content is counted and left alone. What it does not catch: a broker's own mistakes that are
+    plausible.
     """
     numbered = raw.with_row_index("line", offset=2)
     for name in OPTIONAL:
@@ -177,12 +186,21 @@ def check_fills(raw: pl.DataFrame, expected: Expected, where: str) -> ReadFills:
     _refuse(text, future, f"a fill is later than now, {expected.now.isoformat(timespec='minutes')}", where,
             "clock skew: the broker's clock or this one is off, or the zone is wrong")  # fmt: skip
     exchange = fills["ticker"].is_in([name for name, kind in expected.classes.items() if kind in EXCHANGE_TRADED])
-    days = fills["executed_at"].dt.date()
+    days = session_of(fills["executed_at"], exchange, expected.time_zone)
     _refuse(text, exchange & ~days.is_in(list(expected.sessions)), "a fill is of a day without a session", where,
             "clock skew: the zone of the stamps is wrong, or the name is of another exchange")  # fmt: skip
     far = ((fills["price"] / fills["mid"] - 1.0).abs() > FARTHEST).fill_null(value=False)
     _refuse(text, far, f"price and mid are more than {FARTHEST:.0%} apart", where,
             "one of them is in another unit or currency")  # fmt: skip
+    _refuse(
+        text, _far_from_close(fills.with_columns(session=days), expected.closes),
+        f"a price is {FARTHEST_FROM_CLOSE:g} times and more away from the close of its day",
+        where, "prices in another unit, such as pence, or another currency; or from before a split",
+    )  # fmt: skip
+    _refuse(
+        text, fills["fees"].abs() > fills["quantity"] * fills["price"], "fees are more than the value", where,
+        "fees are in another unit: cents, or another currency",
+    )  # fmt: skip
     _refuse(text, fills["fill_id"].is_duplicated(), "a fill id stands twice in the file", where, "")
     fresh = fills.select(list(STORED))
     stored = expected.known.select(list(STORED))
@@ -194,6 +212,20 @@ def check_fills(raw: pl.DataFrame, expected: Expected, where: str) -> ReadFills:
         "fills are never changed; a correction of the broker needs an id of its own",
     )  # fmt: skip
     return ReadFills(fresh.join(stored.select("fill_id"), on="fill_id", how="anti"), same.height)
+
+
+def session_of(executed_at: pl.Series, exchange_traded: pl.Series, time_zone: str) -> pl.Series:
+    """Day of each fill: of the exchange's clocks for what is traded there, UTC for what trades around the clock."""
+    local = executed_at.dt.convert_time_zone(time_zone).dt.date()
+    return local.zip_with(exchange_traded.fill_null(value=False), executed_at.dt.date())
+
+
+def _far_from_close(fills: pl.DataFrame, closes: pl.DataFrame | None) -> pl.Series:
+    if closes is None:
+        return pl.Series([False] * fills.height, dtype=pl.Boolean)
+    beside = fills.join(closes, on=["ticker", "session"], how="left", maintain_order="left")
+    ratio = beside["price"] / beside["close"]
+    return ((ratio > FARTHEST_FROM_CLOSE) | (ratio < 1.0 / FARTHEST_FROM_CLOSE)).fill_null(value=False)
 
 
 def _stamp(text: pl.Expr) -> pl.Expr:

@@ -83,6 +83,7 @@ SUMMARY_SCHEMA = {
 }
 # Numbers of the day, year first or with dots: month and day cannot be confused in these.
 _DATE_FORMATS = ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y")
+_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 _MISSING_TEXTS = ("", "na", "nan", "n/a", "null", "none", "nil", "#n/a", "-")
 # Comparing a name with every known one takes a millisecond; more strangers than this are of another universe.
 _COMPARED_NAMES = 50
@@ -226,7 +227,7 @@ def validate(
     values in another unit than last week.
     """
     frame, where = _frame(source, contract)
-    frame = _columns(frame, where)
+    frame = _presentable(_columns(frame, where))
     ignored = [name for name in frame.columns if name not in (*REQUIRED, *OPTIONAL)]
     raw = frame.select(name for name in (*REQUIRED, *OPTIONAL) if name in frame.columns).with_row_index("row")
     typed = _typed(raw)
@@ -284,6 +285,21 @@ def _columns(frame: pl.DataFrame, where: str) -> pl.DataFrame:
             action="name the columns security_id, date_sig, date_avail, signal",
         )
     return renamed
+
+
+def _presentable(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with stamps that no calendar has as the numbers they are, which the rules then find to be no dates."""
+    return frame.with_columns(
+        frame[name].to_physical().cast(pl.String)
+        for name, dtype in frame.schema.items()
+        if (dtype == pl.Date and _beyond(frame[name], 1))
+        or (isinstance(dtype, pl.Datetime) and _beyond(frame[name], _PER_DAY[dtype.time_unit]))
+    )
+
+
+def _beyond(stamps: pl.Series, per_day: int) -> bool:
+    first, last = ((day - date(1970, 1, 1)).days * per_day for day in (date(1700, 1, 1), date(2199, 12, 31)))
+    return not stamps.to_physical().is_between(first, last).fill_null(True).all()
 
 
 def _typed(raw: pl.DataFrame) -> pl.DataFrame:

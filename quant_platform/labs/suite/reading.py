@@ -119,7 +119,16 @@ def _read_csv(path: Path, head: bytes, where: str) -> pl.DataFrame:
         ) from error
     renamed = frame.rename({name: name.strip().lower() for name in frame.columns}) if _distinct(frame) else frame
     if delimiter == ";" and "signal" in renamed.columns:
-        return renamed.with_columns(pl.col("signal").str.replace(",", ".", literal=True))
+        signal = pl.col("signal")
+        if renamed["signal"].str.contains(",", literal=True).any():
+            # Beside decimal commas a point stands between thousands, or is a slip: 1.234 is not guessed to be 1234.
+            doubtful = signal.str.contains(".", literal=True)
+            return renamed.with_columns(
+                pl.when(doubtful)
+                .then(pl.concat_str(signal, pl.lit(" (a point in a file of decimal commas)")))
+                .otherwise(signal.str.replace(",", ".", literal=True))
+                .alias("signal")
+            )
     return renamed
 
 

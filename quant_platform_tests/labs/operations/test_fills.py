@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import polars as pl
 import pytest
 
 from quant_platform.contracts.errors import FillsInvalid
-from quant_platform.labs.operations.fills import STORED, Expected, ReadFills, check_fills, read_fills
+from quant_platform.labs.operations.fills import STORED, Expected, ReadFills, check_fills, read_fills, session_of
 
 GOOD: dict[str, Any] = {
     "fill_id": "b1",
@@ -79,6 +80,7 @@ def test_times_with_an_offset_are_read(text: str, hour: int) -> None:
         ({"executed_at": "2024-03-11T14:30:05+00:00"}, "a fill is later than now"),
         ({"executed_at": "2024-03-03T14:30:05+00:00"}, "a day without a session"),
         ({"mid": "1000"}, "price and mid are more than 20% apart"),
+        ({"fees": "1001.5"}, "fees are more than the value"),
     ],
 )
 def test_a_row_that_breaks_a_rule_is_named_with_its_line(change: dict[str, Any], says: str) -> None:
@@ -87,6 +89,33 @@ def test_a_row_that_breaks_a_rule_is_named_with_its_line(change: dict[str, Any],
     assert says in str(raised.value)
     assert "1 of 2 rows" in str(raised.value)
     assert "line=3" in str(raised.value)
+
+
+def test_a_morning_east_of_utc_is_of_its_own_session() -> None:
+    # Sydney opens at 10:00 on Monday 4 March, which is 23:00 UTC of Sunday; on Saturday it is closed.
+    sydney = replace(expected(), time_zone="Australia/Sydney")
+    monday = pl.DataFrame([{**GOOD, "executed_at": "2024-03-03T23:05:00+00:00"}])
+    assert check_fills(monday, sydney, "fills.csv").new.height == 1
+    saturday = pl.DataFrame([{**GOOD, "executed_at": "2024-03-01T23:05:00+00:00"}])
+    with pytest.raises(FillsInvalid, match="a day without a session"):
+        check_fills(saturday, sydney, "fills.csv")
+    stamps = pl.Series([datetime(2024, 3, 3, 23, 5, tzinfo=UTC)] * 2)
+    assert session_of(stamps, pl.Series([True, False]), "Australia/Sydney").to_list() == [
+        date(2024, 3, 4),
+        date(2024, 3, 3),
+    ]
+
+
+@pytest.mark.parametrize(("price", "taken"), [("1001", False), ("10.5", True), ("0.1", False), ("40", True)])
+def test_a_price_in_pence_is_told_by_the_close_of_its_day(price: str, taken: bool) -> None:
+    closes = pl.DataFrame({"ticker": ["AAA"], "session": [date(2024, 3, 4)], "close": [10.0]})
+    row = pl.DataFrame([{**GOOD, "price": price, "mid": None}])
+    held = replace(expected(), closes=closes)
+    if taken:
+        assert check_fills(row, held, "fills.csv").new.height == 1
+        return
+    with pytest.raises(FillsInvalid, match="the close of its day"):
+        check_fills(row, held, "fills.csv")
 
 
 def test_names_that_trade_around_the_clock_need_no_session() -> None:

@@ -309,6 +309,30 @@ def test_dates_are_reported_where_rows_are_fine():
     }
 
 
+def test_a_point_beside_decimal_commas_is_not_guessed(tmp_path):
+    made = [{**row, "signal": "1.234" if k == 4 else "0,5"} for k, row in enumerate(rows())]
+    path = tmp_path / "signal.csv"
+    path.write_text("\n".join([";".join(made[0]), *(";".join(row.values()) for row in made)]))
+    found = check(path)
+    assert found.rejects.select("row", "code").rows() == [(4, "signal_type_invalid")]
+    assert found.good["signal"].unique().to_list() == [0.5]
+
+
+@pytest.mark.parametrize("dtype", [pl.Date, pl.Datetime("ms"), pl.Datetime("us", "UTC"), pl.Datetime("ns")])
+@pytest.mark.parametrize("column", ["date_sig", "date_avail"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_stamps_that_no_calendar_has_are_kept_out(dtype, column, sign):
+    far = 2**31 - 1 if dtype == pl.Date else 2**62
+    physical = pl.Int32 if dtype == pl.Date else pl.Int64
+    stamps = pl.Series(column, [sign * far], dtype=physical).cast(dtype)
+    found = check(TYPED.head(3).with_columns(pl.lit(stamps).first().alias(column)))
+    if dtype == pl.Datetime("ns"):
+        # 2 ** 62 nanoseconds are of the year 2116 or 1823: dates, but not these.
+        assert found.good.is_empty()
+    else:
+        assert found.rejects["code"].unique().to_list() == ["signal_type_invalid"]
+
+
 def test_the_next_session_is_not_the_future():
     frame = pl.DataFrame(rows(date_sig="2024-06-03", date_avail="2024-06-04"))
     assert check(frame).clean
