@@ -217,3 +217,15 @@ def test_a_line_below_the_data_is_shown(tmp_path: Path) -> None:
     write(tmp_path, "AAA.csv", "date,open,high,low,close,volume", rows)
     with pytest.raises(SourceMalformed, match=r"most dates are '%Y-%m-%d'[\s\S]*1 of 62[\s\S]*Source: a vendor"):
         guess_folder(tmp_path, "XNYS")
+
+
+def test_a_file_of_actions_among_the_bars_is_no_ticker(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    for ticker in ("AAA", "BBB"):
+        write(folder, f"{ticker}.csv", "date,open,high,low,close,volume", [f"{day},1,2,1,2,5" for day in DAYS])
+    write(folder, "actions.csv", "ticker,ex_date,kind,value", [f"AAA,{DAYS[3]},split,2"])
+    path = tmp_path / "mine.yaml"
+    path.write_text(_source_text("mine", "XNYS", "none", folder, guess_folder(folder, "XNYS")), encoding="utf-8")
+    source = open_source(load_spec(path, SourceSpec), folder)
+    assert source.tickers() == ["AAA", "BBB"]
+    assert source.actions("AAA")["value"].to_list() == [2.0]

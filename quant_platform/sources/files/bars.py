@@ -168,10 +168,14 @@ def refuse_duplicates(frame: pl.DataFrame, where: str) -> None:
 
 @dataclass(frozen=True)
 class FilePerTicker:
-    """``<folder>/<ticker><suffix>``: the file name is the ticker."""
+    """``<folder>/<ticker><suffix>``: the file name is the ticker.
+
+    ``others`` are files of other sections of the spec, which may lie in the folder of the bars.
+    """
 
     shape: BarShape
     folder: Path
+    others: frozenset[Path] = frozenset()
 
     @cached_property
     def _paths(self) -> Mapping[str, Path]:
@@ -186,6 +190,8 @@ class FilePerTicker:
         prefix, suffix = pattern.name.split("*")
         found: dict[str, Path] = {}
         for path in sorted(parent.glob(pattern.name)):
+            if path in self.others:
+                continue
             vendor = path.name[len(prefix) : len(path.name) - len(suffix)]
             ticker = our_ticker(vendor, self.shape.files, where=str(path))
             if ticker in found:

@@ -194,7 +194,9 @@ def open_files(spec: SourceSpec, files: FilesSpec, folders: Mapping[str, Path], 
     if files.bars is None:
         raise SpecError(f"the source {spec.name!r} has no section of bars", where="specs/sources")
     shape = BarShape(spec, files, files.bars, today)
+    sections = (files.actions, files.membership, files.fundamentals, files.sectors)
+    others = frozenset(folders[one.location] / one.path for one in sections if one and one.location in folders)
     reader: BarReader = (
-        LongFile(shape, main / files.bars.path) if files.layout == "long_file" else FilePerTicker(shape, main)
+        LongFile(shape, main / files.bars.path) if files.layout == "long_file" else FilePerTicker(shape, main, others)
     )
     return FilesSource(spec, files, folders, reader)
