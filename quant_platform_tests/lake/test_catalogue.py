@@ -374,7 +374,7 @@ def test_a_catalogue_that_is_dear_to_make_stays_fresh_for_longer(
         assert keeper.refresh() == again, "3 s are 2 % of 150"
     lake.write(BARS, "Z", bars("Z", [1.0]), provenance())
     keeper.follow()
-    assert catalogue.known_rows(path).keys() >= {row.path for row in inventory(lake)}
+    assert catalogue.known_rows(path).keys() >= {row.path for row in inventory.inventory(lake)}
 
 
 def test_the_keeper_reads_its_pace_from_the_specs(lake: Lake, path: Path) -> None:
