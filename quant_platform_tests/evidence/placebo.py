@@ -77,9 +77,9 @@ def page(document: dict[str, Any]) -> str:
             [
                 "# What the placebo inside p_raw costs, and what it prevents",
                 f"SIMULATED. {made['worlds']} worlds in which nothing is true, seeds {made['first_seed']} to "
-                f"{made['first_seed'] + made['worlds'] - 1}, all of them; {made['symbols']} perpetuals, {made['months']} "
-                "months. Every discovery in them is false. What each rule finds where there is something to find is in "
-                "[survivors](survivors.md).",
+                f"{made['first_seed'] + made['worlds'] - 1}, all of them; {made['symbols']} perpetuals, "
+                f"{made['months']} months. Every discovery in them is false. What each rule finds where there is "
+                "something to find is in [survivors](survivors.md).",
                 f"Made by `{made['command']}`.",
                 table,
             ]
