@@ -85,7 +85,7 @@ def from_table(frame: pl.DataFrame, bars: Bars, *, where: str = "decisions") -> 
         raise DecisionsInvalid(
             f"columns are missing: {', '.join(absent)}" if absent else f"columns are not known: {', '.join(unknown)}",
             where=f"{where}, columns {', '.join(frame.columns)[:200]!r}",
-            cause=_likely_cause(frame.columns, needed) if absent else None,
+            cause=_likely_cause(frame.columns, needed) if absent else "",
             action=f"the columns are {', '.join(schema.column_names())}; weights need weight, orders need action",
         )
     # Line 1 of a CSV holds the names.
@@ -148,12 +148,12 @@ def from_table(frame: pl.DataFrame, bars: Bars, *, where: str = "decisions") -> 
     )
 
 
-def _likely_cause(columns: list[str], needed: tuple[str, ...]) -> str | None:
+def _likely_cause(columns: list[str], needed: tuple[str, ...]) -> str:
     """Why columns are not found, where their names say it."""
     if len(columns) == 1:
         return "another separator than a comma, or another encoding than UTF-8"
     plain = {name.strip().lower() for name in columns}
-    return "names are written in lower case, without blanks" if plain >= set(needed[:2]) else None
+    return "names are written in lower case, without blanks" if plain >= set(needed[:2]) else ""
 
 
 def _stamp(frame: pl.DataFrame, name: str) -> pl.Series:

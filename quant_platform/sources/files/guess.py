@@ -413,9 +413,9 @@ def _unknown_dates(text: pl.Series, where: str, column: str) -> SourceMalformed:
     return SourceMalformed(
         f"most dates are {nearest!r}, and some are not" if most else "the dates have no known format",
         where=f"{where}, column {column!r}",
-        how_many=f"{left.len()} of {text.len()} rows looked at" if most else None,
+        how_many=f"{left.len()} of {text.len()} rows looked at" if most else "",
         rows=[{"value": value} for value in left.head(3)],
-        cause="a line of the vendor below the data, or rows of another file" if most else None,
+        cause="a line of the vendor below the data, or rows of another file" if most else "",
         action="remove these rows" if most else "copy specs/sources/csv_folder.yaml and write date_format yourself",
     )
 
