@@ -18,6 +18,7 @@ from quant_platform.lake.provenance import Provenance
 from quant_platform.pipeline import alerts, changes, operations_dashboard, operations_fills, operations_weekly, resets
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.operations import DAILY_TABLES, run_daily
+from quant_platform.pipeline.operations import SPECS as SPEC_FILES
 from quant_platform.specification.settings import Settings
 from quant_platform_tests.homes import edit
 
@@ -119,11 +120,61 @@ def test_recorded_orders_stand_whatever_the_specs_say_later(traded: Home, tmp_pa
     home = copied(traded, tmp_path)
     edit(home.specs / "operations" / "routing.yaml", lambda spec: spec["setups"].update(trade=False))
     assert daily(home, KEYS) == ["current"] * 10
+    # They are those of today's specs from now on: nothing calls them stale.
+    versions = [home.lake.current(name, key) for name in DAILY_TABLES for key in KEYS]
+    assert {one.provenance.ontology_hash for one in versions if one} == {home.ontology(SPEC_FILES).hash}
     # A session that has none is decided by what is in force.
     shutil.rmtree(home.lake.partition_folder("ops.orders", KEYS[0]))
     assert daily(home, KEYS)[0] == "written"
     assert home.lake.read("ops.orders").is_empty()
     assert home.lake.read("ops.skips", [KEYS[0]])["code"].to_list() == ["switched_off"]
+
+
+def test_new_costs_are_those_of_new_orders_and_of_no_fill_before_them(traded: Home, tmp_path: Path) -> None:
+    home = stored_home(tmp_path)
+    _write(home, "live.scan", KEYS[2], [{**_setup(SESSIONS[2]), "ticker": "BBB"}])
+    daily(home, KEYS[:2])
+
+    def dearer(spec: dict[str, Any]) -> None:
+        spec["costs"].update(half_spread=0.003, impact_coefficient=0.0)
+        spec["account"].update(capital=2_000_000)
+
+    edit(home.specs / "operations" / "routing.yaml", dearer)
+    # Every session is asked for again, as `quant run --changed` does.
+    daily(home, KEYS)
+    found, before = home.lake.read("ops.executions"), traded.lake.read("ops.executions")
+    assert found.filter(pl.col("ticker") == "AAA").equals(before)
+    new = found.filter(pl.col("ticker") == "BBB").row(0, named=True)
+    assert new["fill"] == pytest.approx(100.3)
+    trade, book = home.lake.read("ops.trades"), home.lake.read("ops.book").sort("day")
+    assert trade.equals(traded.lake.read("ops.trades"))
+    # What is stored is what the account sums up: all that was paid, and 50 bps for the name that is still held.
+    assert book["closed_pnl"][-1] == pytest.approx(trade["net_pnl"].sum())
+    assert daily(home, KEYS) == ["current"] * 10
+
+
+def test_restated_bars_are_filled_again_from_there_on(traded: Home, tmp_path: Path) -> None:
+    home = copied(traded, tmp_path)
+    bars = home.lake.read("clean.equity_bars", ["AAA"])
+    fell = pl.when(pl.col("session") == SESSIONS[1]).then(99.5).otherwise("open")
+    home.lake.write("clean.equity_bars", "AAA", bars.with_columns(open=fell), STAMP)
+    # The last session alone is asked for.
+    assert daily(home, KEYS[-1:]) == ["written"]
+    assert home.lake.read("ops.executions")["mid"].to_list() == [99.5, 110.0]
+    trade = home.lake.read("ops.trades").row(0, named=True)
+    assert trade["net_pnl"] > traded.lake.read("ops.trades")["net_pnl"][0] + 400.0
+    assert home.lake.read("ops.book").sort("day")["closed_pnl"].to_list()[4:] == pytest.approx([trade["net_pnl"]] * 6)
+    assert home.lake.read("ops.orders").equals(traded.lake.read("ops.orders"))
+
+
+def test_a_session_that_is_decided_late_is_filled_in_those_after_it(traded: Home, tmp_path: Path) -> None:
+    home = stored_home(tmp_path)
+    assert daily(home, KEYS[1:]) == ["written"] * 9
+    assert home.lake.read("ops.executions").is_empty()
+    assert daily(home, KEYS[:1]) == ["written"]
+    for name in ("ops.executions", "ops.trades", "ops.marks", "ops.orders"):
+        assert home.lake.read(name).equals(traded.lake.read(name)), name
+    assert home.lake.read("ops.book")["equity"].to_list() == traded.lake.read("ops.book")["equity"].to_list()
 
 
 def test_a_session_that_was_not_scanned_is_an_error(tmp_path: Path) -> None:
@@ -174,8 +225,7 @@ def test_imported_fills_are_stored_once_and_stand_beside_those_of_the_venue(trad
 
 
 def made_fills(home: Home) -> pl.DataFrame:
-    scan = home.lake.scan
-    return operations_fills.fills(home, [], executions=scan("ops.executions"), bars=scan("clean.equity_bars"))
+    return operations_fills.fills(home, [])
 
 
 def test_the_weekly_tables_go_by_the_value_that_was_applied(traded: Home, tmp_path: Path) -> None:

@@ -44,10 +44,12 @@ class Expected:
     ----------
     classes
         Asset class of every name that is known.
-    currency
-        Of the account.
+    currencies
+        By name, in what its fills are settled.
     sessions
         Days on which the exchange trades.
+    zone
+        IANA name of the time zone in which it does: a fill of its first hour in Sydney is of the day before in UTC.
     now
         With a time zone.
     known
@@ -55,8 +57,9 @@ class Expected:
     """
 
     classes: Mapping[str, AssetClass]
-    currency: str
+    currencies: Mapping[str, str]
     sessions: Collection[date]
+    zone: str
     now: datetime
     known: pl.DataFrame
 
@@ -168,16 +171,17 @@ def check_fills(raw: pl.DataFrame, expected: Expected, where: str) -> ReadFills:
         text, ~fills["ticker"].is_in(list(expected.classes)).fill_null(value=False), "a name is not in the universe",
         where, "the broker's symbols are not those of the home: map them first",
     )  # fmt: skip
+    settled = fills["ticker"].replace_strict(expected.currencies, return_dtype=pl.String)
     _refuse(
-        text, (fills["currency"] != expected.currency).fill_null(value=True),
-        f"the currency is not that of the account, {expected.currency}", where,
+        text, (fills["currency"] != settled).fill_null(value=True),
+        f"the currency is not that in which the name is settled, {' or '.join(sorted(set(settled)))}", where,
         "prices and fees are in another currency: convert them first",
     )  # fmt: skip
     future = fills["executed_at"] > expected.now + SKEW
     _refuse(text, future, f"a fill is later than now, {expected.now.isoformat(timespec='minutes')}", where,
             "clock skew: the broker's clock or this one is off, or the zone is wrong")  # fmt: skip
     exchange = fills["ticker"].is_in([name for name, kind in expected.classes.items() if kind in EXCHANGE_TRADED])
-    days = fills["executed_at"].dt.date()
+    days = fills["executed_at"].dt.convert_time_zone(expected.zone).dt.date()
     _refuse(text, exchange & ~days.is_in(list(expected.sessions)), "a fill is of a day without a session", where,
             "clock skew: the zone of the stamps is wrong, or the name is of another exchange")  # fmt: skip
     far = ((fills["price"] / fills["mid"] - 1.0).abs() > FARTHEST).fill_null(value=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ NONE = pl.DataFrame(schema=STORED)
 def expected(known: pl.DataFrame = NONE) -> Expected:
     return Expected(
         classes={"AAA": "US_EQUITY", "EURUSD": "FX", "BTCUSDT": "CRYPTO_PERPETUAL"},
-        currency="USD",
+        currencies={"AAA": "USD", "EURUSD": "USD", "BTCUSDT": "USDT"},
         sessions={date(2024, 3, 4), date(2024, 3, 5)},
+        zone="America/New_York",
         now=datetime(2024, 3, 10, 12, 0, tzinfo=UTC),
         known=known,
     )
@@ -75,7 +77,8 @@ def test_times_with_an_offset_are_read(text: str, hour: int) -> None:
         ({"price": "-1"}, "price is not above zero"),
         ({"law": "modelled"}, "law is neither venue nor simulated"),
         ({"ticker": "ZZZ"}, "a name is not in the universe"),
-        ({"currency": "EUR"}, "the currency is not that of the account, USD"),
+        ({"currency": "EUR"}, "the currency is not that in which the name is settled, USD"),
+        ({"ticker": "BTCUSDT"}, "the currency is not that in which the name is settled, USD or USDT"),
         ({"executed_at": "2024-03-11T14:30:05+00:00"}, "a fill is later than now"),
         ({"executed_at": "2024-03-03T14:30:05+00:00"}, "a day without a session"),
         ({"mid": "1000"}, "price and mid are more than 20% apart"),
@@ -91,7 +94,18 @@ def test_a_row_that_breaks_a_rule_is_named_with_its_line(change: dict[str, Any],
 
 def test_names_that_trade_around_the_clock_need_no_session() -> None:
     sunday = {**GOOD, "executed_at": "2024-03-03T14:30:05+00:00"}
-    assert check({**sunday, "ticker": "EURUSD"}, {**sunday, "ticker": "btcusdt", "fill_id": "b2"}).new.height == 2
+    perpetual = {**sunday, "ticker": "btcusdt", "currency": "USDT", "fill_id": "b2"}
+    assert check({**sunday, "ticker": "EURUSD"}, perpetual).new.height == 2
+
+
+def test_the_day_of_a_fill_is_that_of_the_exchange() -> None:
+    """Half past midnight on Wednesday in UTC is Tuesday evening in New York; Monday's first hour in Sydney is Sunday."""
+    assert check({**GOOD, "executed_at": "2024-03-06T00:30:00Z"}).new.height == 1
+    with pytest.raises(FillsInvalid, match="a day without a session"):
+        check({**GOOD, "executed_at": "2024-03-04T00:30:00Z"})
+    sydney = replace(expected(), zone="Australia/Sydney")
+    monday = pl.DataFrame([{**GOOD, "executed_at": "2024-03-03T23:30:00Z"}])
+    assert check_fills(monday, sydney, "fills.csv").new.height == 1
 
 
 def test_an_id_that_stands_twice_is_refused() -> None:
