@@ -110,10 +110,14 @@ def imported_slippage(fills: pl.DataFrame, routing: RoutingSpec) -> dict[date, S
     share = pl.col("quantity") / pl.col("volume_daily")
     impact = pl.col("impact_coefficient") * pl.col("volatility_daily") * share.sqrt()
     money = pl.col("mid") * pl.col("quantity")
-    sums = known.with_columns(day=session_of(known)).group_by("day").agg(
-        realised=(side * (pl.col("price") - pl.col("mid")) * pl.col("quantity")).sum(),
-        modelled=((pl.col("half_spread") + impact) * money).sum(),
-        fills=pl.len(),
+    sums = (
+        known.with_columns(day=session_of(known))
+        .group_by("day")
+        .agg(
+            realised=(side * (pl.col("price") - pl.col("mid")) * pl.col("quantity")).sum(),
+            modelled=((pl.col("half_spread") + impact) * money).sum(),
+            fills=pl.len(),
+        )
     )
     return {row["day"]: Slippage(row["realised"], row["modelled"], row["fills"]) for row in sums.iter_rows(named=True)}
 

@@ -68,7 +68,10 @@ def trials(home: Home, keys: Sequence[str], *, swept: pl.LazyFrame) -> pl.DataFr
 
 
 def _weeks(home: Home, keys: Sequence[str]) -> list[tuple[date, date]]:
-    """Monday and last session of some weeks."""
+    """Monday and last session of some weeks; in a home of perpetuals, which trade on Sundays too, the last day."""
+    if not home.has_bars:
+        mondays = [date.fromisoformat(key) for key in keys]
+        return [(first, first + timedelta(days=6)) for first in mondays]
     ends = [session.item() for session in signal_sessions(home, keys)]
     return [(end - timedelta(days=end.weekday()), end) for end in ends]
 
@@ -87,7 +90,8 @@ def costs(home: Home, keys: Sequence[str], *, fills: pl.LazyFrame) -> pl.DataFra
 def windows(home: Home, keys: Sequence[str], *, fills: pl.LazyFrame) -> pl.DataFrame:
     """Slippage by hour, as known at the end of some weeks."""
     known, evidence = fills.collect(), home.load(EVIDENCE, EvidenceSpec)
-    back, zone = timedelta(days=evidence.lookback_days - 1), calendar(home.universe.exchange).time_zone
+    back = timedelta(days=evidence.lookback_days - 1)
+    zone = calendar(home.universe.exchange).time_zone if home.has_bars else "UTC"
     made = [slippage_windows(week, within(known, end - back, end), evidence, zone) for week, end in _weeks(home, keys)]
     return pl.concat([empty("ops.slippage_windows"), *made])
 

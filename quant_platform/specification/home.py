@@ -91,7 +91,9 @@ class PerpMarketSpec(SpecModel):
     location: Path | None = Field(default=None, description="Folder the source reads; null for one that needs none.")
     symbols: tuple[str, ...] = Field(min_length=1, description="Perpetuals of the home.")
     currency: str = Field(
-        default="USDT", pattern="^[A-Z]{3,5}$", description="In which they are settled: fills in another one are refused."
+        default="USDT",
+        pattern="^[A-Z]{3,5}$",
+        description="In which they are settled: fills in another one are refused.",
     )
     first_month: str = Field(pattern=MONTH, description="First month, YYYY-MM.")
     last_month: str | None = Field(

@@ -148,7 +148,11 @@ def says(seen: Figures, rules: PromotionSpec) -> str:
     if seen.n < rules.minimum_trades:
         return "stay"
     factor = math.inf if math.isnan(seen.profit_factor) and seen.total_r > 0.0 else seen.profit_factor
-    if factor >= rules.up_profit_factor * (1.0 - ROUNDING) and seen.win_rate >= rules.up_win_rate and seen.mean_low > 0.0:
+    if (
+        factor >= rules.up_profit_factor * (1.0 - ROUNDING)
+        and seen.win_rate >= rules.up_win_rate
+        and seen.mean_low > 0.0
+    ):
         return "up"
     return "down" if factor < rules.down_profit_factor and seen.mean_high < 0.0 else "stay"
 
