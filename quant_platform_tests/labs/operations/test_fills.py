@@ -99,7 +99,7 @@ def test_names_that_trade_around_the_clock_need_no_session() -> None:
 
 
 def test_the_day_of_a_fill_is_that_of_the_exchange() -> None:
-    """Half past midnight on Wednesday in UTC is Tuesday evening in New York; Monday's first hour in Sydney is Sunday."""
+    """Half past midnight on Wednesday, UTC, is Tuesday in New York; the first hour of Monday in Sydney is Sunday."""
     assert check({**GOOD, "executed_at": "2024-03-06T00:30:00Z"}).new.height == 1
     with pytest.raises(FillsInvalid, match="a day without a session"):
         check({**GOOD, "executed_at": "2024-03-04T00:30:00Z"})
