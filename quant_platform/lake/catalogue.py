@@ -110,6 +110,17 @@ class CatalogueKeeper:
                 _follow(self.lake, self.path)
             return True
 
+    def follow(self) -> None:
+        """Show the lake as it is now, making anew only what has changed; waits for who builds it at this moment.
+
+        Raises
+        ------
+        CorruptFile, StorageFailed
+            As `build_catalogue`.
+        """
+        with exclusive(_lock_of(self.path), wait=True):
+            _follow(self.lake, self.path)
+
     def _is_fresh(self) -> bool:
         try:
             age_seconds = time.time() - self.path.stat().st_mtime

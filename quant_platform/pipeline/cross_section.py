@@ -69,7 +69,7 @@ def securities(home: Home, keys: Sequence[str]) -> pl.DataFrame:
 def accounting(home: Home, keys: Sequence[str]) -> pl.DataFrame:
     """Where every raw row of a ticker went, counted in SQL over the views."""
     del keys
-    home.refresh_catalogue()
+    home.follow_catalogue()
     with open_catalogue(home.settings.catalogue) as connection:
         counted: pl.DataFrame = connection.sql(_ACCOUNTING).pl()
     return counted

@@ -186,11 +186,17 @@ class Home:
 
         Forced, it also brings the pages here that other machines have written, where the lake is on object storage.
         """
-        keeper = CatalogueKeeper(self.lake, self.settings.catalogue, debounce=lake_spec(self.specs).debounce)
-        keeper.refresh(force=force)
+        self._catalogue_keeper().refresh(force=force)
         if force:
             for folder in PUBLISHED:
                 self.lake.store.collect(self.lake.root.parent / folder)
+
+    def follow_catalogue(self) -> None:
+        """Let the DuckDB catalogue show what the lake holds now, for a step that reads it."""
+        self._catalogue_keeper().follow()
+
+    def _catalogue_keeper(self) -> CatalogueKeeper:
+        return CatalogueKeeper(self.lake, self.settings.catalogue, debounce=lake_spec(self.specs).debounce)
 
     def table_sizes(self) -> list[tuple[str, int, int]]:
         """Name, partitions and rows of every table that has any."""
