@@ -19,7 +19,7 @@ import polars as pl
 
 from quant_platform.contracts.errors import FillsInvalid
 from quant_platform.engine.cost_law import square_root_impact
-from quant_platform.labs.operations.fills import STORED, Expected, ReadFills, check_fills, read_fills
+from quant_platform.labs.operations.fills import JSON_LINES, STORED, Expected, ReadFills, check_fills, read_fills
 from quant_platform.labs.operations.frames import columns, session_of
 from quant_platform.lake.atomic import atomic_bytes
 from quant_platform.lake.content_hash import content_hash
@@ -82,7 +82,8 @@ def import_fills(home: Home, path: Path) -> ReadFills:
         now=clock.now(),
         known=imported(home),
     )
-    read = check_fills(read_fills(path), expected, str(path))
+    first_line = 1 if path.suffix.lower() in JSON_LINES else 2
+    read = check_fills(read_fills(path), expected, str(path), first_line=first_line)
     if read.new.height:
         folder = fills_folder(home)
         folder.mkdir(parents=True, exist_ok=True)

@@ -129,11 +129,30 @@ def test_csv_and_json_lines_say_the_same(tmp_path: Path) -> None:
     assert both[0].equals(both[1])
 
 
+def test_names_of_columns_may_be_written_in_any_case(tmp_path: Path) -> None:
+    path = tmp_path / "fills.csv"
+    head = ", ".join(GOOD).upper()
+    path.write_bytes(b"\xef\xbb\xbf" + f"{head}\r\n{','.join(GOOD.values())}\r\n".encode())
+    assert check_fills(read_fills(path), expected(), str(path)).new.equals(check(GOOD).new)
+
+
+def test_a_row_of_json_lines_is_named_by_its_own_line() -> None:
+    with pytest.raises(FillsInvalid, match="line=1"):
+        check_fills(pl.DataFrame([{**GOOD, "side": "hold"}]), expected(), "fills.jsonl", first_line=1)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
         ("fills.xlsx", b"x", "is not the suffix"),
-        ("fills.csv", b"", "cannot be read"),
+        ("fills.csv", b"", "has no row"),
+        ("fills.jsonl", b"\n\n", "has no row"),
+        ("fills.jsonl", b"[1, 2]\n", "cannot be read"),
+        ("fills.csv", ",".join(GOOD).encode("utf-16"), "no text in UTF-8"),
+        ("fills.csv", "M\u00fcnch,1\n".encode("latin-1"), "no text in UTF-8"),
+        ("fills.csv", b"a,b\n1,2,3\n", "a row has more fields than the header"),
+        ("fills.csv", b"fill_id;ticker\n1;AAA\n", "parted by a semicolon"),
+        ("fills.csv", (",".join(GOOD) + ",Price\n").encode(), "a column stands twice: price"),
         ("fills.jsonl", b"{broken", "cannot be read"),
         ("fills.csv", b"fill_id,ticker\n1,AAA\n", "has no column side, quantity"),
         ("fills.csv", (",".join(GOOD) + "\n").encode(), "has no row"),
