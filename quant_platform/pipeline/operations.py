@@ -23,7 +23,7 @@ import polars as pl
 from quant_platform.contracts.tables import table
 from quant_platform.labs.operations.book import PaperBook, PaperMarket, paper_book
 from quant_platform.labs.operations.frames import rows_frame, session_of
-from quant_platform.labs.operations.green import green_signals, route_signal
+from quant_platform.labs.operations.green import SignalMoves, green_signals, route_signal
 from quant_platform.labs.operations.routing import SETUPS, refused_place, route_setups, skip, skips_frame
 from quant_platform.labs.operations.sizing import Granted, Wanted, grant, risk_weight, whole_units
 from quant_platform.labs.operations.switches import Slippage, observations, run_switches, tripped
@@ -303,7 +303,7 @@ def _decide(
         wanted.append(Wanted(SETUPS, row["ticker"], sleeve, side, weight))
     made: list[dict[str, Any]] = []
     for name in _green(home, rules):
-        moves = _moves(home, name, day, owned.get(name, {}), rules, close)
+        moves = _moves(home, name, market, owned.get(name, {}), rules, close)
         made += [_leaving(day, name, ticker, side, home, rules, close) for ticker, side in moves.leave.items()]
         for ticker, side in moves.enter.items():
             sleeve, asset_class = rules.sleeves.sleeve_of(ticker), home.universe.class_of(ticker)
@@ -388,10 +388,19 @@ def _green(home: Home, rules: _Rules) -> list[str]:
     return green_signals(home.lake.read("suite.verdict", missing="ignore"))
 
 
-def _moves(home: Home, name: str, day: date, held: Mapping[str, str], rules: _Rules, close: Mapping[str, float]) -> Any:
-    rows = home.lake.scan("suite.signals", [name]).filter(pl.col("date_sig") == day).collect()
+def _moves(
+    home: Home, name: str, market: PaperMarket, held: Mapping[str, str], rules: _Rules, close: Mapping[str, float]
+) -> SignalMoves:
+    """What a signal asks for after the last session of a market: what it holds stands between its dates."""
+    spec, days = rules.routing.signals, market.sessions
+    spoken = home.lake.scan("suite.signals", [name]).filter(pl.col("date_sig") <= days[-1].item())
+    newest = spoken.select(pl.col("date_sig").max()).collect().item()
+    silent = len(days) if newest is None else int((days > np.datetime64(newest)).sum())
+    if silent > 0:
+        return SignalMoves({}, held if silent > spec.silent_sessions else {}, 0.0)
+    rows = spoken.filter(pl.col("date_sig") == newest).collect()
     values = rows.select(pl.col("security_id").alias("ticker"), "value").filter(pl.col("ticker").is_in(list(close)))
-    return route_signal(values, held, rules.routing.signals)
+    return route_signal(values, held, spec)
 
 
 def _next_open(home: Home, day: date) -> datetime:

@@ -6,6 +6,7 @@ import json
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,17 @@ import pytest
 
 from quant_platform.contracts.errors import FillsInvalid, PartitionMissing, SettingsError
 from quant_platform.contracts.tables import table
+from quant_platform.lake import Key
 from quant_platform.lake.provenance import Provenance
-from quant_platform.pipeline import alerts, changes, operations_dashboard, operations_fills, operations_weekly, resets
+from quant_platform.pipeline import (
+    alerts,
+    changes,
+    cross_section,
+    operations_dashboard,
+    operations_fills,
+    operations_weekly,
+    resets,
+)
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.operations import DAILY_TABLES, run_daily
 from quant_platform.pipeline.operations import SPECS as SPEC_FILES
@@ -61,7 +71,7 @@ def _setup(day: date) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write(home: Home, name: str, key: str | None, rows: list[dict[str, Any]]) -> None:
+def _write(home: Home, name: str, key: Key, rows: list[dict[str, Any]]) -> None:
     home.lake.write(name, key, pl.DataFrame(rows, schema=table(name).schema.create_empty().schema), STAMP)
 
 
@@ -141,16 +151,16 @@ def test_new_costs_are_those_of_new_orders_and_of_no_fill_before_them(traded: Ho
 
     edit(home.specs / "operations" / "routing.yaml", dearer)
     # Every session is asked for again, as `quant run --changed` does.
-    daily(home, KEYS)
+    daily(home, KEYS[:6])
     found, before = home.lake.read("ops.executions"), traded.lake.read("ops.executions")
     assert found.filter(pl.col("ticker") == "AAA").equals(before)
     new = found.filter(pl.col("ticker") == "BBB").row(0, named=True)
     assert new["fill"] == pytest.approx(100.3)
     trade, book = home.lake.read("ops.trades"), home.lake.read("ops.book").sort("day")
     assert trade.equals(traded.lake.read("ops.trades"))
-    # What is stored is what the account sums up: all that was paid, and 50 bps for the name that is still held.
+    # What is stored is what the account sums up.
     assert book["closed_pnl"][-1] == pytest.approx(trade["net_pnl"].sum())
-    assert daily(home, KEYS) == ["current"] * 10
+    assert daily(home, KEYS[5:6]) == ["current"]
 
 
 def test_restated_bars_are_filled_again_from_there_on(traded: Home, tmp_path: Path) -> None:
@@ -169,12 +179,68 @@ def test_restated_bars_are_filled_again_from_there_on(traded: Home, tmp_path: Pa
 
 def test_a_session_that_is_decided_late_is_filled_in_those_after_it(traded: Home, tmp_path: Path) -> None:
     home = stored_home(tmp_path)
-    assert daily(home, KEYS[1:]) == ["written"] * 9
+    assert daily(home, KEYS[1:5]) == ["written"] * 4
     assert home.lake.read("ops.executions").is_empty()
     assert daily(home, KEYS[:1]) == ["written"]
-    for name in ("ops.executions", "ops.trades", "ops.marks", "ops.orders"):
-        assert home.lake.read(name).equals(traded.lake.read(name)), name
-    assert home.lake.read("ops.book")["equity"].to_list() == traded.lake.read("ops.book")["equity"].to_list()
+    for name in ("ops.executions", "ops.trades", "ops.marks", "ops.orders", "ops.book"):
+        assert home.lake.read(name).equals(traded.lake.read(name, KEYS[:5])), name
+
+
+def test_each_name_is_traded_as_its_asset_class_says(tmp_path: Path) -> None:
+    home = stored_home(tmp_path)
+    _write(home, "clean.equity_bars", "CCC", home.lake.read("clean.equity_bars", ["BBB"]).with_columns(
+        ticker=pl.lit("CCC")).to_dicts())  # fmt: skip
+    classes = {"BBB": "FX", "CCC": "RATES"}
+    edit(home.specs / "universe" / "simulated.yaml", lambda spec: spec.update(asset_classes=classes))
+
+    def own(spec: dict[str, Any]) -> None:
+        spec["asset_classes"]["FX"].update(costs={"half_spread": 0.00005, "impact_coefficient": 0.0})
+        spec["costs"].update(impact_coefficient=0.0)
+        spec["signals"].update(fractile=0.34)
+
+    edit(home.specs / "operations" / "routing.yaml", own)
+    _write(home, "live.scan", KEYS[0], [{**_setup(SESSIONS[0]), "ticker": name} for name in ("AAA", "BBB", "CCC")])
+    verdict = {"signal": "mine", "snapshot_id": "s", "rule": 0, "verdict": "green", "reference": "", "code": "",
+               "colour": "green", "text": "", "met": True}  # fmt: skip
+    _write(home, "suite.verdict", ("mine", "s"), [verdict])
+    value = {"signal": "mine", "date_sig": SESSIONS[0], "date_avail": SESSIONS[1]}
+    values = [value | {"security_id": name, "value": float(k)} for k, name in enumerate(("AAA", "BBB", "CCC"))]
+    _write(home, "suite.signals", "mine", values)
+    daily(home, KEYS[:2])
+    orders = (
+        home.lake.read("ops.orders").select("strategy", "ticker", "direction", "asset_class").sort("strategy", "ticker")
+    )
+    assert orders.rows() == [
+        ("mine", "AAA", "short", "US_EQUITY"), ("setups", "AAA", "long", "US_EQUITY"), ("setups", "BBB", "long", "FX"),
+    ]  # fmt: skip
+    skipped = home.lake.read("ops.skips").select("strategy", "ticker", "code").sort("strategy")
+    assert skipped.rows() == [("mine", "CCC", "asset_class"), ("setups", "CCC", "asset_class")]
+    paid = {(row["strategy"], row["ticker"]): row["fill"] for row in home.lake.read("ops.executions").to_dicts()}
+    assert paid == pytest.approx({("mine", "AAA"): 99.97, ("setups", "AAA"): 100.03, ("setups", "BBB"): 100.005})
+    # The signal has no value since: what it holds stands for a session, and is left after the second.
+    edit(home.specs / "operations" / "routing.yaml", lambda spec: spec["signals"].update(silent_sessions=1))
+    daily(home, KEYS[2:3])
+    left = home.lake.read("ops.orders").filter(pl.col("action").cast(pl.String) == "leave")
+    assert left.select("day", "strategy", "ticker").rows() == [(SESSIONS[2], "mine", "AAA")]
+
+
+def test_securities_carry_the_class_of_the_universe(
+    traded: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = copied(traded, tmp_path)
+    classes = {"EURUSD": "FX", "GOLD": "COMMODITY"}
+    edit(home.specs / "universe" / "simulated.yaml", lambda spec: spec.update(asset_classes=classes))
+    stated = pl.DataFrame({"ticker": ["AAA", "EURUSD", "EURUSD", "GOLD"]})
+    monkeypatch.setattr(cross_section, "source_of", lambda _: SimpleNamespace(securities=lambda: stated))
+    monkeypatch.setattr(cross_section, "tickers_of", lambda _: ["AAA", "EURUSD", "GOLD"])
+    found = cross_section.securities(home, [])
+    assert found["asset_class"].to_list() == ["US_EQUITY", "FX", "FX", "COMMODITY"]
+    before = cross_section.SECURITIES.code_version(home)
+    edit(home.specs / "universe" / "simulated.yaml", lambda spec: spec["asset_classes"].update(EURSUD="FX"))
+    again = Home(home.settings)
+    assert cross_section.SECURITIES.code_version(again) != before
+    with pytest.raises(SettingsError, match="does not know: EURSUD"):
+        cross_section.securities(again, [])
 
 
 def test_a_session_that_was_not_scanned_is_an_error(tmp_path: Path) -> None:
