@@ -137,9 +137,9 @@ def operations_weekly(
     started = time.monotonic()
     announce(opened, console)
     with runs.instance_of(opened) as instance:
-        names, _ = runs.register_tickers(opened, instance)
+        names = runs.register_tickers(opened, instance)[0] if opened.has_bars else []
         weeks = runs.partition_range(opened, instance, "operations_weekly", week, week)
-        days = [str(key) for key in opened.lake.partitions("ops.book")]
+        days = [str(key) for key in opened.lake.partitions("ops.book")] if opened.has_bars else []
         chain: list[tuple[str, tuple[str, ...]]] = [("operations_fills", ())]
         chain += [("operations_sweep", tuple(names))] if names else []
         chain += [("operations_weekly", weeks[-1:])]
