@@ -302,8 +302,11 @@ def _decide(
         weight = risk_weight(rules.routing.account.risk_per_trade, row["risk"])
         wanted.append(Wanted(SETUPS, row["ticker"], sleeve, side, weight))
     made: list[dict[str, Any]] = []
-    for name in _green(home, rules):
-        moves = _moves(home, name, market, owned.get(name, {}), rules, close)
+    green = _green(home, rules, day)
+    for name in sorted({*green, *owned} - {SETUPS}):
+        holds = owned.get(name, {})
+        # What a signal holds that is green no longer is left: nothing else would ever close it.
+        moves = _moves(home, name, market, holds, rules, close) if name in green else SignalMoves({}, holds, 0.0)
         made += [_leaving(day, name, ticker, side, home, rules, close) for ticker, side in moves.leave.items()]
         for ticker, side in moves.enter.items():
             sleeve, asset_class = rules.sleeves.sleeve_of(ticker), home.universe.class_of(ticker)
@@ -382,10 +385,13 @@ def _leaving(
     }
 
 
-def _green(home: Home, rules: _Rules) -> list[str]:
+def _green(home: Home, rules: _Rules, day: date) -> list[str]:
     if not rules.routing.signals.trade:
         return []
-    return green_signals(home.lake.read("suite.verdict", missing="ignore"))
+    key = ["signal", "snapshot_id"]
+    verdicts = home.lake.scan("suite.verdict", missing="ignore").select(*key, "verdict").unique(maintain_order=True)
+    seen = home.lake.scan("suite.daily", missing="ignore").group_by(key).agg(seen_to=pl.col("session").max())
+    return green_signals(verdicts.join(seen, on=key, how="left").collect(), day)
 
 
 def _moves(
@@ -413,7 +419,14 @@ def _next_open(home: Home, day: date) -> datetime:
 
 DAILY = BatchStage(
     outputs=DAILY_TABLES,
-    upstream=("live.scan", "clean.equity_bars", "clean.corporate_actions", "suite.verdict", "suite.signals"),
+    upstream=(
+        "live.scan",
+        "clean.equity_bars",
+        "clean.corporate_actions",
+        "suite.verdict",
+        "suite.daily",
+        "suite.signals",
+    ),
     compute=run_daily,
     specs=SPECS,
     kinds=("numba", "parquet"),

@@ -186,7 +186,8 @@ def test_a_session_that_is_decided_late_is_filled_in_those_after_it(traded: Home
         assert home.lake.read(name).equals(traded.lake.read(name, KEYS[:5])), name
 
 
-def test_each_name_is_traded_as_its_asset_class_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ends", ["silent", "red"])
+def test_each_name_is_traded_as_its_asset_class_says(tmp_path: Path, ends: str) -> None:
     home = stored_home(tmp_path)
     _write(home, "clean.equity_bars", "CCC", home.lake.read("clean.equity_bars", ["BBB"]).with_columns(
         ticker=pl.lit("CCC")).to_dicts())  # fmt: skip
@@ -200,9 +201,7 @@ def test_each_name_is_traded_as_its_asset_class_says(tmp_path: Path) -> None:
 
     edit(home.specs / "operations" / "routing.yaml", own)
     _write(home, "live.scan", KEYS[0], [{**_setup(SESSIONS[0]), "ticker": name} for name in ("AAA", "BBB", "CCC")])
-    verdict = {"signal": "mine", "snapshot_id": "s", "rule": 0, "verdict": "green", "reference": "", "code": "",
-               "colour": "green", "text": "", "met": True}  # fmt: skip
-    _write(home, "suite.verdict", ("mine", "s"), [verdict])
+    _judged(home, "2023-11-03", "green", SESSIONS[0] - timedelta(days=3))
     value = {"signal": "mine", "date_sig": SESSIONS[0], "date_avail": SESSIONS[1]}
     values = [value | {"security_id": name, "value": float(k)} for k, name in enumerate(("AAA", "BBB", "CCC"))]
     _write(home, "suite.signals", "mine", values)
@@ -217,11 +216,24 @@ def test_each_name_is_traded_as_its_asset_class_says(tmp_path: Path) -> None:
     assert skipped.rows() == [("mine", "CCC", "asset_class"), ("setups", "CCC", "asset_class")]
     paid = {(row["strategy"], row["ticker"]): row["fill"] for row in home.lake.read("ops.executions").to_dicts()}
     assert paid == pytest.approx({("mine", "AAA"): 99.97, ("setups", "AAA"): 100.03, ("setups", "BBB"): 100.005})
-    # The signal has no value since: what it holds stands for a session, and is left after the second.
-    edit(home.specs / "operations" / "routing.yaml", lambda spec: spec["signals"].update(silent_sessions=1))
+    # It has no value since, and what it holds stands; until it is silent for too long, or judged anew.
+    assert home.lake.read("ops.orders", [KEYS[1]]).is_empty()
+    if ends == "silent":
+        edit(home.specs / "operations" / "routing.yaml", lambda spec: spec["signals"].update(silent_sessions=1))
+    else:
+        _judged(home, "2023-11-07", "red", SESSIONS[1])
     daily(home, KEYS[2:3])
     left = home.lake.read("ops.orders").filter(pl.col("action").cast(pl.String) == "leave")
     assert left.select("day", "strategy", "ticker").rows() == [(SESSIONS[2], "mine", "AAA")]
+
+
+def _judged(home: Home, snapshot: str, colour: str, seen_to: date) -> None:
+    key = {"signal": "mine", "snapshot_id": snapshot}
+    verdict = {"rule": 0, "verdict": colour, "reference": "", "code": "", "colour": "red", "text": "", "met": True}
+    _write(home, "suite.verdict", ("mine", snapshot), [key | verdict])
+    numbers = ("gross", "net", "linear_cost", "impact_cost", "cumret", "drawdown", "turnover", "long", "short")
+    counts = {"names_long": 1, "names_short": 1, "variant": "v", "session": seen_to, "regime": "calm"}
+    _write(home, "suite.daily", ("mine", snapshot), [key | dict.fromkeys(numbers, 0.0) | counts])
 
 
 def test_securities_carry_the_class_of_the_universe(
