@@ -333,8 +333,9 @@ def _frame(parts: Sequence[Mapping[str, object]], count: int) -> pl.DataFrame:
 
 
 def _column(name: str, dtype: pl.DataType, values: Sequence[object], count: int) -> pl.Series:
-    if all(isinstance(value, np.ndarray) for value in values):
-        return pl.Series(name, np.concatenate(values), nan_to_null=True).cast(dtype)
+    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    if len(arrays) == len(values):
+        return pl.Series(name, np.concatenate(arrays), nan_to_null=True).cast(dtype)
     said: list[object] = []
     for value in values:
         if isinstance(value, np.ndarray):
