@@ -123,7 +123,10 @@ class PooledSqliteScheduleStorage(_KeptOpen, SqliteScheduleStorage):
 
 def storages_in(folder: Path) -> dict[str, Any]:
     """Instance settings that keep runs, events and schedules in the Dagster folder given, whatever the environment."""
-    kept = {"run_storage": PooledSqliteRunStorage, "schedule_storage": PooledSqliteScheduleStorage}
+    kept: dict[str, type[_KeptOpen]] = {
+        "run_storage": PooledSqliteRunStorage,
+        "schedule_storage": PooledSqliteScheduleStorage,
+    }
     found = {
         name: {
             "module": __name__,

@@ -297,10 +297,10 @@ def _decide(
     asked, wanted = [], []
     for row in passed.iter_rows(named=True):
         sleeve = rules.sleeves.sleeve_of(row["ticker"])
-        side = 1.0 if row["direction"] == "long" else -1.0
+        sign = 1.0 if row["direction"] == "long" else -1.0
         asked.append({**row, "strategy": SETUPS, "sleeve": sleeve, "asset_class": classes[row["ticker"]]})
         weight = risk_weight(rules.routing.account.risk_per_trade, row["risk"])
-        wanted.append(Wanted(SETUPS, row["ticker"], sleeve, side, weight))
+        wanted.append(Wanted(SETUPS, row["ticker"], sleeve, sign, weight))
     made: list[dict[str, Any]] = []
     green = _green(home, rules, day)
     for name in sorted({*green, *owned} - {SETUPS}):

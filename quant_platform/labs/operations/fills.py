@@ -116,7 +116,7 @@ def read_fills(path: Path) -> pl.DataFrame:
         raise FillsInvalid(
             f"the file has no column {', '.join(absent)}" if absent else f"a column stands twice: {', '.join(twice)}",
             where=f"{path}: columns {', '.join(frame.columns)[:300]}",
-            cause="the fields are parted by a semicolon or a tab" if len(plain) == 1 else None,
+            cause="the fields are parted by a semicolon or a tab" if len(plain) == 1 else "",
             action=f"it needs {', '.join(REQUIRED)}, parted by commas; {', '.join(OPTIONAL)} may be there",
         )
     if frame.is_empty():
