@@ -49,12 +49,12 @@ def fills_import(
 ) -> None:
     """Check a file against the contract and store what is new of it; importing it twice changes nothing."""
     opened = open_checked_home(home)
-    _require_equities(opened)
+    _require_market(opened)
     read = import_fills(opened, file)
     print(f"{read.new.height} new fills, {read.known} were stored already")
     _run(opened, "operations_fills")
     if read.new.height:
-        print("next: quant operations weekly")
+        print(f"next: quant operations weekly --home {opened.settings.home}")
 
 
 @proposals_app.command("list")
@@ -111,7 +111,7 @@ def proposals_apply(proposal_id: ProposalId, reviewed_by: ReviewedBy, home: Home
     print(f"{opened.specs / record.file}: {record.path} is {record.new}, was {record.old or 'not there'}")
     option = f" --home {opened.settings.home}"
     print(f"take it back with: quant proposals revert {proposal_id} --reviewed-by NAME{option}")
-    print(f"next: quant run --changed{option}, which makes again what was made under the old value")
+    print(f"next: quant run --changed{option}, which makes evidence again; what was sent and filled stays")
 
 
 @proposals_app.command("revert")
@@ -120,7 +120,7 @@ def proposals_revert(proposal_id: ProposalId, reviewed_by: ReviewedBy, home: Hom
     opened = open_home(home)
     record = changes.revert(opened, proposal_id, reviewed_by)
     print(f"{opened.specs / record.file}: {record.path} is {record.old or 'not there'} again")
-    print(f"next: quant run --changed --home {opened.settings.home}, for what was made under the other value")
+    print(f"next: quant run --changed --home {opened.settings.home}, for evidence that was made under the other value")
 
 
 @operations_app.command("weekly")
@@ -133,17 +133,19 @@ def operations_weekly(
     from quant_platform.defs.jobs import job_named
 
     opened, console = open_checked_home(home), Console()
-    _require_equities(opened)
+    _require_market(opened)
     started = time.monotonic()
     announce(opened, console)
     with runs.instance_of(opened) as instance:
-        names, _ = runs.register_tickers(opened, instance)
+        names = runs.register_tickers(opened, instance)[0] if opened.has_bars else []
         weeks = runs.partition_range(opened, instance, "operations_weekly", week, week)
-        days = [str(key) for key in opened.lake.partitions("ops.book")]
-        chain = [("operations_fills", ()), ("operations_sweep", tuple(names)), ("operations_weekly", weeks[-1:])]
+        days = [str(key) for key in opened.lake.partitions("ops.book")] if opened.has_bars else []
+        chain: list[tuple[str, tuple[str, ...]]] = [("operations_fills", ())]
+        chain += [("operations_sweep", tuple(names))] if names else []
+        chain += [("operations_weekly", weeks[-1:])]
         chain += [("operations_dashboard", (max(days),))] if days else []
         for job, keys in chain:
-            with watching(console, f"{job:<22}", opened.lake, job_named(job).tables, len(keys) or 1):
+            with watching(console, f"{job:<22}", opened.lake, job_named(job, opened).tables, len(keys) or 1):
                 runs.execute(runs.Launch(job, keys), instance, in_process=True)
     opened.refresh_catalogue()
     made = changes.all_proposals(opened).filter(pl.col("state") == "open")
@@ -164,6 +166,15 @@ def operations_reset(reviewed_by: ReviewedBy, home: HomeOption = None) -> None:
     _require_equities(opened)
     session = reset_switches(opened, changes.reviewer(reviewed_by))
     print(f"the switches are open from the orders of {session} on, by {reviewed_by}")
+
+
+def _require_market(home: Home) -> None:
+    if not home.has_bars and home.has_equities:
+        raise NotAvailable(
+            "fills are of names with bars, and this home holds returns without bars",
+            where=str(home.settings.home),
+            action="name a home of equities or perpetuals with --home",
+        )
 
 
 def _require_equities(home: Home) -> None:

@@ -109,7 +109,7 @@ def _sql_op(stage: SqlStage, name: str) -> dg.OpDefinition:
         context: dg.OpExecutionContext, chunk: list[str], home: HomeResource, catalogue: CatalogueResource
     ) -> list[dict[str, Any]]:
         opened = home.open()
-        opened.refresh_catalogue()
+        opened.follow_catalogue()
         with catalogue.get_connection() as connection:
             return _work(stage.over(connection, opened), context, chunk, opened)
 

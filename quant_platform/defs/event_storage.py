@@ -105,7 +105,7 @@ class PooledSqliteEventLogStorage(LeanEventLog, SqliteEventLogStorage):
         engine = create_engine(
             self.conn_string_for_shard(shard), poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}
         )
-        event.listen(engine, "connect", _wait_for_checkpoints_only)
+        event.listen(engine, "connect", wait_for_checkpoints_only)
         if shard not in self._initialized_dbs:
             self._initdb(engine)
             self._initialized_dbs.add(shard)
@@ -115,7 +115,7 @@ class PooledSqliteEventLogStorage(LeanEventLog, SqliteEventLogStorage):
             poolclass=NullPool,
             connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
         )
-        event.listen(staying, "connect", _wait_for_checkpoints_only)
+        event.listen(staying, "connect", wait_for_checkpoints_only)
         keeper = staying.connect()
         keeper.exec_driver_sql("PRAGMA schema_version").fetchall()
         keeper.rollback()
@@ -242,5 +242,6 @@ def _close(opened: tuple[Engine, Connection]) -> None:
     engine.dispose()
 
 
-def _wait_for_checkpoints_only(connection: Any, _: Any) -> None:
+def wait_for_checkpoints_only(connection: Any, _: Any) -> None:
+    """Let a new connection to SQLite wait for the disk at checkpoints alone."""
     connection.execute("PRAGMA synchronous=NORMAL")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import dagster as dg
 import polars as pl
 
+from quant_platform.contracts.tables import table
 from quant_platform.defs.covered import covered
 from quant_platform.defs.described import described, key_of
 from quant_platform.defs.metadata import describe_partitions
@@ -56,9 +57,14 @@ def frame_asset(stage: FrameStage, home: Home, lab: str) -> dg.AssetsDefinition:
         partitions_def=partitions_def,
         backfill_policy=dg.BackfillPolicy.single_run() if stage.together else None,
         ins={parameter: _input(reads, definition.dimensions) for parameter, reads in stage.inputs.items()},
-        deps=[key_of(dep) for dep in stage.deps],
+        deps=[key_of(dep) for dep in stage.deps if home.has_perps or not _of_perpetuals(dep)],
     )
     return declare(_with_parameters(body, list(stage.inputs)))
+
+
+def _of_perpetuals(name: str) -> bool:
+    """Whether a table is made of perpetuals alone: a home of equities does not show it."""
+    return not {"symbol", "cutoff"}.isdisjoint(table(name).dimensions)
 
 
 def _input(reads: Reads, dimensions: tuple[str, ...]) -> dg.AssetIn:

@@ -14,7 +14,8 @@ import yaml
 from dagster._core.instance.ref import InstanceRef
 
 from quant_platform.contracts.errors import DatabaseUnavailable
-from quant_platform.defs.event_storage import batch_events, event_log_in
+from quant_platform.defs.event_storage import batch_events
+from quant_platform.defs.sqlite_storages import storages_in
 from quant_platform.lake.atomic import atomic_text
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.deployment import PostgresAddress, deployment, postgres_address
@@ -23,6 +24,8 @@ from quant_platform.specification.settings import Settings
 _ROOT = Path(__file__).resolve().parents[2]
 _IN_WHEEL = Path(__file__).resolve().parents[1] / "_deployment"
 _POSTGRES = "quant_platform.defs.postgres"
+# Settings of the house that are about files of a home.
+_IN_FILES = frozenset({"run_storage", "schedule_storage", "event_log_storage"})
 
 
 def deployment_file(name: str) -> Path:
@@ -46,7 +49,7 @@ def prepare_instance_folder(home: Home) -> Path:
     text = source.read_text(encoding="utf-8")
     settings = _settings(home.settings)
     if settings:
-        house = {key: value for key, value in yaml.safe_load(text).items() if key != "event_log_storage"}
+        house = {key: value for key, value in yaml.safe_load(text).items() if key not in _IN_FILES}
         text = f"# Made from {source.name} and the deployment of this home.\n"
         text += yaml.safe_dump(house | settings, sort_keys=False)
     if not target.is_file() or target.read_text(encoding="utf-8") != text:
@@ -105,8 +108,8 @@ def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
     if address is not None:
         require_database(home.settings)
     # A worker process may have been forked by a server that was started under another home and still has its
-    # environment: the folder of the event log goes with the instance, as Dagster's own storages have it.
-    overrides = event_log_in(folder) if address is None else None
+    # environment: the folders go with the instance, as Dagster's own storages have them.
+    overrides = storages_in(folder) if address is None else None
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=overrides)) as instance:
         if address is not None:
             _postgres(address).require_own(instance, home.settings)

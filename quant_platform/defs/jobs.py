@@ -7,7 +7,7 @@ starts those that follow. Each job also runs alone, from the UI or with ``quant 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TypeAlias
 
@@ -350,6 +350,21 @@ JOBS: Mapping[str, Job] = {
 }
 
 
+# A home of perpetuals has no paper account: fills that were imported, or that a simulated venue gave to what the event
+# lab promoted, and what they cost by week and hour.
+PERP_OPERATIONS_JOBS = (
+    replace(JOBS["operations_fills"], follows=("event_backtest",), every_days=None),
+    replace(
+        JOBS["operations_weekly"],
+        stages=(operations_weekly.COSTS, operations_weekly.WINDOWS),
+        description="Costs and hours as known at the end of some weeks.",
+        follows=("operations_fills",),
+        every_days=None,
+    ),
+)
+_OF_PERPETUALS: Mapping[str, Job] = {job.name: job for job in PERP_OPERATIONS_JOBS}
+
+
 def sql_jobs(home: Home) -> tuple[Job, ...]:
     """One job for each table in SQL, which makes all of its partitions; it follows what makes its inputs."""
     held = [job for job in JOBS.values() if job.whole]
@@ -383,6 +398,8 @@ def job_named(name: str, home: Home | None = None) -> Job:
     UnknownJob
         With the closest name.
     """
+    if name in _OF_PERPETUALS and home is not None and not home.has_equities:
+        return _OF_PERPETUALS[name]
     if name in JOBS:
         return JOBS[name]
     known = jobs_of(Home.from_environment() if home is None else home)

@@ -16,6 +16,7 @@ from quant_platform.defs.jobs import (
     EVENT_JOBS,
     OPERATIONS_JOBS,
     PARITY_JOBS,
+    PERP_OPERATIONS_JOBS,
     SUITE_JOBS,
     Job,
     days_between,
@@ -75,6 +76,7 @@ LABS = (
     # A suite is run when somebody asks: its tables have no age.
     Lab("suite", SUITE_JOBS, lambda _: True, lambda _: False),
     Lab("operations", OPERATIONS_JOBS, lambda home: home.has_bars, lambda home: home.spec.last_session is None),
+    Lab("operations", PERP_OPERATIONS_JOBS, lambda home: not home.has_equities, lambda _: False),
     # Parity cases bring their own bars: they belong to the engine, whatever market a home holds.
     Lab("parity", PARITY_JOBS, lambda _: True, lambda _: False),
 )

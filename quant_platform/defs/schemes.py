@@ -77,6 +77,20 @@ def weeks(spec: HomeSpec) -> dg.WeeklyPartitionsDefinition:
     )
 
 
+def perp_weeks(spec: PerpMarketSpec) -> dg.WeeklyPartitionsDefinition:
+    """ISO weeks keyed by their Monday, UTC, from the first to the last day of a market of perpetuals."""
+    first = date.fromisoformat(f"{spec.first_month}-01")
+    end = None if spec.last_month is None else (monday(_last_day(spec.last_month)) + timedelta(days=7)).isoformat()
+    return dg.WeeklyPartitionsDefinition(
+        start_date=monday(first).isoformat(), end_date=end, day_offset=1, fmt="%Y-%m-%d"
+    )
+
+
+def _last_day(month: str) -> date:
+    """The last day of a month."""
+    return (date.fromisoformat(f"{month}-01") + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+
+
 def days(spec: HomeSpec, exchange: str) -> dg.TimeWindowPartitionsDefinition:
     """Exchange sessions: weekdays without the holidays of the calendar, those to come included.
 
@@ -195,6 +209,9 @@ def _sessions_over(home: Home, at: datetime, keys: Sequence[str]) -> Sequence[st
 
 
 def _weeks_over(home: Home, at: datetime, keys: Sequence[str]) -> Sequence[str]:
+    if not home.has_equities:
+        # Dagster's own windows are over when they exist.
+        return keys
     if home.spec.last_session is not None:
         return keys
     finished = set(finished_weeks(home, at))
@@ -203,7 +220,9 @@ def _weeks_over(home: Home, at: datetime, keys: Sequence[str]) -> Sequence[str]:
 
 UNPARTITIONED = Scheme("none", lambda _: None)
 TICKERS = Scheme("ticker", lambda _: tickers)
-WEEKS = Scheme("week", lambda home: weeks(home.spec), _weeks_over, period=True)
+WEEKS = Scheme(
+    "week", lambda home: weeks(home.spec) if home.has_equities else perp_weeks(home.perps), _weeks_over, period=True
+)
 DAYS = Scheme("day", lambda home: days(home.spec, home.universe.exchange), _sessions_over, period=True)
 # A new factor file, a new sweep file or a new event file is a new partition.
 FACTORS = Scheme(

@@ -145,16 +145,17 @@ def apply(home: Home, proposal_id: str, reviewed_by: str) -> Record:
     name = reviewer(reviewed_by)
     row = proposal(home, proposal_id)
     earlier = record_of(home, proposal_id)
-    if earlier is not None and earlier.reverted_at is None:
+    path, keys = home.specs / row["file"], row["path"].split("/")
+    before = path.read_text(encoding="utf-8")
+    # A process that died after its record and before the spec left the file as it was: the change is made now.
+    if earlier is not None and earlier.reverted_at is None and before != earlier.before:
         raise ProposalRefused(
             f"the proposal was applied by {earlier.reviewed_by} at {earlier.applied_at}",
             where=f"{row['file']}: {row['path']}",
             action="`quant proposals revert` takes it back",
         )
-    path, keys = home.specs / row["file"], row["path"].split("/")
     _require_spec(home, row, path, keys)
     _require_evidence(home, row)
-    before = path.read_text(encoding="utf-8")
     after = edited(before, keys, json.loads(row["new"]))
     _require_valid(path, row["file"], after)
     record = Record(
@@ -221,9 +222,10 @@ def revert(home: Home, proposal_id: str, reviewed_by: str) -> Record:
             action="`quant proposals list` says which were applied",
         )
     path, keys = home.specs / record.file, record.path.split("/")
-    if record.reverted_at is not None:
-        raise ProposalRefused(f"it was taken back by {record.reverted_by} at {record.reverted_at}", where=str(path))
     text = path.read_text(encoding="utf-8")
+    # A process that died after its record and before the spec left the change in the file: it is taken back now.
+    if record.reverted_at is not None and text != record.after:
+        raise ProposalRefused(f"it was taken back by {record.reverted_by} at {record.reverted_at}", where=str(path))
     there = value_at(path, keys)
     if not _equal(there, json.loads(record.new)):
         raise ProposalRefused(

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from quant_platform.contracts.errors import SettingsError
 from quant_platform.labs.equity.replay.qualified import qualified
 from quant_platform.labs.equity.setups.momentum import momentum_rank
 from quant_platform.lake.opening import open_catalogue
 from quant_platform.market.universe import member_sessions
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sessions import market_sessions, on_sessions, signal_sessions
-from quant_platform.pipeline.sources import source_of
+from quant_platform.pipeline.sources import source_of, tickers_of
 from quant_platform.pipeline.stage import FrameStage, Reads
 from quant_platform.specification.activation import ActivationSpec
 
@@ -43,15 +44,32 @@ _ACCOUNTING = """
 
 
 def securities(home: Home, keys: Sequence[str]) -> pl.DataFrame:
-    """Intervals of membership in the universe."""
+    """Intervals of membership in the universe, each name with its asset class.
+
+    Raises
+    ------
+    SettingsError
+        When the universe spec states the class of a name that the source does not know.
+    """
     del keys
-    return source_of(home).securities()
+    found, universe = source_of(home).securities(), home.universe
+    known = {*found["ticker"].to_list(), *tickers_of(home)}
+    unknown = sorted(set(universe.asset_classes) - known)
+    if unknown:
+        raise SettingsError(
+            f"asset_classes names what the source {home.spec.source} does not know: {', '.join(unknown[:10])}",
+            where=str(home.specs / "universe" / f"{home.spec.universe}.yaml"),
+            how_many=f"{len(unknown)} of {len(universe.asset_classes)} names",
+            action="correct the tickers, which are upper-case, or take them out",
+        )
+    classes = [universe.class_of(ticker) for ticker in found["ticker"].to_list()]
+    return found.with_columns(asset_class=pl.Series(classes, dtype=pl.String))
 
 
 def accounting(home: Home, keys: Sequence[str]) -> pl.DataFrame:
     """Where every raw row of a ticker went, counted in SQL over the views."""
     del keys
-    home.refresh_catalogue()
+    home.follow_catalogue()
     with open_catalogue(home.settings.catalogue) as connection:
         counted: pl.DataFrame = connection.sql(_ACCOUNTING).pl()
     return counted
@@ -86,7 +104,7 @@ def gate_verdicts(
 SECURITIES = FrameStage(
     outputs=("raw.securities",),
     compute=securities,
-    specs=("sources/{source}.yaml",),
+    specs=("sources/{source}.yaml", "universe/{universe}.yaml"),
     kinds=("{source}", "parquet"),
     from_source=True,
 )

@@ -144,7 +144,7 @@ class Home:
         return load_spec(self.specs / name, model)
 
     def ontology(self, names: Iterable[str]) -> Ontology:
-        """Hash some spec files, once; ``{source}`` and ``{perps}`` in a name stand for the sources of this home."""
+        """Hash some spec files, once; see :meth:`filled` for names with braces."""
         wanted = tuple(self.filled(name) for name in names)
         if wanted not in self._ontologies:
             self._ontologies[wanted] = ontology(self.specs, wanted)
@@ -159,10 +159,10 @@ class Home:
         return spec_hash(hashes)
 
     def filled(self, name: str) -> str:
-        """A text with ``{source}`` and ``{perps}`` replaced by the sources of this home."""
-        source = self.spec.source if self.has_equities else "*"
+        """A text with ``{source}``, ``{universe}`` and ``{perps}`` replaced by those of this home."""
+        source, universe = (self.spec.source, self.spec.universe) if self.has_equities else ("*", "*")
         perps = self.perps.source if self.has_perps else "*"
-        return name.format(source=source, perps=perps)
+        return name.format(source=source, universe=universe, perps=perps)
 
     def shared(self, name: str, version: str, make: Callable[[], T]) -> T:
         """Make what many partitions of one step read, once; it is let go with this object, that is after the step.

@@ -5,13 +5,15 @@ account; the setups of its scan, and signals with a green verdict, become orders
 why not. What is written last, ``ops.orders``, marks the session as done.
 
 **Recorded orders stand.** A session that has orders is not decided again, whatever specs and code say by then: fills,
-trades and the account are computed from what was sent.
+trades and the account are computed from what was sent, under the terms that it was sent with. Where bars of the past
+were restated, or a session is decided late, the sessions from there on are filled again, so that what is stored is what
+the account sums up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -20,11 +22,12 @@ import polars as pl
 
 from quant_platform.contracts.tables import table
 from quant_platform.labs.operations.book import PaperBook, PaperMarket, paper_book
-from quant_platform.labs.operations.frames import rows_frame
-from quant_platform.labs.operations.green import green_signals, route_signal
-from quant_platform.labs.operations.routing import SETUPS, route_setups, skip, skips_frame
-from quant_platform.labs.operations.sizing import Wanted, grant, risk_weight, whole_units
+from quant_platform.labs.operations.frames import rows_frame, session_of
+from quant_platform.labs.operations.green import SignalMoves, green_signals, route_signal
+from quant_platform.labs.operations.routing import SETUPS, refused_place, route_setups, skip, skips_frame
+from quant_platform.labs.operations.sizing import Granted, Wanted, grant, risk_weight, whole_units
 from quant_platform.labs.operations.switches import Slippage, observations, run_switches, tripped
+from quant_platform.labs.operations.terms import terms_of
 from quant_platform.lake.provenance import Provenance
 from quant_platform.market.calendar import calendar, next_session
 from quant_platform.market.stated_facts import applied_actions
@@ -36,7 +39,7 @@ from quant_platform.specification.replay import ReplaySpec
 
 # The orders of a session are written last: where they stand, everything else of it does.
 DAILY_TABLES = ("ops.executions", "ops.trades", "ops.marks", "ops.book", "ops.skips", "ops.orders")
-SPECS = (ROUTING, SLEEVES, "replay/equity.yaml")
+SPECS = (ROUTING, SLEEVES, "replay/equity.yaml", "universe/{universe}.yaml")
 # Sessions before the first order, for what the cost model looks back on.
 _WARM_SESSIONS = 40
 
@@ -84,7 +87,11 @@ def until(market: PaperMarket, day: date) -> PaperMarket:
 
 
 def imported_slippage(fills: pl.DataFrame, routing: RoutingSpec) -> dict[date, Slippage]:
-    """What imported fills cost against their middle, and what the cost model says of them, by session, in money."""
+    """What imported fills cost against their middle, and what the cost model says of them, by session, in money.
+
+    Fills that are settled in another currency than the account's are no part of it.
+    """
+    fills = fills.filter(pl.col("currency") == routing.account.currency)
     kinds = sorted(fills["asset_class"].unique().to_list())
     costs = [routing.costs_of(kind) for kind in kinds]
     assumed = pl.DataFrame(
@@ -103,10 +110,14 @@ def imported_slippage(fills: pl.DataFrame, routing: RoutingSpec) -> dict[date, S
     share = pl.col("quantity") / pl.col("volume_daily")
     impact = pl.col("impact_coefficient") * pl.col("volatility_daily") * share.sqrt()
     money = pl.col("mid") * pl.col("quantity")
-    sums = known.group_by(pl.col("executed_at").dt.date().alias("day")).agg(
-        realised=(side * (pl.col("price") - pl.col("mid")) * pl.col("quantity")).sum(),
-        modelled=((pl.col("half_spread") + impact) * money).sum(),
-        fills=pl.len(),
+    sums = (
+        known.with_columns(day=session_of(known))
+        .group_by("day")
+        .agg(
+            realised=(side * (pl.col("price") - pl.col("mid")) * pl.col("quantity")).sum(),
+            modelled=((pl.col("half_spread") + impact) * money).sum(),
+            fills=pl.len(),
+        )
     )
     return {row["day"]: Slippage(row["realised"], row["modelled"], row["fills"]) for row in sums.iter_rows(named=True)}
 
@@ -149,10 +160,12 @@ def run_daily(home: Home, keys: Sequence[str], *, run_id: str, refresh: bool, wo
         home.load("replay/equity.yaml", ReplaySpec),
         home.validated((ROUTING, SLEEVES))[:16],
     )
-    days = [date.fromisoformat(key) for key in keys]
+    asked = [date.fromisoformat(key) for key in keys]
     orders = home.lake.read("ops.orders", missing="ignore")
-    first = min(date.fromisoformat(str(key)) for key in [*home.lake.partitions("ops.orders"), *keys])
-    market = paper_market(home, days[-1], first)
+    recorded = {date.fromisoformat(str(key)) for key in home.lake.partitions("ops.orders")}
+    first = min([*recorded, *asked])
+    # Sessions that are over and recorded end the market, whatever is asked for: the account is one.
+    market = paper_market(home, max([*recorded, *asked]), first)
     priced = market.bars["session"].unique().sort().to_numpy().astype("datetime64[D]")
     slippage = imported_slippage(home.lake.read("ops.fills", missing="ignore"), rules.routing)
     stamp = Provenance(
@@ -163,8 +176,8 @@ def run_daily(home: Home, keys: Sequence[str], *, run_id: str, refresh: bool, wo
         run_id=run_id,
         simulated=home.simulated,
     )
-    done = []
-    for day in days:
+    done = {}
+    for day in _to_make(home, asked, recorded, orders, market, rules):
         seen = until(market, day)
         book = paper_book(orders.filter(pl.col("day") <= day), seen, rules.routing, rules.replay)
         # What was before the account's first session is no reason to stop it.
@@ -180,13 +193,15 @@ def run_daily(home: Home, keys: Sequence[str], *, run_id: str, refresh: bool, wo
         after = seen.sessions[began:]
         resets = [int(np.searchsorted(after, np.datetime64(at), side="right")) for at in reset_sessions(home)]
         log = run_switches(known, rules.routing.kill_switches, resets)
-        switches = tripped(log, resets)
-        recorded = home.lake.current("ops.orders", day.isoformat()) is not None
-        if recorded:
+        halted, switches = bool(log.halted[-1]), tripped(log, resets)
+        if day in recorded:
             kept = home.lake.read("ops.skips", [day.isoformat()]).filter(pl.col("stage").cast(pl.String) == "decision")
             sent = orders.filter(pl.col("day") == day)
+            # What stopped the orders of then, or did not, is part of what was decided.
+            stood = home.lake.read("ops.book", [day.isoformat()], ["halted", "switches"], missing="ignore")
+            halted, switches = next(stood.iter_rows(), (halted, switches))
         else:
-            made, skips = _decide(home, day, seen, book, orders, rules, bool(log.halted[-1]), switches)
+            made, skips = _decide(home, day, seen, book, orders, rules, halted, switches)
             kept, sent = skips_frame(skips), made
             orders = pl.concat([orders, made])
         voids = skips_frame([row for row in book.voids if row["day"] == day])
@@ -194,24 +209,47 @@ def run_daily(home: Home, keys: Sequence[str], *, run_id: str, refresh: bool, wo
             "ops.executions": book.executions.filter(pl.col("day") == day),
             "ops.trades": book.trades.filter(pl.col("day") == day),
             "ops.marks": book.marks,
-            "ops.book": _account(day, book, bool(log.halted[-1]), switches),
+            "ops.book": _account(day, book, halted, switches),
             "ops.skips": pl.concat([kept, voids]),
             "ops.orders": sent,
         }
         written = [_put(home, name, day.isoformat(), frames[name], stamp) for name in DAILY_TABLES]
         rows = {name: frame.height for name, frame in frames.items()}
-        done.append(Done(day.isoformat(), "written" if any(written) else "current", rows))
-    return done
+        done[day] = Done(day.isoformat(), "written" if any(written) else "current", rows)
+    return [done[day] for day in asked]
+
+
+def _to_make(
+    home: Home,
+    asked: Sequence[date],
+    recorded: Collection[date],
+    orders: pl.DataFrame,
+    market: PaperMarket,
+    rules: _Rules,
+) -> list[date]:
+    """Sessions that are asked for, and those recorded that no longer hold what orders and bars give."""
+    late = [day for day in asked if day not in recorded]
+    moved: list[date] = []
+    if recorded:
+        book = paper_book(orders, until(market, max(recorded)), rules.routing, rules.replay)
+        for name, found in (("ops.executions", book.executions), ("ops.trades", book.trades)):
+            stored = home.lake.read(name, missing="ignore").filter(pl.col("day").is_in(list(recorded)))
+            # A row that only one of them has.
+            moved += pl.concat([stored, found.select(stored.columns)]).unique(keep="none")["day"].to_list()
+    begin = min([*late, *moved], default=date.max)
+    return sorted({*asked, *(day for day in recorded if day >= begin)})
 
 
 def _put(home: Home, name: str, key: str, frame: pl.DataFrame, stamp: Provenance) -> bool:
-    """Write a partition unless it stands there already; whether it was written."""
-    if home.lake.current(name, key) is not None:
+    """Write a partition unless it stands there, made by this code under these specs; whether its rows are new."""
+    mine, there = replace(stamp, asset=name), home.lake.current(name, key)
+    same = False
+    if there is not None:
         stored = home.lake.read(name, [key])
-        if stored.equals(frame.select(stored.columns).sort(*table(name).primary_key)):
-            return False
-    home.lake.write(name, key, frame, Provenance(**{**vars(stamp), "asset": name}))
-    return True
+        same = stored.equals(frame.select(stored.columns).sort(*table(name).primary_key))
+    if not (same and home.lake.is_current(name, key, mine.code_version, mine.ontology_hash, mine.inputs)):
+        home.lake.write(name, key, frame, mine)
+    return not same
 
 
 def _account(day: date, book: PaperBook, halted: bool, switches: list[str]) -> pl.DataFrame:
@@ -259,16 +297,23 @@ def _decide(
     asked, wanted = [], []
     for row in passed.iter_rows(named=True):
         sleeve = rules.sleeves.sleeve_of(row["ticker"])
-        side = 1.0 if row["direction"] == "long" else -1.0
+        sign = 1.0 if row["direction"] == "long" else -1.0
         asked.append({**row, "strategy": SETUPS, "sleeve": sleeve, "asset_class": classes[row["ticker"]]})
         weight = risk_weight(rules.routing.account.risk_per_trade, row["risk"])
-        wanted.append(Wanted(SETUPS, row["ticker"], sleeve, side, weight))
+        wanted.append(Wanted(SETUPS, row["ticker"], sleeve, sign, weight))
     made: list[dict[str, Any]] = []
-    for name in _green(home, rules, day):
-        moves = _moves(home, name, day, owned.get(name, {}), rules, close)
+    green = _green(home, rules, day)
+    for name in sorted({*green, *owned} - {SETUPS}):
+        holds = owned.get(name, {})
+        # What a signal holds that is green no longer is left: nothing else would ever close it.
+        moves = _moves(home, name, market, holds, rules, close) if name in green else SignalMoves({}, holds, 0.0)
         made += [_leaving(day, name, ticker, side, home, rules, close) for ticker, side in moves.leave.items()]
         for ticker, side in moves.enter.items():
             sleeve, asset_class = rules.sleeves.sleeve_of(ticker), home.universe.class_of(ticker)
+            refused = refused_place(rules.routing, asset_class, fills_at)
+            if refused is not None:
+                skips.append(skip(day, name, ticker, asset_class, side, *refused, stage="decision"))
+                continue
             asked.append({"strategy": name, "ticker": ticker, "direction": side, "sleeve": sleeve,
                           "asset_class": asset_class})  # fmt: skip
             wanted.append(Wanted(name, ticker, sleeve, 1.0 if side == "long" else -1.0, moves.weight))
@@ -285,7 +330,7 @@ def _decide(
             why = f"{', '.join(given.layers)} left {smallest}" if given.layers else f"the order was {smallest}"
             skips.append(skip(*place, "cap" if given.layers else "too_small", why, stage="decision"))
         else:
-            made.append(_order(day, row, one, given.weight, given.layers, quantity, reference, rules.spec_hash))
+            made.append(_order(day, row, one, given, quantity, reference, rules))
     return rows_frame("ops.orders", made), skips
 
 
@@ -293,11 +338,10 @@ def _order(
     day: date,
     row: Mapping[str, Any],
     wanted: Wanted,
-    weight: float,
-    layers: Sequence[str],
+    granted: Granted,
     quantity: float,
     reference: float,
-    spec_hash: str,
+    rules: _Rules,
 ) -> dict[str, Any]:
     # The levels of a scan are adjusted prices; the order speaks in those of the day.
     scale = reference / row["entry_reference"] if "entry_reference" in row else None
@@ -313,9 +357,10 @@ def _order(
         "confidence": row.get("chance"),
         "expected_return": row.get("expected_return"),
         "weight_wanted": wanted.weight,
-        "weight": weight,
-        "clipped_by": list(layers),
-        "spec_hash": spec_hash,
+        "weight": granted.weight,
+        "clipped_by": list(granted.layers),
+        "spec_hash": rules.spec_hash,
+        "terms": terms_of(rules.routing, rules.replay, row["asset_class"]).text(),
     }
 
 
@@ -349,10 +394,19 @@ def _green(home: Home, rules: _Rules, day: date) -> list[str]:
     return green_signals(verdicts.join(seen, on=key, how="left").collect(), day)
 
 
-def _moves(home: Home, name: str, day: date, held: Mapping[str, str], rules: _Rules, close: Mapping[str, float]) -> Any:
-    rows = home.lake.scan("suite.signals", [name]).filter(pl.col("date_sig") == day).collect()
+def _moves(
+    home: Home, name: str, market: PaperMarket, held: Mapping[str, str], rules: _Rules, close: Mapping[str, float]
+) -> SignalMoves:
+    """What a signal asks for after the last session of a market: what it holds stands between its dates."""
+    spec, days = rules.routing.signals, market.sessions
+    spoken = home.lake.scan("suite.signals", [name]).filter(pl.col("date_sig") <= days[-1].item())
+    newest = spoken.select(pl.col("date_sig").max()).collect().item()
+    silent = len(days) if newest is None else int((days > np.datetime64(newest)).sum())
+    if silent > 0:
+        return SignalMoves({}, held if silent > spec.silent_sessions else {}, 0.0)
+    rows = spoken.filter(pl.col("date_sig") == newest).collect()
     values = rows.select(pl.col("security_id").alias("ticker"), "value").filter(pl.col("ticker").is_in(list(close)))
-    return route_signal(values, held, rules.routing.signals)
+    return route_signal(values, held, spec)
 
 
 def _next_open(home: Home, day: date) -> datetime:

@@ -1,4 +1,7 @@
-"""Fills of a venue: imported files, and in simulated homes what a simulated venue gave to the paper orders.
+"""Fills of a venue: imported files, and in simulated homes what a simulated venue gave.
+
+It gives to the paper orders of equities, and to the five-minute trades of the strategies on perpetuals that the event
+lab promoted.
 
 An import writes one immutable file below ``<home>/fills``; ``ops.fills`` is what all of them hold together.
 """
@@ -16,26 +19,21 @@ import polars as pl
 
 from quant_platform.contracts.errors import FillsInvalid
 from quant_platform.engine.cost_law import square_root_impact
-from quant_platform.labs.operations.fills import (
-    EXCHANGE_TRADED,
-    STORED,
-    Expected,
-    ReadFills,
-    check_fills,
-    read_fills,
-    session_of,
-)
-from quant_platform.labs.operations.frames import columns
+from quant_platform.labs.operations.fills import JSON_LINES, STORED, Expected, ReadFills, check_fills, read_fills
+from quant_platform.labs.operations.frames import columns, session_of
 from quant_platform.lake.atomic import atomic_bytes
 from quant_platform.lake.content_hash import content_hash
 from quant_platform.market.calendar import calendar
 from quant_platform.pipeline.home import Home
-from quant_platform.pipeline.stage import FrameStage, Reads
+from quant_platform.pipeline.stage import FrameStage
 from quant_platform.specification import clock
+from quant_platform.specification.home import AssetClass
 from quant_platform.specification.operations import ROUTING, VENUE, RoutingSpec, VenueSpec
 
 WINDOW_SESSIONS = 20
 SIMULATED = "simulated"
+PERPETUAL: AssetClass = "CRYPTO_PERPETUAL"
+COMPOSITE = "COMPOSITE"
 
 
 def fills_folder(home: Home) -> Path:
@@ -74,18 +72,20 @@ def import_fills(home: Home, path: Path) -> ReadFills:
     FillsInvalid
         With the rule that its rows break; nothing is stored then.
     """
-    found = calendar(home.universe.exchange)
+    classes, exchange = classes_of(home), calendar(home.suite_exchange) if home.has_bars else None
+    account = home.load(ROUTING, RoutingSpec).account.currency
     closes = home.lake.scan("clean.equity_bars", missing="ignore").select("ticker", "session", close="close_unadjusted")
     expected = Expected(
-        classes={str(key): home.universe.class_of(str(key)) for key in home.lake.partitions("clean.equity_bars")},
-        currency=home.load(ROUTING, RoutingSpec).account.currency,
-        sessions=frozenset(found.days.tolist()),
+        classes=classes,
+        currencies={name: home.perps.currency if kind == PERPETUAL else account for name, kind in classes.items()},
+        sessions=frozenset() if exchange is None else frozenset(exchange.days.tolist()),
+        zone="UTC" if exchange is None else exchange.time_zone,
         now=clock.now(),
         known=imported(home),
-        time_zone=found.time_zone,
         closes=closes.collect(),
     )
-    read = check_fills(read_fills(path), expected, str(path))
+    first_line = 1 if path.suffix.lower() in JSON_LINES else 2
+    read = check_fills(read_fills(path), expected, str(path), first_line=first_line)
     if read.new.height:
         folder = fills_folder(home)
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,6 +93,14 @@ def import_fills(home: Home, path: Path) -> ReadFills:
         buffer = _parquet(read.new)
         atomic_bytes(target, buffer)
     return read
+
+
+def classes_of(home: Home) -> dict[str, AssetClass]:
+    """Asset class of every name that has clean bars, and of every perpetual of the home."""
+    found: dict[str, AssetClass] = {}
+    if home.has_bars:
+        found = {str(key): home.universe.class_of(str(key)) for key in home.lake.partitions("clean.equity_bars")}
+    return found | dict.fromkeys(home.perps.symbols, PERPETUAL) if home.has_perps else found
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:
@@ -170,41 +178,79 @@ def _noise(name: str, seed: int) -> float:
     return float(np.random.default_rng(int.from_bytes(digest[:8], "big")).standard_normal())
 
 
-def fills(home: Home, keys: Sequence[str], *, executions: pl.LazyFrame, bars: pl.LazyFrame) -> pl.DataFrame:
+def daily_perpetuals(bars: pl.LazyFrame) -> pl.LazyFrame:
+    """Five-minute bars of perpetuals as UTC days, in the columns that :func:`liquidity` reads."""
+    priced = bars.filter(pl.col("close").is_not_nan(), pl.col("close").is_not_null())
+    by_day = priced.group_by(pl.col("symbol").alias("ticker"), pl.col("bar").dt.date().alias("session")).agg(
+        close=pl.col("close").sort_by("bar").last(),
+        dollar_volume=(pl.col("close") * pl.col("volume").fill_nan(None)).sum(),
+    )
+    return by_day.with_columns(close_unadjusted="close", missing_reason=pl.lit(None, dtype=pl.String))
+
+
+def promoted_executions(home: Home) -> pl.DataFrame:
+    """Five-minute trades of what the newest cutoff of the event lab promoted, in columns that a venue reads."""
+    cutoffs = [str(key) for key in home.lake.partitions("backtest.fills")]
+    traded = home.lake.read("backtest.fills", cutoffs[-1:]).filter(pl.col("strategy_id") == COMPOSITE)
+    place = pl.concat_str("cutoff", "strategy_id", "number", separator="/")
+    return traded.select(
+        execution_id=place,
+        order_id=place,
+        ticker="symbol",
+        day=pl.col("bar").dt.date(),
+        side=pl.when(pl.col("quantity") > 0.0).then(pl.lit("buy")).otherwise(pl.lit("sell")),
+        quantity=pl.col("quantity").abs(),
+        mid="reference_price",
+        currency=pl.lit(home.perps.currency),
+        executed_at="bar",
+    )
+
+
+def fills(home: Home, keys: Sequence[str]) -> pl.DataFrame:
     """Every fill that is known, with what the cost model needs of its name at the time."""
     del keys
-    known = liquidity(bars).collect()
-    found = imported(home)
+    found, classes = imported(home), classes_of(home)
+    equities = liquidity(home.lake.scan("clean.equity_bars")).collect()
+    given = []
     if home.simulated:
-        opens = calendar(home.universe.exchange).opens.tolist()
-        paper = executions.filter(pl.col("reason") != "delisted").collect()
-        naive = paper.with_columns(pl.col("executed_at").dt.replace_time_zone(None))
-        given = venue_fills(naive, known, opens, home.load(VENUE, VenueSpec))
-        given = given.with_columns(pl.col("executed_at").dt.replace_time_zone("UTC"))
-        found = pl.concat([found, given.select(found.columns)])
-    classes = {ticker: home.universe.class_of(ticker) for ticker in found["ticker"].unique().to_list()}
-    wanted = list(columns("ops.fills"))
-    kinds = found["ticker"].replace_strict(classes, return_dtype=pl.String)
-    zone = calendar(home.universe.exchange).time_zone
+        venue = home.load(VENUE, VenueSpec)
+        if home.has_bars:
+            paper = home.lake.read("ops.executions").filter(pl.col("reason") != "delisted")
+            opens = pl.Series(calendar(home.universe.exchange).opens).dt.replace_time_zone("UTC").to_list()
+            given.append(venue_fills(paper, equities, opens, venue))
+        if home.has_perps:
+            promoted = promoted_executions(home)
+            given.append(venue_fills(promoted, _perpetual_liquidity(home, promoted), [], venue))
+    found = pl.concat([found, *(rows.select(found.columns) for rows in given)])
+    known = pl.concat([equities, _perpetual_liquidity(home, found)])
+    zone = calendar(home.universe.exchange).time_zone if home.has_bars else "UTC"
+    local, kind = pl.col("executed_at").dt.convert_time_zone(zone).dt.date(), pl.col("asset_class")
     return (
-        found.with_columns(
-            asset_class=kinds, session=session_of(found["executed_at"], kinds.is_in(list(EXCHANGE_TRADED)), zone)
-        )
+        found.with_columns(asset_class=pl.col("ticker").replace_strict(classes, return_dtype=pl.String))
+        .with_columns(session=pl.when(kind == PERPETUAL).then(pl.col("executed_at").dt.date()).otherwise(local))
         .join(known, on=["ticker", "session"], how="left")
         .with_columns(pl.col("side").cast(pl.Enum(["buy", "sell"])))
-        .select(wanted)
+        .select(list(columns("ops.fills")))
     )
+
+
+def _perpetual_liquidity(home: Home, rows: pl.DataFrame) -> pl.DataFrame:
+    """What :func:`liquidity` says of the perpetuals among some rows."""
+    symbols = set(rows["ticker"].to_list()).intersection(home.perps.symbols) if home.has_perps else set()
+    keys = [key for key in home.lake.partitions("clean.perp_bars_5m") if isinstance(key, tuple) and key[0] in symbols]
+    return liquidity(daily_perpetuals(home.lake.scan("clean.perp_bars_5m", keys))).collect()
 
 
 def within(fills_: pl.DataFrame, since: date, until: date) -> pl.DataFrame:
     """Fills of some days, both included."""
-    return fills_.filter(pl.col("executed_at").dt.date().is_between(since, until))
+    return fills_.filter(session_of(fills_).is_between(since, until))
 
 
 FILLS = FrameStage(
     outputs=("ops.fills",),
     compute=fills,
-    specs=(VENUE,),
+    specs=(VENUE, "universe/{universe}.yaml"),
     kinds=("polars", "parquet"),
-    inputs={"executions": Reads("ops.executions", "all", required=False), "bars": Reads("clean.equity_bars", "all")},
+    # A home holds equities, perpetuals or both.
+    deps=("ops.executions", "clean.equity_bars", "clean.perp_bars_5m", "backtest.fills"),
 )

@@ -22,6 +22,7 @@ from quant_platform.labs.operations.sleeves import (
 )
 from quant_platform.labs.operations.sweep import sweep_trials, threshold_sweep
 from quant_platform.lake.content_hash import content_hash
+from quant_platform.market.calendar import calendar
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.operations_fills import within
 from quant_platform.pipeline.sessions import last_final, signal_sessions
@@ -36,8 +37,9 @@ from quant_platform.specification.operations import (
     SleevesSpec,
 )
 
-_SWEPT = (ROUTING, EVIDENCE)
-_JUDGED = (ROUTING, SLEEVES, EVIDENCE)
+_UNIVERSE = "universe/{universe}.yaml"
+_SWEPT = (ROUTING, EVIDENCE, _UNIVERSE)
+_JUDGED = (ROUTING, SLEEVES, EVIDENCE, _UNIVERSE)
 
 
 def classes_of(home: Home) -> dict[str, AssetClass]:
@@ -62,11 +64,14 @@ def trials(home: Home, keys: Sequence[str], *, swept: pl.LazyFrame) -> pl.DataFr
     """The ledger of some names with what was swept now."""
     earlier = home.lake.read("ops.trials", list(keys), missing="ignore")
     rows = swept.filter(pl.col("ticker").is_in(list(keys))).collect()
-    return sweep_trials(rows, home.validated(_SWEPT)[:16], earlier)
+    return sweep_trials(rows, home.validated((ROUTING, EVIDENCE))[:16], earlier)
 
 
 def _weeks(home: Home, keys: Sequence[str]) -> list[tuple[date, date]]:
-    """Monday and last session of some weeks."""
+    """Monday and last session of some weeks; in a home of perpetuals, which trade on Sundays too, the last day."""
+    if not home.has_bars:
+        mondays = [date.fromisoformat(key) for key in keys]
+        return [(first, first + timedelta(days=6)) for first in mondays]
     ends = [session.item() for session in signal_sessions(home, keys)]
     return [(end - timedelta(days=end.weekday()), end) for end in ends]
 
@@ -86,7 +91,8 @@ def windows(home: Home, keys: Sequence[str], *, fills: pl.LazyFrame) -> pl.DataF
     """Slippage by hour, as known at the end of some weeks."""
     known, evidence = fills.collect(), home.load(EVIDENCE, EvidenceSpec)
     back = timedelta(days=evidence.lookback_days - 1)
-    made = [slippage_windows(week, within(known, end - back, end), evidence) for week, end in _weeks(home, keys)]
+    zone = calendar(home.universe.exchange).time_zone if home.has_bars else "UTC"
+    made = [slippage_windows(week, within(known, end - back, end), evidence, zone) for week, end in _weeks(home, keys)]
     return pl.concat([empty("ops.slippage_windows"), *made])
 
 

@@ -124,7 +124,7 @@ def fundamentals_schema() -> pl.Schema:
 
 
 def securities_schema() -> pl.Schema:
-    """Columns of ``raw.securities``."""
+    """Columns of ``raw.securities`` that a source states."""
     columns: dict[str, pl.DataType | type[pl.DataType]] = {
         "ticker": pl.String,
         "universe": pl.String,

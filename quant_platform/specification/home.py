@@ -90,6 +90,11 @@ class PerpMarketSpec(SpecModel):
     source: str = Field(description="Name of a file in specs/sources, without the suffix.")
     location: Path | None = Field(default=None, description="Folder the source reads; null for one that needs none.")
     symbols: tuple[str, ...] = Field(min_length=1, description="Perpetuals of the home.")
+    currency: str = Field(
+        default="USDT",
+        pattern="^[A-Z]{3,5}$",
+        description="In which they are settled: fills in another one are refused.",
+    )
     first_month: str = Field(pattern=MONTH, description="First month, YYYY-MM.")
     last_month: str | None = Field(
         default=None,

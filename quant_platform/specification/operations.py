@@ -128,6 +128,12 @@ class SignalsSpec(SpecModel):
     trade: bool = Field(description="Whether they do.")
     gross: float = Field(gt=0.0, description="Gross weight of one signal, long and short legs together.")
     fractile: float = Field(gt=0.0, le=0.5, description="Share of names held on each side.")
+    silent_sessions: int = Field(
+        default=25,
+        ge=0,
+        description="Sessions without a value after which what a signal holds is left; until then it stands, as one "
+        "that speaks once a week or a month means it.",
+    )
 
 
 class RoutingSpec(SpecModel):

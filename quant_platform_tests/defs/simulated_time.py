@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +17,6 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
-from alembic.script import ScriptDirectory
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.test_utils import (
     InProcessTestWorkspaceLoadTarget,
@@ -30,8 +29,8 @@ from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
 from quant_platform.defs import definitions
-from quant_platform.defs.event_storage import event_log_in
 from quant_platform.defs.schemes import END, START
+from quant_platform.defs.sqlite_storages import storages_in
 from quant_platform.pipeline.home import Home
 from quant_platform_tests.homes import edit, entered, write_specs
 
@@ -103,18 +102,6 @@ def simulated(at: datetime) -> Iterator[None]:
         yield
 
 
-def _remembering(read: Callable[[ScriptDirectory, str | None], Any]) -> Callable[[ScriptDirectory, str | None], Any]:
-    known: dict[tuple[str, str | None], Any] = {}
-
-    def as_revision_number(scripts: ScriptDirectory, revision: str | None) -> Any:
-        key = (str(scripts.dir), revision)
-        if key not in known:
-            known[key] = read(scripts, revision)
-        return known[key]
-
-    return as_revision_number
-
-
 @contextmanager
 def daemon(folder: Path, at: datetime) -> Iterator[Daemon]:
     """Start a daemon over the home of the environment at a time; a second one over the same folder is a restart."""
@@ -124,17 +111,14 @@ def daemon(folder: Path, at: datetime) -> Iterator[Daemon]:
         location_name=LOCATION,
     )
     launcher = {"module": "dagster._core.launcher.sync_in_memory_run_launcher", "class": "SyncInMemoryRunLauncher"}
-    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        # Dagster opens its storages anew for every look at a sensor, and Alembic then reads every migration to learn
-        # the number of the last one: a third of the time here.
-        patch.setattr(ScriptDirectory, "as_revision_number", _remembering(ScriptDirectory.as_revision_number))
+    with ExitStack() as stack:
         at_once = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}
         settings: dict[str, Any] = {
             "run_launcher": launcher,
             "run_coordinator": at_once,
             "telemetry": {"enabled": False},
         }
-        settings |= event_log_in(folder)
+        settings |= storages_in(folder)
         instance = stack.enter_context(instance_for_test(overrides=settings, temp_dir=str(folder)))
         target = InProcessTestWorkspaceLoadTarget(origin)
         with simulated(at):

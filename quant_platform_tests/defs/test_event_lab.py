@@ -15,7 +15,15 @@ import pytest
 
 from quant_platform.defs import runs
 from quant_platform.defs.definitions import build_definitions
-from quant_platform.defs.jobs import EQUITY_JOBS, EVENT_JOBS, JOBS, OPERATIONS_JOBS, PARITY_JOBS, SUITE_JOBS
+from quant_platform.defs.jobs import (
+    EQUITY_JOBS,
+    EVENT_JOBS,
+    JOBS,
+    OPERATIONS_JOBS,
+    PARITY_JOBS,
+    PERP_OPERATIONS_JOBS,
+    SUITE_JOBS,
+)
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 from quant_platform_tests.homes import (
@@ -81,7 +89,7 @@ def rows_of_newest(folder: Path) -> int:
 
 
 def test_the_jobs_are_those_of_the_event_lab(perps: Market) -> None:
-    assert tuple(perps.launches) == tuple(job.name for job in EVENT_JOBS if job.whole)
+    assert tuple(perps.launches) == tuple(job.name for job in (*EVENT_JOBS, *PERP_OPERATIONS_JOBS) if job.whole)
 
 
 @pytest.mark.parametrize("name", SYMBOL_MONTH_TABLES)
@@ -240,7 +248,8 @@ def test_every_check_of_every_run_passed(perps: Market) -> None:
             for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
                 event = entry.get_dagster_event().asset_check_evaluation_data
                 evaluated[event.asset_key.to_user_string(), event.check_name] = event.passed
-    assert set(evaluated) == {(name.replace(".", "/"), check) for name in TABLES for check in ("schema", "key_unique")}
+    made = (*TABLES, *(name for job in PERP_OPERATIONS_JOBS for name in job.tables))
+    assert set(evaluated) == {(name.replace(".", "/"), check) for name in made for check in ("schema", "key_unique")}
     assert [where for where, passed in evaluated.items() if not passed] == []
 
 
@@ -269,8 +278,11 @@ def test_a_home_shows_the_assets_of_the_markets_it_holds(perps: Market, tmp_path
     everything = equities | set(TABLES) | anywhere
     # A suite judges signals of either market; what it reads of equities stands in the graph and cannot be made there.
     suite = {table for job in SUITE_JOBS for table in job.tables}
-    only_seen = {"raw.securities", "clean.equity_bars", "clean.corporate_actions", "clean.fundamentals"}
-    assert assets_of(tmp_path / "perps", perps.specs, "perps.yaml") == set(TABLES) | anywhere | suite | only_seen
+    only_seen = {"raw.securities", "clean.equity_bars", "clean.corporate_actions", "clean.fundamentals",
+                 "ops.executions"}  # fmt: skip
+    operations = {table for job in PERP_OPERATIONS_JOBS for table in job.tables}
+    own = set(TABLES) | anywhere | suite | operations
+    assert assets_of(tmp_path / "perps", perps.specs, "perps.yaml") == own | only_seen
     assert assets_of(tmp_path / "equities", perps.specs, "home.yaml") == equities | anywhere
     assert assets_of(tmp_path / "both", perps.specs, "home.yaml", "perps.yaml") == everything
     assert assets_of(tmp_path / "neither", perps.specs) == everything

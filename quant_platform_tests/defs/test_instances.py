@@ -13,6 +13,7 @@ import yaml
 from quant_platform.contracts.errors import DatabaseUnavailable, SettingsError
 from quant_platform.defs import instances
 from quant_platform.defs.event_storage import PooledSqliteEventLogStorage
+from quant_platform.defs.sqlite_storages import PooledSqliteRunStorage, PooledSqliteScheduleStorage
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.deployment import POSTGRES_VARIABLE
 from quant_platform.specification.settings import Settings
@@ -35,6 +36,10 @@ def test_a_home_of_its_own_keeps_the_files_and_the_house_settings(home: Home) ->
     with instances.instance_of(home) as instance:
         assert isinstance(instance.event_log_storage, PooledSqliteEventLogStorage)
         assert instance.event_log_storage.path_for_shard("x").startswith(str(folder))
+        assert isinstance(instance.run_storage, PooledSqliteRunStorage)
+        assert isinstance(instance.schedule_storage, PooledSqliteScheduleStorage)
+        assert (folder / "history" / "runs.db").is_file()
+        assert (folder / "schedules" / "schedules.db").is_file()
 
 
 @pytest.mark.parametrize("package", ["dagster_postgres", "psycopg2"])
@@ -59,7 +64,8 @@ def test_with_postgres_the_house_settings_stay_and_the_password_is_nowhere(
     text = (instances.prepare_instance_folder(home) / "dagster.yaml").read_text()
     said, house = yaml.safe_load(text), yaml.safe_load((ROOT / "dagster.yaml").read_text())
     storage = said.pop("storage")["custom"]
-    assert house.pop("event_log_storage")
+    for name in ("event_log_storage", "run_storage", "schedule_storage"):
+        assert house.pop(name)
     assert said == house
     assert storage["config"] == {"postgres_url": "postgresql+psycopg2://quant@127.0.0.1:1/market"}
     assert "hidden" not in text

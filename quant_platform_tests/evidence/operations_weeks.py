@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import time
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,27 +45,50 @@ WEEKS = 26
 WEEKLY = ("transaction_costs", "slippage_windows", "sleeve_summary", "sleeve_promotions", "config_proposals")
 
 
-def run_weeks(folder: Path, weeks: int) -> dict[str, Any]:
+def run_weeks(folder: Path, weeks: int, seconds: float = math.inf) -> dict[str, Any]:
     """Run the weeks and hold what must be true.
+
+    Parameters
+    ----------
+    folder
+        For the home.
+    weeks
+        How many.
+    seconds
+        Processor time after which no further week is begun; what was done by then is held all the same.
 
     Raises
     ------
     AssertionError
         When a run failed, or a session or week was made twice or never.
     """
-    last = FIRST + timedelta(weeks=weeks) - timedelta(days=2)
+    started, done = time.process_time(), 0
+
+    def another(until: int) -> Iterator[date]:
+        """Mondays of the weeks to come; says of each that is over how it went."""
+        nonlocal done
+        while done < until and (done < 2 or time.process_time() - started < seconds):
+            yield FIRST + timedelta(weeks=done)
+            done += 1
+            print(f"{done} of {weeks} weeks, {time.process_time() - started:.0f} CPU seconds", flush=True)
+
     with open_market(folder) as home:
         # Ten names have few setups under the shipped gate.
         edit(home.specs / "activation.yaml", lambda spec: spec.update(min_rr=0.8, min_momentum_percentile=None))
         began = at(FIRST - timedelta(days=1), 20)
-        half = FIRST + timedelta(weeks=weeks // 2)
         with daemon(folder / "dagster", began) as up:
             up.turn_on(began, "daily_pipeline", "weekly_replay")
-            works_through(up, FIRST, half)
-        with daemon(folder / "dagster", at(half + timedelta(days=2), 12)) as up:
-            up.works_at(at(half + timedelta(days=2), 12))
-            works_through(up, half + timedelta(days=3), last)
-            return held(up, home, last)
+            for monday in another(weeks // 2):
+                works_through(up, monday, monday + timedelta(days=6))
+            half = FIRST + timedelta(weeks=done)
+            works_through(up, half, half)
+        back = at(half + timedelta(days=2), 12)
+        with daemon(folder / "dagster", back) as up:
+            up.works_at(back)
+            for monday in another(weeks):
+                first = half + timedelta(days=3) if monday == half else monday
+                works_through(up, first, monday + timedelta(days=6))
+            return held(up, home, FIRST + timedelta(weeks=done) - timedelta(days=2))
 
 
 def held(up: Daemon, home: Home, last: date) -> dict[str, Any]:
@@ -100,9 +125,12 @@ def held(up: Daemon, home: Home, last: date) -> dict[str, Any]:
     }
 
 
-def command_of(weeks: int) -> str:
+def command_of(weeks: int, seconds: float) -> str:
     """What makes the page."""
-    return f"python -m {__package__}.operations_weeks" + ("" if weeks == WEEKS else f" --weeks {weeks}")
+    asked = "" if weeks == WEEKS else f" --weeks {weeks}"
+    return f"python -m {__package__}.operations_weeks{asked}" + (
+        "" if seconds == math.inf else f" --seconds {seconds:g}"
+    )
 
 
 def page(found: dict[str, Any]) -> str:
@@ -123,7 +151,7 @@ def page(found: dict[str, Any]) -> str:
     )
     return f"""# {found["weeks"]} weeks of operations by simulated time
 
-Made by `{command_of(found["weeks"])}` in {found["cpu_seconds"]} CPU seconds.
+Made by `{found["command"]}` in {found["cpu_seconds"]} CPU seconds.
 
 Ten SIMULATED names on the calendar of New York from {FIRST} on, two schedules switched on, Dagster's own scheduler and
 sensor code, an outage of two days of trading and a restart in the middle, no step by hand. No run failed; every one of
@@ -156,6 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m quant_platform_tests.evidence.operations_weeks", description=__doc__
     )
     parser.add_argument("--weeks", type=int, default=WEEKS, help=f"weeks, at least 2 (default {WEEKS})")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="processor time after which no week is begun")
     parser.add_argument(
         "--output", type=Path, default=ROOT / "docs" / "evidence", help="folder (default docs/evidence)"
     )
@@ -164,7 +193,8 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.simplefilter("ignore")
     started = time.process_time()
     with TemporaryDirectory() as folder:
-        found = run_weeks(Path(folder), options.weeks)
+        found = run_weeks(Path(folder), options.weeks, options.seconds)
+    found["command"] = command_of(options.weeks, options.seconds)
     found["cpu_seconds"] = round(time.process_time() - started)
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "operations_weeks.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -85,6 +85,7 @@ def securities(*tickers: str) -> pl.DataFrame:
             "name": None,
             "sector": None,
             "source": "test",
+            "asset_class": "US_EQUITY",
         }
         for ticker in tickers
     ]

@@ -290,3 +290,30 @@ def test_a_proposal_is_applied_once(home: Home) -> None:
     changes.revert(home, chosen, "Bob")
     with pytest.raises(ProposalRefused, match="taken back by Bob"):
         changes.revert(home, chosen, "Ann")
+
+
+def test_a_process_that_dies_between_record_and_spec_leaves_what_can_be_done_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen, file = id_of(home, "costs"), home.specs / ROUTING
+    before = file.read_text(encoding="utf-8")
+    write = changes.atomic_text
+
+    def dies(path: Path, text: str) -> None:
+        if path == file:
+            raise KeyboardInterrupt
+        write(path, text)
+
+    for act in (changes.apply, changes.revert):
+        there = file.read_text(encoding="utf-8")
+        monkeypatch.setattr(changes, "atomic_text", dies)
+        with pytest.raises(KeyboardInterrupt):
+            act(home, chosen, "Ann")
+        assert file.read_text(encoding="utf-8") == there
+        monkeypatch.setattr(changes, "atomic_text", write)
+        act(home, chosen, "Bob")
+        assert (home.load(ROUTING, RoutingSpec).costs.half_spread == 0.0006) is (act is changes.apply)
+    assert file.read_text(encoding="utf-8") == before
+    record = changes.record_of(home, chosen)
+    assert record is not None
+    assert (record.reviewed_by, record.reverted_by) == ("Bob", "Bob")

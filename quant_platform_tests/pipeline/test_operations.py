@@ -6,6 +6,7 @@ import json
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,20 @@ import pytest
 
 from quant_platform.contracts.errors import FillsInvalid, PartitionMissing, SettingsError
 from quant_platform.contracts.tables import table
+from quant_platform.lake import Key
 from quant_platform.lake.provenance import Provenance
-from quant_platform.pipeline import alerts, changes, operations_dashboard, operations_fills, operations_weekly, resets
+from quant_platform.pipeline import (
+    alerts,
+    changes,
+    cross_section,
+    operations_dashboard,
+    operations_fills,
+    operations_weekly,
+    resets,
+)
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.operations import DAILY_TABLES, run_daily
+from quant_platform.pipeline.operations import SPECS as SPEC_FILES
 from quant_platform.specification.settings import Settings
 from quant_platform_tests.homes import edit
 
@@ -60,7 +71,7 @@ def _setup(day: date) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write(home: Home, name: str, key: str | None, rows: list[dict[str, Any]]) -> None:
+def _write(home: Home, name: str, key: Key, rows: list[dict[str, Any]]) -> None:
     home.lake.write(name, key, pl.DataFrame(rows, schema=table(name).schema.create_empty().schema), STAMP)
 
 
@@ -119,11 +130,129 @@ def test_recorded_orders_stand_whatever_the_specs_say_later(traded: Home, tmp_pa
     home = copied(traded, tmp_path)
     edit(home.specs / "operations" / "routing.yaml", lambda spec: spec["setups"].update(trade=False))
     assert daily(home, KEYS) == ["current"] * 10
+    # They are those of today's specs from now on: nothing calls them stale.
+    versions = [home.lake.current(name, key) for name in DAILY_TABLES for key in KEYS]
+    assert {one.provenance.ontology_hash for one in versions if one} == {home.ontology(SPEC_FILES).hash}
     # A session that has none is decided by what is in force.
     shutil.rmtree(home.lake.partition_folder("ops.orders", KEYS[0]))
     assert daily(home, KEYS)[0] == "written"
     assert home.lake.read("ops.orders").is_empty()
     assert home.lake.read("ops.skips", [KEYS[0]])["code"].to_list() == ["switched_off"]
+
+
+def test_new_costs_are_those_of_new_orders_and_of_no_fill_before_them(traded: Home, tmp_path: Path) -> None:
+    home = stored_home(tmp_path)
+    _write(home, "live.scan", KEYS[2], [{**_setup(SESSIONS[2]), "ticker": "BBB"}])
+    daily(home, KEYS[:2])
+
+    def dearer(spec: dict[str, Any]) -> None:
+        spec["costs"].update(half_spread=0.003, impact_coefficient=0.0)
+        spec["account"].update(capital=2_000_000)
+
+    edit(home.specs / "operations" / "routing.yaml", dearer)
+    # Every session is asked for again, as `quant run --changed` does.
+    daily(home, KEYS[:6])
+    found, before = home.lake.read("ops.executions"), traded.lake.read("ops.executions")
+    assert found.filter(pl.col("ticker") == "AAA").equals(before)
+    new = found.filter(pl.col("ticker") == "BBB").row(0, named=True)
+    assert new["fill"] == pytest.approx(100.3)
+    trade, book = home.lake.read("ops.trades"), home.lake.read("ops.book").sort("day")
+    assert trade.equals(traded.lake.read("ops.trades"))
+    # What is stored is what the account sums up.
+    assert book["closed_pnl"][-1] == pytest.approx(trade["net_pnl"].sum())
+    assert daily(home, KEYS[5:6]) == ["current"]
+
+
+def test_restated_bars_are_filled_again_from_there_on(traded: Home, tmp_path: Path) -> None:
+    home = copied(traded, tmp_path)
+    bars = home.lake.read("clean.equity_bars", ["AAA"])
+    fell = pl.when(pl.col("session") == SESSIONS[1]).then(99.5).otherwise("open")
+    home.lake.write("clean.equity_bars", "AAA", bars.with_columns(open=fell), STAMP)
+    # The last session alone is asked for.
+    assert daily(home, KEYS[-1:]) == ["written"]
+    assert home.lake.read("ops.executions")["mid"].to_list() == [99.5, 110.0]
+    trade = home.lake.read("ops.trades").row(0, named=True)
+    assert trade["net_pnl"] > traded.lake.read("ops.trades")["net_pnl"][0] + 400.0
+    assert home.lake.read("ops.book").sort("day")["closed_pnl"].to_list()[4:] == pytest.approx([trade["net_pnl"]] * 6)
+    assert home.lake.read("ops.orders").equals(traded.lake.read("ops.orders"))
+
+
+def test_a_session_that_is_decided_late_is_filled_in_those_after_it(traded: Home, tmp_path: Path) -> None:
+    home = stored_home(tmp_path)
+    assert daily(home, KEYS[1:5]) == ["written"] * 4
+    assert home.lake.read("ops.executions").is_empty()
+    assert daily(home, KEYS[:1]) == ["written"]
+    for name in ("ops.executions", "ops.trades", "ops.marks", "ops.orders", "ops.book"):
+        assert home.lake.read(name).equals(traded.lake.read(name, KEYS[:5])), name
+
+
+@pytest.mark.parametrize("ends", ["silent", "red"])
+def test_each_name_is_traded_as_its_asset_class_says(tmp_path: Path, ends: str) -> None:
+    home = stored_home(tmp_path)
+    _write(home, "clean.equity_bars", "CCC", home.lake.read("clean.equity_bars", ["BBB"]).with_columns(
+        ticker=pl.lit("CCC")).to_dicts())  # fmt: skip
+    classes = {"BBB": "FX", "CCC": "RATES"}
+    edit(home.specs / "universe" / "simulated.yaml", lambda spec: spec.update(asset_classes=classes))
+
+    def own(spec: dict[str, Any]) -> None:
+        spec["asset_classes"]["FX"].update(costs={"half_spread": 0.00005, "impact_coefficient": 0.0})
+        spec["costs"].update(impact_coefficient=0.0)
+        spec["signals"].update(fractile=0.34)
+
+    edit(home.specs / "operations" / "routing.yaml", own)
+    _write(home, "live.scan", KEYS[0], [{**_setup(SESSIONS[0]), "ticker": name} for name in ("AAA", "BBB", "CCC")])
+    _judged(home, "2023-11-03", "green", SESSIONS[0] - timedelta(days=3))
+    value = {"signal": "mine", "date_sig": SESSIONS[0], "date_avail": SESSIONS[1]}
+    values = [value | {"security_id": name, "value": float(k)} for k, name in enumerate(("AAA", "BBB", "CCC"))]
+    _write(home, "suite.signals", "mine", values)
+    daily(home, KEYS[:2])
+    orders = (
+        home.lake.read("ops.orders").select("strategy", "ticker", "direction", "asset_class").sort("strategy", "ticker")
+    )
+    assert orders.rows() == [
+        ("mine", "AAA", "short", "US_EQUITY"), ("setups", "AAA", "long", "US_EQUITY"), ("setups", "BBB", "long", "FX"),
+    ]  # fmt: skip
+    skipped = home.lake.read("ops.skips").select("strategy", "ticker", "code").sort("strategy")
+    assert skipped.rows() == [("mine", "CCC", "asset_class"), ("setups", "CCC", "asset_class")]
+    paid = {(row["strategy"], row["ticker"]): row["fill"] for row in home.lake.read("ops.executions").to_dicts()}
+    assert paid == pytest.approx({("mine", "AAA"): 99.97, ("setups", "AAA"): 100.03, ("setups", "BBB"): 100.005})
+    # It has no value since, and what it holds stands; until it is silent for too long, or judged anew.
+    assert home.lake.read("ops.orders", [KEYS[1]]).is_empty()
+    if ends == "silent":
+        edit(home.specs / "operations" / "routing.yaml", lambda spec: spec["signals"].update(silent_sessions=1))
+    else:
+        _judged(home, "2023-11-07", "red", SESSIONS[1])
+    daily(home, KEYS[2:3])
+    left = home.lake.read("ops.orders").filter(pl.col("action").cast(pl.String) == "leave")
+    assert left.select("day", "strategy", "ticker").rows() == [(SESSIONS[2], "mine", "AAA")]
+
+
+def _judged(home: Home, snapshot: str, colour: str, seen_to: date) -> None:
+    key = {"signal": "mine", "snapshot_id": snapshot}
+    verdict = {"rule": 0, "verdict": colour, "reference": "", "code": "", "colour": "red", "text": "", "met": True}
+    _write(home, "suite.verdict", ("mine", snapshot), [key | verdict])
+    numbers = ("gross", "net", "linear_cost", "impact_cost", "cumret", "drawdown", "turnover", "long", "short")
+    counts = {"names_long": 1, "names_short": 1, "variant": "v", "session": seen_to, "regime": "calm"}
+    _write(home, "suite.daily", ("mine", snapshot), [key | dict.fromkeys(numbers, 0.0) | counts])
+
+
+def test_securities_carry_the_class_of_the_universe(
+    traded: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = copied(traded, tmp_path)
+    classes = {"EURUSD": "FX", "GOLD": "COMMODITY"}
+    edit(home.specs / "universe" / "simulated.yaml", lambda spec: spec.update(asset_classes=classes))
+    stated = pl.DataFrame({"ticker": ["AAA", "EURUSD", "EURUSD", "GOLD"]})
+    monkeypatch.setattr(cross_section, "source_of", lambda _: SimpleNamespace(securities=lambda: stated))
+    monkeypatch.setattr(cross_section, "tickers_of", lambda _: ["AAA", "EURUSD", "GOLD"])
+    found = cross_section.securities(home, [])
+    assert found["asset_class"].to_list() == ["US_EQUITY", "FX", "FX", "COMMODITY"]
+    before = cross_section.SECURITIES.code_version(home)
+    edit(home.specs / "universe" / "simulated.yaml", lambda spec: spec["asset_classes"].update(EURSUD="FX"))
+    again = Home(home.settings)
+    assert cross_section.SECURITIES.code_version(again) != before
+    with pytest.raises(SettingsError, match="does not know: EURSUD"):
+        cross_section.securities(again, [])
 
 
 def test_a_session_that_was_not_scanned_is_an_error(tmp_path: Path) -> None:
@@ -174,8 +303,7 @@ def test_imported_fills_are_stored_once_and_stand_beside_those_of_the_venue(trad
 
 
 def made_fills(home: Home) -> pl.DataFrame:
-    scan = home.lake.scan
-    return operations_fills.fills(home, [], executions=scan("ops.executions"), bars=scan("clean.equity_bars"))
+    return operations_fills.fills(home, [])
 
 
 def test_the_weekly_tables_go_by_the_value_that_was_applied(traded: Home, tmp_path: Path) -> None:

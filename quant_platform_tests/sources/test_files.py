@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from quant_platform.contracts.errors import PlatformError, SourceMalformed, SourceNotFound, SpecError
-from quant_platform.contracts.schemas.raw import RawCorporateActions, RawEquityBars, RawSecurities
+from quant_platform.contracts.schemas.raw import RawCorporateActions, RawEquityBars, StatedSecurities
 from quant_platform.sources import Source, open_source
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.perp_sources import PerpSourceSpec
@@ -189,7 +189,7 @@ def test_the_shipped_folder_spec_with_its_actions(tmp_path: Path) -> None:
         (date(2020, 1, 3), "split", 2.0),
         (date(2020, 1, 3), "cash_dividend", 0.5),
     ]
-    securities = RawSecurities.validate(source.securities())
+    securities = StatedSecurities.validate(source.securities())
     assert securities.select("ticker", "universe", "start_date", "end_date").rows() == [
         ("AAA", "csv_folder", date(2020, 1, 2), None)
     ]

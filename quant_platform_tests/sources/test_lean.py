@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from quant_platform.contracts.errors import PlatformError, SourceMalformed, SourceNotFound
-from quant_platform.contracts.schemas.raw import RawCorporateActions, RawEquityBars, RawSecurities
+from quant_platform.contracts.schemas.raw import RawCorporateActions, RawEquityBars, StatedSecurities
 from quant_platform.sources import Source, open_source
 from quant_platform_tests.sources.builders import shipped
 
@@ -68,7 +68,7 @@ def test_a_map_that_ends_is_a_delisting_and_ends_the_membership(renamed: Source)
     actions = renamed.actions("OLD.1")
     assert actions.select("ex_date", "kind", "value").rows() == [(date(2010, 1, 7), "delisting", 0.0)]
     assert actions["known_at"].dt.date().to_list() == [date(2010, 1, 8)]
-    securities = RawSecurities.validate(renamed.securities())
+    securities = StatedSecurities.validate(renamed.securities())
     assert securities.select("ticker", "start_date", "end_date").rows() == [
         ("NEW", date(2010, 1, 4), None),
         ("OLD.1", date(2010, 1, 7), date(2010, 1, 7)),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from quant_platform.contracts.errors import SourceMalformed
-from quant_platform.contracts.schemas.raw import RawSecurities
+from quant_platform.contracts.schemas.raw import StatedSecurities
 from quant_platform.sources.files.sections import read_membership
 from quant_platform_tests.sources.builders import shipped
 
@@ -17,7 +17,7 @@ def read(folder: Path, text: str) -> list[tuple[object, ...]]:
     assert spec.files.membership is not None
     path = folder / "members.csv"
     path.write_text(f"ticker,start_date,end_date\n{text}", encoding="utf-8")
-    frame = RawSecurities.validate(read_membership(path, spec.files.membership, spec, spec.files).rows)
+    frame = StatedSecurities.validate(read_membership(path, spec.files.membership, spec, spec.files).rows)
     return frame.select("ticker", "start_date", "end_date").rows()
 
 

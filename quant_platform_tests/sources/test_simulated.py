@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from quant_platform.contracts.errors import SourceNotFound, SpecError
-from quant_platform.contracts.schemas.raw import RawCorporateActions, RawEquityBars, RawFundamentals, RawSecurities
+from quant_platform.contracts.schemas.raw import RawCorporateActions, RawEquityBars, RawFundamentals, StatedSecurities
 from quant_platform.market.calendar import session_array
 from quant_platform.market.cleaning import CleanResult, clean_bars
 from quant_platform.sources import open_source
@@ -58,7 +58,7 @@ def panel(market: SimulatedMarket) -> Floats:
 def test_every_table_has_its_schema(demo: SimulatedSource) -> None:
     assert demo.simulated
     assert len(demo.tickers()) == 120
-    RawSecurities.validate(demo.securities())
+    StatedSecurities.validate(demo.securities())
     for ticker in demo.tickers():
         RawEquityBars.validate(demo.bars(ticker))
         RawCorporateActions.validate(demo.actions(ticker))

@@ -21,7 +21,7 @@ from quant_platform.contracts.errors import (
     SourceRateLimited,
     SourceUnavailable,
 )
-from quant_platform.contracts.schemas.raw import RawCorporateActions, RawEquityBars, RawSecurities
+from quant_platform.contracts.schemas.raw import RawCorporateActions, RawEquityBars, StatedSecurities
 from quant_platform.sources import Source, open_source
 from quant_platform.sources.yahoo import RateLimited, Request, YahooSource, resume_from, yfinance_history
 from quant_platform_tests.sources.builders import shipped
@@ -143,7 +143,7 @@ def test_an_answer_with_other_columns_is_malformed() -> None:
 
 def test_its_universe_is_a_list_of_today() -> None:
     source = open_source(shipped("yahoo"))
-    securities = RawSecurities.validate(source.securities())
+    securities = StatedSecurities.validate(source.securities())
     assert securities["ticker"].to_list() == source.tickers()
     assert source.fundamentals("AAPL").height == 0
 

@@ -56,6 +56,11 @@ class OpsOrders(dy.Schema):
     weight = dy.Float64(min=0.0, description="Share of equity that was granted.")
     clipped_by = dy.List(dy.String(), description="Layers of the allocator that made it smaller.")
     spec_hash = dy.String(description="Hash of routing and sleeves under which it was sent.")
+    terms = dy.String(
+        nullable=True,
+        description="What its position trades under until it is left, as JSON: costs, capital, leverage, currency, "
+        "horizon; null for an order that leaves, which goes by the terms of the entry.",
+    )
 
 
 class OpsExecutions(dy.Schema):
@@ -167,8 +172,9 @@ class OpsFills(dy.Schema):
     price = dy.Float64(min=0.0, description="Price that was paid.")
     mid = _number("Middle of the quote when the order arrived; null where the broker does not say.", min=0.0)
     fees = dy.Float64(description="In money; a rebate is negative.")
-    currency = dy.String(description="ISO 4217.")
+    currency = dy.String(description="In which price and fees are, for example USD, USDT.")
     executed_at = _stamp("When it was filled.")
+    session = dy.Date(nullable=True, description="Day of the exchange that it belongs to; of perpetuals the UTC day.")
     order_id = dy.String(nullable=True, description="Paper order that it belongs to, where somebody says so.")
     volatility_daily = _number("Daily volatility over the sessions before; null where not known.", min=0.0)
     volume_daily = _number("Mean units traded a day over the sessions before; null where not known.", min=0.0)
@@ -237,7 +243,12 @@ class OpsSlippageWindows(dy.Schema):
 
     week = _week()
     asset_class = dy.String(primary_key=True, description="Asset class.")
-    hour = dy.Int32(primary_key=True, min=0, max=23, description="Hour of the day, UTC.")
+    hour = dy.Int32(primary_key=True, min=0, max=23, description="Hour of the day in that time zone.")
+    timezone = dy.String(
+        nullable=True,
+        description="Time zone of the hour: that of the exchange for what is traded there, so that the hour of the "
+        "opening is one hour all year; UTC for the rest, and where null.",
+    )
     n = dy.Int64(min=0, description="Fills.")
     mean_bps = _number("Mean slippage against the middle, signed so that paying is positive.")
     low_bps = _number("Lower limit of the mean; sessions are the independent pieces.")

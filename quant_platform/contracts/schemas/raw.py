@@ -62,8 +62,8 @@ class RawFundamentals(dy.Schema):
     source = dy.String(description="Name of the source spec.")
 
 
-class RawSecurities(dy.Schema):
-    """Membership intervals: who belonged to which universe when."""
+class StatedSecurities(dy.Schema):
+    """Membership intervals as a source states them."""
 
     ticker = dy.String(primary_key=True, description="Upper-case ticker.")
     universe = dy.String(primary_key=True, description="Name of the universe.")
@@ -72,3 +72,12 @@ class RawSecurities(dy.Schema):
     name = dy.String(nullable=True, description="Company name where the source has one.")
     sector = dy.String(nullable=True, description="Sector where the source has one.")
     source = dy.String(description="Name of the source spec.")
+
+
+class RawSecurities(StatedSecurities):
+    """Membership intervals: who belonged to which universe when."""
+
+    asset_class = dy.String(
+        nullable=True,
+        description="From the universe spec, for example US_EQUITY, FX, COMMODITY; routing and costs go by it.",
+    )

@@ -3,8 +3,8 @@
 The account is a function of the recorded orders and of the bars, so that a process that dies between an order and its
 fill loses nothing: whoever asks next computes the same fill.
 
-1. Each strategy is an account of its own in the engine, and so is each asset class of it, which has costs of its own;
-   their profits and losses add up (:func:`paper_book`).
+1. Each strategy is an account of its own in the engine, and so are the orders of it that were sent under the same terms
+   (:mod:`.terms`); their profits and losses add up (:func:`paper_book`).
 2. An order is for the open of the session after its day. Where its name has no bar there, or no volume, it is void; so
    is one whose stop or target the open has passed (the engine decides that).
 3. Stops, targets and the horizon leave as they do in the replay: inside the bars after the entry, and at the close of
@@ -29,10 +29,10 @@ from quant_platform.engine.layout import Floats
 from quant_platform.engine.result import BacktestResult
 from quant_platform.labs.operations.frames import rows_frame
 from quant_platform.labs.operations.routing import skip
+from quant_platform.labs.operations.terms import Terms, with_terms
 from quant_platform.market.calendar import Days
 from quant_platform.specification.operations import RoutingSpec
 from quant_platform.specification.replay import ReplaySpec
-from quant_platform.specification.strategies import StrategyCosts
 
 _AT_OPEN = ("entry", "addition", "exit", "reversal", "reduction", "delisted")
 
@@ -98,7 +98,7 @@ def paper_book(orders: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, 
     market
         Bars and sessions.
     routing
-        Capital and the cost model.
+        Capital; and with ``replay`` the terms of orders that carry none.
     replay
         Horizon, and what becomes of names that are gone.
 
@@ -108,16 +108,12 @@ def paper_book(orders: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, 
     is marked at its last close.
     """
     capital, last = routing.account.capital, len(market.sessions) - 1
-    # A name that was put into another class keeps one account, by the class of its last order.
-    ordered = orders.sort("strategy", "day", "ticker").with_columns(
-        law=pl.col("asset_class").last().over("strategy", "ticker", order_by="day")
-    )
-    accounts = ordered.partition_by("strategy", "law", maintain_order=True)
-    parts = [_account(rows.drop("law"), market, routing.costs_of(rows["law"][0]), routing, replay) for rows in accounts]
+    accounts = with_terms(orders, routing, replay).partition_by("strategy", "terms", maintain_order=True)
+    parts = [_account(rows, market, Terms.read(rows["terms"][0])) for rows in accounts]
     curve = np.tile(np.array([capital, capital, 0.0, 0.0]), (last + 1, 1))
     for part in parts:
-        found = part.result.curve[:, [1, 0, 2, 3]]
-        curve += found - np.array([capital, capital, 0.0, 0.0])
+        began = part.terms.capital
+        curve += part.result.curve[:, [1, 0, 2, 3]] - np.array([began, began, 0.0, 0.0])
     executions = [row for part in parts for row in part.executions()]
     trades = [row for part in parts for row in part.trades()]
     marks = [row for part in parts for row in part.marks()]
@@ -138,13 +134,12 @@ def paper_book(orders: pl.DataFrame, market: PaperMarket, routing: RoutingSpec, 
 
 @dataclass(frozen=True, eq=False)
 class _Account:
-    """One strategy's run: its orders in the engine's order, and what came of them."""
+    """One run: orders of a strategy under the same terms, in the engine's order, and what came of them."""
 
     orders: list[dict[str, Any]]
     result: BacktestResult
     market: PaperMarket
-    costs: StrategyCosts
-    routing: RoutingSpec
+    terms: Terms
     voids: list[dict[str, Any]]
 
     def entries(self) -> dict[tuple[str, int], dict[str, Any]]:
@@ -181,7 +176,7 @@ class _Account:
                 "mid": row["reference_price"],
                 "fill": row["price"],
                 **{key: row[key] for key in ("commission", "spread", "impact")},
-                "currency": self.routing.account.currency,
+                "currency": self.terms.currency,
                 "executed_at": stamps[row["bar"]].item(),
                 "source": "paper",
                 "law": MODELLED,
@@ -206,12 +201,12 @@ class _Account:
                 "costs": row["commission"] + row["spread"] + row["impact"],
                 "risk": risk,
                 "r": None if risk is None else row["net_pnl"] / risk,
-                "pnl_share": row["net_pnl"] / self.routing.account.capital,
+                "pnl_share": row["net_pnl"] / self.terms.capital,
                 "bars_held": row["bars_held"],
             }
 
     def marks(self) -> Iterator[dict[str, Any]]:
-        entries = self.entries()
+        entries, costs = self.entries(), self.terms.costs
         for row in self.result.trades.filter(pl.col("exit_bar").is_null()).iter_rows(named=True):
             order = entries[row["asset"], row["entry_bar"]]
             side = 1.0 if row["side"] == "long" else -1.0
@@ -219,7 +214,7 @@ class _Account:
             known = column[~np.isnan(column)]
             held = self.result.positions.filter(pl.col("asset") == row["asset"])["position"][-1]
             mark, risk = float(known[-1]), _risk(order)
-            leaving = abs(held) * mark * (self.costs.commission_rate + self.costs.half_spread)
+            leaving = abs(held) * mark * (costs.commission_rate + costs.half_spread)
             pnl = row["net_pnl"] - leaving
             yield {
                 "day": self.market.sessions[-1].item(),
@@ -239,11 +234,9 @@ def _risk(order: dict[str, Any]) -> float | None:
     return None if stop is None else float(abs(reference - stop) * quantity)
 
 
-def _account(
-    rows: pl.DataFrame, market: PaperMarket, costs: StrategyCosts, routing: RoutingSpec, replay: ReplaySpec
-) -> _Account:
+def _account(rows: pl.DataFrame, market: PaperMarket, terms: Terms) -> _Account:
     names = sorted(rows["ticker"].unique().to_list())
-    bars = _bars(names, market, replay)
+    bars = _bars(names, market, terms.delisted_after_sessions)
     place = {name: column for column, name in enumerate(bars.assets)}
     kept: list[dict[str, Any]] = []
     voids: list[dict[str, Any]] = []
@@ -265,14 +258,14 @@ def _account(
         quantity=[row["quantity"] if row["action"] == "enter" else math.nan for row in kept],
         stop_price=[math.nan if row["stop"] is None else row["stop"] for row in kept],
         target_price=[math.nan if row["target"] is None else row["target"] for row in kept],
-        time_bars=[0 if row["stop"] is None else replay.horizon_sessions for row in kept],
+        time_bars=[0 if row["stop"] is None else terms.horizon_sessions for row in kept],
         time_at_close=True,
     )
     config = EngineConfig(
-        costs=Costs(**costs.model_dump()),
-        initial_cash=routing.account.capital,
+        costs=Costs(**terms.costs.model_dump()),
+        initial_cash=terms.capital,
         units="whole",
-        leverage=routing.account.leverage,
+        leverage=terms.leverage,
     )
     result = run(bars, decisions, config)
     filled = set(result.fills["order"].to_list())
@@ -282,7 +275,7 @@ def _account(
             column = place[row["ticker"]]
             split = math.prod(one.value for one in bars.splits if (one.bar, one.asset) == (bar, column))
             voids.append(_void(row, market, bar, *_why_void(row, float(bars.open[bar, column]), split)))
-    return _Account(kept, result, market, costs, routing, voids)
+    return _Account(kept, result, market, terms, voids)
 
 
 def _why_void(row: dict[str, Any], shown: float, split: float) -> tuple[str, str]:
@@ -303,7 +296,7 @@ def _void(row: dict[str, Any], market: PaperMarket, bar: int, code: str, reason:
     return {**made, "day": market.sessions[bar].item()}
 
 
-def _bars(names: list[str], market: PaperMarket, replay: ReplaySpec) -> Bars:
+def _bars(names: list[str], market: PaperMarket, delisted_after_sessions: int) -> Bars:
     """The bars of some names on every session of the market, with their events."""
     first, last = market.sessions[0].item(), market.sessions[-1].item()
     mine = market.bars.filter(pl.col("ticker").is_in(names), pl.col("session").is_between(first, last))
@@ -319,7 +312,7 @@ def _bars(names: list[str], market: PaperMarket, replay: ReplaySpec) -> Bars:
             events[row["kind"]].append(Event(bar, place[row["ticker"]], float(row["value"])))
     returns = dict(market.actions.filter(pl.col("kind") == "delisting").select("ticker", "value").iter_rows())
     for ticker, end in mine.group_by("ticker").agg(pl.col("session").max()).sort("ticker").iter_rows():
-        gone = int(np.searchsorted(market.sessions, np.datetime64(end))) + replay.delisted_after_sessions
+        gone = int(np.searchsorted(market.sessions, np.datetime64(end))) + delisted_after_sessions
         if gone < len(market.sessions):
             stated = returns.get(ticker)
             recovered = math.nan if stated is None else max(0.0, 1.0 + float(stated))

@@ -19,7 +19,8 @@ from quant_platform.labs.operations.costs import (
     round_trips,
     signed_slippage,
 )
-from quant_platform.labs.operations.frames import rows_frame
+from quant_platform.labs.operations.fills import EXCHANGE_TRADED
+from quant_platform.labs.operations.frames import rows_frame, session_of
 from quant_platform.specification.operations import EvidenceSpec, RoutingSpec
 from quant_platform.statistics import clustered_mean
 
@@ -96,7 +97,7 @@ def _scaled(estimate: Estimate, factor: float) -> Estimate:
     )
 
 
-def slippage_windows(week: date, fills: pl.DataFrame, evidence: EvidenceSpec) -> pl.DataFrame:
+def slippage_windows(week: date, fills: pl.DataFrame, evidence: EvidenceSpec, zone: str = "UTC") -> pl.DataFrame:
     """Slippage by asset class and hour as known at the end of a week.
 
     Parameters
@@ -107,6 +108,8 @@ def slippage_windows(week: date, fills: pl.DataFrame, evidence: EvidenceSpec) ->
         Rows of ``ops.fills`` within the lookback; those without a middle are left out.
     evidence
         Minimum, excess and level of an hour that is proposed as a no-trade window.
+    zone
+        Time zone of the exchange, in which the hours of what is traded there are counted; all others are in UTC.
 
     Returns
     -------
@@ -124,8 +127,9 @@ def slippage_windows(week: date, fills: pl.DataFrame, evidence: EvidenceSpec) ->
     known = fills.drop_nulls("mid")
     for (asset_class,), mine in known.sort("fill_id").group_by("asset_class", maintain_order=True):
         cost = 1e4 * signed_slippage(mine)
-        hours = mine["executed_at"].dt.hour().to_numpy()
-        days = mine["executed_at"].dt.date().to_numpy().astype("datetime64[D]").astype(np.int64)
+        own = zone if asset_class in EXCHANGE_TRADED else "UTC"
+        hours = mine["executed_at"].dt.convert_time_zone(own).dt.hour().to_numpy()
+        days = session_of(mine).to_numpy().astype("datetime64[D]").astype(np.int64)
         for hour in range(HOURS):
             inside = hours == hour
             here = _clustered(cost[inside], days[inside], rules.level)
@@ -137,6 +141,7 @@ def slippage_windows(week: date, fills: pl.DataFrame, evidence: EvidenceSpec) ->
                     "week": week,
                     "asset_class": asset_class,
                     "hour": hour,
+                    "timezone": own,
                     "n": here.n,
                     "mean_bps": here.value,
                     "low_bps": here.low,

@@ -16,6 +16,8 @@ from quant_platform.specification.home import AssetClass
 
 REQUIRED = ("fill_id", "ticker", "side", "quantity", "price", "fees", "currency", "executed_at")
 OPTIONAL = ("mid", "order_id", "law")
+JSON_LINES = (".jsonl", ".ndjson")
+_EXPORT = "export the fills again, as CSV with commas or as JSON lines, in UTF-8"
 # Beyond this a stamp is not late by a clock that is a little off.
 SKEW = timedelta(minutes=2)
 # A fill further than this from its middle is in another unit or currency.
@@ -46,26 +48,26 @@ class Expected:
     ----------
     classes
         Asset class of every name that is known.
-    currency
-        Of the account.
+    currencies
+        By name, in what its fills are settled.
     sessions
         Days on which the exchange trades.
+    zone
+        IANA name of the time zone in which it does: a fill of its first hour in Sydney is of the day before in UTC.
     now
         With a time zone.
     known
         Fills that are stored already, columns of :data:`STORED`.
-    time_zone
-        Of the exchange: a morning in Sydney is of the day before in UTC.
     closes
         ``ticker, session, close`` as traded, for prices that no middle stands beside; None where there are none.
     """
 
     classes: Mapping[str, AssetClass]
-    currency: str
+    currencies: Mapping[str, str]
     sessions: Collection[date]
+    zone: str
     now: datetime
     known: pl.DataFrame
-    time_zone: str = "UTC"
     closes: pl.DataFrame | None = None
 
 
@@ -78,7 +80,7 @@ class ReadFills:
 
 
 def read_fills(path: Path) -> pl.DataFrame:
-    """Read a file of fills as text, CSV or JSON lines by its suffix.
+    """Read a file of fills as text, CSV or JSON lines by its suffix; names of columns in lower case.
 
     Raises
     ------
@@ -86,36 +88,48 @@ def read_fills(path: Path) -> pl.DataFrame:
         When it is neither, is damaged, empty, or lacks a column.
     """
     suffix = path.suffix.lower()
-    if suffix not in (".csv", ".jsonl", ".ndjson"):
+    if suffix not in (".csv", *JSON_LINES):
         raise FillsInvalid(
             f"{suffix or 'no suffix'} is not the suffix of a file of fills",
             where=str(path),
             action="give a .csv or a .jsonl file",
         )
+    content = path.read_bytes()
+    if not content.strip():
+        raise FillsInvalid("the file has no row", where=str(path), cause="it is empty", action="export the fills again")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise FillsInvalid("the file cannot be read", where=str(path), cause="it is no text in UTF-8", action=_EXPORT)
     try:
         if suffix == ".csv":
-            frame = pl.read_csv(path, infer_schema=False)
+            frame = pl.read_csv(content, infer_schema=False)
         else:
-            frame = pl.read_ndjson(path, infer_schema_length=None)
+            frame = pl.read_ndjson(content, infer_schema_length=None)
             nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
             frame = frame.drop(nested).with_columns(pl.all().cast(pl.String))
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+    except pl.exceptions.PolarsError as error:
+        said = " ".join(str(error).split())[:200]
+        cause = "a row has more fields than the header" if "more fields than defined" in said else said
+        raise FillsInvalid("the file cannot be read", where=str(path), cause=cause, action=_EXPORT) from error
+    plain = [name.strip().lower() for name in frame.columns]
+    twice = sorted({name for name in plain if plain.count(name) > 1})
+    absent = [name for name in REQUIRED if name not in plain]
+    if absent or twice:
         raise FillsInvalid(
-            "the file cannot be read", where=str(path), cause=" ".join(str(error).split())[:200]
-        ) from error
-    absent = [name for name in REQUIRED if name not in frame.columns]
-    if absent:
-        raise FillsInvalid(
-            f"the file has no column {', '.join(absent)}",
+            f"the file has no column {', '.join(absent)}" if absent else f"a column stands twice: {', '.join(twice)}",
             where=f"{path}: columns {', '.join(frame.columns)[:300]}",
-            action=f"it needs {', '.join(REQUIRED)}; {', '.join(OPTIONAL)} may be there",
+            cause="the fields are parted by a semicolon or a tab" if len(plain) == 1 else "",
+            action=f"it needs {', '.join(REQUIRED)}, parted by commas; {', '.join(OPTIONAL)} may be there",
         )
     if frame.is_empty():
         raise FillsInvalid("the file has no row", where=str(path), action="export the fills again")
-    return frame
+    return frame.rename(dict(zip(frame.columns, plain, strict=True)))
 
 
-def check_fills(raw: pl.DataFrame, expected: Expected, where: str) -> ReadFills:
+def check_fills(raw: pl.DataFrame, expected: Expected, where: str, *, first_line: int = 2) -> ReadFills:
     """Hold fills against the contract, all or nothing.
 
     Parameters
@@ -126,6 +140,8 @@ def check_fills(raw: pl.DataFrame, expected: Expected, where: str) -> ReadFills:
         What they are held against.
     where
         The file, for messages.
+    first_line
+        Line of the first row: 2 below a header, 1 of JSON lines.
 
     Raises
     ------
@@ -141,7 +157,7 @@ def check_fills(raw: pl.DataFrame, expected: Expected, where: str) -> ReadFills:
     already with the same content is counted and left alone. What it does not catch: a broker's own mistakes that are
     plausible.
     """
-    numbered = raw.with_row_index("line", offset=2)
+    numbered = raw.with_row_index("line", offset=first_line)
     for name in OPTIONAL:
         if name not in numbered.columns:
             numbered = numbered.with_columns(pl.lit(None, dtype=pl.String).alias(name))
@@ -177,16 +193,17 @@ def check_fills(raw: pl.DataFrame, expected: Expected, where: str) -> ReadFills:
         text, ~fills["ticker"].is_in(list(expected.classes)).fill_null(value=False), "a name is not in the universe",
         where, "the broker's symbols are not those of the home: map them first",
     )  # fmt: skip
+    settled = fills["ticker"].replace_strict(expected.currencies, return_dtype=pl.String)
     _refuse(
-        text, (fills["currency"] != expected.currency).fill_null(value=True),
-        f"the currency is not that of the account, {expected.currency}", where,
+        text, (fills["currency"] != settled).fill_null(value=True),
+        f"the currency is not that in which the name is settled, {' or '.join(sorted(set(settled)))}", where,
         "prices and fees are in another currency: convert them first",
     )  # fmt: skip
     future = fills["executed_at"] > expected.now + SKEW
     _refuse(text, future, f"a fill is later than now, {expected.now.isoformat(timespec='minutes')}", where,
             "clock skew: the broker's clock or this one is off, or the zone is wrong")  # fmt: skip
     exchange = fills["ticker"].is_in([name for name, kind in expected.classes.items() if kind in EXCHANGE_TRADED])
-    days = session_of(fills["executed_at"], exchange, expected.time_zone)
+    days = day_of(fills["executed_at"], exchange, expected.zone)
     _refuse(text, exchange & ~days.is_in(list(expected.sessions)), "a fill is of a day without a session", where,
             "clock skew: the zone of the stamps is wrong, or the name is of another exchange")  # fmt: skip
     far = ((fills["price"] / fills["mid"] - 1.0).abs() > FARTHEST).fill_null(value=False)
@@ -214,7 +231,7 @@ def check_fills(raw: pl.DataFrame, expected: Expected, where: str) -> ReadFills:
     return ReadFills(fresh.join(stored.select("fill_id"), on="fill_id", how="anti"), same.height)
 
 
-def session_of(executed_at: pl.Series, exchange_traded: pl.Series, time_zone: str) -> pl.Series:
+def day_of(executed_at: pl.Series, exchange_traded: pl.Series, time_zone: str) -> pl.Series:
     """Day of each fill: of the exchange's clocks for what is traded there, UTC for what trades around the clock."""
     local = executed_at.dt.convert_time_zone(time_zone).dt.date()
     return local.zip_with(exchange_traded.fill_null(value=False), executed_at.dt.date())

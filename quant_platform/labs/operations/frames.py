@@ -25,3 +25,8 @@ def rows_frame(name: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
 def empty(name: str) -> pl.DataFrame:
     """A table without rows."""
     return pl.DataFrame(schema=columns(name))
+
+
+def session_of(fills: pl.DataFrame) -> pl.Series:
+    """The day that each of some rows of ``ops.fills`` belongs to."""
+    return fills.select(pl.coalesce("session", pl.col("executed_at").dt.date())).to_series()

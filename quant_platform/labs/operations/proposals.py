@@ -246,9 +246,9 @@ def _costs(week: date, costs: pl.DataFrame, routing: RoutingSpec, spec: Evidence
 def _windows(week: date, windows: pl.DataFrame, routing: RoutingSpec) -> Iterator[Change]:
     """Hours that are proposed and not left out already, all in one change of the list."""
     for row in windows.filter("proposed").sort("asset_class", "hour").iter_rows(named=True):
-        start = time(row["hour"])
+        start, zone = time(row["hour"]), row["timezone"] or "UTC"
         known = any(
-            one.asset_class == row["asset_class"] and one.start == start and one.timezone == "UTC"
+            one.asset_class == row["asset_class"] and one.start == start and one.timezone == zone
             for one in routing.no_trade_windows
         )
         if known:
@@ -258,7 +258,7 @@ def _windows(week: date, windows: pl.DataFrame, routing: RoutingSpec) -> Iterato
             "asset_class": row["asset_class"],
             "start": f"{row['hour']:02d}:00",
             "end": f"{(row['hour'] + 1) % 24:02d}:00",
-            "timezone": "UTC",
+            "timezone": zone,
             "reason": f"slippage {row['excess_bps']:.1f} bps above the other hours over {row['n']} fills",
         }
         yield Change(
@@ -271,7 +271,7 @@ def _windows(week: date, windows: pl.DataFrame, routing: RoutingSpec) -> Iterato
             estimate=row["excess_bps"],
             low=row["excess_low_bps"],
             high=None,
-            effect=f"no order of {row['asset_class']} meets the hour from {row['hour']:02d}:00 UTC",
+            effect=f"no order of {row['asset_class']} meets the hour from {row['hour']:02d}:00 {zone}",
             trials=24,
             table="ops.slippage_windows",
             key=week.isoformat(),

@@ -15,6 +15,8 @@ from quant_platform.specification.operations import ClassSpec, RoutingSpec, Wind
 
 SETUPS = "setups"
 _POINTS = 100.0
+# A value that differs from its floor by the rounding of its arithmetic is equal to it.
+ROUNDING = 1e-12
 
 
 def expected_r(setups: pl.DataFrame, kind: str) -> pl.Series:
@@ -154,13 +156,24 @@ def _refusal(
     if not routing.setups.trade:
         return "switched_off", "setups.trade of operations/routing.yaml is false"
     floors = routing.thresholds(row["ticker"], asset_class)
-    if floors is None:
-        return "asset_class", f"{asset_class} is not listed in asset_classes of operations/routing.yaml"
-    refused = below_floor(row, floors)
+    refused = None if floors is None else below_floor(row, floors)
     if refused is not None:
         return refused
-    if row["expected_return"] < best[row["ticker"]]:
+    if floors is not None and row["expected_return"] < best[row["ticker"]]:
         return "conflict", "the other direction of the name has a larger expected return"
+    return refused_place(routing, asset_class, fills_at)
+
+
+def refused_place(routing: RoutingSpec, asset_class: AssetClass, fills_at: datetime) -> tuple[str, str] | None:
+    """Why nothing of an asset class is opened at a time, as code and reason; None where it may be.
+
+    Parameters
+    ----------
+    fills_at
+        When an order would be filled, with a time zone.
+    """
+    if asset_class not in routing.asset_classes:
+        return "asset_class", f"{asset_class} is not listed in asset_classes of operations/routing.yaml"
     window = window_at(routing.no_trade_windows, asset_class, fills_at)
     if window is not None:
         return "no_trade_window", f"{window.start:%H:%M} to {window.end:%H:%M} {window.timezone}: {window.reason}"
@@ -176,12 +189,12 @@ def below_floor(row: Mapping[str, Any], floors: ClassSpec) -> tuple[str, str] | 
         ``chance``, ``risk`` and ``expected_return``.
     """
     chance, risk, expected = row["chance"], row["risk"], row["expected_return"]
-    if floors.min_confidence is not None and chance < floors.min_confidence:
+    if floors.min_confidence is not None and chance < floors.min_confidence - ROUNDING:
         return "min_confidence", f"confidence {chance:.3f} is below {floors.min_confidence:g}"
     after = expected - floors.friction_buffer
-    if floors.min_expected_return is not None and after < floors.min_expected_return:
+    if floors.min_expected_return is not None and after < floors.min_expected_return - ROUNDING:
         buffer = f"{expected:.5f} less the friction buffer {floors.friction_buffer:g}"
         return "min_expected_return", f"expected return {buffer} is below {floors.min_expected_return:g}"
-    if floors.max_risk is not None and risk > floors.max_risk:
+    if floors.max_risk is not None and risk > floors.max_risk + ROUNDING:
         return "max_risk", f"stop distance {risk:.4f} is above {floors.max_risk:g}"
     return None

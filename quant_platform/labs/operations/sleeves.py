@@ -17,7 +17,7 @@ import polars as pl
 from quant_platform.engine.layout import Floats
 from quant_platform.labs.operations.evidence import Figures, Ordinals, TradeLog, figures
 from quant_platform.labs.operations.frames import rows_frame
-from quant_platform.labs.operations.routing import below_floor, with_expectation
+from quant_platform.labs.operations.routing import ROUNDING, below_floor, with_expectation
 from quant_platform.specification.home import AssetClass
 from quant_platform.specification.operations import (
     SLEEVE_ORDER,
@@ -148,7 +148,11 @@ def says(seen: Figures, rules: PromotionSpec) -> str:
     if seen.n < rules.minimum_trades:
         return "stay"
     factor = math.inf if math.isnan(seen.profit_factor) and seen.total_r > 0.0 else seen.profit_factor
-    if factor >= rules.up_profit_factor and seen.win_rate >= rules.up_win_rate and seen.mean_low > 0.0:
+    if (
+        factor >= rules.up_profit_factor * (1.0 - ROUNDING)
+        and seen.win_rate >= rules.up_win_rate
+        and seen.mean_low > 0.0
+    ):
         return "up"
     return "down" if factor < rules.down_profit_factor and seen.mean_high < 0.0 else "stay"
 

@@ -28,7 +28,7 @@ import polars as pl
 from quant_platform.engine.layout import Floats
 from quant_platform.labs.operations.evidence import Figures, TradeLog, figures
 from quant_platform.labs.operations.frames import columns, rows_frame
-from quant_platform.labs.operations.routing import with_expectation
+from quant_platform.labs.operations.routing import ROUNDING, with_expectation
 from quant_platform.specification.operations import EvidenceSpec, RoutingSpec, SweepRulesSpec
 from quant_platform.statistics import shrink_tree
 
@@ -70,9 +70,9 @@ class Candidates:
     def passing(self, cell: Cell) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Which pass a cell; a value equal to its floor does."""
         found: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
-            (self.chance >= cell.min_confidence)
-            & (self.expected >= cell.min_expected_return)
-            & (self.risk <= cell.max_risk)
+            (self.chance >= cell.min_confidence - ROUNDING)
+            & (self.expected >= cell.min_expected_return - ROUNDING)
+            & (self.risk <= cell.max_risk + ROUNDING)
         )
         return found
 
@@ -117,9 +117,10 @@ def admissible(r: Floats, rules: SweepRulesSpec) -> bool:
     gains, losses = float(r[r > 0.0].sum()), -float(r[r < 0.0].sum())
     return (
         r.size >= rules.minimum_trades
-        and gains >= rules.minimum_profit_factor * losses
+        and gains >= rules.minimum_profit_factor * losses * (1.0 - ROUNDING)
         and gains > 0.0
-        and int((r > 0.0).sum()) >= rules.minimum_win_rate * r.size
+        # A count over a count is the nearest number to its ratio, as the number in the spec is.
+        and int((r > 0.0).sum()) / r.size >= rules.minimum_win_rate
     )
 
 

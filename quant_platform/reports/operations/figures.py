@@ -27,7 +27,8 @@ def slippage_heat(windows: pl.DataFrame, *, simulated: bool, width: int = 620) -
     week = windows["week"][0]
     words = Words(
         "Slippage by hour",
-        "Mean price paid against the middle, in bps, by hour of the day, UTC. A dashed square holds no fill.",
+        "Mean price paid against the middle, in bps, by hour of the day: of the exchange for what is traded there, "
+        "UTC for the rest. A dashed square holds no fill.",
         sql=f"select asset_class, hour, n, mean_bps, low_bps, high_bps\nfrom ops.slippage_windows\n"
         f"where week = {literal(str(week))}\norder by asset_class, hour",
         simulated=simulated,
@@ -38,7 +39,7 @@ def slippage_heat(windows: pl.DataFrame, *, simulated: bool, width: int = 620) -
     return builders.heat(
         rows,
         words,
-        x=Field("hour", "hour, UTC", "category"),
+        x=Field("hour", "hour of the day", "category"),
         y=Field("asset_class", "asset class", "category"),
         value=Field("mean_bps", "mean slippage, bps"),
         written=lambda value: f"{value:.0f}",

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from quant_platform.labs.operations.book import PaperBook, paper_book
+from quant_platform.labs.operations.terms import Terms, terms_of
 from quant_platform_tests.labs.operations.builders import REPLAY, day, order, orders, paper_market, routing
 
 # Commission 2 bps, half spread 3 bps, no impact: a buy at 100 pays 100.03 and 0.020006 a unit.
@@ -143,6 +144,28 @@ def test_each_asset_class_pays_costs_of_its_own() -> None:
     assert found.equity[-1] == pytest.approx(1_000_000 - sum(map(sum, paid.values())))
     leaving = dict(found.marks.select("ticker", "exit_cost").iter_rows())
     assert leaving == pytest.approx({"AAA": 0.5, "EURUSD": 0.05, "BTCUSDT": 1.2})
+
+
+def test_costs_that_change_later_change_no_fill_of_an_order_that_was_sent() -> None:
+    sent = terms_of(SPEC, REPLAY, "US_EQUITY").text()
+    dear = routing(costs__impact_coefficient=0.0, costs__borrow_rate=0.0, costs__half_spread=0.01,
+                   account__capital=500_000)  # fmt: skip
+    rows = [
+        order(strategy="mine", stop=None, target=None, terms=sent),
+        order(day(1), strategy="mine", stop=None, target=None, action="leave", quantity=0.0),
+        order(day(1), "BBB"),
+    ]
+    found = paper_book(orders(*rows), paper_market({"AAA": [FLAT] * 3, "BBB": [FLAT] * 3}), dear, REPLAY)
+    # In and out at 3 bps of 1000 as it was sent; the order without terms pays the hundred of today.
+    assert found.executions.sort("ticker", "day")["spread"].to_list() == pytest.approx([0.3, 0.3, 10.0])
+    assert found.trades["pnl_share"].to_list() == pytest.approx([found.trades["net_pnl"][0] / 1_000_000])
+    # What the account holds begins with the capital of today.
+    assert found.equity[0] == 500_000.0
+
+
+def test_terms_are_read_as_they_were_written() -> None:
+    terms = terms_of(SPEC, REPLAY, "FX")
+    assert Terms.read(terms.text()) == terms
 
 
 def test_a_name_that_was_put_into_another_class_is_left_all_the_same() -> None:

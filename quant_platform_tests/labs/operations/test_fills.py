@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from quant_platform.contracts.errors import FillsInvalid
-from quant_platform.labs.operations.fills import STORED, Expected, ReadFills, check_fills, read_fills, session_of
+from quant_platform.labs.operations.fills import STORED, Expected, ReadFills, check_fills, day_of, read_fills
 
 GOOD: dict[str, Any] = {
     "fill_id": "b1",
@@ -31,8 +31,9 @@ NONE = pl.DataFrame(schema=STORED)
 def expected(known: pl.DataFrame = NONE) -> Expected:
     return Expected(
         classes={"AAA": "US_EQUITY", "EURUSD": "FX", "BTCUSDT": "CRYPTO_PERPETUAL"},
-        currency="USD",
+        currencies={"AAA": "USD", "EURUSD": "USD", "BTCUSDT": "USDT"},
         sessions={date(2024, 3, 4), date(2024, 3, 5)},
+        zone="America/New_York",
         now=datetime(2024, 3, 10, 12, 0, tzinfo=UTC),
         known=known,
     )
@@ -76,7 +77,8 @@ def test_times_with_an_offset_are_read(text: str, hour: int) -> None:
         ({"price": "-1"}, "price is not above zero"),
         ({"law": "modelled"}, "law is neither venue nor simulated"),
         ({"ticker": "ZZZ"}, "a name is not in the universe"),
-        ({"currency": "EUR"}, "the currency is not that of the account, USD"),
+        ({"currency": "EUR"}, "the currency is not that in which the name is settled, USD"),
+        ({"ticker": "BTCUSDT"}, "the currency is not that in which the name is settled, USD or USDT"),
         ({"executed_at": "2024-03-11T14:30:05+00:00"}, "a fill is later than now"),
         ({"executed_at": "2024-03-03T14:30:05+00:00"}, "a day without a session"),
         ({"mid": "1000"}, "price and mid are more than 20% apart"),
@@ -93,14 +95,14 @@ def test_a_row_that_breaks_a_rule_is_named_with_its_line(change: dict[str, Any],
 
 def test_a_morning_east_of_utc_is_of_its_own_session() -> None:
     # Sydney opens at 10:00 on Monday 4 March, which is 23:00 UTC of Sunday; on Saturday it is closed.
-    sydney = replace(expected(), time_zone="Australia/Sydney")
+    sydney = replace(expected(), zone="Australia/Sydney")
     monday = pl.DataFrame([{**GOOD, "executed_at": "2024-03-03T23:05:00+00:00"}])
     assert check_fills(monday, sydney, "fills.csv").new.height == 1
     saturday = pl.DataFrame([{**GOOD, "executed_at": "2024-03-01T23:05:00+00:00"}])
     with pytest.raises(FillsInvalid, match="a day without a session"):
         check_fills(saturday, sydney, "fills.csv")
     stamps = pl.Series([datetime(2024, 3, 3, 23, 5, tzinfo=UTC)] * 2)
-    assert session_of(stamps, pl.Series([True, False]), "Australia/Sydney").to_list() == [
+    assert day_of(stamps, pl.Series([True, False]), "Australia/Sydney").to_list() == [
         date(2024, 3, 4),
         date(2024, 3, 3),
     ]
@@ -120,7 +122,18 @@ def test_a_price_in_pence_is_told_by_the_close_of_its_day(price: str, taken: boo
 
 def test_names_that_trade_around_the_clock_need_no_session() -> None:
     sunday = {**GOOD, "executed_at": "2024-03-03T14:30:05+00:00"}
-    assert check({**sunday, "ticker": "EURUSD"}, {**sunday, "ticker": "btcusdt", "fill_id": "b2"}).new.height == 2
+    perpetual = {**sunday, "ticker": "btcusdt", "currency": "USDT", "fill_id": "b2"}
+    assert check({**sunday, "ticker": "EURUSD"}, perpetual).new.height == 2
+
+
+def test_the_day_of_a_fill_is_that_of_the_exchange() -> None:
+    """Half past midnight on Wednesday, UTC, is Tuesday in New York; the first hour of Monday in Sydney is Sunday."""
+    assert check({**GOOD, "executed_at": "2024-03-06T00:30:00Z"}).new.height == 1
+    with pytest.raises(FillsInvalid, match="a day without a session"):
+        check({**GOOD, "executed_at": "2024-03-04T00:30:00Z"})
+    sydney = replace(expected(), zone="Australia/Sydney")
+    monday = pl.DataFrame([{**GOOD, "executed_at": "2024-03-03T23:30:00Z"}])
+    assert check_fills(monday, sydney, "fills.csv").new.height == 1
 
 
 def test_an_id_that_stands_twice_is_refused() -> None:
@@ -144,11 +157,30 @@ def test_csv_and_json_lines_say_the_same(tmp_path: Path) -> None:
     assert both[0].equals(both[1])
 
 
+def test_names_of_columns_may_be_written_in_any_case(tmp_path: Path) -> None:
+    path = tmp_path / "fills.csv"
+    head = ", ".join(GOOD).upper()
+    path.write_bytes(b"\xef\xbb\xbf" + f"{head}\r\n{','.join(GOOD.values())}\r\n".encode())
+    assert check_fills(read_fills(path), expected(), str(path)).new.equals(check(GOOD).new)
+
+
+def test_a_row_of_json_lines_is_named_by_its_own_line() -> None:
+    with pytest.raises(FillsInvalid, match="line=1"):
+        check_fills(pl.DataFrame([{**GOOD, "side": "hold"}]), expected(), "fills.jsonl", first_line=1)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
         ("fills.xlsx", b"x", "is not the suffix"),
-        ("fills.csv", b"", "cannot be read"),
+        ("fills.csv", b"", "has no row"),
+        ("fills.jsonl", b"\n\n", "has no row"),
+        ("fills.jsonl", b"[1, 2]\n", "cannot be read"),
+        ("fills.csv", ",".join(GOOD).encode("utf-16"), "no text in UTF-8"),
+        ("fills.csv", "M\u00fcnch,1\n".encode("latin-1"), "no text in UTF-8"),
+        ("fills.csv", b"a,b\n1,2,3\n", "a row has more fields than the header"),
+        ("fills.csv", b"fill_id;ticker\n1;AAA\n", "parted by a semicolon"),
+        ("fills.csv", (",".join(GOOD) + ",Price\n").encode(), "a column stands twice: price"),
         ("fills.jsonl", b"{broken", "cannot be read"),
         ("fills.csv", b"fill_id,ticker\n1,AAA\n", "has no column side, quantity"),
         ("fills.csv", (",".join(GOOD) + "\n").encode(), "has no row"),

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from quant_platform.labs.operations.green import green_signals, route_signal
-from quant_platform.labs.operations.routing import expected_r, route_setups, window_at
+from quant_platform.labs.operations.routing import expected_r, refused_place, route_setups, window_at
 from quant_platform.specification.operations import SignalsSpec, WindowSpec
 from quant_platform_tests.labs.operations.builders import ROUTING, routing, setup, setups
 
@@ -66,6 +66,42 @@ def test_a_value_equal_to_its_floor_passes() -> None:
     # 0.05 x (0.5 x rr - 0.5) - 0.0005 = 0.001 at rr = 1.06
     assert routed(setup(confidence=50.0, rr=1.0600001))[0] == ["AAA"]
     assert routed(setup(), spec=routing(asset_classes__US_EQUITY__max_risk=0.05))[0] == ["AAA"]
+
+
+def test_rounding_makes_no_value_miss_its_floor() -> None:
+    # 0.03 x (0.5 x 1.2 - 0.5) - 0.001 is 0.002 on paper, and a little less in floating point.
+    assert 0.03 * (0.5 * 1.2 - 0.5) - 0.001 < 0.002
+    floors = routing(
+        asset_classes__US_EQUITY__friction_buffer=0.001, asset_classes__US_EQUITY__min_expected_return=0.002
+    )
+    assert routed(setup(confidence=50.0, rr=1.2, stop_distance_bps=300.0), spec=floors)[0] == ["AAA"]
+
+
+def test_where_nothing_is_opened_goes_for_signals_too() -> None:
+    window = {"asset_class": "FX", "start": "10:30", "end": "09:35", "timezone": "America/New_York", "reason": "wide"}
+    spec = routing(no_trade_windows=[window])
+    assert refused_place(spec, "US_EQUITY", OPEN) is None
+    assert refused_place(spec, "RATES", OPEN) == (
+        "asset_class", "RATES is not listed in asset_classes of operations/routing.yaml")  # fmt: skip
+    assert refused_place(spec, "FX", OPEN) == ("no_trade_window", "10:30 to 09:35 America/New_York: wide")
+
+
+@pytest.mark.parametrize(
+    ("moment", "inside"),
+    [
+        # New York goes to summer time at 2:00 on 10 March 2024 and back at 2:00 on 3 November.
+        ("2024-03-10T06:45:00+00:00", True),  # 1:45, winter
+        ("2024-03-10T07:15:00+00:00", False),  # 3:15, summer: 2:15 does not exist
+        ("2024-11-03T05:45:00+00:00", True),  # 1:45, summer
+        ("2024-11-03T06:45:00+00:00", True),  # 1:45 again, winter
+        ("2024-11-03T07:30:00+00:00", False),  # 2:30, winter
+    ],
+)
+def test_a_window_over_the_change_of_the_clocks_goes_by_what_they_show(moment: str, inside: bool) -> None:
+    window = WindowSpec.model_validate(
+        {"asset_class": "FX", "start": "01:30", "end": "02:30", "timezone": "America/New_York", "reason": "quiet"}
+    )
+    assert (window_at([window], "FX", datetime.fromisoformat(moment)) is window) is inside
 
 
 def test_a_name_that_is_held_or_sent_is_not_sent_again() -> None:

@@ -14,6 +14,7 @@ from quant_platform.labs.operations.sweep import (
     NEVER,
     Candidates,
     Cell,
+    admissible,
     choose,
     grid,
     sweep_trials,
@@ -63,6 +64,36 @@ def test_the_best_admissible_cell_is_chosen() -> None:
     assert choose([few, losing], RULES) is None
     # Twelve wins without a loss are profit factor enough.
     assert choose([np.ones(12)], RULES) == 0
+
+
+@pytest.mark.parametrize(
+    ("r", "allowed"),
+    [
+        ([1.0] * 10, True),
+        ([1.0] * 9, False),  # nine trades, ten are needed
+        ([1.1, -1.0] * 5, True),  # profit factor 1.1 and five of ten, as asked
+        ([1.09, -1.0] * 5, False),
+        ([3.3, -3.0] * 5, True),  # 16.5 over 15 is 1.1, and 1.1 times 15 more than 16.5 in floating point
+        ([1.0] * 4 + [-0.1] * 6, False),  # four of ten won
+        ([0.0] * 10, False),  # nothing was earned
+        ([-1.0] * 10, False),
+    ],
+)
+def test_what_may_be_chosen_at_the_borders(r: list[float], allowed: bool) -> None:
+    assert admissible(np.array(r), RULES) is allowed
+
+
+def test_a_win_rate_equal_to_what_is_asked_is_enough() -> None:
+    # 14 of 25 are 0.56, and 0.56 times 25 is more than 14 in floating point.
+    asked = RULES.model_copy(update={"minimum_win_rate": 0.56})
+    assert 0.56 * 25 > 14
+    assert admissible(np.array([1.0] * 14 + [-0.1] * 11), asked)
+    assert not admissible(np.array([1.0] * 13 + [-0.1] * 12), asked)
+
+
+def test_of_cells_that_earned_the_same_the_first_is_chosen() -> None:
+    same = np.array([1.0, 1.0, -0.5] * 4)
+    assert choose([same[:9], same, same.copy(), same], RULES) == 1
 
 
 def one_cell_world(before: list[float], after: list[float]) -> Candidates:
