@@ -38,6 +38,7 @@ from quant_platform_tests.cluster.bench import (
 )
 from quant_platform_tests.cluster.environment import ROOT
 from quant_platform_tests.cluster.processes import descendants, metered
+from quant_platform_tests.cluster.ray_cluster import NodesLate
 from quant_platform_tests.cluster.scenarios import LIBRARIES, ray_nodes
 
 TABLES = tuple(name for job in TICKER_JOBS for name in job_named(job).tables)
@@ -109,9 +110,7 @@ def on_ray(measured: Measured, way: str, name: str) -> None:
     others = [made.home(f"{name}-worker{number}", bucket=name) for number in (1, 2)]
     with ray_nodes(made, made.work / f"{name}-head", url) as (nodes, executor):
         home = made.home(name, bucket=name, **executor)
-        for place in others:
-            nodes.start_worker(place.name, QUANT_HOME=str(place))
-        nodes.wait_for(2)
+        nodes.start_workers(*((place.name, {"QUANT_HOME": str(place)}) for place in others))
         began = time.monotonic()
         process = made.start_graph(home, url, *JOBS)
         ray = tuple(node.process.pid for node in nodes.nodes)
@@ -187,7 +186,7 @@ def main() -> int:
             measured = Measured(made, _store())
             ways(measured)
             database = made.server.ask("postgres", "show server_version")
-    except Differs as error:
+    except (Differs, NodesLate) as error:
         print(f"costs: FAILED: {error}", *getattr(error, "__notes__", []), sep="\n")
         return 1
     result = {

@@ -24,6 +24,14 @@ START_SECONDS = 120
 _RAY = "from ray.scripts import scripts; scripts.get_ray_client_dependency_error = lambda: 'not wanted'; scripts.main()"
 
 
+class NodesLate(RuntimeError):
+    """A cluster is not there in time."""
+
+
+class NodeEnded(NodesLate):
+    """A node has ended while it started."""
+
+
 @dataclass
 class Node:
     """A node, which is a process and all it has started."""
@@ -79,9 +87,28 @@ class Cluster:
         """Start a worker with an environment of its own."""
         return self._start(name, ["--address", f"{LOCAL}:{self.port}", "--num-cpus=1"], environment)
 
+    def start_workers(self, *names: tuple[str, Mapping[str, str]]) -> list[Node]:
+        """Start workers one after the other; one that ends while it starts is started once more.
+
+        Ray gives a node half a minute to be known, which a busy machine may not keep.
+        """
+        made: list[Node] = []
+        for name, environment in names:
+            node = self.start_worker(name, **environment)
+            try:
+                self.wait_for(len(made) + 1)
+            except NodeEnded:
+                self.nodes.remove(node)
+                node = self.start_worker(name, **environment)
+                self.wait_for(len(made) + 1)
+            made.append(node)
+        return made
+
     def _start(self, name: str, options: list[str], environment: Mapping[str, str]) -> Node:
         command = [str(self.binaries / "python"), "-c", _RAY, "start", "--block", "--disable-usage-stats", *options]
         command += [f"--node-ip-address={LOCAL}", f"--object-store-memory={STORE_BYTES}"]
+        # Nodes of one machine would want the same port for what looks after their jobs.
+        command += [f"--dashboard-agent-listen-port={free_port()}"]
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
@@ -109,13 +136,15 @@ class Cluster:
                     return
             ended = [node.name for node in self.nodes if node.process.poll() is not None]
             if ended or time.monotonic() > deadline:
-                late = f"not within {START_SECONDS} s" if not ended else f"these nodes have ended: {ended}"
-                raise RuntimeError(f"waited for a Ray cluster with {workers} workers: {late}")
+                what = f"waited for a Ray cluster with {workers} workers"
+                if ended:
+                    raise NodeEnded(f"{what}: these nodes have ended: {ended}")
+                raise NodesLate(f"{what}: not within {START_SECONDS} s")
             time.sleep(0.5)
 
     def said(self) -> str:
         """The end of what every node has said, for who looks for the cause of a failure."""
-        logs = [*self.folder.glob("*.log"), *self.folder.glob("ray/session_latest/logs/dashboard*.log")]
+        logs = [*self.folder.glob("*.log"), *self.folder.glob("ray/session_latest/logs/raylet*.err")]
         return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-1_500:]}" for log in logs)
 
 

@@ -177,8 +177,7 @@ def on_ray(made: Bench, wanted: Mapping[str, str]) -> None:
         home = made.home("ray", bucket="ray", **executor)
         _refused_without_worker(made, home, url)
         made.say("two Ray workers start")
-        first, second = (nodes.start_worker(place.name, QUANT_HOME=str(place)) for place in others[:2])
-        nodes.wait_for(2)
+        first, second = nodes.start_workers(*((place.name, {"QUANT_HOME": str(place)}) for place in others[:2]))
         made.say("the graph on them; the second is killed as soon as a step of it computes")
         running, log = made.start_graph(home, url), home / "said.log"
         lost = frozen_while_computing(made, second, running, log)
@@ -292,7 +291,7 @@ def main() -> int:
             for name in given.only or SCENARIOS:
                 SCENARIOS[name](made, wanted)
             database = made.server.ask("postgres", "show server_version")
-    except Differs as error:
+    except (Differs, ray_cluster.NodesLate) as error:
         print(f"cluster-test: FAILED: {error}", *getattr(error, "__notes__", []), sep="\n")
         return 1
     result = {
