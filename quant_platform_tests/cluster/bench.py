@@ -30,7 +30,7 @@ from quant_platform_tests.lake.server import BUCKET, environment_of, s3_on_loopb
 
 TICKER_JOBS = ("securities", "ticker_graph")
 QUANT = [sys.executable, "-c", "from quant_platform.cli import main; main()"]
-RUN_SECONDS = 300
+RUN_SECONDS = 420
 """Longest wait for a run of the graph, and for what a run is to do."""
 PREFIX = "quant-cluster-"
 
