@@ -31,7 +31,7 @@ def write(path: Path, part: str, found: Mapping[str, Any]) -> None:
     document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     document[part] = found
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(page(document), encoding="utf-8")
 
 
@@ -45,8 +45,7 @@ def page(document: Mapping[str, Any]) -> str:
             "",
             f"`{test['command']}`: {_where(test)}. It took {test['seconds']:.0f} s.",
             f"The equity graph of {test['names']} simulated names, two years; every way has to give the content hash",
-            "of every partition that one process",
-            "gives on files and SQLite, or it ends with an error.",
+            "of every partition that one process gives on files and SQLite, or it ends with an error.",
             "",
             "| what | seen |",
             "|---|---|",
