@@ -58,7 +58,7 @@ def page(document: Mapping[str, Any]) -> str:
         costs = document["costs"]
         lines += ["## Costs", "", f"`{costs['command']}`: {_where(costs)}.", "", *table(costs), ""]
         lines += [f"The table in seconds as measured, {costs['names']} names, {costs['partitions']} partitions:", ""]
-        lines += ["| way | wall | client | Ray | database | store | runs | processes of steps |"]
+        lines += ["| way | wall | client | Ray | database | store | runs | steps |"]
         lines += ["|---|--:|--:|--:|--:|--:|--:|--:|"]
         for row in costs["ways"]:
             figures = [row["wall_seconds"], *(row["cpu_seconds"].get(part) for part in PARTS)]

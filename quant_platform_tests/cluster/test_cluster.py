@@ -85,7 +85,7 @@ def test_the_evidence_is_of_all_that_has_to_be_shown() -> None:
     assert shown[KILLED]["repeated"]
     assert shown[KILLED]["hashes"] == shown[FILES]["hashes"] == shown["one process, S3 and Postgres"]["hashes"] > 300
     ways = {row["way"]: row for row in document["costs"]["ways"]}
-    assert len(ways) == 8
+    assert {"one process; files, SQLite", "one process; S3, Postgres", "two Ray workers; S3, Postgres"} <= ways.keys()
     assert document["costs"]["partitions"] > 400
     assert all(row["cpu_seconds"]["run"] > 0 and row["wall_seconds"] > 0 for row in ways.values())
 
