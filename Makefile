@@ -18,8 +18,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m quant_platform.engine.warm
-	$(BIN)/python -m quant_platform.labs.suite.warm
+	$(BIN)/python -m quant_platform.cli.warm
 	@touch $@
 
 demo: $(STAMP) ## materialise the whole graph on the simulated market and say where to look

@@ -26,32 +26,41 @@ def demo(home: HomeOption = None) -> None:
         )
     console = Console()
     started = time.monotonic()
-    left_out = run_labs(opened, console)
-    finish(opened, console, started, left_out, judge_demo_signals(opened, console))
+    left_out, verdicts = run_labs(opened, console)
+    finish(opened, console, started, left_out, verdicts)
 
 
-def run_labs(home: Home, console: Console) -> PlatformError | None:
-    """Run every job; where there is a second core, those of the event lab beside those of the equity lab.
+def run_labs(home: Home, console: Console) -> tuple[PlatformError | None, Sequence[str]]:
+    """Run every job and judge the demo's signals; where there is a second core, two labs at a time.
+
+    Events run beside equities, and after both operations beside the suite: a verdict on these signals has seen every
+    session that they are traded in, so it is not known to any order.
 
     Returns
     -------
     PlatformError or None
         What says which tickers were left out because they failed.
+    sequence of str
+        The verdicts.
     """
     from quant_platform.defs import runs
     from quant_platform.defs.labs import labs_of
 
     jobs = {lab.name: [job.name for job in lab.jobs] for lab in labs_of(home)}
     if (os.cpu_count() or 1) < 2 or not {"equity", "events"} <= jobs.keys():
-        return run_everything(home, console)
+        return run_everything(home, console), judge_demo_signals(home, console)
     with runs.instance_of(home) as instance:
         runs.register_tickers(home, instance)
     announce(home, console)
-    with beside(home, jobs.pop("events"), console):
-        left_out = run_everything(home, console, jobs.pop("equity"), announced=True)
-    rest = [name for names in jobs.values() for name in names]
-    later = run_everything(home, console, rest, announced=True)
-    return left_out or later
+    equity, events, operations, sql = (jobs.pop(lab, []) for lab in ("equity", "events", "operations", "sql"))
+    with beside(home, events, console, later=operations) as other:
+        left_out = run_everything(home, console, equity, announced=True)
+        other.go_on()
+        later = run_everything(home, console, [name for names in jobs.values() for name in names], announced=True)
+        verdicts = judge_demo_signals(home, console)
+    # A table in SQL may read any other.
+    last = run_everything(home, console, sql, announced=True) if sql else None
+    return left_out or later or last, verdicts
 
 
 def judge_demo_signals(home: Home, console: Console) -> Sequence[str]:

@@ -17,7 +17,7 @@ from quant_platform.contracts.tables import Table
 from quant_platform.defs.jobs import job_making
 from quant_platform.defs.metadata import table_metadata
 from quant_platform.defs.schemes import lake_key
-from quant_platform.defs.tags import SOURCES_TAG
+from quant_platform.defs.tags import GOES_ON_TAG, SOURCES_TAG
 from quant_platform.lake import Key, Provenance
 from quant_platform.lake.opening import open_catalogue
 from quant_platform.pipeline.home import Home
@@ -25,6 +25,9 @@ from quant_platform.specification.settings import Settings
 
 # Metadata of an input: whether a table of which nothing was made yet stops the step.
 REQUIRED = "required"
+
+_BEHIND: set[str] = set()
+"""Homes to which this process has written what their catalogue does not show."""
 
 
 class HomeResource(dg.ConfigurableResource[Any]):
@@ -37,9 +40,23 @@ class HomeResource(dg.ConfigurableResource[Any]):
         """Open the home."""
         return Home(Settings(home=Path(self.home), specs=Path(self.specs)))
 
-    def refresh_catalogue(self, *, force: bool = False) -> None:
-        """Rebuild the DuckDB catalogue, at most once per debounce interval unless forced."""
-        self.open().refresh_catalogue(force=force)
+    def refresh_catalogue(self) -> None:
+        """Rebuild the DuckDB catalogue, unless it is fresh; then that is done when the run, or this worker, ends."""
+        if self.open().refresh_catalogue(force=False):
+            _BEHIND.discard(self.home)
+        else:
+            _BEHIND.add(self.home)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Let the catalogue show what was written since it was rebuilt.
+
+        Whoever starts runs with ``quant run`` rebuilds it once, after the last of them.
+        """
+        if self.home not in _BEHIND:
+            return
+        if context.run is None or GOES_ON_TAG not in context.run.tags:
+            self.open().follow_catalogue()
+        _BEHIND.discard(self.home)
 
 
 class CatalogueResource(DuckDBResource):

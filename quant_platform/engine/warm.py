@@ -1,4 +1,4 @@
-"""Compile the engine's kernels ahead of their first use: ``python -m quant_platform.engine.warm`` after installation.
+"""Compile the engine's kernels ahead of their first use, as `quant_platform.cli.warm` does after installation.
 
 The machine code goes to numba's cache on disk, so that nobody waits for a compiler in front of a first paper fill.
 """
@@ -24,7 +24,3 @@ def compile_kernels() -> int:
     orders = Orders.build([2], [0], ["long_entry"], quantity=[1.0], stop_price=[90.0], target_price=[110.0])
     costs = Costs(commission_rate=0.001, half_spread=0.001, impact_coefficient=1.0, impact_window_bars=2)
     return run(bars, orders, EngineConfig(costs=costs, units="whole")).fills.height
-
-
-if __name__ == "__main__":
-    print(f"the engine's kernels are compiled, {compile_kernels()} fill")

@@ -31,6 +31,12 @@ from quant_platform.lake.views import create_catalogue, update_catalogue
 from quant_platform.specification.lake import lake_spec
 from quant_platform.specification.settings import settings
 
+SHARE = 0.02
+"""Of the time that a process runs, what following the lake may take, unless it is forced."""
+
+_TOOK: dict[Path, float] = {}
+"""Seconds that this process needed for a catalogue when it last made it."""
+
 Fill: TypeAlias = Callable[[duckdb.DuckDBPyConnection, Sequence[Table], Sequence[InventoryRow]], None]
 """Fills an empty database from the files that are to be seen in it."""
 
@@ -71,14 +77,15 @@ class CatalogueKeeper:
     path
         The catalogue.
     debounce
-        For how long a catalogue is fresh; by default as ``specs/lake.yaml`` says.
+        For how long a catalogue is fresh at least; by default as ``specs/lake.yaml`` says. A process to which making it
+        is dear lets it be fresh for longer: until the last time was `SHARE` of the time since.
 
     Notes
     -----
     Many processes may share a catalogue: of those that want to build it at once one does, and the others go on with
-    their work. So while a run writes, the catalogue may be as old as `debounce`; at its end, call
-    ``refresh(force=True)``. A forced refresh makes every view anew, others only those whose files have changed, in a
-    copy of the catalogue that is there.
+    their work. So while a run writes, the catalogue may be older than the files; at its end, call `follow`, or
+    ``refresh(force=True)``, which makes every view anew and not only those whose files have changed, in a copy of the
+    catalogue that is there.
     """
 
     def __init__(self, lake: Lake, path: Path, debounce: timedelta | None = None) -> None:
@@ -104,18 +111,27 @@ class CatalogueKeeper:
         with exclusive(_lock_of(self.path), wait=force) as alone:
             if not alone or (not force and self._is_fresh()):
                 return False
+            began = time.monotonic()
             if force:
                 _build(self.lake, self.path)
             else:
                 _follow(self.lake, self.path)
+            _TOOK[self.path] = time.monotonic() - began
             return True
+
+    def follow(self) -> None:
+        """Show what is in the lake now, however fresh the catalogue is; raises as `refresh`."""
+        with exclusive(_lock_of(self.path), wait=True):
+            _follow(self.lake, self.path)
 
     def _is_fresh(self) -> bool:
         try:
             age_seconds = time.time() - self.path.stat().st_mtime
         except FileNotFoundError:
             return False
-        return 0 <= age_seconds < self.debounce.total_seconds()
+        asked = self.debounce.total_seconds()
+        fresh_for = max(asked, _TOOK.get(self.path, 0.0) / SHARE) if asked else 0.0
+        return 0 <= age_seconds < fresh_for
 
 
 def connect(home: Path | None = None) -> duckdb.DuckDBPyConnection:

@@ -23,8 +23,6 @@ import polars as pl
 
 from quant_platform.contracts.errors import SchemaViolation
 
-_TEXT_SLICE_ROWS = 1_000_000
-
 
 def content_hash(frame: pl.DataFrame) -> str:
     """Return the hexadecimal SHA-256 of a frame's content; see the module for what counts.
@@ -102,22 +100,25 @@ def _as(series: pl.Series, dtype: pl.DataType) -> pl.Series:
 
 
 def _add_text(digest: Any, series: pl.Series, nulls: np.ndarray[Any, np.dtype[np.bool_]] | None) -> None:
-    if len(series) and (nulls is None or not nulls.all()):
-        # The layout of Arrow is that of the hash, and one step instead of two expressions.
-        array = _arrow(series)
-        _, offsets, texts = array.buffers()
-        ends = np.frombuffer(offsets, dtype="<i8")[array.offset : array.offset + len(series) + 1]
-        lengths = np.diff(ends)
-        if nulls is None or not lengths[nulls].any():
-            digest.update(lengths.tobytes())
-            if ends[-1] > ends[0]:
-                digest.update(memoryview(texts)[ends[0] : ends[-1]])
-            return
-    # A null may hide a text.
-    digest.update(series.str.len_bytes().fill_null(0).to_numpy().astype("<i8").tobytes())
-    for start in range(0, len(series), _TEXT_SLICE_ROWS):
-        joined = series.slice(start, _TEXT_SLICE_ROWS).str.join("", ignore_nulls=True).item()
-        digest.update((joined or "").encode())
+    if not len(series):
+        return
+    # The layout of Arrow is that of the hash, and one step instead of two expressions.
+    ends, texts = _laid_out(series)
+    lengths = np.diff(ends)
+    if nulls is not None and lengths[nulls].any():
+        # What a null hides is no part of the content.
+        lengths[nulls] = 0
+        ends, texts = _laid_out(series.drop_nulls()) if lengths.any() else (ends[:1], texts)
+    digest.update(lengths.tobytes())
+    if ends[-1] > ends[0]:
+        digest.update(memoryview(texts)[ends[0] : ends[-1]])
+
+
+def _laid_out(series: pl.Series) -> tuple[np.ndarray[Any, np.dtype[np.int64]], Any]:
+    """Where the texts of a column begin and end, one more than there are rows, and the texts."""
+    array = _arrow(series)
+    _, offsets, texts = array.buffers()
+    return np.frombuffer(offsets, dtype="<i8")[array.offset : array.offset + len(series) + 1], texts
 
 
 def _kind(dtype: pl.DataType) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import cached_property, lru_cache
 from types import MappingProxyType
+from typing import Any
 
 import dataframely as dy
+import numpy as np
 import polars as pl
 
 from quant_platform.contracts.errors import SHOWN_ROWS, SchemaViolation
@@ -44,8 +47,12 @@ def validated(table: Table, key: Key, frame: pl.DataFrame) -> pl.DataFrame:
     _refuse_broken_rules(table, frame, where)
     _refuse_other_partition(table, key, frame, where)
     declared = table.schema.column_names()
-    ordered = frame.select(*declared, *(name for name in frame.columns if name not in set(declared)))
+    ordered = _in_order(frame, [*declared, *(name for name in frame.columns if name not in set(declared))])
     return ordered.sort(table.primary_key) if table.primary_key else ordered
+
+
+def _in_order(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    return frame if frame.columns == columns else frame.select(columns)
 
 
 def declared_types(table: Table) -> Mapping[str, pl.DataType]:
@@ -59,14 +66,73 @@ def _types_of_schema(schema: type[dy.Schema]) -> Mapping[str, pl.DataType]:
     return MappingProxyType(dict(schema.create_empty().schema))
 
 
-@lru_cache(maxsize=1024)
-def _keeps_all_rules(schema: type[dy.Schema]) -> pl.Expr:
-    """What `schema.is_valid` asks of rows whose types are right.
+_Rules = Mapping[str, tuple[tuple[str, pl.Expr], ...]]
 
-    A small partition is looked at in less time than that method needs to say its rules again, which is for every one.
+
+@lru_cache(maxsize=1024)
+def _rules_of(schema: type[dy.Schema]) -> _Rules:
+    """What `schema.is_valid` asks of rows whose types are right: by column, with '' for rules over several columns."""
+    found: dict[str, list[tuple[str, pl.Expr]]] = {}
+    for name, rule in schema._validation_rules(with_cast=False).items():
+        column, bar, kind = name.rpartition("|")
+        found.setdefault(column if bar else "", []).append((kind, rule.expr.fill_null(value=True).all()))
+    return {column: tuple(rules) for column, rules in found.items()}
+
+
+def _keeps_all_rules(schema: type[dy.Schema], frame: pl.DataFrame) -> bool:
+    """Whether `schema.is_valid`, told in a fraction of the time for a small partition.
+
+    An expression costs Polars 0.1 ms whatever the rows, and a schema has dozens: only what the buffers of a column do
+    not already show to be kept is asked of it.
     """
-    rules = schema._validation_rules(with_cast=False).values()
-    return pl.all_horizontal(pl.lit(value=True), *(rule.expr.fill_null(value=True).all() for rule in rules))
+    doubtful: list[pl.Expr] = []
+    columns = schema.columns()
+    for name, rules in _rules_of(schema).items():
+        if name in columns:
+            values = _Values(columns[name], frame.get_column(name))
+            doubtful += [rule for kind, rule in rules if not values.keep(kind)]
+        else:
+            doubtful += [rule for _, rule in rules]
+    return not doubtful or frame.select(pl.all_horizontal(doubtful)).item() is True
+
+
+class _Values:
+    """A column, and what can be said of it without an expression."""
+
+    def __init__(self, column: dy.Column, series: pl.Series) -> None:
+        self._column, self._series, self._nulls = column, series, series.null_count()
+
+    def keep(self, kind: str) -> bool:
+        """Whether a rule is kept for certain; False for every rule that is not known here."""
+        if kind == "nullability":
+            return self._nulls == 0
+        if self._nulls == len(self._series):
+            return kind in _LIMITS or kind in ("inf", "nan")
+        if kind == "inf":
+            return not bool(np.isinf(self._numbers).any())
+        if kind == "nan":
+            return not self._has_nan
+        if kind not in _LIMITS or self._series.dtype.is_nested() or self._has_nan:
+            return False
+        extreme = self._series.min() if kind in ("min", "min_exclusive") else self._series.max()
+        return bool(_LIMITS[kind](extreme, getattr(self._column, kind)))
+
+    @cached_property
+    def _numbers(self) -> np.ndarray[Any, np.dtype[Any]]:
+        return self._series.to_numpy()
+
+    @cached_property
+    def _has_nan(self) -> bool:
+        # Nulls are NaN in the array.
+        return self._series.dtype.is_float() and int(np.isnan(self._numbers).sum()) > self._nulls
+
+
+_LIMITS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "min": operator.ge,
+    "min_exclusive": operator.gt,
+    "max": operator.le,
+    "max_exclusive": operator.lt,
+}
 
 
 def _where(table: Table, key: Key) -> str:
@@ -108,8 +174,8 @@ def _refuse_columns(table: Table, frame: pl.DataFrame, where: str) -> None:
 
 
 def _refuse_broken_rules(table: Table, frame: pl.DataFrame, where: str) -> None:
-    declared = frame.select(table.schema.column_names())
-    if declared.select(_keeps_all_rules(table.schema)).item():
+    declared = _in_order(frame, table.schema.column_names())
+    if _keeps_all_rules(table.schema, declared):
         return
     try:
         table.schema.validate(declared)
@@ -147,10 +213,15 @@ def _likely_cause(table: Table, counts: Mapping[str, int]) -> str:
     return ""
 
 
+def _says_only(series: pl.Series, part: str) -> bool:
+    """Whether every value is the part of a key for certain; False where an expression has to tell."""
+    return len(series) == 0 or (series.null_count() == 0 and str(series[0]) == part and series.n_unique() == 1)
+
+
 def _refuse_other_partition(table: Table, key: Key, frame: pl.DataFrame, where: str) -> None:
     for dimension, part in zip(table.dimensions, key_parts(table, key), strict=True):
         column = table.key_column(dimension)
-        if column not in frame.columns:
+        if column not in frame.columns or _says_only(frame.get_column(column), part):
             continue
         other = frame.filter(pl.col(column).cast(pl.String).ne_missing(pl.lit(part)))
         if other.height:

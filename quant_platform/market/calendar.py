@@ -1,18 +1,24 @@
 """Exchange sessions: which days trade, when they close, and which of them ends its ISO week.
 
 The calendars are those of ``exchange_calendars``, named by ISO 10383 codes (``XNYS``), with the sessions that
-``specs/calendars`` adds or strikes. They are built once per process and exchange; the library is imported on first use,
-so that importing this module starts nothing. A calendar whose holidays are recorded for fewer years (Shanghai and
-Bombay: to the end of the running year) covers those; asking beyond is an error that names exchange and span.
+``specs/calendars`` adds or strikes. What the library says is kept in the user's cache folder under its version, because
+importing it and building one take seconds; importing this module starts nothing. A calendar whose holidays are recorded
+for fewer years (Shanghai and Bombay: to the end of the running year) covers those; asking beyond is an error that names
+exchange and span.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import warnings
+import zipfile
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
 from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.contracts.errors import CalendarError
+from quant_platform.contracts.kept import keep, read_kept
 from quant_platform.market.weeks import monday_of, week_number
 from quant_platform.specification.calendars import CalendarSpec, calendar_changes, calendar_file
 
@@ -72,6 +79,49 @@ def calendar(exchange: str) -> ExchangeCalendar:
 def _calendar(exchange: str, path: str, stamp: int | None) -> ExchangeCalendar:
     """One calendar; path and stamp are there so that edited changes are read again."""
     del stamp
+    changes = calendar_changes(exchange)
+    built = _by_library(exchange, None if changes is None else changes.start)
+    if changes is not None:
+        built = _changed(built, changes, path)
+    for array in (built.days, built.opens, built.closes):
+        array.setflags(write=False)
+    return built
+
+
+def _by_library(exchange: str, wanted: date | None) -> ExchangeCalendar:
+    """What the library says, from the cache where it said it before."""
+    # pandas makes the days, and its rules have changed before.
+    versions = [f"{name}=={metadata.version(name)}" for name in ("exchange_calendars", "pandas")]
+    said = repr((exchange, wanted, FIRST_YEAR, LAST_YEAR, versions, Path(__file__).read_bytes()))
+    name = f"calendar-{hashlib.sha256(said.encode()).hexdigest()[:32]}.npz"
+    found = _unpacked(exchange, read_kept(name))
+    if found is None:
+        found = _asked(exchange, wanted)
+        keep(name, _packed(found))
+    return found
+
+
+def _packed(built: ExchangeCalendar) -> bytes:
+    told = np.array([built.start.isoformat(), built.end.isoformat(), built.time_zone])
+    file = io.BytesIO()
+    np.savez_compressed(file, days=built.days, opens=built.opens, closes=built.closes, told=told)
+    return file.getvalue()
+
+
+def _unpacked(exchange: str, content: bytes | None) -> ExchangeCalendar | None:
+    if content is None:
+        return None
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+            start, end, zone = kept["told"].tolist()
+            bounds = date.fromisoformat(start), date.fromisoformat(end)
+            return ExchangeCalendar(exchange, kept["days"], kept["opens"], kept["closes"], *bounds, zone)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None  # a damaged file is as good as none
+
+
+def _asked(exchange: str, wanted: date | None) -> ExchangeCalendar:
+    """Ask the library; raises CalendarError for a name it does not know, or a calendar it cannot build."""
     import exchange_calendars
 
     known = exchange_calendars.get_calendar_names(include_aliases=True)
@@ -82,21 +132,13 @@ def _calendar(exchange: str, path: str, stamp: int | None) -> ExchangeCalendar:
             where="the names of exchange_calendars",
             action=f"did you mean {close[0]!r}?" if close else "use an ISO 10383 code such as XNYS",
         )
-    changes = calendar_changes(exchange)
-    code = exchange_calendars.resolve_alias(exchange)
-    wanted = None if changes is None else changes.start
-    start = wanted or DOCUMENTED_FROM.get(code, date(FIRST_YEAR, 1, 1))
+    start = wanted or DOCUMENTED_FROM.get(exchange_calendars.resolve_alias(exchange), date(FIRST_YEAR, 1, 1))
     found, first, last = _build(exchange_calendars, exchange, start)
     days = found.sessions.to_numpy().astype("datetime64[D]")
     opens = found.opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
     closes = found.closes.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
     kept = ~np.isin(days, _holidays_before_1970(found, first))
-    built = ExchangeCalendar(exchange, days[kept], opens[kept], closes[kept], first, last, str(found.tz))
-    if changes is not None:
-        built = _changed(built, changes, path)
-    for array in (built.days, built.opens, built.closes):
-        array.setflags(write=False)
-    return built
+    return ExchangeCalendar(exchange, days[kept], opens[kept], closes[kept], first, last, str(found.tz))
 
 
 def _build(exchange_calendars: Any, exchange: str, start: date) -> tuple[Any, date, date]:

@@ -10,13 +10,19 @@ The procedure for one function:
 4. the hash covers the bytes of all these files, of the data files of their rooms (style sheets), and the versions of
    the libraries they import (:func:`code_hash`).
 
+Reading 300 files takes longer than the rest of a short command, so what was read of a file is kept in the user's cache
+folder under the hash of its content.
+
 What this does not see: a module named in a string (none of ours is), and code that is not Python.
 """
 
 from __future__ import annotations
 
 import ast
+import atexit
+import contextlib
 import hashlib
+import json
 import symtable
 import sys
 from collections import deque
@@ -27,9 +33,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from quant_platform.contracts.kept import keep, read_kept
+
 PACKAGE = "quant_platform"
 _ROOT = Path(__file__).resolve().parents[1]
 _DATA = (".css", ".js", ".json", ".html")
+_MOST_KEPT = 5000
+"""Files of which something is kept; a package of ours has some hundred, and every edit is another one."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,41 @@ class _Module:
     names: frozenset[str]
     imports: dict[str, tuple[str, str]]
     targets: frozenset[tuple[str, str]]
+
+
+class _Kept:
+    """What earlier processes have read of source files, by the hash of their content."""
+
+    def __init__(self) -> None:
+        reader = Path(__file__).read_bytes() + sys.version.encode()
+        self._name = f"closure-{hashlib.sha256(reader).hexdigest()[:32]}.json"
+        try:
+            self._found: dict[str, Any] = json.loads(read_kept(self._name) or b"{}")
+        except ValueError:
+            self._found = {}  # a damaged file is as good as none
+        self._new: dict[str, Any] = {}
+
+    def get(self, part: str, name: str, read: Callable[[], Any]) -> Any:
+        """A part of what a module says, as JSON has it: kept, or read now and kept at the end of the process."""
+        key = f"{part} {name} {_file_digest(_path(name)).hex()}"
+        if key not in self._found:
+            if not self._new:
+                atexit.register(self._write)
+            self._found[key] = self._new[key] = read()
+        return self._found[key]
+
+    def _write(self) -> None:
+        try:
+            others = json.loads(read_kept(self._name) or b"{}")
+        except ValueError:
+            others = {}
+        newest = list({**others, **self._new}.items())[-_MOST_KEPT:]
+        keep(self._name, json.dumps(dict(newest)).encode())
+
+
+@lru_cache(maxsize=1)
+def _kept() -> _Kept:
+    return _Kept()
 
 
 def closure(function: Callable[..., Any]) -> tuple[str, ...]:
@@ -175,23 +220,35 @@ def _file_digest(path: Path) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _module(name: str) -> _Module:
+    names, imports, targets = _kept().get("module", name, lambda: _read_module(name))
+    bound = {each: (module, attribute) for each, module, attribute in imports}
+    return _Module(frozenset(names), bound, frozenset((module, attribute) for module, attribute in targets))
+
+
+def _read_module(name: str) -> list[Any]:
     tree = ast.parse(_path(name).read_text(encoding="utf-8"), filename=name)
     package = name if _path(name).name == "__init__.py" else name.rpartition(".")[0]
     found = [pair for statement in _statements(tree) for pair in _imports_of(statement, package)]
-    names = frozenset(bound for statement in tree.body for bound in _bound_names(statement))
-    return _Module(names, dict(found), frozenset(target for _, target in found))
+    names = {bound for statement in tree.body for bound in _bound_names(statement)}
+    imports = [[bound, *target] for bound, target in dict(found).items()]
+    return [sorted(names), imports, sorted({target for _, target in found})]
 
 
 @lru_cache(maxsize=256)
 def _definitions(name: str) -> dict[str, frozenset[str]]:
     """Top-level names of a module, each with the names that its statement loads."""
+    found = _kept().get("definitions", name, lambda: _read_definitions(name))
+    return {bound: frozenset(loaded) for bound, loaded in found.items()}
+
+
+def _read_definitions(name: str) -> dict[str, list[str]]:
     source = _path(name).read_text(encoding="utf-8")
     scopes = {scope.get_name(): scope for scope in symtable.symtable(source, name, "exec").get_children()}
     definitions: dict[str, frozenset[str]] = {}
     for statement in ast.parse(source, filename=name).body:
         for bound in _bound_names(statement):
             definitions[bound] = definitions.get(bound, frozenset()) | _loads(statement, scopes.get(bound))
-    return definitions
+    return {bound: sorted(loaded) for bound, loaded in definitions.items()}
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.AST]:
@@ -265,4 +322,14 @@ def _version(library: str) -> str:
 @lru_cache(maxsize=1)
 def _distributions() -> Mapping[str, list[str]]:
     """Distributions by the names that they install, read off every one of them."""
-    return metadata.packages_distributions()
+    # Installing or removing one changes the folder that it is in.
+    holding = {found.parent for place in sys.path for found in Path(place or ".").glob("*.dist-info")}
+    folders = sorted((str(folder), folder.stat().st_mtime_ns) for folder in holding)
+    name = f"distributions-{hashlib.sha256(repr(folders).encode()).hexdigest()[:32]}.json"
+    with contextlib.suppress(ValueError):
+        found: dict[str, list[str]] = json.loads(read_kept(name) or b"{}")
+        if found:
+            return found
+    found = {library: sorted(set(names)) for library, names in metadata.packages_distributions().items()}
+    keep(name, json.dumps(found).encode())
+    return found

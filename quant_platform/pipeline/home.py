@@ -181,16 +181,28 @@ class Home:
             self._shared[name] = (version, make())
         return cast(T, self._shared[name][1])
 
-    def refresh_catalogue(self, *, force: bool = True) -> None:
+    def refresh_catalogue(self, *, force: bool = True) -> bool:
         """Rebuild the DuckDB catalogue; not forced, at most once per debounce interval of ``specs/lake.yaml``.
 
         Forced, it also brings the pages here that other machines have written, where the lake is on object storage.
+
+        Returns
+        -------
+        bool
+            Whether it was rebuilt.
         """
-        keeper = CatalogueKeeper(self.lake, self.settings.catalogue, debounce=lake_spec(self.specs).debounce)
-        keeper.refresh(force=force)
+        rebuilt = self._catalogue_keeper().refresh(force=force)
         if force:
             for folder in PUBLISHED:
                 self.lake.store.collect(self.lake.root.parent / folder)
+        return rebuilt
+
+    def follow_catalogue(self) -> None:
+        """Let the DuckDB catalogue show what is in the lake now."""
+        self._catalogue_keeper().follow()
+
+    def _catalogue_keeper(self) -> CatalogueKeeper:
+        return CatalogueKeeper(self.lake, self.settings.catalogue, debounce=lake_spec(self.specs).debounce)
 
     def table_sizes(self) -> list[tuple[str, int, int]]:
         """Name, partitions and rows of every table that has any."""

@@ -264,7 +264,7 @@ def _decide(
         weight = risk_weight(rules.routing.account.risk_per_trade, row["risk"])
         wanted.append(Wanted(SETUPS, row["ticker"], sleeve, side, weight))
     made: list[dict[str, Any]] = []
-    for name in _green(home, rules):
+    for name in _green(home, rules, day):
         moves = _moves(home, name, day, owned.get(name, {}), rules, close)
         made += [_leaving(day, name, ticker, side, home, rules, close) for ticker, side in moves.leave.items()]
         for ticker, side in moves.enter.items():
@@ -340,10 +340,13 @@ def _leaving(
     }
 
 
-def _green(home: Home, rules: _Rules) -> list[str]:
+def _green(home: Home, rules: _Rules, day: date) -> list[str]:
     if not rules.routing.signals.trade:
         return []
-    return green_signals(home.lake.read("suite.verdict", missing="ignore"))
+    key = ["signal", "snapshot_id"]
+    verdicts = home.lake.scan("suite.verdict", missing="ignore").select(*key, "verdict").unique(maintain_order=True)
+    seen = home.lake.scan("suite.daily", missing="ignore").group_by(key).agg(seen_to=pl.col("session").max())
+    return green_signals(verdicts.join(seen, on=key, how="left").collect(), day)
 
 
 def _moves(home: Home, name: str, day: date, held: Mapping[str, str], rules: _Rules, close: Mapping[str, float]) -> Any:
@@ -362,7 +365,14 @@ def _next_open(home: Home, day: date) -> datetime:
 
 DAILY = BatchStage(
     outputs=DAILY_TABLES,
-    upstream=("live.scan", "clean.equity_bars", "clean.corporate_actions", "suite.verdict", "suite.signals"),
+    upstream=(
+        "live.scan",
+        "clean.equity_bars",
+        "clean.corporate_actions",
+        "suite.verdict",
+        "suite.daily",
+        "suite.signals",
+    ),
     compute=run_daily,
     specs=SPECS,
     kinds=("numba", "parquet"),

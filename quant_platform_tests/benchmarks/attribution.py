@@ -116,6 +116,7 @@ def _used() -> dict[int, float]:
 
 
 def _files(frame: FrameType | None) -> Iterator[str]:
-    while frame is not None:
+    # A frame of another thread may end while it is read, and what was its caller then is anything: the look ends there.
+    while isinstance(frame, FrameType):
         yield frame.f_code.co_filename
         frame = frame.f_back

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from quant_platform.cli.beside import beside
+from quant_platform.cli.beside import beside, main
 from quant_platform.defs.runs import RunFailed
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
@@ -58,3 +60,49 @@ def test_what_it_said_is_shown_and_a_failure_here_ends_it(home: Home, monkeypatc
     with beside(home, ["perp_graph"], Console(file=shown)):
         pass
     assert shown.getvalue() == "made it\n"
+
+
+@pytest.mark.parametrize(("told", "ran"), [("go on\n", ["a", "b", "c"]), ("", ["a"])])
+def test_later_jobs_wait_until_they_are_told_to_begin(
+    told: str, ran: list[str], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def run_everything(_: Home, __: Console, jobs: Sequence[str], *, announced: bool) -> None:
+        assert announced
+        done.extend(jobs)
+
+    monkeypatch.setattr("quant_platform.cli.market.run_everything", run_everything)
+    monkeypatch.setattr("quant_platform.cli.homes.open_checked_home", lambda *_, **__: home)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(told))
+    assert main(["a", "--later", "b", "c"]) == 0
+    assert done == ran
+
+
+def test_the_other_process_is_told_to_go_on_and_may_have_ended_by_then(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, commands = subprocess.Popen, []
+
+    def instead(command: list[str], **named: Any) -> subprocess.Popen[str]:
+        commands.append(command[2:])
+        return real([command[0], "-c", "import sys; print('told:', sys.stdin.readline())"], **named)
+
+    monkeypatch.setattr(subprocess, "Popen", instead)
+    shown = io.StringIO()
+    with beside(home, ["perp_graph"], Console(file=shown), later=["operations_daily"]) as other:
+        other.go_on()
+    assert shown.getvalue() == "told: go on\n"
+    assert commands == [["quant_platform.cli.beside", "perp_graph", "--later", "operations_daily"]]
+
+    def ended(command: list[str], **named: Any) -> subprocess.Popen[str]:
+        process = real([command[0], "-c", "raise SystemExit(3)"], **named)
+        process.wait()
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", ended)
+    with (
+        pytest.raises(RunFailed, match="code 3"),
+        beside(home, ["perp_graph"], Console(file=io.StringIO()), later=["operations_daily"]) as other,
+    ):
+        other.go_on()

@@ -65,6 +65,7 @@ def test_equities_are_imported_beside_perpetuals_and_not_beside_what_declares_no
     assert yaml.safe_load((home / "home.yaml").read_text())["source"] == "csv_folder"
 
 
+@pytest.mark.long
 def test_an_import_whose_rows_are_mostly_kept_out_names_them_and_fails(
     quant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -350,6 +350,7 @@ def test_doctor_and_run_say_that_a_home_is_a_file(
     assert home.read_text() == "mine"
 
 
+@pytest.mark.long
 def test_lake_check_names_a_torn_file_and_leaves_it(own: Path, quant: Command) -> None:
     whole = quant("lake", "check", "--json")
     assert (whole.code, json.loads(whole.out)) == (0, [])

@@ -94,6 +94,7 @@ def test_a_signal_is_judged_and_its_numbers_are_those_of_the_lab(judged: Judged)
     assert check(lake) == []
 
 
+@pytest.mark.long
 def test_what_is_said_is_what_is_stored(quant: Command, again: Path, judged: Judged) -> None:
     lake, snapshot = Lake(again / "lake"), judged.snapshot
     key = [("rev5", snapshot)]

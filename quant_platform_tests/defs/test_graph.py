@@ -313,6 +313,7 @@ class Recording:
         return frame
 
 
+@pytest.mark.long
 def test_a_run_goes_on_without_the_tickers_that_fail(
     market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

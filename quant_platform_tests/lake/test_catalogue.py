@@ -362,6 +362,21 @@ def test_the_keeper_builds_once_per_debounce(lake: Lake, path: Path) -> None:
     assert keeper.refresh(), "a catalogue from the future says nothing about freshness"
 
 
+def test_a_catalogue_that_is_dear_to_make_stays_fresh_for_longer(
+    lake: Lake, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = CatalogueKeeper(lake, path, debounce=MINUTE)
+    assert keeper.refresh()
+    monkeypatch.setitem(catalogue._TOOK, path, 3.0)
+    for age, again in ((149, False), (151, True)):
+        old = time.time() - age
+        os.utime(path, (old, old))
+        assert keeper.refresh() == again, "3 s are 2 % of 150"
+    lake.write(BARS, "Z", bars("Z", [1.0]), provenance())
+    keeper.follow()
+    assert catalogue.known_rows(path).keys() >= {row.path for row in inventory.inventory(lake)}
+
+
 def test_the_keeper_reads_its_pace_from_the_specs(lake: Lake, path: Path) -> None:
     assert CatalogueKeeper(lake, path).debounce > dt.timedelta(0)
 

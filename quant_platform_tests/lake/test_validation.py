@@ -131,4 +131,52 @@ class Ruled(dy.Schema):
 )
 def test_the_rules_are_those_of_the_schema(rows: list[tuple[str | None, float | None]]) -> None:
     frame = pl.DataFrame(rows, schema={"name": pl.String, "value": pl.Float64}, orient="row")
-    assert frame.select(_keeps_all_rules(Ruled)).item() == Ruled.is_valid(frame)
+    assert _keeps_all_rules(Ruled, frame) == Ruled.is_valid(frame)
+
+
+class Limited(dy.Schema):
+    """Every kind of limit on every kind of column, with and without missing values."""
+
+    open_number = dy.Float64(nullable=True, allow_nan=True, allow_inf=True, max=5.0)
+    number = dy.Float64(nullable=True, min_exclusive=0.0, max=5.0)
+    whole = dy.Int64(nullable=True, min=0, max_exclusive=3)
+    day = dy.Date(nullable=True, min=dt.date(2020, 1, 2))
+    text = dy.String(nullable=True, regex="^a")
+    chosen = dy.Int8(is_in=[1, 2])
+    several = dy.List(dy.Float64(min=0.0), nullable=True)
+    flag = dy.Bool()
+
+
+def some(*values: object) -> st.SearchStrategy[object]:
+    return st.none() | st.sampled_from(values)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            some(1.0, 6.0, float("nan"), float("inf"), float("-inf")),
+            some(0.0, 1.0, 5.0, 6.0, float("nan"), float("inf")),
+            some(-1, 0, 2, 3),
+            some(dt.date(2020, 1, 1), dt.date(2020, 1, 2)),
+            some("a", "b"),
+            some(1, 3),
+            some([1.0], [-1.0], [None], []),
+            some(True),
+        ),
+        max_size=3,
+    )
+)
+def test_limits_are_seen_without_expressions_as_the_schema_sees_them(rows: list[tuple[object, ...]]) -> None:
+    frame = pl.DataFrame(rows, schema=Limited.create_empty().schema, orient="row")
+    for columns in ([name] for name in frame.columns):
+        alone = frame.select(columns)
+        schema = type("Alone", (dy.Schema,), {name: Limited.columns()[name] for name in columns})
+        assert _keeps_all_rules(schema, alone) == schema.is_valid(alone)
+    assert _keeps_all_rules(Limited, frame) == Limited.is_valid(frame)
+
+
+@pytest.mark.parametrize("key", ["A", "2020-01-01"])
+def test_one_row_of_another_partition_among_many_is_refused(key: str, lake: Lake) -> None:
+    mixed = pl.concat([bars("A", [1.0] * 3), bars("B", [1.0])])
+    with pytest.raises(SchemaViolation, match="column 'ticker' holds other values"):
+        lake.write(BARS, key, mixed, provenance())

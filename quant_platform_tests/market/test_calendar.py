@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from quant_platform.contracts.errors import CalendarError
+from quant_platform.market import calendar as market_calendar
 from quant_platform.market.calendar import (
     calendar,
     iso_week,
@@ -212,3 +213,19 @@ def test_a_spec_opens_earlier_years(changes: Path) -> None:
         date(1929, 10, 26),
         date(1929, 10, 28),
     ]
+
+
+def test_a_calendar_from_the_cache_is_that_of_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    asked = market_calendar._by_library("XHKG", None)
+    (kept,) = (tmp_path / "quant_platform").glob("calendar-*.npz")
+    with monkeypatch.context() as patch:
+        patch.setattr(market_calendar, "_asked", lambda *_: pytest.fail("the library was asked again"))
+        found = market_calendar._by_library("XHKG", None)
+    for name in ("days", "opens", "closes"):
+        assert getattr(found, name).dtype == getattr(asked, name).dtype
+        assert np.array_equal(getattr(found, name), getattr(asked, name))
+    assert (found.start, found.end, found.time_zone) == (asked.start, asked.end, asked.time_zone)
+    # A torn file is as good as none.
+    kept.write_bytes(kept.read_bytes()[:500])
+    assert np.array_equal(market_calendar._by_library("XHKG", None).days, asked.days)

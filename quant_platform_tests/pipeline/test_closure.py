@@ -45,6 +45,7 @@ CACHES = (
     closure._exists,
     closure._folders,
     closure._file_digest,
+    closure._kept,
 )
 
 
@@ -235,3 +236,46 @@ def test_the_hash_is_of_the_bytes() -> None:
     for library in closure.libraries(reached):
         digest.update(f"{library}=={closure._version(library)}".encode())
     assert digest.hexdigest() == closure.code_hash(stage.compute)
+
+
+def test_what_was_kept_of_a_file_is_what_is_read_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgetting: None
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    names = ("quant_platform.lake", "quant_platform.pipeline.suite", "quant_platform.market.calendar")
+    forget()
+    read = [(closure._module(name), closure._definitions(name)) for name in names]
+    closure._kept()._write()
+    forget()
+    monkeypatch.setattr(closure, "_read_module", lambda name: pytest.fail(f"{name} was read again"))
+    monkeypatch.setattr(closure, "_read_definitions", lambda name: pytest.fail(f"{name} was read again"))
+    assert [(closure._module(name), closure._definitions(name)) for name in names] == read
+
+
+def test_of_a_changed_file_nothing_kept_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: Callable[[Path], None]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    elsewhere(tmp_path / "package")
+    changed = tmp_path / "package" / "room.py"
+    changed.parent.mkdir()
+    changed.write_text("import json\n")
+    assert closure.libraries(["quant_platform.room"]) == ()
+    assert closure._module("quant_platform.room").targets == {("json", "")}
+    closure._kept()._write()
+    changed.write_text("import csv\n")
+    forget()
+    assert closure._module("quant_platform.room").targets == {("csv", "")}
+
+
+def test_a_damaged_file_of_what_was_kept_is_as_good_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgetting: None
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    forget()
+    whole = closure._module("quant_platform.lake.atomic")
+    closure._kept()._write()
+    (kept,) = (tmp_path / "quant_platform").glob("closure-*.json")
+    kept.write_bytes(kept.read_bytes()[:-20])
+    forget()
+    assert closure._module("quant_platform.lake.atomic") == whole

@@ -215,6 +215,7 @@ def null_panels() -> list[Floats]:
     return panels
 
 
+@pytest.mark.long
 def test_in_the_null_world_nothing_is_expected_and_nothing_is_earned(null_panels: list[Floats]) -> None:
     means = [np.nanmean(each) for each in null_panels]
     assert abs(stats.ttest_1samp(means, 0.0).statistic) < 3

@@ -7,7 +7,7 @@ from datetime import date
 
 import numpy as np
 import polars as pl
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from quant_platform.engine.layout import Floats
 from quant_platform.labs.operations.costs import (
@@ -155,7 +155,7 @@ def _clustered(values: Floats, days: Floats, level: float) -> Estimate:
     found = clustered_mean(values, np.unique(days, return_inverse=True)[1])
     if not found.standard_error > 0.0:
         return Estimate(values.size, found.mean, math.nan, math.nan, math.nan)
-    half = float(student.ppf(0.5 + level / 2.0, found.degrees_of_freedom)) * found.standard_error
+    half = float(stdtrit(found.degrees_of_freedom, 0.5 + level / 2.0)) * found.standard_error
     return Estimate(values.size, found.mean, found.standard_error, found.mean - half, found.mean + half)
 
 
@@ -163,4 +163,4 @@ def _excess(here: Estimate, there: Estimate, level: float) -> tuple[float, float
     """Difference of two means and its lower limit, normal: both sides have many sessions where it is looked at."""
     difference = here.value - there.value
     error = math.hypot(here.error, there.error)
-    return difference, difference - float(student.ppf(0.5 + level / 2.0, max(1, here.n - 1))) * error
+    return difference, difference - float(stdtrit(max(1.0, here.n - 1.0), 0.5 + level / 2.0)) * error

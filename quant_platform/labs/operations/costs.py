@@ -22,8 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy.stats import binom
-from scipy.stats import t as student
+from scipy.special import bdtr, stdtrit
 
 from quant_platform.contracts.errors import CircularFit
 from quant_platform.contracts.schemas.operations import MODELLED
@@ -120,7 +119,7 @@ def fit_costs(fills: pl.DataFrame, *, minimum: int, level: float) -> CostFit:
     errors = np.sqrt(np.diag(inverse @ (weighted.T @ weighted) @ inverse))
     made = []
     for value, error, freedom in zip(found, errors, _freedom(design, inverse, leverage, kept), strict=True):
-        half = float(student.ppf(0.5 + level / 2.0, freedom)) * float(error)
+        half = float(stdtrit(freedom, 0.5 + level / 2.0)) * float(error)
         made.append(Estimate(n, float(value), float(error), float(value) - half, float(value) + half))
     return CostFit(made[0], made[1], left_out)
 
@@ -197,10 +196,9 @@ def percentile(values: Sequence[float] | Floats, share: float, level: float) -> 
         return Estimate(0, math.nan, math.nan, math.nan, math.nan)
     tail = (1.0 - level) / 2.0
     # P(order statistic j is above the percentile) = P(Binomial(n, share) < j).
-    below = int(binom.ppf(tail, n, share))
-    while below > 0 and binom.cdf(below - 1, n, share) > tail:
-        below -= 1
-    above = int(binom.ppf(1.0 - tail, n, share)) + 1
+    below_one_more = bdtr(np.arange(n + 1.0), n, share)
+    below = int(np.searchsorted(below_one_more, tail))
+    above = int(np.searchsorted(below_one_more, 1.0 - tail)) + 1
     low = float(ordered[below - 1]) if below >= 1 else math.nan
     high = float(ordered[above - 1]) if above <= n else math.nan
     return Estimate(n, float(np.quantile(ordered, share)), math.nan, low, high)
@@ -212,6 +210,6 @@ def mean_of(values: Floats, level: float) -> Estimate:
     if n < 2:
         return Estimate(n, float(values.mean()) if n else math.nan, math.nan, math.nan, math.nan)
     error = float(values.std(ddof=1)) / math.sqrt(n)
-    half = float(student.ppf(0.5 + level / 2.0, n - 1)) * error
+    half = float(stdtrit(n - 1.0, 0.5 + level / 2.0)) * error
     mean = float(values.mean())
     return Estimate(n, mean, error, mean - half, mean + half)

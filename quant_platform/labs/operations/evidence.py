@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from quant_platform.engine.layout import Bools, Floats
 from quant_platform.statistics import wilson_interval
@@ -83,7 +83,7 @@ def figures(trades: TradeLog, level: float = 0.95) -> Figures:
     wins, mean = int((r > 0.0).sum()), float(r.mean())
     low = high = win_low = win_high = nothing
     if count >= FEWEST:
-        half = float(student.ppf(0.5 + level / 2.0, count - 1)) * float(r.std(ddof=1)) / math.sqrt(count)
+        half = float(stdtrit(count - 1.0, 0.5 + level / 2.0)) * float(r.std(ddof=1)) / math.sqrt(count)
         low, high = mean - half, mean + half
         interval = wilson_interval(wins * count / n, count, level=level)
         win_low, win_high = float(interval.low), float(interval.high)

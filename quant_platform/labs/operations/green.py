@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 
@@ -29,15 +30,24 @@ class SignalMoves:
     weight: float
 
 
-def green_signals(verdicts: pl.DataFrame) -> list[str]:
-    """Names of the signals whose newest verdict, by snapshot, is green.
+def green_signals(verdicts: pl.DataFrame, day: date) -> list[str]:
+    """Names of the signals whose newest verdict that could be known on a day is green.
 
     Parameters
     ----------
     verdicts
-        Rows of ``suite.verdict``.
+        Rows of ``suite.verdict`` with ``seen_to``, the last session whose returns the verdict has seen; null where
+        that is not known, and then it counts on no day.
+    day
+        Session after whose close is decided.
+
+    Notes
+    -----
+    **Timing.** A verdict counts from the session after the last one that it has seen: orders of a past week must not be
+    given to a signal because it did well in that week.
     """
-    newest = verdicts.sort("snapshot_id").group_by("signal", maintain_order=True).agg(pl.col("verdict").last())
+    known = verdicts.filter(pl.col("seen_to") < day)
+    newest = known.sort("snapshot_id").group_by("signal", maintain_order=True).agg(pl.col("verdict").last())
     return sorted(newest.filter(pl.col("verdict").cast(pl.String) == "green")["signal"].to_list())
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quant_platform.contracts.errors import PlatformError
+from quant_platform.contracts.kept import cache_folder
 
 PEERS = Path(__file__).with_name("peers")
 FOLDER_VARIABLE = "QUANT_PARITY_ENVIRONMENTS"
@@ -68,8 +69,7 @@ def environments_folder() -> Path:
     said = os.environ.get(FOLDER_VARIABLE)
     if said:
         return Path(said)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "quant_platform" / "parity"
+    return cache_folder() / "parity"
 
 
 def lock_file(framework: str) -> Path:

@@ -51,7 +51,3 @@ def compile_kernels() -> int:
     kernels.demean_rows(values[np.newaxis], codes, 1, np.zeros((1, 3, 4)))
     compiled = [found for found in vars(kernels).values() if getattr(found, "signatures", None)]
     return len(compiled)
-
-
-if __name__ == "__main__":
-    print(f"{compile_kernels()} kernels of the suite are compiled")

@@ -11,17 +11,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import metadata, resources
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import vl_convert
 
+from quant_platform.contracts.kept import keep, read_kept
 from quant_platform.reports.charts import theme
 from quant_platform.reports.charts.figures import Figure, csv_text, spec_of
 from quant_platform.reports.charts.markup import Html, element
@@ -124,22 +123,16 @@ def vega() -> str:
     Bundling takes some seconds, so it is kept in the user's cache folder under the version of vl-convert; where that
     cannot be written, every process bundles anew.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    kept = base / "quant_platform" / f"vega-{metadata.version('vl-convert-python')}.js"
-    if kept.is_file():
-        return kept.read_text(encoding="utf-8")
+    name = f"vega-{metadata.version('vl-convert-python')}.js"
+    kept = read_kept(name)
+    if kept is not None:
+        return kept.decode()
     notice = (
         f"/* Vega {vl_convert.get_vega_version()}, Vega-Lite, Vega-Embed {vl_convert.get_vega_embed_version()}: "
         "BSD 3-Clause, University of Washington Interactive Data Lab and contributors. */\n"
     )
     text = notice + vl_convert.javascript_bundle(_GLOBALS).replace("</script", "<\\/script").replace("<!--", "<\\!--")
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        beside = kept.with_name(f"{kept.name}.{os.getpid()}")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(kept)
-    except OSError:
-        return text
+    keep(name, text.encode())
     return text
 
 

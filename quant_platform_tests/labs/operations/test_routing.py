@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
@@ -107,12 +107,17 @@ def test_a_green_signal_holds_the_ends_of_its_ranking() -> None:
     assert moves.weight == pytest.approx(0.2 / 4)
 
 
-def test_only_the_newest_verdict_counts() -> None:
+def test_only_the_newest_verdict_that_was_known_counts() -> None:
     verdicts = pl.DataFrame(
         {
-            "signal": ["a", "a", "b", "b"],
-            "snapshot_id": ["2024-01", "2024-02", "2024-01", "2024-02"],
-            "verdict": ["green", "yellow", "red", "green"],
+            "signal": ["a", "a", "b", "b", "c"],
+            "snapshot_id": ["2024-01", "2024-02", "2024-01", "2024-02", "2024-01"],
+            "verdict": ["green", "yellow", "red", "green", "green"],
+            "seen_to": [date(2024, 1, 31), date(2024, 2, 29), date(2024, 1, 31), date(2024, 2, 29), None],
         }
     )
-    assert green_signals(verdicts) == ["b"]
+    # A verdict that has seen a session decides nothing about it: of that one the newest is still January's.
+    assert green_signals(verdicts, date(2024, 1, 31)) == []
+    assert green_signals(verdicts, date(2024, 2, 1)) == ["a"]
+    assert green_signals(verdicts, date(2024, 2, 29)) == ["a"]
+    assert green_signals(verdicts, date(2024, 3, 1)) == ["b"]

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,7 +125,7 @@ def _evaluate_event(
     rng = np.random.default_rng([spec.seed, *event.id.encode()])
     days_in_window = segment.last_day - segment.first_day
     offsets = circular_offsets(days_in_window * BARS_PER_DAY, BARS_PER_DAY, rng=rng, draws=spec.errors.placebo_draws)
-    frames: list[pl.DataFrame] = []
+    parts: list[dict[str, object]] = []
     for test, names in tests_of(event, specs.templates).items():
         first = specs.templates[names[0]]
         for horizon in event.horizons_bars or ():
@@ -153,8 +153,8 @@ def _evaluate_event(
             }
             for place, name in enumerate(names):
                 template = specs.templates[name]
-                frames.append(_rows_of(rows, cells, name, template, spec, counted=place == 0, shared=shared))
-    return pl.concat([_empty(), *frames])
+                parts.append(_rows_of(rows, cells, name, template, spec, counted=place == 0, shared=shared))
+    return _frame(parts, rows.n_cells)
 
 
 def _judge(
@@ -254,8 +254,8 @@ def _rows_of(
     *,
     counted: bool,
     shared: Mapping[str, object],
-) -> pl.DataFrame:
-    """Turn the cells to a template's side."""
+) -> dict[str, object]:
+    """Turn the cells to a template's side: every column of their rows, an array, or one value for all of them."""
     mean = cells.tested_label
     with np.errstate(invalid="ignore"):
         if template.side == 0:
@@ -277,14 +277,14 @@ def _rows_of(
         f"{shared['event_id']}|{shared['test']}|{shared['horizon_bars']}|{symbol}|{dimension}|{state}"
         for symbol, dimension, state in zip(rows.cell_symbol, rows.cell_dimension, rows.cell_state, strict=True)
     ]
-    count = len(keys)
-    data: dict[str, object] = {
-        "template": [name] * count,
-        "symbol": rows.cell_symbol,
-        "dimension": rows.cell_dimension,
-        "state": rows.cell_state,
+    return {
+        **shared,
+        "template": name,
+        "symbol": list(rows.cell_symbol),
+        "dimension": list(rows.cell_dimension),
+        "state": list(rows.cell_state),
         "alias_group": keys,
-        "counted": [counted] * count,
+        "counted": counted,
         "side": side.astype(np.int8),
         "n": mean.n,
         "n_days": cells.n_days,
@@ -321,18 +321,27 @@ def _rows_of(
             mean.standard_error, level=spec.level, power=spec.power, alternative=template.alternative
         ),
     }
-    frame = pl.DataFrame(
-        {column: values for column, values in data.items() if values is not None},
-        schema_overrides={column: dtype for column, dtype in _SCHEMA.items() if column in data},
-        nan_to_null=True,
+
+
+def _frame(parts: Sequence[Mapping[str, object]], count: int) -> pl.DataFrame:
+    """Rows of all parts, each of ``count``; one frame, because making one costs more than a part's statistics."""
+    if not parts:
+        return _empty()
+    return pl.DataFrame(
+        [_column(name, dtype, [part.get(name) for part in parts], count) for name, dtype in _SCHEMA.items()]
     )
-    columns = [
-        (pl.lit(shared[column]) if column in shared else pl.col(column) if column in frame.columns else pl.lit(None))
-        .cast(dtype)
-        .alias(column)
-        for column, dtype in _SCHEMA.items()
-    ]
-    return frame.select(columns)
+
+
+def _column(name: str, dtype: pl.DataType, values: Sequence[object], count: int) -> pl.Series:
+    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    if len(arrays) == len(values):
+        return pl.Series(name, np.concatenate(arrays), nan_to_null=True).cast(dtype)
+    said: list[object] = []
+    for value in values:
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
+        said += value if isinstance(value, list) else [value] * count
+    return pl.Series(name, said, dtype=dtype)
 
 
 def _is_mirrored(template: TemplateSpec) -> bool:
