@@ -85,6 +85,9 @@ lock: $(STAMP) ## pin every dependency again, with hashes
 	  --no-emit-options --extra dev --extra yahoo --output-file requirements.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --no-strip-extras \
 	  --no-emit-options --extra cluster --constraint requirements.lock --output-file requirements-cluster.lock pyproject.toml
+	# The extra names others of this package; the package itself has no hash, and is there already where this is installed.
+	grep -vE '^(quant-platform\[|# WARNING: pip install will|# Consider using a hashable)' requirements-cluster.lock > requirements-cluster.lock.new
+	mv requirements-cluster.lock.new requirements-cluster.lock
 
 clean: ## remove the demo's home and the caches, keep the environment
 	rm -rf data .mypy_cache .ruff_cache .pytest_cache .hypothesis

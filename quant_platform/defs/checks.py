@@ -16,6 +16,7 @@ import polars as pl
 from quant_platform.contracts.tables import Table, table
 from quant_platform.defs.resources import HomeResource
 from quant_platform.defs.schemes import END, START, lake_key
+from quant_platform.defs.steps_here import STAYS_HERE
 from quant_platform.lake import Key
 from quant_platform.market.calendar import session_array
 from quant_platform.pipeline.alerts import alerts_of
@@ -72,6 +73,7 @@ def _integrity(definition: Table) -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(
         name=f"{definition.name.replace('.', '_')}__integrity",
+        op_tags=STAYS_HERE,
         specs=[
             dg.AssetCheckSpec(
                 "schema", asset=asset, blocking=True, description="Columns, types and value ranges hold."
@@ -109,6 +111,7 @@ def _parity_explained() -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=_key(definition),
         name="explained",
+        op_tags=STAYS_HERE,
         blocking=True,
         description="Every framework that ran agrees with the engine trade by trade, or carries a mark that holds.",
     )
@@ -149,6 +152,7 @@ def _prices() -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(
         name="clean_equity_bars__prices",
+        op_tags=STAYS_HERE,
         specs=[
             dg.AssetCheckSpec(
                 "price_sanity",
@@ -195,6 +199,7 @@ def _coverage() -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(
         name="clean_equity_bars__coverage",
+        op_tags=STAYS_HERE,
         specs=[
             dg.AssetCheckSpec("coverage", asset=asset, description="Few sessions inside a name's life are missing."),
             dg.AssetCheckSpec("staleness", asset=asset, description="The newest bar is of the last finished session."),
@@ -266,6 +271,7 @@ def _quarantine_rate() -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(
         name="clean_equity_quarantine__rate",
+        op_tags=STAYS_HERE,
         specs=[
             dg.AssetCheckSpec(
                 "quarantine_rate", asset=asset, description="Few raw rows were kept out of the clean bars."
@@ -299,6 +305,7 @@ def _alerts() -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(
         name="ops_dashboard__alerts",
+        op_tags=STAYS_HERE,
         specs=[dg.AssetCheckSpec("alerts", asset=asset, description="Nothing of the paper account is out of bounds.")],
     )
     def alerts(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:

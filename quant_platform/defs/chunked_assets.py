@@ -2,8 +2,9 @@
 
 Every asset made here is a graph of three steps: ``plan`` cuts the run's partitions into chunks, ``work`` runs the stage
 over one chunk (Dagster maps it over the chunks, in parallel processes where there are cores, or on other machines where
-the deployment says so), ``record`` reports every partition as materialised with its own metadata. With one partition,
-one core, or no fork there is one chunk, and the same function gives the same bits in one process.
+the deployment says so; the other two stay beside the run), ``record`` reports every partition as materialised with its
+own metadata. With one partition, one core, or no fork there is one chunk, and the same function gives the same bits in
+one process.
 """
 
 import inspect
@@ -21,6 +22,7 @@ from quant_platform.defs.metadata import bar_picture, describe_partitions, parti
 from quant_platform.defs.remainder import failure_metadata
 from quant_platform.defs.resources import CatalogueResource, HomeResource
 from quant_platform.defs.retries import ask_again, lost_when_told_to_end
+from quant_platform.defs.steps_here import STAYS_HERE
 from quant_platform.defs.tags import FIRST_RUN_TAG, REFRESH_TAG
 from quant_platform.defs.workers import chunks, workers_of_run
 from quant_platform.pipeline.home import Home
@@ -56,7 +58,7 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
         name=f"{name}__plan",
         ins={short: dg.In(dg.Nothing) for short in ins},
         out=dg.DynamicOut(list[str]),
-        tags={"kind": "plan"},
+        tags={"kind": "plan", **STAYS_HERE},
     )
     def plan(context: dg.OpExecutionContext, home: HomeResource) -> Any:
         opened = home.open()
@@ -67,7 +69,7 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
 
     work = _sql_op(stage, name) if isinstance(stage, SqlStage) else _work_op(stage, name)
 
-    @dg.op(name=f"{name}__record", out={short: dg.Out(dg.Nothing) for short in outs})
+    @dg.op(name=f"{name}__record", out={short: dg.Out(dg.Nothing) for short in outs}, tags=dict(STAYS_HERE))
     def record(context: dg.AssetExecutionContext, results: list[Any], home: HomeResource) -> Any:
         home.refresh_catalogue()
         _record(stage, context, [row for part in results for row in part])

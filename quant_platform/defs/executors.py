@@ -2,7 +2,8 @@
 
 Whatever the name, a run may ask for ``in_process`` (the run's own process does every step) or for another number of
 steps at a time. Steps on other machines are started by Dagster's ``StepDelegatingExecutor`` and its handlers for Ray
-and Kubernetes; what is added here is that a step is repeated when its worker was lost, and only then.
+and Kubernetes; what is added here is that a step is repeated when its worker was lost, and only then, and that steps
+which compute nothing stay beside the run (`quant_platform.defs.steps_here`).
 """
 
 from __future__ import annotations
@@ -22,11 +23,9 @@ from dagster._core.executor.step_delegating import StepDelegatingExecutor, StepH
 from dagster_shared.error import SerializableErrorInfo
 
 from quant_platform.contracts.errors import PlatformError
+from quant_platform.defs.steps_here import PRELOADED, StepsHere
 from quant_platform.defs.workers import can_fork, steps_at_a_time
 from quant_platform.specification.deployment import ExecutorSpec, KubernetesSpec
-
-PRELOADED = "quant_platform.defs.definitions"
-"""What the fork server has loaded before it forks a worker."""
 
 LONGEST_WAIT_SECONDS = 60.0
 _PACKAGES = {"ray": ("dagster_ray", "ray"), "kubernetes": ("dagster_k8s", "kubernetes")}
@@ -150,7 +149,7 @@ def _delegating(spec: ExecutorSpec) -> Callable[[InitExecutorContext], Any]:
             return InProcessExecutor(RetryMode.ENABLED)
         require_workers(spec)
         return RepeatingExecutor(
-            _handler(spec, context),
+            StepsHere(_handler(spec, context)),
             retries=spec.lost_worker_retries,
             max_concurrent=config["max_concurrent"],
             health_check_seconds=spec.health_check_seconds,

@@ -22,6 +22,7 @@ from dagster_ray.core.executor import RayStepHandler
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from quant_platform.defs.executors import ExecutorUnavailable
+from quant_platform.defs.steps_here import has_ended
 from quant_platform.specification.deployment import RaySpec
 
 ANSWER_SECONDS = 10.0
@@ -46,11 +47,13 @@ class RaySteps(RayStepHandler):
         self._spec = spec
 
     def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
-        """Whether a step runs, or waits for a node that there is."""
+        """Whether a step runs, has said how it ended, or waits for a node that there is."""
         found: CheckStepHealthResult = super().check_step_health(step_handler_context)
         if not found.is_healthy:
             return found
         status = self.client.get_job_status(self._get_ray_job_submission_id(step_handler_context))
+        if status.is_terminal() and not has_ended(step_handler_context):
+            return CheckStepHealthResult.unhealthy(f"its job of Ray is {status.value} and has said nothing of the step")
         if status == JobStatus.PENDING and not fitting(nodes(self._spec), self._spec.cpus):
             return CheckStepHealthResult.unhealthy(f"no node of {self._spec.address} could run it; start one {_START}")
         return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import lru_cache
 from importlib import import_module
 from types import MappingProxyType
@@ -21,9 +22,9 @@ from quant_platform.lake.object_store import Stored
 ENDPOINT = "QUANT_S3_ENDPOINT"
 EXTRA = "quant-platform[objectstore]"
 
-# Some seconds, in which a server may start again; a step that fails then is repeated by what runs it.
-_RETRIES: Mapping[str, Any] = MappingProxyType({"max_retries": 6})
-_TIMES: Mapping[str, str] = MappingProxyType({"connect_timeout": "5s", "timeout": "120s"})
+# Some seconds, in which a server may start again; of one that takes requests and says nothing two minutes.
+_RETRIES: Mapping[str, Any] = MappingProxyType({"max_retries": 6, "retry_timeout": timedelta(seconds=120)})
+_TIMES: Mapping[str, str] = MappingProxyType({"connect_timeout": "5s", "read_timeout": "60s", "timeout": "120s"})
 # A key without its other half, and the service at which a machine without keys asks for its role.
 _NOBODY = ("Missing AccessKeyId", "Missing SecretAccessKey", "169.254.169.254")
 _DIGEST = "sha256"
@@ -146,6 +147,14 @@ class S3Objects:
                 cause=said,
                 action="check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, and that they may list, read, "
                 "put and delete objects of the bucket",
+            )
+        if "kind: Timeout" in text:
+            return StoreUnavailable(
+                "the store did not answer in time",
+                where=where,
+                how_many=f"{_TIMES['read_timeout']} without a byte, or {_TIMES['timeout']} for one request",
+                cause="it is too slow, or the way to it is",
+                action="look at its load and at the network; then run again: what is current is not recomputed",
             )
         return StoreUnavailable(
             "the store does not answer as it should",

@@ -1,19 +1,28 @@
-"""``make cluster-test``: make the environment, run the scenarios and the lake on S3 in it, or say what is missing."""
+"""``make cluster-test``: make the environment, run the scenarios and the lake on S3 in it, or say what is missing.
+
+``--costs`` measures instead, and ``--only NAME`` plays one scenario.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import time
 
-from quant_platform_tests.cluster.environment import ROOT, NotInstalled, install
+from quant_platform_tests.cluster.environment import ROOT, Environment, NotInstalled, install
 from quant_platform_tests.cluster.postgres import missing
 from quant_platform_tests.lake.objects import WITH_SERVER
+
+SCENARIOS, COSTS = "quant_platform_tests.cluster.scenarios", "quant_platform_tests.cluster.costs"
+LAKE = ("pytest", "-q", "-p", "no:cacheprovider", "-k", "s3", str(ROOT / "quant_platform_tests" / "lake"))
+LAKE_SECONDS = 300
 
 
 def main() -> int:
     """Run everything; the exit code."""
-    problem = missing() or ("this needs Linux and its /proc" if sys.platform != "linux" else None)
+    began = time.monotonic()
+    problem = missing() or ("this needs Linux and its /proc" if not sys.platform.startswith("linux") else None)
     if problem is not None:
         print(f"cluster-test: NOT RUN, {problem}")
         return 0
@@ -22,25 +31,35 @@ def main() -> int:
     except NotInstalled as error:
         print(f"cluster-test: the environment could not be made: {error}")
         return 1
-    print(f"environment {made.folder}", flush=True)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{made.binaries}{os.pathsep}{os.environ['PATH']}"}
-    python = str(made.python)
-    scenarios = [python, "-m", "quant_platform_tests.cluster.scenarios", *sys.argv[1:]]
-    lake = [
-        python,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        "s3",
-        str(ROOT / "quant_platform_tests" / "lake"),
-    ]
-    found = subprocess.run(scenarios, env=environment, check=False).returncode
-    if found or sys.argv[1:]:
+    print(f"environment {made.folder}, after {time.monotonic() - began:.0f} s", flush=True)
+    options = sys.argv[1:]
+    if "--costs" in options:
+        return _run(made, COSTS, *(option for option in options if option != "--costs"))
+    found = _run(made, SCENARIOS, *options)
+    if found or "--only" in options:
         return found
-    return subprocess.run(lake, env=environment | {WITH_SERVER: "1"}, check=False, cwd=ROOT).returncode
+    print("the tests of the lake, on an S3 server", flush=True)
+    found = _run(made, *LAKE, seconds=LAKE_SECONDS)
+    print(
+        f"cluster-test: {'FAILED' if found else 'all of it held'}, {time.monotonic() - began:.0f} s in all", flush=True
+    )
+    return found
+
+
+def _run(made: Environment, module: str, *options: str, seconds: float | None = None) -> int:
+    """Run a module in the environment; its exit code, 1 where it takes too long."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PATH": f"{made.binaries}{os.pathsep}{os.environ['PATH']}",
+        WITH_SERVER: "1",
+    }
+    command = [str(made.python), "-m", module, *options]
+    try:
+        return subprocess.run(command, env=environment, cwd=ROOT, check=False, timeout=seconds).returncode
+    except subprocess.TimeoutExpired:
+        print(f"cluster-test: {module} has not ended within {seconds} s")
+        return 1
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from quant_platform_tests.cluster.processes import descendants, end
+
 USER, PASSWORD = "quant", "geheim/ @:%"
 INSTALLED = Path("/usr/lib/postgresql")
 HOW = "apt-get install postgresql, or the server package of your system"
@@ -134,7 +136,7 @@ def server(*, durable: bool = False) -> Iterator[Server]:
             capture_output=True,
             cwd=folder,
         )
-        port = _free_port()
+        port = free_port()
         options = {
             "port": port,
             "listen_addresses": "127.0.0.1",
@@ -157,14 +159,19 @@ def server(*, durable: bool = False) -> Iterator[Server]:
             # Fast shutdown: it ends the connections that are open.
             stop = [str(found / "pg_ctl"), "stop", "-D", str(folder / "data"), "-m", "fast", "-w", "-t", "20"]
             subprocess.run([*_as_other(), *stop], check=False, capture_output=True, cwd=folder)
-            process.wait(timeout=30)
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                end([*descendants(process.pid), process.pid])
+                raise RuntimeError(f"the database did not stop: {(folder / 'log').read_text()[-500:]}") from None
 
 
 def _as_other() -> list[str]:
     return ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback address that nobody uses now."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 

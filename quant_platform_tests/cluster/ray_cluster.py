@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quant_platform.specification.deployment import RaySpec
+from quant_platform_tests.cluster.postgres import free_port
+from quant_platform_tests.cluster.processes import descendants
 
 LOCAL = "127.0.0.1"
 STORE_BYTES = 80_000_000
@@ -23,6 +24,14 @@ START_SECONDS = 120
 _RAY = "from ray.scripts import scripts; scripts.get_ray_client_dependency_error = lambda: 'not wanted'; scripts.main()"
 
 
+class NodesLate(RuntimeError):
+    """A cluster is not there in time."""
+
+
+class NodeEnded(NodesLate):
+    """A node has ended while it started."""
+
+
 @dataclass
 class Node:
     """A node, which is a process and all it has started."""
@@ -30,29 +39,37 @@ class Node:
     name: str
     process: subprocess.Popen[bytes]
 
-    def steps(self) -> list[str]:
-        """Steps of Dagster that run on it now."""
-        return sorted({_step_of(pid) for pid in descendants(self.process.pid)} - {""})
+    def computing(self) -> list[str]:
+        """Steps of Dagster that are over a chunk on it now: told to end, they would end without a word."""
+        pids = descendants(self.process.pid)
+        return sorted({_step_of(pid) for pid in pids if not _catches(pid, signal.SIGTERM)} - {""})
 
-    def end_step(self, words: str) -> str:
-        """Tell a step whose name has these words to end, as a cluster does before it takes a node away; its name."""
-        running = {pid: _step_of(pid) for pid in descendants(self.process.pid)}
-        found = {pid: step for pid, step in running.items() if words in step}
-        name = next(iter(found.values()))
-        for pid in (pid for pid, step in found.items() if step == name):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        return name
+    def end_step(self, step: str) -> None:
+        """Tell a step to end, as a cluster does before it takes a node away."""
+        for pid in descendants(self.process.pid):
+            if _step_of(pid) == step:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """Stop everything of it where it is, as when a machine is asleep."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let everything of it go on."""
+        self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End everything of it at once, as when a machine loses its power."""
         # Stopped first, so that none sees the others go and reports it.
-        group = [self.process.pid, *descendants(self.process.pid)] if self.process.poll() is None else []
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in group:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
+        self.freeze()
+        self._signal(signal.SIGKILL)
         self.process.wait(timeout=30)
+
+    def _signal(self, number: int) -> None:
+        for pid in [self.process.pid, *descendants(self.process.pid)] if self.process.poll() is None else []:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 @dataclass
@@ -70,9 +87,28 @@ class Cluster:
         """Start a worker with an environment of its own."""
         return self._start(name, ["--address", f"{LOCAL}:{self.port}", "--num-cpus=1"], environment)
 
+    def start_workers(self, *names: tuple[str, Mapping[str, str]]) -> list[Node]:
+        """Start workers one after the other; one that ends while it starts is started once more.
+
+        Ray gives a node half a minute to be known, which a busy machine may not keep.
+        """
+        made: list[Node] = []
+        for name, environment in names:
+            node = self.start_worker(name, **environment)
+            try:
+                self.wait_for(len(made) + 1)
+            except NodeEnded:
+                self.nodes.remove(node)
+                node = self.start_worker(name, **environment)
+                self.wait_for(len(made) + 1)
+            made.append(node)
+        return made
+
     def _start(self, name: str, options: list[str], environment: Mapping[str, str]) -> Node:
         command = [str(self.binaries / "python"), "-c", _RAY, "start", "--block", "--disable-usage-stats", *options]
         command += [f"--node-ip-address={LOCAL}", f"--object-store-memory={STORE_BYTES}"]
+        # Nodes of one machine would want the same port for what looks after their jobs.
+        command += [f"--dashboard-agent-listen-port={free_port()}"]
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
@@ -100,12 +136,15 @@ class Cluster:
                     return
             ended = [node.name for node in self.nodes if node.process.poll() is not None]
             if ended or time.monotonic() > deadline:
-                raise RuntimeError(f"Ray did not start, ended: {ended}")
+                what = f"waited for a Ray cluster with {workers} workers"
+                if ended:
+                    raise NodeEnded(f"{what}: these nodes have ended: {ended}")
+                raise NodesLate(f"{what}: not within {START_SECONDS} s")
             time.sleep(0.5)
 
     def said(self) -> str:
         """The end of what every node has said, for who looks for the cause of a failure."""
-        logs = [*self.folder.glob("*.log"), *self.folder.glob("ray/session_latest/logs/dashboard*.log")]
+        logs = [*self.folder.glob("*.log"), *self.folder.glob("ray/session_latest/logs/raylet*.err")]
         return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-1_500:]}" for log in logs)
 
 
@@ -122,7 +161,7 @@ def cluster(binaries: Path, folder: Path, environment: Mapping[str, str]) -> Ite
     environment
         Of every node.
     """
-    port, dashboard = _free_port(), _free_port()
+    port, dashboard = free_port(), free_port()
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
     found = Cluster(binaries, folder, port, f"http://{LOCAL}:{dashboard}", {**environment, **quiet})
     options = ["--head", "--num-cpus=0", f"--port={port}", f"--dashboard-port={dashboard}", "--dashboard-host", LOCAL]
@@ -140,19 +179,6 @@ def cluster(binaries: Path, folder: Path, environment: Mapping[str, str]) -> Ite
                 node.kill()
 
 
-def descendants(root: int) -> list[int]:
-    """Processes that a process has started, and those that they have, as far as they are there."""
-    parents = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-    found = [root]
-    for pid in found:
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found[1:]
-
-
 def _step_of(pid: int) -> str:
     """The step that a process executes; that of the supervisor beside it, which has the same environment, is none."""
     try:
@@ -163,6 +189,11 @@ def _step_of(pid: int) -> str:
     return said.get(b"DAGSTER_RUN_STEP_KEY", b"").decode() if b"execute_step" in command else ""
 
 
-def _free_port() -> int:
-    with socket.create_server((LOCAL, 0)) as probe:
-        return int(probe.getsockname()[1])
+def _catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process does something of its own about a signal."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return True
+    caught = next(line.split()[1] for line in lines if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 import time
@@ -10,35 +12,82 @@ from pathlib import Path
 import pytest
 
 from quant_platform_tests.cluster import __main__ as command
-from quant_platform_tests.cluster import environment, postgres
-from quant_platform_tests.cluster.page import page
-from quant_platform_tests.cluster.ray_cluster import Node, descendants
+from quant_platform_tests.cluster import environment, evidence, postgres
+from quant_platform_tests.cluster.bench import Differs, until
+from quant_platform_tests.cluster.processes import descendants, left, metered
+from quant_platform_tests.cluster.ray_cluster import Node
 
-FOUND = {
-    "command": "make cluster-test",
+FILES = "one process, files and SQLite"
+KILLED = "two Ray workers, S3 and Postgres, one killed, a step of the other ended"
+MADE = {
+    "command": "a command",
     "machine": {"processor": "a processor", "cores": 2, "system": "a system"},
     "load_average": {"start": [0.5, 0, 0], "end": [1.5, 0, 0]},
     "versions": {"postgres": "15.18", "ray": "2.60.0"},
     "names": 24,
+}
+TEST = {
+    **MADE,
+    "seconds": 12.4,
     "shown": {
-        "one process, SQLite": {
-            "partitions": 1234,
-            "cpu_seconds": 30.5,
-            "cpu_seconds_per_1000": 2.125,
-            "bytes_per_partition": 7000.0,
-        },
-        "two Ray workers, one killed": {"lost": ["a__work[chunk_001]"], "seconds_after_the_kill": 41.26},
+        "two Ray workers, one killed": {"repeated": ["a__work[chunk_001]: x | y"], "seconds_after_the_kill": 41.26},
         "refused: no driver": {"seconds": 0.04, "says": "settings_invalid: a | b"},
     },
+}
+COSTS = {
+    **MADE,
+    "partitions": 250,
+    "ways": [
+        {"way": "files", "wall_seconds": 2.0, "cpu_seconds": {"run": 1.5}, "runs": 2, "steps": 7},
+        {
+            "way": "Ray",
+            "wall_seconds": 300.0,
+            "cpu_seconds": {"run": 10.0, "ray": 20.0, "database": 0.5, "store": 4.0},
+            "runs": 2,
+            "steps": 38,
+        },
+    ],
 }
 
 
 def test_the_page_says_what_was_run_and_what_it_cost() -> None:
-    lines = page(FOUND).splitlines()
-    assert "| two Ray workers, one killed | lost: a__work[chunk_001]; seconds after the kill 41.3 |" in lines
+    lines = evidence.page({"test": TEST, "costs": COSTS}).splitlines()
+    assert "| two Ray workers, one killed | repeated: a__work[chunk_001]: x / y; seconds after the kill 41.3 |" in lines
     assert "| refused: no driver | seconds 0.0; settings_invalid: a / b |" in lines
-    assert "| one process, SQLite | 1,234 | 30.50 | 2.12 |  | 7,000.00 |" in lines
-    assert any("a processor, 2 cores" in line for line in lines)
+    # 250 partitions are a quarter of 1,000.
+    assert "| files | 8.0 | 6.0 |  |  |  |" in lines
+    assert "| Ray | 1,200.0 | 40.0 | 80.0 | 2.0 | 16.0 |" in lines
+    assert "| Ray | 300.0 | 10.0 | 20.0 | 0.5 | 4.0 | 2 | 38 |" in lines
+    assert any("a processor, 2 cores" in line and "postgres 15.18" in line for line in lines)
+
+
+def test_a_part_that_is_measured_anew_leaves_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.json"
+    evidence.write(path, "test", TEST)
+    evidence.write(path, "costs", COSTS)
+    evidence.write(path, "test", {**TEST, "seconds": 99.0})
+    text = path.with_suffix(".md").read_text()
+    assert "It took 99 s." in text
+    assert "## Costs" in text
+
+
+def test_the_pages_say_what_the_evidence_says() -> None:
+    document = json.loads(evidence.FILE.read_text(encoding="utf-8"))
+    assert evidence.FILE.with_suffix(".md").read_text(encoding="utf-8") == evidence.page(document)
+    guide = (evidence.ROOT / "docs" / "how-to" / "deploy.md").read_text(encoding="utf-8")
+    shown = guide.split(evidence.BEGIN)[1].split(evidence.END)[0].strip().splitlines()
+    assert shown == evidence.table(document["costs"])
+
+
+def test_the_evidence_is_of_all_that_has_to_be_shown() -> None:
+    document = json.loads(evidence.FILE.read_text(encoding="utf-8"))
+    shown = document["test"]["shown"]
+    assert shown[KILLED]["repeated"]
+    assert shown[KILLED]["hashes"] == shown[FILES]["hashes"] == shown["one process, S3 and Postgres"]["hashes"] > 300
+    ways = {row["way"]: row for row in document["costs"]["ways"]}
+    assert {"one process; files, SQLite", "one process; S3, Postgres", "two Ray workers; S3, Postgres"} <= ways.keys()
+    assert document["costs"]["partitions"] > 400
+    assert all(row["cpu_seconds"]["run"] > 0 and row["wall_seconds"] > 0 for row in ways.values())
 
 
 def test_where_no_server_is_installed_it_says_so_and_how_to_get_one(
@@ -60,6 +109,13 @@ def test_an_environment_that_cannot_be_made_fails_the_command(
     monkeypatch.setattr(command, "install", refuse)
     assert command.main() == 1
     assert "pip stopped with 1" in capsys.readouterr().out
+
+
+def test_every_package_of_the_lock_has_a_hash_and_none_is_a_folder() -> None:
+    entries = re.split(r"\n(?=[a-z])", "\n" + environment.LOCK.read_text(encoding="utf-8"))[1:]
+    names = {entry.split("==")[0] for entry in entries}
+    assert {"moto[server]", "obstore", "psycopg2-binary", "ray[default]", "dagster-ray", "dagster-k8s"} <= names
+    assert [entry.splitlines()[0] for entry in entries if "==" not in entry or "--hash=sha256:" not in entry] == []
 
 
 def test_another_lock_file_is_another_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -88,6 +144,50 @@ def test_a_node_is_killed_with_all_it_has_started(tmp_path: Path) -> None:
     while any(Path(f"/proc/{pid}/cmdline").is_file() and _lives(pid) for pid in children):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+BURN = "import time; began = time.process_time()\nwhile time.process_time() - began < {}: pass\n"
+
+
+def test_the_meter_counts_what_a_process_starts_and_not_what_others_do() -> None:
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BURN.format(0.6)!r}]); "
+    other = subprocess.Popen([sys.executable, "-S", "-c", BURN.format(0.8)])
+    process = subprocess.Popen([sys.executable, "-S", "-c", f"{child}\n{BURN.format(0.3)}"])
+    with metered(process.pid) as meter:
+        assert process.wait(30) == 0
+    other.wait(30)
+    # A look may come 0.2 s before the end of each of the two.
+    assert 0.4 < meter.seconds() < 1.2
+
+
+def test_a_process_that_is_left_is_found_by_its_folder(tmp_path: Path) -> None:
+    assert not left(str(tmp_path), 0)
+    process = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"], env={"X": f"{tmp_path}/y"})
+    try:
+        deadline = time.monotonic() + 10
+        while not left(str(tmp_path), 0):
+            assert time.monotonic() < deadline
+        assert "time.sleep(60)" in left(str(tmp_path), 0)[process.pid]
+    finally:
+        process.kill()
+        process.wait(10)
+    assert not left(str(tmp_path), 0)
+
+
+@pytest.mark.parametrize(("sleeps", "words"), [(0, "the process has ended, and says lost its"), (60, "waited 0 s")])
+def test_a_wait_ends_and_says_what_for(tmp_path: Path, sleeps: int, words: str) -> None:
+    log = tmp_path / "log"
+    log.write_text("lost its way")
+    process = subprocess.Popen([sys.executable, "-S", "-c", f"import time; time.sleep({sleeps})"])
+    try:
+        if not sleeps:
+            process.wait(10)
+        with pytest.raises(Differs, match=words) as caught:
+            until(lambda: False, process, "rain", log, 0.3)
+        assert "for rain" in str(caught.value)
+    finally:
+        process.kill()
+        process.wait(10)
 
 
 def _lives(pid: int) -> bool:

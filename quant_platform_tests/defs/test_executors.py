@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ from dagster._core.executor.in_process import InProcessExecutor
 from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHandler, StepHandlerContext
 from dagster._core.system_config.objects import ResolvedRunConfig
 
-from quant_platform.defs import executors, workers
+from quant_platform.defs import executors, steps_here, workers
+from quant_platform.defs.checks import build_checks
+from quant_platform.defs.chunked_assets import chunked_asset
 from quant_platform.defs.executors import (
     ExecutorUnavailable,
     RepeatingExecutor,
@@ -25,8 +28,14 @@ from quant_platform.defs.executors import (
     require_workers,
 )
 from quant_platform.defs.retries import lost_when_told_to_end
+from quant_platform.defs.steps_here import STAYS_HERE
 from quant_platform.defs.workers import steps_at_a_time, workers_of_run
+from quant_platform.pipeline import equity
+from quant_platform.pipeline.home import Home
 from quant_platform.specification.deployment import ExecutorSpec, KubernetesSpec, RaySpec
+from quant_platform.specification.settings import Settings
+from quant_platform_tests.defs.light_steps import MARK, mixed
+from quant_platform_tests.homes import declare, write_specs
 
 RAY = ExecutorSpec(name="ray", workers=7, lost_worker_retries=1, ray=RaySpec(address="http://127.0.0.1:1"))
 PODS = ExecutorSpec(name="kubernetes", workers=3, kubernetes=KubernetesSpec(image="registry.example/quant:1"))
@@ -102,7 +111,7 @@ def errs() -> dg.JobDefinition:
     return errs
 
 
-JOBS = {"sums": sums, "errs": errs}
+JOBS = {"sums": sums, "errs": errs, "mixed": mixed}
 
 
 @pytest.fixture
@@ -144,6 +153,68 @@ def test_a_step_is_repeated_when_its_worker_was_lost_and_only_then(
     assert handler.started == started
     for words in said:
         assert any(words in text for text in texts)
+
+
+def test_light_steps_are_done_beside_the_run_and_are_repeated_too(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps_here, "PRELOADED", "dagster")
+    monkeypatch.setenv(MARK, str(tmp_path / "died"))
+    handler = Workers()
+    cluster(handler)
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        with dg.execute_job(dg.reconstructable(mixed), instance) as result:
+            assert result.success
+            pids = result.output_for_node("pid_of_a_heavy_step")
+            run_id = result.run_id
+        kinds = [
+            (entry.dagster_event.step_key, entry.dagster_event.event_type_value)
+            for entry in instance.all_logs(run_id)
+            if entry.dagster_event is not None
+        ]
+    died = (tmp_path / "died").read_text()
+    # The handler of these tests does what it is given in this process; the others were processes of their own.
+    assert handler.started == ["pid_of_a_heavy_step"]
+    assert pids["heavy"] == os.getpid()
+    assert len({str(pids["light"]), died, str(os.getpid())}) == 3
+    assert kinds.count(("dies_once", "STEP_UP_FOR_RETRY")) == kinds.count(("dies_once", "STEP_SUCCESS")) == 1
+
+
+def test_the_end_of_a_step_is_what_its_log_says() -> None:
+    def event(key: str) -> Any:
+        return SimpleNamespace(dagster_event=SimpleNamespace(step_key=key))
+
+    def context(attempts: int, *keys: str) -> Any:
+        retries = SimpleNamespace(get_attempt_count=lambda _: attempts)
+        args = SimpleNamespace(
+            step_keys_to_execute=["a"],
+            run_id="r",
+            known_state=SimpleNamespace(get_retry_state=lambda: retries),
+        )
+        log = SimpleNamespace(all_logs=lambda *_, **__: [event(key) for key in keys])
+        return SimpleNamespace(execute_step_args=args, instance=log)
+
+    assert not steps_here.has_ended(context(0))
+    assert not steps_here.has_ended(context(0, "b"))
+    assert steps_here.has_ended(context(0, "b", "a"))
+    assert not steps_here.has_ended(context(1, "a")), "that was the first attempt"
+    assert steps_here.has_ended(context(1, "a", "a"))
+
+
+def test_cutting_recording_and_checking_stay_and_computing_goes(tmp_path: Path) -> None:
+    specs = write_specs(tmp_path / "specs", 10)
+    declare(tmp_path / "home", specs)
+    home = Home(Settings(home=tmp_path / "home", specs=specs))
+    asset = chunked_asset(equity.CLEAN, home, "equity")
+    ops = {op.name: STAYS_HERE.items() <= op.tags.items() for op in asset.node_def.iterate_op_defs()}
+    assert {name.rpartition("__")[2]: here for name, here in ops.items()} == {
+        "plan": True,
+        "work": False,
+        "record": True,
+    }
+    checks = build_checks([definition for name, definition in home.tables.items() if name.startswith("clean.equity")])
+    assert len(checks) > 4
+    assert all(STAYS_HERE.items() <= check.op.tags.items() for check in checks)
 
 
 @pytest.mark.parametrize("elsewhere", [True, False])

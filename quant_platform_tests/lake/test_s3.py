@@ -1,6 +1,6 @@
 """What is particular to S3: errors for people, and a writer that is killed while it sends.
 
-All but the last two need a server on loopback: `make cluster-test`, or QUANT_TEST_S3=1 with moto and obstore.
+All but a few need a server on loopback: `make cluster-test`, or QUANT_TEST_S3=1 with moto and obstore.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import os
 import signal
 import socket
 import threading
+import time
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -133,6 +135,28 @@ def test_errors_say_what_to_do(
     ):
         with pytest.raises(StoreUnavailable, match=message):
             refused()
+
+
+def test_a_store_that_takes_requests_and_says_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("obstore")
+    monkeypatch.setattr(s3, "_RETRIES", {"max_retries": 1, "retry_timeout": timedelta(seconds=1)})
+    monkeypatch.setattr(s3, "_TIMES", {"connect_timeout": "1s", "read_timeout": "200ms", "timeout": "60s"})
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("QUANT_S3_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "silent")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "silent")
+        declare(tmp_path / "home", "s3://lake/x")
+        lake = Lake(tmp_path / "home" / "lake", TEST_TABLES)
+        for refused in (
+            lambda: lake.partitions(BARS),
+            lambda: lake.write(BARS, "A", bars("A", [1.0]), provenance()),
+        ):
+            began = time.monotonic()
+            with pytest.raises(
+                StoreUnavailable, match=r"did not answer in time(.|\n)*200ms(.|\n)*next: look at its load"
+            ):
+                refused()
+            assert time.monotonic() - began < 10
 
 
 class Relay:

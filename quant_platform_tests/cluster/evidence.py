@@ -1,0 +1,105 @@
+"""What ``make cluster-test`` and the measurement of costs write down: one JSON file, and the page made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from quant_platform_tests.benchmarks.machine import load_average, machine
+from quant_platform_tests.cluster.environment import ROOT
+
+FILE = ROOT / "docs" / "evidence" / "cluster.json"
+BEGIN, END = "<!-- costs: made from docs/evidence/cluster.json -->", "<!-- end of costs -->"
+PARTS = {"run": "client", "ray": "Ray", "database": "database", "store": "store"}
+
+
+def made_by(command: str, load: Sequence[float], database: str, libraries: Sequence[str]) -> dict[str, Any]:
+    """On what something was measured, and with what."""
+    return {
+        "command": command,
+        "machine": machine(),
+        "load_average": {"start": list(load), "end": load_average()},
+        "versions": {"postgres": database, **{library: version(library) for library in libraries}},
+    }
+
+
+def write(path: Path, part: str, found: Mapping[str, Any]) -> None:
+    """Put one part of the evidence into its file, and make the page beside it anew."""
+    document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    document[part] = found
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(page(document), encoding="utf-8")
+
+
+def page(document: Mapping[str, Any]) -> str:
+    """The page, in Markdown, of the parts that there are."""
+    lines = ["# On more than one machine", ""]
+    if "test" in document:
+        test = document["test"]
+        lines += [
+            "SIMULATED. All nodes were processes of one machine: what a network does was not tried.",
+            "",
+            f"`{test['command']}`: {_where(test)}. It took {test['seconds']:.0f} s.",
+            f"The equity graph of {test['names']} simulated names, two years; every way has to give the content hash",
+            "of every partition that one process gives on files and SQLite, or it ends with an error.",
+            "",
+            "| what | seen |",
+            "|---|---|",
+        ]
+        lines += [
+            f"| {name} | {'; '.join(_said(*one) for one in told.items())} |" for name, told in test["shown"].items()
+        ]
+        lines += [""]
+    if "costs" in document:
+        costs = document["costs"]
+        lines += ["## Costs", "", f"`{costs['command']}`: {_where(costs)}.", "", *table(costs), ""]
+        lines += [f"The table in seconds as measured, {costs['names']} names, {costs['partitions']} partitions:", ""]
+        lines += ["| way | wall | client | Ray | database | store | runs | steps |"]
+        lines += ["|---|--:|--:|--:|--:|--:|--:|--:|"]
+        for row in costs["ways"]:
+            figures = [row["wall_seconds"], *(row["cpu_seconds"].get(part) for part in PARTS)]
+            lines.append(f"| {row['way']} | {' | '.join(map(_figure, figures))} | {row['runs']} | {row['steps']} |")
+        lines += [""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def table(costs: Mapping[str, Any]) -> list[str]:
+    """The costs of 1,000 partitions, a row for each way, in Markdown."""
+    lines = [
+        "| 1,000 partitions, seconds | wall | CPU: client | Ray | database | store |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    scale = 1_000 / costs["partitions"]
+    for row in costs["ways"]:
+        cpu = [row["cpu_seconds"].get(part) for part in PARTS]
+        figures = [None if one is None else one * scale for one in (row["wall_seconds"], *cpu)]
+        lines.append(f"| {row['way']} | {' | '.join(map(_figure, figures))} |")
+    return lines
+
+
+def _figure(found: float | None) -> str:
+    return "" if found is None else f"{found:,.1f}"
+
+
+def _where(found: Mapping[str, Any]) -> str:
+    computer, load = found["machine"], found["load_average"]
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    return (
+        f"{computer['processor']}, {computer['cores']} cores, {computer['system']}; load {load['start'][0]} before and "
+        f"{load['end'][0]} after; {versions}"
+    )
+
+
+def _said(key: str, value: Any) -> str:
+    words = key.replace("_", " ")
+    if isinstance(value, float):
+        return f"{words} {value:,.1f}"
+    if isinstance(value, list):
+        return f"{words}: {'; '.join(' '.join(str(item).split()).replace('|', '/') for item in value)}"
+    if isinstance(value, int):
+        return f"{words} {value:,}"
+    return str(value).replace("|", "/") if key == "says" else f"{words} {value}"
