@@ -109,8 +109,8 @@ def _used() -> dict[int, float]:
     for task in _TASKS.iterdir():
         try:
             found[int(task.name)] = int((task / "schedstat").read_text().split()[0]) / 1e9
-        except FileNotFoundError:
-            # It has ended since the folder was listed.
+        except (FileNotFoundError, ProcessLookupError):
+            # It has ended since the folder was listed, or since its file was opened.
             continue
     return found
 
