@@ -59,7 +59,7 @@ RULES: tuple[Rule, ...] = (
     Rule("no_trade"),
     Rule("stale"),
     Rule("decimal_shift_row", "repair_time"),
-    Rule("after_delisting"),
+    Rule("after_delisting", "repair_time"),
 )
 SUSPECT_RULES: tuple[Rule, ...] = (Rule("decimal_shift"), Rule("false_print"))
 _NUMBER = {rule.name: k for k, rule in enumerate(RULES)}

@@ -156,10 +156,9 @@ def test_a_failed_run_is_one_line_of_the_log(home: Home, instance: dg.DagsterIns
     run, event = result.dagster_run, result.get_run_failure_event()
     log = home.settings.home / "failures.log"
     for count in (1, 2):
-        context = dg.build_run_status_sensor_context(
-            "run_failure_log", event, instance, run, resources={"home": where}
-        ).for_run_failure()
-        build_definitions(home).resolve_sensor_def("run_failure_log")(context)
+        told = dg.build_run_status_sensor_context("run_failure_log", event, instance, run, resources={"home": where})
+        with told.for_run_failure() as context:
+            build_definitions(home).resolve_sensor_def("run_failure_log")(context)
         lines = log.read_text(encoding="utf-8").splitlines()
         assert len(lines) == count
         assert f" weekly_replay {run.run_id} " in lines[-1]
@@ -198,14 +197,15 @@ def test_a_run_in_which_few_tickers_failed_is_finished_over_the_others(
     specs = write_specs(tmp_path / "specs")
     edit(specs / "schedules.yaml", lambda spec: spec.update(left_out_max=2))
     result = failing.execute_in_process(instance=instance, raise_on_error=False)
-    context = dg.build_run_status_sensor_context(
+    told = dg.build_run_status_sensor_context(
         "go_on_without_failed",
         result.get_run_failure_event(),
         instance,
         result.dagster_run,
         resources={"home": HomeResource(home=str(home.settings.home), specs=str(specs))},
     )
-    found: Any = definitions.resolve_sensor_def("go_on_without_failed")(context)
+    with told as context:
+        found: Any = definitions.resolve_sensor_def("go_on_without_failed")(context)
     if isinstance(wanted, str):
         assert wanted in found.skip_message
         return
