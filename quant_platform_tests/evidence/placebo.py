@@ -7,11 +7,8 @@ clustered and the placebo p, and with the clustered p alone. What each finds whe
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -22,9 +19,8 @@ from quant_platform.labs.events.discovery.labels import LabelStore
 from quant_platform.statistics import wilson_interval
 from quant_platform_tests.evidence.event_worlds import load_lab, study
 from quant_platform_tests.evidence.run import rounded_to
-from quant_platform_tests.evidence.survivors import variants
+from quant_platform_tests.evidence.survivors import variants, write_worlds
 
-ROOT = Path(__file__).resolve().parents[2]
 # Seeds below were looked at while the procedure was made.
 FIRST_SEED, WORLDS = 501, 40
 RULES = {"placebo_in_p": "the larger of clustered and placebo p", "cluster_p_alone": "the clustered p alone"}
@@ -105,19 +101,7 @@ def run(
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the options and run."""
-    parser = argparse.ArgumentParser(prog=f"python -m {__name__}", description=__doc__)
-    parser.add_argument("--worlds", type=int, default=WORLDS, help=f"seeds (default {WORLDS})")
-    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help=f"the first (default {FIRST_SEED})")
-    parser.add_argument("--processes", type=int, default=2, help="worlds at a time, 1 GB each (default 2)")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "evidence", help="folder")
-    options = parser.parse_args(arguments)
-    command = "python -m quant_platform_tests.evidence.placebo"
-    command += "" if options.worlds == WORLDS else f" --worlds {options.worlds}"
-    command += "" if options.first_seed == FIRST_SEED else f" --first-seed {options.first_seed}"
-    document = run(options.worlds, first_seed=options.first_seed, command=command, processes=options.processes)
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "placebo.json").write_text(json.dumps(document, indent=1) + "\n")
-    (options.output / "placebo.md").write_text(page(document))
+    write_worlds("placebo", __doc__ or "", run, page, (FIRST_SEED, WORLDS), arguments)
 
 
 if __name__ == "__main__":

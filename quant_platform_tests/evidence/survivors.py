@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -285,19 +285,46 @@ def run(
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the options and run."""
-    parser = argparse.ArgumentParser(prog=f"python -m {__name__}", description=__doc__)
-    parser.add_argument("--worlds", type=int, default=WORLDS, help=f"seeds (default {WORLDS})")
-    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help=f"the first (default {FIRST_SEED})")
+    write_worlds("survivors", __doc__ or "", run, page, (FIRST_SEED, WORLDS), arguments)
+
+
+def write_worlds(
+    name: str,
+    about: str,
+    made: Callable[..., dict[str, Any]],
+    told: Callable[[dict[str, Any]], str],
+    shipped: tuple[int, int],
+    arguments: list[str] | None,
+) -> None:
+    """Read the options of an evidence over worlds, make its document, and write it with its page.
+
+    Parameters
+    ----------
+    name
+        Of the module, and of both files.
+    about
+        What the help says.
+    made, told
+        The document of some worlds, and the page of a document.
+    shipped
+        First seed and number of worlds where nobody says otherwise; others stand in the command.
+    arguments
+        Of the command line.
+    """
+    first_seed, worlds = shipped
+    command = f"python -m quant_platform_tests.evidence.{name}"
+    parser = argparse.ArgumentParser(prog=command, description=about)
+    parser.add_argument("--worlds", type=int, default=worlds, help=f"seeds (default {worlds})")
+    parser.add_argument("--first-seed", type=int, default=first_seed, help=f"the first (default {first_seed})")
     parser.add_argument("--processes", type=int, default=2, help="worlds at a time, 1 GB each (default 2)")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "evidence", help="folder")
     options = parser.parse_args(arguments)
-    command = "python -m quant_platform_tests.evidence.survivors"
-    command += "" if options.worlds == WORLDS else f" --worlds {options.worlds}"
-    command += "" if options.first_seed == FIRST_SEED else f" --first-seed {options.first_seed}"
-    document = run(options.worlds, first_seed=options.first_seed, command=command, processes=options.processes)
+    command += "" if options.worlds == worlds else f" --worlds {options.worlds}"
+    command += "" if options.first_seed == first_seed else f" --first-seed {options.first_seed}"
+    document = made(options.worlds, first_seed=options.first_seed, command=command, processes=options.processes)
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "survivors.json").write_text(json.dumps(document, indent=1) + "\n")
-    (options.output / "survivors.md").write_text(page(document))
+    (options.output / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+    (options.output / f"{name}.md").write_text(told(document))
 
 
 def _flags(frame: pl.DataFrame) -> pl.Series:
