@@ -85,7 +85,8 @@ class _KeptOpen:
 
     def has_built_index(self, migration_name: str) -> bool:
         """Whether a migration of data was done; asked once of each that was."""
-        if migration_name not in self._built and super().has_built_index(migration_name):  # type: ignore[misc]
+        known = migration_name in self._built
+        if not known and super().has_built_index(migration_name):  # type: ignore[misc]  # as above
             self._built.add(migration_name)
         return migration_name in self._built
 

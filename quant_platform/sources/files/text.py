@@ -126,8 +126,8 @@ def unpacked(path: Path) -> bytes:
     except (
         OSError,
         EOFError,
-        RuntimeError,
-        NotImplementedError,
+        RuntimeError,  # a zip that wants a password
+        NotImplementedError,  # a zip packed in a way that Python does not know
         lzma.LZMAError,
         zipfile.BadZipFile,
         zlib.error,
