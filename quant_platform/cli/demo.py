@@ -33,8 +33,8 @@ def demo(home: HomeOption = None) -> None:
 def run_labs(home: Home, console: Console) -> tuple[PlatformError | None, Sequence[str]]:
     """Run every job and judge the demo's signals; where there is a second core, two labs at a time.
 
-    Events run beside equities, and after both operations beside the suite: a verdict on these signals has seen every
-    session that they are traded in, so it is not known to any order.
+    Events run beside equities. Operations are for whichever process is through first, beside the end of the other: a
+    verdict on these signals has seen every session that they are traded in, so it is not known to any order.
 
     Returns
     -------
@@ -43,24 +43,28 @@ def run_labs(home: Home, console: Console) -> tuple[PlatformError | None, Sequen
     sequence of str
         The verdicts.
     """
-    from quant_platform.defs import runs
-    from quant_platform.defs.labs import labs_of
-
-    jobs = {lab.name: [job.name for job in lab.jobs] for lab in labs_of(home)}
-    if (os.cpu_count() or 1) < 2 or not {"equity", "events"} <= jobs.keys():
+    if (os.cpu_count() or 1) < 2 or not (home.has_bars and home.has_perps):
         return run_everything(home, console), judge_demo_signals(home, console)
-    with runs.instance_of(home) as instance:
-        runs.register_tickers(home, instance)
-    announce(home, console)
-    equity, events, operations, sql = (jobs.pop(lab, []) for lab in ("equity", "events", "operations", "sql"))
-    with beside(home, events, console, later=operations) as other:
-        left_out = run_everything(home, console, equity, announced=True)
+    with beside(home, ["events"], console, later=["operations"]) as other:
+        from quant_platform.defs import runs
+        from quant_platform.defs.labs import job_names_of, labs_of
+
+        def run(labs: Sequence[str]) -> PlatformError | None:
+            return run_everything(home, console, job_names_of(home, labs), announced=True)
+
+        with runs.instance_of(home) as instance:
+            runs.register_tickers(home, instance)
+        announce(home, console)
+        other.begin()
+        left_out = run(["equity"])
         other.go_on()
-        later = run_everything(home, console, [name for names in jobs.values() for name in names], announced=True)
+        elsewhere = ("equity", "events", "operations", "sql")
+        left_out = run([lab.name for lab in labs_of(home) if lab.name not in elsewhere]) or left_out
         verdicts = judge_demo_signals(home, console)
+        if other.take_over():
+            left_out = run(["operations"]) or left_out
     # A table in SQL may read any other.
-    last = run_everything(home, console, sql, announced=True) if sql else None
-    return left_out or later or last, verdicts
+    return run(["sql"]) or left_out, verdicts
 
 
 def judge_demo_signals(home: Home, console: Console) -> Sequence[str]:
