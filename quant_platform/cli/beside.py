@@ -14,7 +14,7 @@ from typing import IO
 from rich.console import Console
 
 from quant_platform.cli.leaving import leaving_at_once
-from quant_platform.pipeline.home import Home
+from quant_platform.specification.settings import Settings
 
 GRACE_SECONDS = 20.0
 _LATER = "--later"
@@ -49,7 +49,7 @@ class Other:
 
 
 @contextmanager
-def beside(home: Home, labs: Sequence[str], console: Console, later: Sequence[str] = ()) -> Iterator[Other]:
+def beside(where: Settings, labs: Sequence[str], console: Console, later: Sequence[str] = ()) -> Iterator[Other]:
     """Run labs in another process while the block runs; what it said is shown when both are through.
 
     It starts at once, so that it is loaded while this process loads, and waits for `Other.begin`: two processes would
@@ -57,15 +57,16 @@ def beside(home: Home, labs: Sequence[str], console: Console, later: Sequence[st
 
     Parameters
     ----------
-    home
-        The market.
+    where
+        The folders of the home, which need not be there yet.
     labs
         Names, in any order; their jobs run in the order of the graph.
     console
         Where the lines go.
     later
         Labs that it runs after those, and not before the block has called `Other.go_on`: they read what the block
-        makes. A block that ends without that call leaves them out, and so does one that takes them over.
+        makes. A block that ends without that call leaves them out, and so does one that takes them over; one that does
+        not call `Other.begin` leaves out everything.
 
     Raises
     ------
@@ -81,8 +82,8 @@ def beside(home: Home, labs: Sequence[str], console: Console, later: Sequence[st
     ):
         taken = Path(folder) / "taken"
         environment = os.environ | {
-            "QUANT_HOME": str(home.settings.home),
-            "QUANT_SPECS": str(home.settings.specs),
+            "QUANT_HOME": str(where.home),
+            "QUANT_SPECS": str(where.specs),
             _TAKEN: str(taken),
         }
         process = subprocess.Popen(
@@ -105,14 +106,15 @@ def beside(home: Home, labs: Sequence[str], console: Console, later: Sequence[st
         code = process.wait()
         said.seek(0)
         wrong.seek(0)
-        console.print(said.read().rstrip("\n"), markup=False, highlight=False, soft_wrap=True)
+        if lines := said.read().rstrip("\n"):
+            console.print(lines, markup=False, highlight=False, soft_wrap=True)
         if code != 0:
             # A command that only starts should not wait for Dagster.
             from quant_platform.defs.runs import RunFailed
 
             raise RunFailed(
                 f"the process that ran {', '.join([*labs, *later])} ended with code {code}",
-                where=str(home.settings.home),
+                where=str(where.home),
                 cause=wrong.read().strip() or "it was killed, perhaps for want of memory",
                 action="start the same command again: what was made is kept",
             )

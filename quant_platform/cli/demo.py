@@ -5,33 +5,41 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from quant_platform.cli.beside import beside
-from quant_platform.cli.homes import HomeOption, open_checked_home
-from quant_platform.cli.market import announce, finish, run_everything, shown
+from quant_platform.cli.beside import Other, beside
+from quant_platform.cli.homes import HomeOption, home_settings, open_checked_home
 from quant_platform.contracts.errors import HomeMixed, PlatformError
-from quant_platform.pipeline.home import Home
+
+if TYPE_CHECKING:
+    from quant_platform.pipeline.home import Home
 
 
 def demo(home: HomeOption = None) -> None:
     """Materialise the whole graph on the built-in simulated market and say where to look."""
-    opened = open_checked_home(home, may_be_new=True)
-    if not opened.simulated:
-        raise HomeMixed(
-            "this home holds a real market, the demo would mix it with a simulated one",
-            where=str(opened.spec_file),
-            action="choose another folder: quant demo --home data-demo",
-        )
-    console = Console()
     started = time.monotonic()
-    left_out, verdicts = run_labs(opened, console)
+    console = Console()
+    # The other process loads what this one loads, so it starts before anything is loaded.
+    with beside(home_settings(home), ["events"], console, later=["operations"]) as other:
+        opened = open_checked_home(home, may_be_new=True)
+        if not opened.simulated:
+            raise HomeMixed(
+                "this home holds a real market, the demo would mix it with a simulated one",
+                where=str(opened.spec_file),
+                action="choose another folder: quant demo --home data-demo",
+            )
+        left_out, verdicts = run_labs(opened, console, other)
+    # A table in SQL may read any other.
+    left_out = _run(opened, console, ["sql"]) or left_out
+    from quant_platform.cli.market import finish
+
     finish(opened, console, started, left_out, verdicts)
 
 
-def run_labs(home: Home, console: Console) -> tuple[PlatformError | None, Sequence[str]]:
-    """Run every job and judge the demo's signals; where there is a second core, two labs at a time.
+def run_labs(home: Home, console: Console, other: Other) -> tuple[PlatformError | None, Sequence[str]]:
+    """Run every job but those in SQL, and judge the demo's signals; where there is a second core, two labs at a time.
 
     Events run beside equities. Operations are for whichever process is through first, beside the end of the other: a
     verdict on these signals has seen every session that they are traded in, so it is not known to any order.
@@ -43,34 +51,40 @@ def run_labs(home: Home, console: Console) -> tuple[PlatformError | None, Sequen
     sequence of str
         The verdicts.
     """
+    from quant_platform.cli.market import announce
+    from quant_platform.defs import runs
+    from quant_platform.defs.labs import labs_of
+
+    with runs.instance_of(home) as instance:
+        runs.register_tickers(home, instance)
+    announce(home, console)
+    names = [lab.name for lab in labs_of(home) if lab.name != "sql"]
     if (os.cpu_count() or 1) < 2 or not (home.has_bars and home.has_perps):
-        return run_everything(home, console), judge_demo_signals(home, console)
-    with beside(home, ["events"], console, later=["operations"]) as other:
-        from quant_platform.defs import runs
-        from quant_platform.defs.labs import job_names_of, labs_of
+        return _run(home, console, names), judge_demo_signals(home, console)
+    other.begin()
+    left_out = _run(home, console, ["equity"])
+    other.go_on()
+    rest = [name for name in names if name not in ("equity", "events", "operations")]
+    left_out = _run(home, console, rest) or left_out
+    verdicts = judge_demo_signals(home, console)
+    if other.take_over():
+        left_out = _run(home, console, ["operations"]) or left_out
+    return left_out, verdicts
 
-        def run(labs: Sequence[str]) -> PlatformError | None:
-            return run_everything(home, console, job_names_of(home, labs), announced=True)
 
-        with runs.instance_of(home) as instance:
-            runs.register_tickers(home, instance)
-        announce(home, console)
-        other.begin()
-        left_out = run(["equity"])
-        other.go_on()
-        elsewhere = ("equity", "events", "operations", "sql")
-        left_out = run([lab.name for lab in labs_of(home) if lab.name not in elsewhere]) or left_out
-        verdicts = judge_demo_signals(home, console)
-        if other.take_over():
-            left_out = run(["operations"]) or left_out
-    # A table in SQL may read any other.
-    return run(["sql"]) or left_out, verdicts
+def _run(home: Home, console: Console, labs: Sequence[str]) -> PlatformError | None:
+    from quant_platform.cli.market import run_everything
+    from quant_platform.defs.labs import job_names_of
+
+    jobs = job_names_of(home, labs)
+    return run_everything(home, console, jobs, announced=True) if jobs else None
 
 
 def judge_demo_signals(home: Home, console: Console) -> Sequence[str]:
     """Submit the two demo signals of a simulated market of equities and judge them: the verdict and page of each."""
     if not home.has_equities:
         return []
+    from quant_platform.cli.market import shown
     from quant_platform.cli.suite import judge, sentence
 
     # The oracle is that of a source; only a home of equities has one.

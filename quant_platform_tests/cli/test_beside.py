@@ -32,7 +32,7 @@ def test_what_fails_there_fails_here_with_its_words(home: Home) -> None:
     shown = io.StringIO()
     with (
         pytest.raises(RunFailed, match="2024-13") as failed,
-        beside(home, ["events"], Console(file=shown)) as other,
+        beside(home.settings, ["events"], Console(file=shown)) as other,
     ):
         other.begin()
     assert "events" in str(failed.value)
@@ -48,7 +48,7 @@ def test_what_it_said_is_shown_and_a_failure_here_ends_it(home: Home, monkeypatc
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", instead)
-    with pytest.raises(KeyboardInterrupt), beside(home, ["events"], Console(file=io.StringIO())):
+    with pytest.raises(KeyboardInterrupt), beside(home.settings, ["events"], Console(file=io.StringIO())):
         raise KeyboardInterrupt
     assert started[0].returncode is not None
 
@@ -57,7 +57,7 @@ def test_what_it_said_is_shown_and_a_failure_here_ends_it(home: Home, monkeypatc
 
     monkeypatch.setattr(subprocess, "Popen", short)
     shown = io.StringIO()
-    with beside(home, ["events"], Console(file=shown)):
+    with beside(home.settings, ["events"], Console(file=shown)):
         pass
     assert shown.getvalue() == "made it\n"
 
@@ -107,7 +107,7 @@ def test_the_other_process_is_told_to_go_on_and_may_have_ended_by_then(
 
     monkeypatch.setattr(subprocess, "Popen", instead)
     shown = io.StringIO()
-    with beside(home, ["events"], Console(file=shown), later=["operations"]) as other:
+    with beside(home.settings, ["events"], Console(file=shown), later=["operations"]) as other:
         other.begin()
         other.go_on()
     assert shown.getvalue() == "told: ['begin', 'go', 'on']\n"
@@ -121,6 +121,6 @@ def test_the_other_process_is_told_to_go_on_and_may_have_ended_by_then(
     monkeypatch.setattr(subprocess, "Popen", ended)
     with (
         pytest.raises(RunFailed, match="code 3"),
-        beside(home, ["events"], Console(file=io.StringIO()), later=["operations"]) as other,
+        beside(home.settings, ["events"], Console(file=io.StringIO()), later=["operations"]) as other,
     ):
         other.go_on()
