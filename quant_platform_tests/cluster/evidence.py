@@ -13,6 +13,8 @@ from quant_platform_tests.cluster.environment import ROOT
 
 FILE = ROOT / "docs" / "evidence" / "cluster.json"
 BEGIN, END = "<!-- costs: made from docs/evidence/cluster.json -->", "<!-- end of costs -->"
+BACKFILLS = "<!-- backfills: made from docs/evidence/cluster.json -->", "<!-- end of backfills -->"
+KILLED = {"step": "a worker process", "run": "the process of a run"}
 PARTS = {"run": "client", "ray": "Ray", "database": "database", "store": "store"}
 
 
@@ -64,7 +66,46 @@ def page(document: Mapping[str, Any]) -> str:
             figures = [row["wall_seconds"], *(row["cpu_seconds"].get(part) for part in PARTS)]
             lines.append(f"| {row['way']} | {' | '.join(map(_figure, figures))} | {row['runs']} | {row['steps']} |")
         lines += [""]
+    if "backfills" in document:
+        backfills = document["backfills"]
+        lines += ["## A backfill: chunks of one run, or runs by range", ""]
+        lines += [f"`{backfills['command']}`: {_where(backfills)}.", "", *backfill_table(backfills), ""]
+        lines += [f"In seconds as measured, {backfills['names']} names, {backfills['partitions']} partitions:", ""]
+        lines += ["| way | killed | queued | working | over | client | database | store | runs | steps |"]
+        lines += ["|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"]
+        for row in backfills["rows"]:
+            second = {"way": "the second backfill after it", "killed": "", "runs": row["runs"], **row.get("second", {})}
+            for one in (row, second)[: 1 + ("second" in row)]:
+                figures = [one[f"{turn}_seconds"] for turn in ("queued", "working", "wall")]
+                figures += [one["cpu_seconds"][part] for part in ("run", "database", "store")]
+                counts = f"{one['runs']} | {one.get('steps', '')}"
+                lines.append(f"| {one['way']} | {one['killed']} | {' | '.join(map(_figure, figures))} | {counts} |")
+        lines += [""]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def backfill_table(found: Mapping[str, Any]) -> list[str]:
+    """What the ways to share a backfill out cost for 1,000 partitions, and what a kill leaves, in Markdown."""
+    scale = 1_000 / found["partitions"]
+    lines = ["| 1,000 partitions, seconds | first run works after | then wall | CPU: client | database | store |"]
+    lines += ["|---|--:|--:|--:|--:|--:|"]
+    for row in found["rows"]:
+        if row["killed"] == "nothing":
+            wall = row["wall_seconds"] - row["working_seconds"]
+            scaled = [
+                one * scale for one in (wall, *(row["cpu_seconds"][part] for part in ("run", "database", "store")))
+            ]
+            lines.append(f"| {row['way']} | {' | '.join(map(_figure, (row['working_seconds'], *scaled)))} |")
+    lines += ["", f"| killed, of {found['partitions']} partitions | failure known after | recorded | kept "]
+    lines[-1] += "| second backfill: wall | CPU: client |"
+    lines += ["|---|--:|--:|--:|--:|--:|"]
+    for row in found["rows"]:
+        if "second" in row:
+            second = row["second"]
+            spent = (second["wall_seconds"] - second["working_seconds"], second["cpu_seconds"]["run"])
+            counts = f"{_figure(row['known_seconds'])} | {row['recorded']:,} | {row['kept']:,}"
+            lines.append(f"| {KILLED[row['killed']]} of: {row['way']} | {counts} | {' | '.join(map(_figure, spent))} |")
+    return lines
 
 
 def table(costs: Mapping[str, Any]) -> list[str]:
