@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -25,6 +25,9 @@ EXAMPLE = f"{SCHEME}://user@host:5432/database"
 FILE = "deployment.yaml"
 DISTRIBUTED = ("ray", "kubernetes")
 """Executors whose steps run on other machines."""
+
+_NAMED = r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$"
+"""A name of something in Kubernetes."""
 
 _OTHER_DRIVERS: Mapping[str, str] = {
     "postgresql": "SQLAlchemy reads this as psycopg 3, and Dagster's storage needs psycopg2",
@@ -62,14 +65,16 @@ class RaySpec(SpecModel):
 class KubernetesSpec(SpecModel):
     """A Kubernetes cluster in which each step is a job."""
 
-    image: str = Field(min_length=1, description="Image of the steps: this package, its specs, the same versions.")
-    namespace: str = Field(default="default", min_length=1, description="Namespace of the jobs.")
-    service_account: str | None = Field(default=None, description="Service account of the jobs.")
-    secrets: tuple[str, ...] = Field(
+    image: str = Field(pattern=r"^\S+$", description="Image of the steps: this package, its specs, the same versions.")
+    namespace: str = Field(
+        default="default", pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", description="Namespace of the jobs."
+    )
+    service_account: str | None = Field(default=None, pattern=_NAMED, description="Service account of the jobs.")
+    secrets: tuple[Annotated[str, Field(pattern=_NAMED)], ...] = Field(
         default=(),
         description=f"Secrets given to a step as environment, such as the one that holds {POSTGRES_VARIABLE}.",
     )
-    variables: tuple[str, ...] = Field(
+    variables: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][-.\w]*(=.*)?$")], ...] = Field(
         default=(), description="Environment of a step, each NAME=value, or NAME to pass the value of here on."
     )
     cpu: str = Field(
