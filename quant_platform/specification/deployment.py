@@ -7,10 +7,11 @@ Nothing here decides a number of a table, so nothing here is part of a cache key
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -70,11 +71,11 @@ class KubernetesSpec(SpecModel):
         default="default", pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", description="Namespace of the jobs."
     )
     service_account: str | None = Field(default=None, pattern=_NAMED, description="Service account of the jobs.")
-    secrets: tuple[Annotated[str, Field(pattern=_NAMED)], ...] = Field(
+    secrets: tuple[str, ...] = Field(
         default=(),
         description=f"Secrets given to a step as environment, such as the one that holds {POSTGRES_VARIABLE}.",
     )
-    variables: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][-.\w]*(=.*)?$")], ...] = Field(
+    variables: tuple[str, ...] = Field(
         default=(), description="Environment of a step, each NAME=value, or NAME to pass the value of here on."
     )
     cpu: str = Field(
@@ -86,6 +87,22 @@ class KubernetesSpec(SpecModel):
     kubeconfig: Path | None = Field(
         default=None, description="File that names the cluster; null where the run itself is a pod of it."
     )
+
+    @field_validator("secrets")
+    @classmethod
+    def _are_names(cls, found: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [one for one in found if not re.fullmatch(_NAMED, one)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no name of a secret: small letters, digits, - and .")
+        return found
+
+    @field_validator("variables")
+    @classmethod
+    def _are_variables(cls, found: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [one for one in found if not re.fullmatch(r"(?s)[A-Za-z_][-.\w]*(=.*)?", one)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is neither NAME nor NAME=value")
+        return found
 
 
 class ExecutorSpec(SpecModel):
