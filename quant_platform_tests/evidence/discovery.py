@@ -2,7 +2,7 @@
 
 Null and planted worlds of the simulated perpetuals go through the platform's own path (source, cleaning, join,
 features, events, candidates, hypotheses). The oracle knows the true effect of every cell; writes
-``docs/evidence/discovery.json`` and ``discovery.md`` after every pair of worlds, so that a run may be ended at any time.
+``docs/evidence/discovery.json`` and ``discovery.md`` after every pair of worlds, so a run may end at any time.
 With ``--resume`` it goes on with the worlds that are there, if the same code and specs made them.
 """
 
