@@ -195,8 +195,8 @@ def totals(worlds: list[Counts]) -> Counts:
 
 _BEFORE = (
     "These worlds chose the rule of today: while they were judged, *in force* was `p_raw` as the larger of the "
-    "clustered and the placebo p. Since then it is the clustered p, the line below it; power and bridge are those of the rule "
-    "before."
+    "clustered and the placebo p. Since then it is the clustered p, the line below it; power and bridge are those of "
+    "the rule before."
 )
 
 

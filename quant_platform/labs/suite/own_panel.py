@@ -130,6 +130,7 @@ def own_panel(frames: OwnFrames, spec: SuiteSpec, *, exchange: str) -> Panel:
     returns = grid.spread(frames.returns, "ret")
     last, _ = endings(_NO_ACTIONS, listed, grid)
     alive = np.maximum.accumulate(listed, axis=0) & (np.arange(len(days))[:, np.newaxis] <= last + 1)
+    # On a session without a return nothing moves: the next one holds the whole move.
     level = np.where(np.maximum.accumulate(listed, axis=0), np.cumprod(1.0 + np.nan_to_num(returns), axis=0), np.nan)
     opens = {name: grid.spread(frames.returns, name) for name in ("ret_open_to_open", "ret_open_to_close")}
     gone = np.flatnonzero(last < len(days) - 1)
