@@ -115,9 +115,9 @@ def page(results: dict[str, Any]) -> str:
         if files:
             lines += [
                 "",
-                f"Not drawn: {files} files of `{room}` with {places} places, which run under the interpreter of a foreign",
-                "framework. No line of theirs runs in a test of the room, so they have no score: what holds them is",
-                "[`make parity`](parity.md), which compares every trade that they report with the engine's.",
+                f"Not drawn: {files} files of `{room}` with {places} places, which run under the interpreter of a",
+                "foreign framework. No line of theirs runs in a test of the room, so they have no score: what holds",
+                "them is [`make parity`](parity.md), which compares every trade that they report with the engine's.",
             ]
     for room, found in sorted(results.items()):
         if found["survivors"]:

@@ -5,8 +5,8 @@
    line, and how long each takes;
 3. for each mutant its file is replaced and a process forked from one that has the libraries loaded: the tests that
    reach the line run, the quickest first, until one fails; where none does, so do all tests of their files;
-4. a mutant whose tests fail, or take 20 s and ten times as long as before (of the processor), is killed; the others survive and are
-   named, those of lines that no test reaches among them.
+4. a mutant whose tests fail, or take 20 s of the processor and ten times as long as before, is killed; the others
+   survive and are named, those of lines that no test reaches among them.
 """
 
 from __future__ import annotations
