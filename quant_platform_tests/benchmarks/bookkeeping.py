@@ -154,8 +154,8 @@ def page(found: dict[str, Any]) -> str:
         "",
         f"Made by `{found['command']}` on {computer['processor']}, {computer['cores']} cores; load of the machine",
         f"{load['start'][0]} at the start and {load['end'][0]} at the end. A simulated market goes through the equity",
-        "graph in one process, kernels compiled before; *load* is that of the machine when a size was through, and sizes",
-        "may be measured at different times (`--again`). *Starting* is importing and declaring the assets, once a",
+        "graph in one process, kernels compiled before; *load* is that of the machine when a size was through, and",
+        "sizes may be measured at different times (`--again`). *Starting* is importing and declaring the assets, once a",
         "process; *lake* is validating, hashing, writing and reading partitions; *bookkeeping* is Dagster, its event",
         "log, reading specs and hashing code.",
         "",
@@ -166,7 +166,7 @@ def page(found: dict[str, Any]) -> str:
         cells = [f"{share:.0%}" for share in shares(row).values()]
         lines.append(
             f"| {row['names']:,} | {row['years']} | {', '.join(row['jobs']) or 'all of equities'} "
-            f"| {f'{row['load']:.1f}' if 'load' in row else '-'} | {row['cpu_seconds']:.1f} | {' | '.join(cells)} | {row['partitions']:,} "
+            f"| {row.get('load', '-')} | {row['cpu_seconds']:.1f} | {' | '.join(cells)} | {row['partitions']:,} "
             f"| {row['event_log_bytes'] / row['partitions']:,.0f} |"
         )
     lines += ["", "## Cost per ticker", "", "| names | years | CPU ms per ticker |", "|--:|--:|--:|"]
