@@ -104,15 +104,14 @@ def test_debug_shows_the_traceback(own: Path, quant: Command) -> None:
 
 
 def test_a_database_of_runs_that_cannot_be_written_is_said_as_what_it_is(tmp_path: Path) -> None:
-    """SQLite's refusal under SQLAlchemy, itself the cause of another error: a database that is open for reading only."""
+    """SQLite's refusal under SQLAlchemy, itself the cause of another error: a database that is only to be read."""
     sqlite3.connect(tmp_path / "runs.db").close()
     engine = sqlalchemy.create_engine(f"sqlite:///file:{tmp_path / 'runs.db'}?mode=ro&uri=true")
-    with pytest.raises(RuntimeError) as raised, engine.connect() as connection:
-        try:
-            connection.execute(sqlalchemy.text("create table runs (id integer)"))
-        except sqlalchemy.exc.OperationalError as refused:
-            raise RuntimeError("the run could not be made") from refused
-    said = paragraph(raised.value)
+    with engine.connect() as connection, pytest.raises(sqlalchemy.exc.OperationalError) as refused:
+        connection.execute(sqlalchemy.text("create table runs (id integer)"))
+    failed = RuntimeError("the run could not be made")
+    failed.__cause__ = refused.value
+    said = paragraph(failed)
     assert said.startswith("storage_failed: the history of runs cannot be read or written")
     assert "SQLite: attempt to write a readonly database" in said
     assert "next: free space, correct the permissions" in said
