@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -63,9 +64,8 @@ def evaluate(
     absent = {name: tuple(sorted(read[name] - columns.keys())) for name in outputs}
     roots = {name: root for name, root in outputs.items() if not absent[name]}
     rows = _row_count(columns)
-    order = list(topological_order(roots.values()))
-    readers = Counter(child for node in order for child in node.inputs)
-    readers.update(roots.values())
+    order, counted = _order(tuple(roots.values()))
+    readers = dict(counted)
     values: dict[Node, Value] = {}
     for node in order:
         values[node] = _value(node, values, kinds, columns, rows, origin)
@@ -77,6 +77,15 @@ def evaluate(
         {name: _array(values[root]) for name, root in roots.items()},
         {name: missing for name, missing in absent.items() if missing},
     )
+
+
+@lru_cache(maxsize=16)
+def _order(roots: tuple[Node, ...]) -> tuple[tuple[Node, ...], Mapping[Node, int]]:
+    """Nodes of some roots, inputs first, and how many readers each has; one walk for all instruments of a plan."""
+    order = tuple(topological_order(roots))
+    readers = Counter(child for node in order for child in node.inputs)
+    readers.update(roots)
+    return order, readers
 
 
 def _value(

@@ -8,8 +8,7 @@ Results for the same window differ with the place of the blocks by rounding only
 the magnitude of its values. ``phase`` is the first row's place within its block: a caller who counts rows from a fixed
 point gets the same bits wherever the data start.
 
-Ranks keep the window as counts per distinct value in a Fenwick tree (Fenwick 1994): a step costs the logarithm of the
-column's length whatever the window. Quantiles are in :mod:`.order_kernels`.
+Ranks and quantiles are in :mod:`.order_kernels`.
 
 Shapes: every array has one entry per bar; results are float64 of the same length, NaN where fewer than ``required``
 values are present.
@@ -18,7 +17,6 @@ References
 ----------
 van Herk, M. (1992), Pattern Recognition Letters 13(7), 517-521.
 Chan, T., Golub, G., LeVeque, R. (1983), The American Statistician 37(3), 242-247.
-Fenwick, P. (1994), Software: Practice and Experience 24(3), 327-336.
 """
 
 from __future__ import annotations
@@ -29,7 +27,6 @@ import numpy.typing as npt
 from quant_platform.contracts.compiled import compiled
 
 Numbers = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 
 
 @compiled
@@ -203,70 +200,48 @@ def window_products(x: Numbers, y: Numbers, n: int, required: int, phase: int = 
 
 
 @compiled
-def _add(tree: Codes, code: int, amount: int) -> None:
-    node = code + 1
-    while node < tree.size:
-        tree[node] += amount
-        node += node & -node
-
-
-@compiled
-def _below(tree: Codes, code: int) -> int:
-    """How many values of the window have a smaller code."""
-    count = 0
-    while code > 0:
-        count += tree[code]
-        code -= code & -code
-    return count
-
-
-@compiled
-def window_rank(codes: Codes, distinct: int, n: int, required: int, shift: float) -> Numbers:
-    """(Average-tie rank of the current value among the last ``n`` - ``shift``) / count."""
-    out = np.full(codes.size, np.nan)
-    tree = np.zeros(distinct + 1, dtype=np.int64)
-    count = 0
-    for i in range(codes.size):
-        if codes[i] >= 0:
-            _add(tree, codes[i], 1)
-            count += 1
-        if i >= n and codes[i - n] >= 0:
-            _add(tree, codes[i - n], -1)
-            count -= 1
-        if codes[i] < 0 or count < required:
-            continue
-        below = _below(tree, codes[i])
-        ties = _below(tree, codes[i] + 1) - below
-        out[i] = (below + 0.5 * (ties + 1) - shift) / count
-    return out
-
-
-@compiled
 def lagged_median(x: Numbers, count: int, step: int, required: int) -> Numbers:
-    """Median of the present values at the lags ``step``, ``2 step``, ... ``count step``."""
+    """Median of the present values at the lags ``step``, ``2 step``, ... ``count step``.
+
+    The values of each clock bar are kept in order; from one row to the next of the same bar one comes and one goes.
+    """
     out = np.full(x.size, np.nan)
-    sample = np.empty(count)
+    bars = min(step, x.size)
+    samples = np.empty((bars, count))
+    filled = np.zeros(bars, dtype=np.int64)
     for i in range(x.size):
-        filled = 0
-        for j in range(1, count + 1):
-            past = i - j * step
-            if past < 0:
-                break
-            value = x[past]
-            if np.isnan(value):
-                continue
-            place = filled
-            while place > 0 and sample[place - 1] > value:
-                sample[place] = sample[place - 1]
-                place -= 1
-            sample[place] = value
-            filled += 1
-        if filled >= required:
-            half = filled // 2
-            if filled % 2 == 1:
+        sample = samples[i % step]
+        many = filled[i % step]
+        if many >= required:
+            half = many // 2
+            if many % 2 == 1:
                 out[i] = sample[half]
             else:
                 out[i] = sample[half - 1] + (sample[half] - sample[half - 1]) * 0.5
+        new = x[i]
+        place = many
+        if i >= count * step and not np.isnan(x[i - count * step]):
+            old = x[i - count * step]
+            place = many - 1
+            # Of equal values the oldest stands last.
+            while sample[place] != old:
+                place -= 1
+            if np.isnan(new):
+                filled[i % step] = many - 1
+                for k in range(place, many - 1):
+                    sample[k] = sample[k + 1]
+                continue
+            while place < many - 1 and sample[place + 1] < new:
+                sample[place] = sample[place + 1]
+                place += 1
+        elif np.isnan(new):
+            continue
+        else:
+            filled[i % step] = many + 1
+        while place > 0 and sample[place - 1] >= new:
+            sample[place] = sample[place - 1]
+            place -= 1
+        sample[place] = new
     return out
 
 

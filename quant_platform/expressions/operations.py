@@ -25,17 +25,6 @@ class Ordering:
     places: npt.NDArray[np.int32]
     ordered: Numbers
 
-    def codes(self) -> tuple[npt.NDArray[np.int64], int]:
-        """Places with equal values as one, and how many distinct values there are."""
-        new = np.empty(self.ordered.size, dtype=np.bool_)
-        new[:1] = True
-        np.not_equal(self.ordered[1:], self.ordered[:-1], out=new[1:])
-        distinct = np.cumsum(new) - 1
-        codes = np.full(self.places.shape, -1, dtype=np.int64)
-        present = self.places >= 0
-        codes[present] = distinct[self.places[present]]
-        return codes, int(new.sum())
-
 
 Value = Numbers | Conditions | Ordering
 
@@ -70,13 +59,13 @@ ARITHMETIC: Mapping[str, Callable[..., Numbers]] = MappingProxyType(
         "sub": _quiet(np.subtract),
         "mul": _quiet(np.multiply),
         "div": _quiet(np.divide),
-        "neg": _quiet(np.negative),
-        "abs": _quiet(np.abs),
+        "neg": np.negative,
+        "abs": np.abs,
         "log": _quiet(np.log),
         "sqrt": _quiet(np.sqrt),
         "sgn": _quiet(np.sign),
-        "max2": _quiet(np.maximum),
-        "min2": _quiet(np.minimum),
+        "max2": np.maximum,
+        "min2": np.minimum,
         "ncdf": _quiet(ndtr),
     }
 )
@@ -124,11 +113,13 @@ def _quantile(x: Ordering, p: float, n: int) -> Numbers:
 
 
 def _rank(x: Ordering, n: int) -> Numbers:
-    return kernels.window_rank(*x.codes(), n, required_count(n), 0.0)
+    return order_kernels.window_rank(x.places, x.ordered, n, required_count(n), 0.0)
 
 
 def _nscore(x: Ordering, n: int) -> Numbers:
-    return np.asarray(ndtri(kernels.window_rank(*x.codes(), n, required_count(n), 0.5)), dtype=np.float64)
+    return np.asarray(
+        ndtri(order_kernels.window_rank(x.places, x.ordered, n, required_count(n), 0.5)), dtype=np.float64
+    )
 
 
 def _sd(x: Numbers, n: int, *, origin: int) -> Numbers:

@@ -178,3 +178,63 @@ def window_quantile(places: Places, ordered: Numbers, p: float, n: int, required
             value += (ordered[_after(words, cursor)] - value) * part
         out[i] = value
     return out
+
+
+@compiled
+def _below(words: Words, in_word: Places, in_block: Places, place: int) -> int:
+    """How many places of the set come before one."""
+    word = place >> 6
+    block = word >> 6
+    count = 0
+    for k in range(block):
+        count += in_block[k]
+    for k in range(block << 6, word):
+        count += in_word[k]
+    left = words[word] & ((1 << (place & 63)) - 1)
+    while left != 0:
+        left &= left - 1
+        count += 1
+    return count
+
+
+@compiled
+def window_rank(places: Places, ordered: Numbers, n: int, required: int, shift: float) -> Numbers:
+    """(Average-tie rank of the current value among the last ``n`` - ``shift``) / count.
+
+    Members of the set are counted per word and per 64 words, so that a rank is a sum of few numbers.
+    """
+    out = np.full(places.size, np.nan)
+    size = ordered.size
+    words = np.zeros((size >> 6) + 2, dtype=np.int64)
+    in_word = np.zeros(words.size, dtype=np.int32)
+    in_block = np.zeros((words.size >> 6) + 1, dtype=np.int32)
+    # Where the values begin and end that are equal to that of a place.
+    first = np.empty(size, dtype=np.int32)
+    end = np.empty(size, dtype=np.int32)
+    for place in range(size):
+        first[place] = first[place - 1] if place > 0 and ordered[place] == ordered[place - 1] else place
+    for place in range(size - 1, -1, -1):
+        tied = place + 1 < size and ordered[place] == ordered[place + 1]
+        end[place] = end[place + 1] if tied else place + 1
+    count = 0
+    for i in range(places.size):
+        new = places[i]
+        if new >= 0:
+            words[new >> 6] |= 1 << (new & 63)
+            in_word[new >> 6] += 1
+            in_block[new >> 12] += 1
+            count += 1
+        if i >= n and places[i - n] >= 0:
+            old = places[i - n]
+            words[old >> 6] &= ~(1 << (old & 63))
+            in_word[old >> 6] -= 1
+            in_block[old >> 12] -= 1
+            count -= 1
+        if new < 0 or count < required:
+            continue
+        below = _below(words, in_word, in_block, first[new])
+        ties = 1
+        if end[new] - first[new] > 1:
+            ties = _below(words, in_word, in_block, end[new]) - below
+        out[i] = (below + 0.5 * (ties + 1) - shift) / count
+    return out

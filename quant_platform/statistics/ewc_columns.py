@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.statistics.checks import Floats, Longs, kernel_array
-from quant_platform.statistics.overlap import ewc_terms, two_sided_p
+from quant_platform.statistics.overlap import cosines, ewc_terms, two_sided_p
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ def ewc_tests(series: npt.ArrayLike, *, overlap: int = 1) -> MeanTests:
     deviations = np.where(present, panel - mean, 0.0)
     terms = np.array([min(ewc_terms(int(k), overlap=overlap), max(int(k) - 1, 1)) for k in n], dtype=np.int64)
     most = int(terms.max(initial=1))
-    angles = np.pi * np.outer(np.arange(1, most + 1), np.arange(length) + 0.5) / max(length, 1)
-    weights = np.sqrt(2.0 / max(length, 1)) * (np.cos(angles) @ deviations)
+    weights = np.sqrt(2.0 / max(length, 1)) * (cosines(most, length) @ deviations)
     inside = np.arange(1, most + 1)[:, np.newaxis] <= terms[np.newaxis, :]
     long_run = np.where(inside, weights**2, 0.0).sum(axis=0) / terms
     noise = (8.0 * np.finfo(np.float64).eps * np.abs(mean)) ** 2

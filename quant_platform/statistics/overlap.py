@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ from scipy.special import stdtr
 
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.statistics.checks import Floats, as_vector, require_at_least
+
+# Numbers of the largest table of cosines that is kept, 4 MiB: ten years of sessions have 186,000.
+_LARGEST_KEPT = 2**19
 
 
 @dataclass(frozen=True)
@@ -230,9 +234,28 @@ def ewc_test(values: npt.ArrayLike, *, overlap: int = 1, terms: int | None = Non
         return MeanTest(mean, math.nan, math.nan, math.nan, math.nan, n)
     used = terms if terms is not None else min(ewc_terms(n, overlap=overlap), n - 1)
     length = series.size
-    angles = np.pi * np.outer(np.arange(1, used + 1), np.arange(length) + 0.5) / length
-    weights = np.sqrt(2.0 / length) * (np.cos(angles) @ deviations)
+    weights = np.sqrt(2.0 / length) * (cosines(used, length) @ deviations)
     return _mean_test(mean, float(np.mean(weights**2)), length, n, float(used))
+
+
+def cosines(terms: int, length: int) -> Floats:
+    """Return ``cos(pi j (t - 1/2) / T)``, ``[terms, length]``, read-only; the tables used last are kept."""
+    return _kept_cosines(terms, length) if terms * length <= _LARGEST_KEPT else _cosines(terms, length)
+
+
+def _cosines(terms: int, length: int) -> Floats:
+    angles = np.pi * np.outer(np.arange(1, terms + 1), np.arange(length) + 0.5) / max(length, 1)
+    table: Floats = np.cos(angles)
+    table.flags.writeable = False
+    return table
+
+
+_kept_cosines = lru_cache(maxsize=8)(_cosines)
+
+
+def forget_cosines() -> None:
+    """Forget the tables of :func:`cosines`, for a measurement that starts from nothing."""
+    _kept_cosines.cache_clear()
 
 
 def group_means_test(values: npt.ArrayLike, *, groups: int = 4, shortest: int = 1) -> MeanTest:

@@ -21,6 +21,7 @@ from quant_platform.contracts.compiled import compiled
 
 Floats = npt.NDArray[np.float64]
 Longs = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
 
 LOWEST = np.int64(-(2**63))
@@ -167,6 +168,30 @@ def average_rank_rows(values: Floats, mask: Bools, ranks: Floats, counts: Longs)
             for j in range(low, high + 1):
                 ranks[date, order[j]] = 0.5 * (low + high) + 1.0
             low = high + 1
+
+
+@compiled
+def doubled_rank_rows(values: Floats, mask: Bools, ranks: Ints, counts: Longs) -> None:
+    """Write twice the average ranks, integers from 2 on, into ``ranks[T, N]``: 0 where unusable; counts as above."""
+    dates, names = values.shape
+    usable = np.empty(names, dtype=np.bool_)
+    keys = np.empty(names + 1, dtype=np.int64)
+    order = np.empty(names + 1, dtype=np.int64)
+    spare_keys = np.empty((2, names + 1), dtype=np.int64)
+    spare_order = np.empty((2, names + 1), dtype=np.int64)
+    histogram = np.empty((3, 256), dtype=np.int64)
+    for date in range(dates):
+        count = sort_row(values[date], mask[date], usable, keys, order, spare_keys, spare_order, histogram)
+        counts[date] = count
+        ranks[date, :] = 0
+        low = 0
+        while low < count:
+            high = low + 1
+            while high < count and keys[high] == keys[low]:
+                high += 1
+            for j in range(low, high):
+                ranks[date, order[j]] = low + high + 1
+            low = high
 
 
 @compiled

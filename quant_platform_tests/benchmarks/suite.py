@@ -37,6 +37,7 @@ from quant_platform.pipeline.submissions import submit, validate_file
 from quant_platform.pipeline.suite_snapshots import make_snapshot
 from quant_platform.specification.settings import Settings
 from quant_platform.specification.suite import load_preset, load_suite
+from quant_platform.statistics.overlap import forget_cosines
 from quant_platform_tests.benchmarks.machine import load_average, machine, versions
 from quant_platform_tests.labs.suite.worlds import make_panel
 
@@ -79,6 +80,7 @@ def core(names: int, sessions: int, repetitions: int = REPETITIONS) -> dict[str,
     cpu, wall = [], []
     for _ in range(repetitions + 1):
         fresh = replace(panel)
+        forget_cosines()
         began = time.process_time(), time.perf_counter()
         bench = Workbench(fresh, numbers.suite, numbers.costs)
         prepared = prepare_baselines(list(known.values()), bench, preset)

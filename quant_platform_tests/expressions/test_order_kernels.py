@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from quant_platform.expressions.operations import Ordering
-from quant_platform.expressions.order_kernels import sorted_places, window_quantile
+from quant_platform.expressions.kernels import lagged_median
+from quant_platform.expressions.order_kernels import sorted_places, window_quantile, window_rank
 
 ROWS = 160
 RNG = np.random.default_rng(20261125)
@@ -40,9 +40,45 @@ def test_places_are_those_of_a_sorted_column(x: npt.NDArray[np.float64]) -> None
     assert np.array_equal(ordered[places[present]], x[present])
 
 
-def test_codes_number_the_distinct_values() -> None:
-    codes, distinct = Ordering(*sorted_places(np.array([2.0, np.nan, -1.0, 2.0, 5.0]))).codes()
-    assert (codes.tolist(), distinct) == ([1, -1, 0, 1, 2], 3)
+@pytest.mark.parametrize("n", [1, 7, 64])
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+@pytest.mark.parametrize("x", COLUMNS.values(), ids=COLUMNS)
+def test_ranks_in_windows_are_counts(x: npt.NDArray[np.float64], shift: float, n: int) -> None:
+    required = max(1, n // 2)
+    found = window_rank(*sorted_places(x), n, required, shift)
+    for i in range(x.size):
+        window = x[max(0, i - n + 1) : i + 1]
+        window = window[~np.isnan(window)]
+        if np.isnan(x[i]) or window.size < required:
+            assert np.isnan(found[i])
+            continue
+        below, ties = (window < x[i]).sum(), (window == x[i]).sum()
+        assert found[i] == (below + 0.5 * (ties + 1) - shift) / window.size
+
+
+def test_ranks_over_many_words_are_counts() -> None:
+    x = np.round(np.random.default_rng(7).normal(size=9000), 3)
+    found = window_rank(*sorted_places(x), 6000, 1, 0.0)
+    for i in range(0, x.size, 371):
+        window = x[max(0, i - 5999) : i + 1]
+        assert found[i] == ((window < x[i]).sum() + 0.5 * ((window == x[i]).sum() + 1)) / window.size
+
+
+@pytest.mark.parametrize(("count", "step"), [(1, 1), (3, 4), (10, 2), (2, 300)])
+@pytest.mark.parametrize("x", COLUMNS.values(), ids=COLUMNS)
+def test_medians_over_lags_keep_the_signs_of_zeros(x: npt.NDArray[np.float64], count: int, step: int) -> None:
+    """Of equal values the one with the smallest lag comes first, as in a stable sort from the newest on."""
+    found = lagged_median(x, count, step, 1)
+    for i in range(x.size):
+        past = np.array([x[i - k * step] for k in range(1, count + 1) if i >= k * step])
+        past = np.sort(past[~np.isnan(past)], kind="stable")
+        if past.size == 0:
+            assert np.isnan(found[i])
+            continue
+        low, high = past[(past.size - 1) // 2], past[past.size // 2]
+        expected = high if past.size % 2 else low + (high - low) * 0.5
+        assert found[i] == expected
+        assert np.signbit(found[i]) == np.signbit(expected)
 
 
 @pytest.mark.parametrize("n", [1, 7, 64])

@@ -25,7 +25,6 @@ bar after the bar a signal has seen, so that a leak of a single bar earns nothin
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -36,7 +35,7 @@ import polars as pl
 
 from quant_platform.contracts.errors import LookAheadFound
 from quant_platform.labs.suite.panel import Panel, SignalPanel
-from quant_platform.labs.suite.ranking import Ranked, rank_panel, shifted_ic
+from quant_platform.labs.suite.ranking import Ranked, rank_panel, shifted_ics
 from quant_platform.labs.suite.scales import whole_sample_scale
 from quant_platform.specification.suite import AuditSpec
 
@@ -213,8 +212,8 @@ def prove_by_perturbation(
 
 def _profile(ranked: Ranked, returns: Ranked, bars: Iterable[int], min_names: int) -> pl.DataFrame:
     lines = []
-    for bar in bars:
-        ic = shifted_ic(ranked, returns, bar, min_names=min_names)
+    shifts = list(bars)
+    for bar, ic in zip(shifts, shifted_ics(ranked, returns, shifts, min_names=min_names), strict=True):
         seen = ic[~np.isnan(ic)]
         mean = float(seen.mean()) if seen.size else math.nan
         error = float(seen.std(ddof=1)) / math.sqrt(seen.size) if seen.size > 1 else math.nan
@@ -297,10 +296,7 @@ def _shadow(ranked: Ranked, panel: Panel, spec: AuditSpec, min_names: int) -> li
     The size of a return is its distance from the middle of its session. Days of large returns follow each other, so
     that an honest signal may be correlated with the sizes to come; it is then with those of many bars.
     """
-    with np.errstate(invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # A session without a return has no middle.
-        size = np.abs(panel.returns - np.nanmedian(panel.returns, axis=1, keepdims=True))
-    profile = _profile(ranked, rank_panel(size), range(1, _SHADOW_BARS + 2), min_names)
+    profile = _profile(ranked, panel.move_ranked, range(1, _SHADOW_BARS + 2), min_names)
     ic, error = profile["ic"].to_list(), profile["standard_error"].to_list()
     for bar in range(_SHADOW_BARS, 0, -1):
         here, after = ic[bar - 1], ic[bar]

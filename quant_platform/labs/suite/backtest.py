@@ -117,7 +117,6 @@ class Workbench:
         self.costs = costs
         self.regimes = market_regimes(panel, suite)
         self._rates: dict[str, CostRates] = {}
-        self._forward: Floats | None = None
         self._forward_ranks: Mapping[int, Ranked] | None = None
 
     def rates(self, config: BacktestConfig) -> CostRates:
@@ -125,13 +124,6 @@ class Workbench:
         if config.tc_model not in self._rates:
             self._rates[config.tc_model] = cost_rates(config.tc_model, self.panel, self.costs)
         return self._rates[config.tc_model]
-
-    @property
-    def forward(self) -> Floats:
-        """``[T, N]`` return of the row after."""
-        if self._forward is None:
-            self._forward = self.panel.forward(1)
-        return self._forward
 
     @property
     def forward_ranks(self) -> Mapping[int, Ranked]:
@@ -166,7 +158,14 @@ class PreparedSignal:
 
     def ranked(self, residualize: Residualize, from_open: bool = False) -> Ranked:
         """Ranks of a residual."""
-        return self._kept(("ranked", residualize, from_open), lambda: rank_panel(self.values(residualize, from_open)))
+
+        def compute() -> Ranked:
+            if residualize == "off":
+                raw = self.signal.at_open if from_open else self.signal.at_close
+                return rank_panel(raw, self.bench.panel.universe)
+            return rank_panel(self.values(residualize, from_open))
+
+        return self._kept(("ranked", residualize, from_open), compute)
 
     def targets(self, config: BacktestConfig) -> Targets:
         """Target weights of a variant before its lag."""
@@ -175,7 +174,7 @@ class PreparedSignal:
         def compute() -> Targets:
             return target_weights(
                 self.ranked(config.residualize, config.from_open),
-                self.values(config.residualize, config.from_open),
+                self.values(config.residualize, config.from_open) if config.weight == "signal" else None,
                 self.bench.panel,
                 weight=config.weight,
                 fractile=config.fractile,
@@ -305,7 +304,7 @@ def _one(
         decay = prepared.decay(config.residualize)
         fractiles = fractile_table(
             prepared.fractile_groups(config.residualize, config.from_open),
-            bench.forward,
+            panel.next_return,
             spec,
             lag=config.lag,
             periods_per_year=panel.periods_per_year,

@@ -119,7 +119,7 @@ class Book:
 
 def target_weights(
     ranked: Ranked,
-    values: Floats,
+    values: Floats | None,
     panel: Panel,
     *,
     weight: Weighting,
@@ -133,7 +133,7 @@ def target_weights(
     ranked
         The signal's ranks by row.
     values
-        ``[T, N]`` the signal itself, for ``weight="signal"``.
+        ``[T, N]`` the signal itself; only ``weight="signal"`` reads it.
     panel
         Market caps and volatilities on the same rows.
     weight
@@ -164,7 +164,7 @@ def target_weights(
         with np.errstate(divide="ignore"):
             base, use = 1.0 / panel.volatility, True
         base = np.where(np.isfinite(base), base, np.nan)
-    elif weight == "signal":
+    elif weight == "signal" and values is not None:
         present = np.where(ranked.doubled > 0, values, np.nan)
         middle = np.full((panel.shape[0], 1), np.nan)
         some = ranked.counts > 0

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from quant_platform.contracts.errors import NotAvailable
 from quant_platform.labs.suite.panel import Panel
+from quant_platform.labs.suite.ranking import row_blocks
 from quant_platform.specification.suite import CostModel, CostsSpec
 
 Floats = npt.NDArray[np.float64]
@@ -22,7 +23,7 @@ _BPS = 1e-4
 
 @dataclass(frozen=True)
 class CostRates:
-    """Rates ``[T, N]`` of one cost model.
+    """Rates ``[T, N]`` of one cost model; ``[1, 1]`` where a rate is the same everywhere.
 
     Attributes
     ----------
@@ -60,24 +61,33 @@ def cost_rates(model: CostModel, panel: Panel, costs: CostsSpec) -> CostRates:
     ----------
     Almgren, Thum, Hauptmann and Li (2005), Risk 18(7):58-62; Toth et al. (2011), Phys. Rev. X 1:021006.
     """
-    shape, holding = panel.shape, _unknown_funding(panel, costs)
+    nothing, holding = np.zeros((1, 1)), _unknown_funding(panel, costs)
     if model == "naive":
-        return CostRates(np.full(shape, costs.naive_bps * _BPS), np.zeros(shape), holding)
-    adv, volatility = _before(panel.adv), _before(panel.volatility)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        half = costs.half_spread_bps * (adv / costs.reference_adv) ** (-costs.spread_elasticity)
-    half = np.clip(half, costs.min_half_spread_bps, costs.max_half_spread_bps)
-    linear = (costs.fee_bps + np.where(np.isfinite(half), half, costs.max_half_spread_bps)) * _BPS
+        return CostRates(np.full((1, 1), costs.naive_bps * _BPS), nothing, holding)
+    dates, names = panel.shape
+    linear = np.empty((dates, names))
+    impact = np.empty((dates, names)) if model == "impact" else nothing
+    largest = np.zeros((dates, 1))
+    for rows in row_blocks(dates, names):
+        adv = _before(panel.adv, rows)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            half = costs.half_spread_bps * (adv / costs.reference_adv) ** (-costs.spread_elasticity)
+        half = np.clip(half, costs.min_half_spread_bps, costs.max_half_spread_bps)
+        linear[rows] = (costs.fee_bps + np.where(np.isfinite(half), half, costs.max_half_spread_bps)) * _BPS
+        if model == "impact":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                part = costs.impact_coefficient * _before(panel.volatility, rows) / np.sqrt(adv)
+            known = np.isfinite(part)
+            impact[rows] = np.where(known, part, np.nan)
+            largest[rows] = np.max(np.where(known, part, -np.inf), axis=1, keepdims=True)
     if model == "spread":
-        return CostRates(linear, np.zeros(shape), holding)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        impact = costs.impact_coefficient * volatility / np.sqrt(adv)
-    known = np.isfinite(impact)
-    if not known.any():
+        return CostRates(linear, nothing, holding)
+    if not (largest > -np.inf).any():
         raise NotAvailable("an impact model needs traded values", where="the panel", action="use naive or spread")
-    worst = np.maximum.accumulate(np.max(np.where(known, impact, 0.0), axis=1, keepdims=True), axis=0)
+    worst = np.maximum.accumulate(np.maximum(largest, 0.0), axis=0)
     worst = np.where(worst > 0.0, worst, worst.max())
-    return CostRates(linear, np.where(known, impact, worst), holding)
+    np.copyto(impact, worst, where=np.isnan(impact))
+    return CostRates(linear, impact, holding)
 
 
 def _unknown_funding(panel: Panel, costs: CostsSpec) -> Floats | None:
@@ -87,7 +97,10 @@ def _unknown_funding(panel: Panel, costs: CostsSpec) -> Floats | None:
     return np.nan_to_num(panel.funding_unknown_hours) / 8.0 * costs.unknown_funding_bps * _BPS
 
 
-def _before(values: Floats) -> Floats:
-    shifted = np.full(values.shape, np.nan)
-    shifted[1:] = values[:-1]
+def _before(values: Floats, rows: slice) -> Floats:
+    """Rows of an array, each taken one earlier; the first of all is missing."""
+    if rows.start > 0:
+        return values[rows.start - 1 : rows.stop - 1]
+    shifted = np.full((rows.stop, values.shape[1]), np.nan)
+    shifted[1:] = values[: rows.stop - 1]
     return shifted

@@ -12,7 +12,7 @@ import polars as pl
 
 from quant_platform.labs.suite.kernels import group_mean_rows
 from quant_platform.labs.suite.panel import Panel
-from quant_platform.labs.suite.ranking import Ranked, rank_panel, shifted_ic
+from quant_platform.labs.suite.ranking import Ranked, shifted_ic, shifted_ics
 from quant_platform.specification.suite import SuiteSpec
 from quant_platform.statistics.ewc_columns import ewc_tests
 from quant_platform.statistics.monotonicity import Monotonicity, monotonicity_test
@@ -119,8 +119,8 @@ def ic_table(
 def ic_decay(ranked: Ranked, next_return: Ranked, spec: SuiteSpec) -> pl.DataFrame:
     """Mean IC, and its standard error, with the return of the single session 0, 1, 2, ... beyond the first."""
     lines = []
-    for lag in range(spec.ic_decay_lags + 1):
-        ic = shifted_ic(ranked, next_return, lag, min_names=spec.min_names)
+    lags = range(spec.ic_decay_lags + 1)
+    for lag, ic in zip(lags, shifted_ics(ranked, next_return, lags, min_names=spec.min_names), strict=True):
         seen = ic[~np.isnan(ic)]
         mean = float(seen.mean()) if seen.size else math.nan
         error = float(seen.std(ddof=1)) / math.sqrt(seen.size) if seen.size > 1 else math.nan
@@ -147,8 +147,7 @@ def decay_half_life(decay: pl.DataFrame) -> float:
 def rank_autocorrelation(ranked: Ranked, lags: tuple[int, ...], spec: SuiteSpec) -> pl.DataFrame:
     """Mean correlation of the signal's ranks with its ranks some rows later."""
     lines = []
-    for lag in lags:
-        found = shifted_ic(ranked, ranked, lag, min_names=spec.min_names)
+    for lag, found in zip(lags, shifted_ics(ranked, ranked, lags, min_names=spec.min_names), strict=True):
         seen = found[~np.isnan(found)]
         lines.append((lag, float(seen.mean()) if seen.size else math.nan))
     return pl.DataFrame(lines, schema={"lag": pl.Int64, "mean": pl.Float64}, orient="row")
@@ -218,7 +217,6 @@ def fractile_table(
 
 def forward_ranks(panel: Panel, spec: SuiteSpec) -> Mapping[int, Ranked]:
     """Ranks of the compound returns of each horizon of the spec; the one-session ranks are shared with the panel."""
-    return {
-        horizon: panel.next_ranked if horizon == 1 else rank_panel(panel.forward(horizon))
-        for horizon in spec.ic_horizons_sessions
-    }
+    longer = [horizon for horizon in spec.ic_horizons_sessions if horizon != 1]
+    found = dict(zip(longer, panel.forward_ranked(longer), strict=True))
+    return {horizon: panel.next_ranked if horizon == 1 else found[horizon] for horizon in spec.ic_horizons_sessions}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 import polars as pl
 
 from quant_platform.contracts.errors import NotAvailable
-from quant_platform.labs.suite.kernels import forward_return_rows
-from quant_platform.labs.suite.ranking import Ranked, rank_panel
+from quant_platform.labs.suite.kernels import forward_return_rows, median_distance_rows
+from quant_platform.labs.suite.ranking import Ranked, rank_panel, row_blocks
 from quant_platform.labs.suite.sessions import SessionClock, entry_rows
 
 Floats = npt.NDArray[np.float64]
@@ -123,20 +123,51 @@ class Panel:
         return len(self.sessions), len(self.tickers)
 
     @cached_property
+    def next_return(self) -> Floats:
+        """``[T, N]`` return of the row after."""
+        return self.forward(1)
+
+    @cached_property
     def next_ranked(self) -> Ranked:
         """Ranks of the return of the row after, of names of the universe on the row: ranked once for all ICs."""
-        return rank_panel(self.forward(1))
+        return rank_panel(self.next_return)
 
     @cached_property
     def return_ranked(self) -> Ranked:
         """Ranks of the returns by their own row, whatever was tradable before."""
         return rank_panel(self.returns)
 
+    @cached_property
+    def move_ranked(self) -> Ranked:
+        """Ranks of the sizes of the returns: their distances from the middle of their own row."""
+        returns = self.return_ranked
+        size = np.empty(self.shape)
+        median_distance_rows(self.returns, returns.doubled, returns.counts, size)
+        return rank_panel(size)
+
     def forward(self, horizon: int) -> Floats:
         """Compound return of the ``horizon`` rows after each row, of its universe; NaN past the end."""
-        out = np.empty(self.shape)
-        forward_return_rows(self.returns, self.universe, self.last, horizon, out)
-        return out
+        out = np.empty((1, *self.shape))
+        forward_return_rows(self.returns, self.universe, self.last, np.array([horizon], dtype=np.int64), 0, out)
+        found: Floats = out[0]
+        return found
+
+    def forward_ranked(self, horizons: Sequence[int]) -> list[Ranked]:
+        """Ranks of :meth:`forward` of each horizon; a longer horizon goes on where a shorter one ended."""
+        dates, names = self.shape
+        ascending = sorted(set(horizons))
+        found = {
+            horizon: Ranked(np.empty((dates, names), dtype=np.int32), np.empty(dates, dtype=np.int64))
+            for horizon in ascending
+        }
+        for rows in row_blocks(dates, names):
+            out = np.empty((len(ascending), rows.stop - rows.start, names))
+            wanted = np.array(ascending, dtype=np.int64)
+            forward_return_rows(self.returns, self.universe, self.last, wanted, rows.start, out)
+            for horizon, values in zip(ascending, out, strict=True):
+                some = rank_panel(values)
+                found[horizon].doubled[rows], found[horizon].counts[rows] = some.doubled, some.counts
+        return [found[horizon] for horizon in horizons]
 
     def market_return(self) -> Floats:
         """Equal-weighted mean return over the universe of the row before, ``[T]``; NaN where no name has one."""

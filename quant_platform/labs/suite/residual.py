@@ -69,6 +69,4 @@ def residualise(
 def _demean(values: Floats, panel: Panel) -> Floats:
     out = np.empty(values.shape)
     demean_rows(np.ascontiguousarray(values), panel.industry, max(1, len(panel.industries)), out)
-    # A name alone in its industry is its own mean; but for rounding nothing is left of it.
-    scale = np.nanmax(np.abs(values), axis=2, keepdims=True, initial=0.0, where=np.isfinite(values))
-    return np.where(np.abs(out) <= 1e-12 * scale, 0.0, out)
+    return out

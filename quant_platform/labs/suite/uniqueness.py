@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from quant_platform.labs.suite.backtest import BacktestResult, PreparedSignal
-from quant_platform.labs.suite.ranking import rank_panel, shifted_ic
+from quant_platform.labs.suite.ranking import rank_panel, row_blocks, shifted_ic
 from quant_platform.statistics.cross_section import cross_sectional_residuals
 from quant_platform.statistics.overlap import ewc_test, nonoverlapping_test
 
@@ -102,15 +102,18 @@ def partial_ic(prepared: PreparedSignal, baselines: Mapping[str, PreparedSignal]
     nothing = PartialIC(*(math.nan,) * 7, 0, tuple(usable))
     if not usable:
         return nothing
-    own = prepared.ranked("off").centred()
-    others = np.stack([other.ranked("off").centred() for other in usable.values()])
-    residual = cross_sectional_residuals(own[np.newaxis], others, min_names=bench.suite.min_names)[0]
-    present = ~np.isnan(residual)
-    # Rounding leaves 1e-13 of a rank between -1/2 and 1/2; a real residual is a thousand times that and more.
-    residual = np.where(np.abs(residual) < 1e-9, 0.0, residual)
-    forward = bench.panel.next_ranked
-    left = shifted_ic(rank_panel(residual), forward, 0, min_names=bench.suite.min_names)
-    same = shifted_ic(rank_panel(np.where(present, own, np.nan)), forward, 0, min_names=bench.suite.min_names)
+    own, forward = prepared.ranked("off"), bench.panel.next_ranked
+    others = [other.ranked("off") for other in usable.values()]
+    left, same = np.empty(bench.panel.shape[0]), np.empty(bench.panel.shape[0])
+    for rows in row_blocks(*bench.panel.shape):
+        values, known = own.rows(rows).centred(), np.stack([other.rows(rows).centred() for other in others])
+        residual = cross_sectional_residuals(values[np.newaxis], known, min_names=bench.suite.min_names)[0]
+        present = ~np.isnan(residual)
+        # Rounding leaves 1e-13 of a rank between -1/2 and 1/2; a real residual is a thousand times that and more.
+        ranked = rank_panel(np.where(np.abs(residual) < 1e-9, 0.0, residual))
+        returns, min_names = forward.rows(rows), bench.suite.min_names
+        left[rows] = shifted_ic(ranked, returns, 0, min_names=min_names)
+        same[rows] = shifted_ic(own.rows(rows).among(present), returns, 0, min_names=min_names)
     inside = ~np.isnan(left)
     whole = float(np.nanmean(same)) if np.isfinite(same).any() else math.nan
     if inside.sum() < 2:

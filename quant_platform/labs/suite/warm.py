@@ -23,6 +23,8 @@ def compile_kernels() -> int:
     last = np.full(4, 3, dtype=np.int64)
     ranked = rank_panel(values)
     shifted_ic(ranked, ranked, 0, min_names=2)
+    ranked.among(flags).centred()
+    kernels.median_distance_rows(values, ranked.doubled, ranked.counts, np.zeros((3, 4)))
     groups = ranked.groups((50.0, 75.0))
     weights = np.zeros((3, 4))
     kernels.leg_weight_rows(groups, 2, values, False, 1, weights, days)
@@ -47,7 +49,7 @@ def compile_kernels() -> int:
         False,
     )
     kernels.group_mean_rows(groups, values, 3, 1, np.zeros((3, 3)), np.zeros((3, 3), dtype=np.int64))
-    kernels.forward_return_rows(values, flags, last, 1, np.zeros((3, 4)))
+    kernels.forward_return_rows(values, flags, last, np.ones(1, dtype=np.int64), 0, np.zeros((1, 3, 4)))
     kernels.demean_rows(values[np.newaxis], codes, 1, np.zeros((1, 3, 4)))
     compiled = [found for found in vars(kernels).values() if getattr(found, "signatures", None)]
     return len(compiled)

@@ -18,7 +18,7 @@ def signatures() -> dict[str, int]:
 
 def test_what_is_compiled_ahead_is_what_a_suite_uses():
     """A second signature would be a second compilation in front of a user."""
-    assert compile_kernels() == len(signatures()) == 7
+    assert compile_kernels() == len(signatures()) == 10
     before = signatures()
     specs = load_suite(SPECS)
     tables = clean_tables(SimulatedSource(source_spec(names=30, years=2)))
