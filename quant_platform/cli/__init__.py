@@ -22,6 +22,7 @@ from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 from quant_platform import __version__
+from quant_platform.cli.leaving import leaving_at_once
 
 if TYPE_CHECKING:
     from quant_platform.contracts.errors import PlatformError
@@ -179,6 +180,11 @@ def main() -> None:
             raise
         _say(paragraph(error))
         raise SystemExit(1) from None
+
+
+def run() -> None:
+    """The command as a process of its own: what `main` does, then the end at once."""
+    leaving_at_once(main)
 
 
 def paragraph(error: Exception) -> str:

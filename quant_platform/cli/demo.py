@@ -5,36 +5,44 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from quant_platform.cli.beside import beside
-from quant_platform.cli.homes import HomeOption, open_checked_home
-from quant_platform.cli.market import announce, finish, run_everything, shown
+from quant_platform.cli.beside import Other, beside
+from quant_platform.cli.homes import HomeOption, home_settings, open_checked_home
 from quant_platform.contracts.errors import HomeMixed, PlatformError
-from quant_platform.pipeline.home import Home
+
+if TYPE_CHECKING:
+    from quant_platform.pipeline.home import Home
 
 
 def demo(home: HomeOption = None) -> None:
     """Materialise the whole graph on the built-in simulated market and say where to look."""
-    opened = open_checked_home(home, may_be_new=True)
-    if not opened.simulated:
-        raise HomeMixed(
-            "this home holds a real market, the demo would mix it with a simulated one",
-            where=str(opened.spec_file),
-            action="choose another folder: quant demo --home data-demo",
-        )
-    console = Console()
     started = time.monotonic()
-    left_out, verdicts = run_labs(opened, console)
+    console = Console()
+    # The other process loads what this one loads, so it starts before anything is loaded.
+    with beside(home_settings(home), ["events"], console, later=["operations"]) as other:
+        opened = open_checked_home(home, may_be_new=True)
+        if not opened.simulated:
+            raise HomeMixed(
+                "this home holds a real market, the demo would mix it with a simulated one",
+                where=str(opened.spec_file),
+                action="choose another folder: quant demo --home data-demo",
+            )
+        left_out, verdicts = run_labs(opened, console, other)
+    # A table in SQL may read any other.
+    left_out = _run(opened, console, ["sql"]) or left_out
+    from quant_platform.cli.market import finish
+
     finish(opened, console, started, left_out, verdicts)
 
 
-def run_labs(home: Home, console: Console) -> tuple[PlatformError | None, Sequence[str]]:
-    """Run every job and judge the demo's signals; where there is a second core, two labs at a time.
+def run_labs(home: Home, console: Console, other: Other) -> tuple[PlatformError | None, Sequence[str]]:
+    """Run every job but those in SQL, and judge the demo's signals; where there is a second core, two labs at a time.
 
-    Events run beside equities, and after both operations beside the suite: a verdict on these signals has seen every
-    session that they are traded in, so it is not known to any order.
+    Events run beside equities. Operations are for whichever process is through first, beside the end of the other: a
+    verdict on these signals has seen every session that they are traded in, so it is not known to any order.
 
     Returns
     -------
@@ -43,30 +51,40 @@ def run_labs(home: Home, console: Console) -> tuple[PlatformError | None, Sequen
     sequence of str
         The verdicts.
     """
+    from quant_platform.cli.market import announce
     from quant_platform.defs import runs
     from quant_platform.defs.labs import labs_of
 
-    jobs = {lab.name: [job.name for job in lab.jobs] for lab in labs_of(home)}
-    if (os.cpu_count() or 1) < 2 or not {"equity", "events"} <= jobs.keys():
-        return run_everything(home, console), judge_demo_signals(home, console)
     with runs.instance_of(home) as instance:
         runs.register_tickers(home, instance)
     announce(home, console)
-    equity, events, operations, sql = (jobs.pop(lab, []) for lab in ("equity", "events", "operations", "sql"))
-    with beside(home, events, console, later=operations) as other:
-        left_out = run_everything(home, console, equity, announced=True)
-        other.go_on()
-        later = run_everything(home, console, [name for names in jobs.values() for name in names], announced=True)
-        verdicts = judge_demo_signals(home, console)
-    # A table in SQL may read any other.
-    last = run_everything(home, console, sql, announced=True) if sql else None
-    return left_out or later or last, verdicts
+    names = [lab.name for lab in labs_of(home) if lab.name != "sql"]
+    if (os.cpu_count() or 1) < 2 or not (home.has_bars and home.has_perps):
+        return _run(home, console, names), judge_demo_signals(home, console)
+    other.begin()
+    left_out = _run(home, console, ["equity"])
+    other.go_on()
+    rest = [name for name in names if name not in ("equity", "events", "operations")]
+    left_out = _run(home, console, rest) or left_out
+    verdicts = judge_demo_signals(home, console)
+    if other.take_over():
+        left_out = _run(home, console, ["operations"]) or left_out
+    return left_out, verdicts
+
+
+def _run(home: Home, console: Console, labs: Sequence[str]) -> PlatformError | None:
+    from quant_platform.cli.market import run_everything
+    from quant_platform.defs.labs import job_names_of
+
+    jobs = job_names_of(home, labs)
+    return run_everything(home, console, jobs, announced=True) if jobs else None
 
 
 def judge_demo_signals(home: Home, console: Console) -> Sequence[str]:
     """Submit the two demo signals of a simulated market of equities and judge them: the verdict and page of each."""
     if not home.has_equities:
         return []
+    from quant_platform.cli.market import shown
     from quant_platform.cli.suite import judge, sentence
 
     # The oracle is that of a source; only a home of equities has one.

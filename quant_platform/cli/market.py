@@ -178,7 +178,8 @@ def finish(
     PlatformError
         The one given, or the one of data past a limit.
     """
-    home.refresh_catalogue()
+    home.follow_catalogue()
+    home.collect_pages()
     where_to_look(home, console, time.monotonic() - started, verdicts)
     conclude(home, console)
     if left_out is not None:

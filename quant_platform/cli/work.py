@@ -77,15 +77,17 @@ def run(
             watching(console, f"{job:<22}", opened.lake, job_named(job, opened).tables, len(keys) or 1),
             worker_output_to(opened.settings.home / "dagster" / "workers.log"),
         ):
-            run_id = runs.execute(
-                runs.Launch(job, keys),
-                instance,
-                refresh=refresh,
-                in_process=in_process or None,
-                workers=workers,
-                resume=resume,
-                may_leave_out=opened.schedules.left_out_max,
-            )
+            # A run that is resumed covers what it covered.
+            for together in [tuple(keys)] if resume else job_named(job, opened).runs_over(keys):
+                run_id = runs.execute(
+                    runs.Launch(job, together),
+                    instance,
+                    refresh=refresh,
+                    in_process=in_process or None,
+                    workers=workers,
+                    resume=resume,
+                    may_leave_out=opened.schedules.left_out_max,
+                )
             audit = AUDIT_AFTER.get(job)
             if audit is not None:
                 runs.execute(runs.Launch(audit, ()), instance, in_process=True)

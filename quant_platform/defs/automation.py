@@ -34,7 +34,6 @@ from quant_platform.pipeline.alerts import alerts_of, tell
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sessions import running_session
 from quant_platform.pipeline.sources import tickers_of
-from quant_platform.pipeline.stage import FrameStage
 from quant_platform.specification.home import ScheduleSpec
 
 # How long after its end a month is asked for again: vendors restate and deliver late.
@@ -84,15 +83,13 @@ def due(home: Home, job: Job, at: datetime, instance: dg.DagsterInstance) -> lis
 def requests_for(
     job: Job, keys: Sequence[str], tags: Mapping[str, str], instance: dg.DagsterInstance
 ) -> list[dg.RunRequest]:
-    """One run over all of some consecutive keys, or one for each where the job makes one partition at a time.
+    """The runs of a job over some consecutive keys.
 
     The key of a run is made from its partitions, so that no daemon asks for it twice; a further attempt at partitions
     that a finished run did not make has a key of its own.
     """
-    single = any(isinstance(stage, FrameStage) and not stage.together for stage in job.stages)
-    groups = [(key,) for key in keys] if single else [tuple(keys)]
     found = []
-    for group in groups:
+    for group in job.runs_over(keys):
         covered = range_tags(group)
         earlier = [run for run in instance.get_runs(dg.RunsFilter(job_name=job.name, tags=covered)) if run.is_finished]
         again = f"/again-{len(earlier)}" if earlier else ""

@@ -6,7 +6,7 @@ starts those that follow. Each job also runs alone, from the UI or with ``quant 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TypeAlias
@@ -41,7 +41,7 @@ from quant_platform.pipeline import (
 from quant_platform.pipeline.events import EVENT_TABLES
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sql import sql_stages
-from quant_platform.pipeline.stage import StageBase
+from quant_platform.pipeline.stage import FrameStage, StageBase
 
 # What define_asset_job returns; Dagster exports the function and not the type.
 AssetJob: TypeAlias = UnresolvedAssetJobDefinition
@@ -101,6 +101,11 @@ class Job:
     def scheme(self) -> Scheme:
         """How its tables are partitioned."""
         return scheme_of(table for stage in self.stages for table in stage.tables)
+
+    def runs_over(self, keys: Sequence[str]) -> list[tuple[str, ...]]:
+        """One run over all of some consecutive keys, or one for each where the job makes one partition at a time."""
+        single = any(isinstance(stage, FrameStage) and not stage.together for stage in self.stages)
+        return [(key,) for key in keys] if single and keys else [tuple(keys)]
 
     def asset_job(self) -> AssetJob:
         """Define it for Dagster."""

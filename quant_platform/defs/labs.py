@@ -88,6 +88,11 @@ def labs_of(home: Home) -> list[Lab]:
     return [lab for lab in (*LABS, sql) if lab.jobs and lab.held(home)]
 
 
+def job_names_of(home: Home, labs: Sequence[str]) -> list[str]:
+    """The jobs of some labs of a home, by the names of the labs."""
+    return [job.name for lab in labs_of(home) if lab.name in labs for job in lab.jobs]
+
+
 def asset_of(stage: StageBase, home: Home, lab: str) -> dg.AssetsDefinition:
     """The assets of a stage of any kind."""
     match stage:

@@ -1,7 +1,7 @@
 """What the event logs of the house do less of than Dagster's own, whatever database holds them.
 
 - the dynamic partitions are read once a second, not once an event;
-- an event about a partition names its step once, where Dagster's own serialisation does it seven times;
+- an event names its step once, where Dagster's own serialisation does it seven times, and has its sentence once;
 - a run plans its partitions in one event per asset. The partitions that fail are planned one by one when they do, so
   that the UI shows which they were (`quant_platform.defs.chunked_assets`);
 - a check that looks at all partitions of a run at once is planned in one row, which its result then fills; the stock
@@ -15,13 +15,23 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from dagster import EventLogEntry
+from dagster import DagsterEventType, EventLogEntry
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._serdes import serialize_value
 
 PARTITIONS_KNOWN_SECONDS = 1.0
+_GONE_ON_FROM = (
+    DagsterEventType.STEP_START,
+    DagsterEventType.STEP_OUTPUT,
+    DagsterEventType.STEP_SUCCESS,
+    DagsterEventType.STEP_FAILURE,
+    DagsterEventType.STEP_SKIPPED,
+    DagsterEventType.STEP_UP_FOR_RETRY,
+    DagsterEventType.STEP_RESTARTED,
+    DagsterEventType.RESOURCE_INIT_FAILURE,
+)
 
 
 class LeanEventLog(SqlEventLogStorage):
@@ -92,14 +102,15 @@ def planned_check(event: EventLogEntry, event_id: int | None) -> dict[str, objec
 
 
 def short(event: EventLogEntry) -> EventLogEntry:
-    """An event without the tags of its log line; one about a partition also without the handles of its step.
+    """An event without what its log line repeats.
 
-    There are thousands of the latter, and they keep the name of the step.
+    The sentence stands in the event itself, and the step is named in it; only a run that goes on where another failed
+    reads the handle of a step, from the events that say how the step ended.
     """
     found = event.dagster_event
     if found is None:
         return event
     leaner = found._replace(logging_tags={})
-    return event._replace(
-        dagster_event=leaner if found.partition is None else leaner._replace(step_handle=None, node_handle=None)
-    )
+    if event.dagster_event_type not in _GONE_ON_FROM:
+        leaner = leaner._replace(step_handle=None, node_handle=None)
+    return event._replace(dagster_event=leaner, user_message=event.user_message if found.message is None else "")

@@ -26,7 +26,7 @@ from dagster._utils.interrupts import capture_interrupts
 
 from quant_platform.defs.workers import can_fork
 
-PRELOADED = "quant_platform.defs.definitions"
+PRELOADED = "quant_platform.defs.preloaded"
 """What the fork server has loaded before it forks a process for a step."""
 
 STAYS_HERE: Mapping[str, str] = MappingProxyType({"quant/here": "true"})

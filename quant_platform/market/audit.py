@@ -137,6 +137,7 @@ def unexplained_jumps(bars: pl.DataFrame) -> list[Finding]:
         pl.Series("ratio", np.array(SPLIT_RATIOS)[nearest], dtype=pl.Float64),
         pl.Series("distance", distance.min(axis=1) if len(size) else [], dtype=pl.Float64),
     )
+    # What is not known speaks for a split: a row too many is named, not one too few.
     overnight = pl.col("range").fill_null(0.0) < 0.5 * pl.col("move").abs()
     quiet = (pl.col("volume").fill_nan(None) < 3.0 * pl.col("traded")).fill_null(True)
     close_to = pl.col("distance") <= pl.max_horizontal(pl.lit(0.03), 3.0 * pl.col("usual").fill_null(0.01))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 from quant_platform.contracts.tables import TABLES, SqlTable, Table
-from quant_platform.lake.catalogue import CatalogueKeeper
+from quant_platform.lake.catalogue import CatalogueKeeper, known_rows
+from quant_platform.lake.inventory import inventory
 from quant_platform.lake.lake import Lake
 from quant_platform.specification.calendars import calendar_changes
 from quant_platform.specification.home import HomeSpec, PerpMarketSpec, SchedulesSpec, UniverseSpec
@@ -193,28 +194,28 @@ class Home:
         """
         rebuilt = self._catalogue_keeper().refresh(force=force)
         if force:
-            for folder in PUBLISHED:
-                self.lake.store.collect(self.lake.root.parent / folder)
+            self.collect_pages()
         return rebuilt
 
     def follow_catalogue(self) -> None:
         """Let the DuckDB catalogue show what is in the lake now."""
         self._catalogue_keeper().follow()
 
+    def collect_pages(self) -> None:
+        """Bring the pages here that other machines have written, where the lake is on object storage."""
+        for folder in PUBLISHED:
+            self.lake.store.collect(self.lake.root.parent / folder)
+
     def _catalogue_keeper(self) -> CatalogueKeeper:
         return CatalogueKeeper(self.lake, self.settings.catalogue, debounce=lake_spec(self.specs).debounce)
 
     def table_sizes(self) -> list[tuple[str, int, int]]:
         """Name, partitions and rows of every table that has any."""
-        sizes = []
-        for name in self.tables:
-            with self.lake.listed([name]):
-                keys = self.lake.partitions(name)
-                self.lake.prefetch((name, key) for key in keys)
-                versions = [self.lake.current(name, key) for key in keys]
-            if versions:
-                sizes.append((name, len(versions), sum(version.rows for version in versions if version is not None)))
-        return sizes
+        rows: dict[str, list[int]] = {}
+        # The catalogue knows the footers of most files.
+        for row in inventory(self.lake, known_rows(self.settings.catalogue)):
+            rows.setdefault(row.table_name, []).append(row.rows)
+        return [(name, len(rows[name]), sum(rows[name])) for name in self.tables if name in rows]
 
     @property
     def title(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -138,7 +139,7 @@ def venue_fills(
     executions
         Rows of ``ops.executions``.
     known
-        Volatility and volume by ticker and session.
+        Volatility and volume by ticker and session; where either is missing, the impact is ``unknown_impact_bps``.
     opens
         Opening times of sessions, UTC: fills there pay ``open_extra_bps``.
     spec
@@ -148,12 +149,10 @@ def venue_fills(
         "execution_id"
     )
     side = np.where(found["side"].cast(pl.String).to_numpy() == "buy", 1.0, -1.0)
-    size = square_root_impact(
-        spec.impact_coefficient,
-        found["volatility_daily"].fill_null(0.0).to_numpy(),
-        found["quantity"].to_numpy(),
-        found["volume_daily"].fill_null(1.0).to_numpy(),
-    )
+    volatility, volume = (found[name].fill_null(math.nan).to_numpy() for name in ("volatility_daily", "volume_daily"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = square_root_impact(spec.impact_coefficient, volatility, found["quantity"].to_numpy(), volume)
+    size = np.where(np.isfinite(size), size, 1e-4 * spec.unknown_impact_bps)
     early = found["executed_at"].is_in(list(opens)).to_numpy()
     noise = np.array([_noise(str(name), spec.seed) for name in found["execution_id"]])
     paid = 1e-4 * (spec.half_spread_bps + spec.noise_bps * noise + np.where(early, spec.open_extra_bps, 0.0)) + size
@@ -179,11 +178,16 @@ def _noise(name: str, seed: int) -> float:
 
 
 def daily_perpetuals(bars: pl.LazyFrame) -> pl.LazyFrame:
-    """Five-minute bars of perpetuals as UTC days, in the columns that :func:`liquidity` reads."""
+    """Five-minute bars of perpetuals as UTC days, in the columns that :func:`liquidity` reads.
+
+    A day of whose bars no volume is known has none, null; of the others it is that of the bars that are known.
+    """
     priced = bars.filter(pl.col("close").is_not_nan(), pl.col("close").is_not_null())
     by_day = priced.group_by(pl.col("symbol").alias("ticker"), pl.col("bar").dt.date().alias("session")).agg(
         close=pl.col("close").sort_by("bar").last(),
-        dollar_volume=(pl.col("close") * pl.col("volume").fill_nan(None)).sum(),
+        dollar_volume=pl.when(pl.col("volume").is_finite().any()).then(
+            (pl.col("close") * pl.col("volume").fill_nan(None)).sum()
+        ),
     )
     return by_day.with_columns(close_unadjusted="close", missing_reason=pl.lit(None, dtype=pl.String))
 

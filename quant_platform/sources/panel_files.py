@@ -146,6 +146,7 @@ class PanelSource:
                 where,
                 action="write 1 or 0, true or false",
             )
+            # A name is a member where the file says so: an empty cell does not.
             frame = frame.with_columns(known.fill_null(0.0).alias("member"))
         return frame.drop(LINE, strict=False).sort("ticker", "session")
 

@@ -7,6 +7,7 @@ Nothing here decides a number of a table, so nothing here is part of a cache key
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ EXAMPLE = f"{SCHEME}://user@host:5432/database"
 FILE = "deployment.yaml"
 DISTRIBUTED = ("ray", "kubernetes")
 """Executors whose steps run on other machines."""
+
+_NAMED = r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$"
+"""A name of something in Kubernetes."""
 
 _OTHER_DRIVERS: Mapping[str, str] = {
     "postgresql": "SQLAlchemy reads this as psycopg 3, and Dagster's storage needs psycopg2",
@@ -62,9 +66,11 @@ class RaySpec(SpecModel):
 class KubernetesSpec(SpecModel):
     """A Kubernetes cluster in which each step is a job."""
 
-    image: str = Field(min_length=1, description="Image of the steps: this package, its specs, the same versions.")
-    namespace: str = Field(default="default", min_length=1, description="Namespace of the jobs.")
-    service_account: str | None = Field(default=None, description="Service account of the jobs.")
+    image: str = Field(pattern=r"^\S+$", description="Image of the steps: this package, its specs, the same versions.")
+    namespace: str = Field(
+        default="default", pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", description="Namespace of the jobs."
+    )
+    service_account: str | None = Field(default=None, pattern=_NAMED, description="Service account of the jobs.")
     secrets: tuple[str, ...] = Field(
         default=(),
         description=f"Secrets given to a step as environment, such as the one that holds {POSTGRES_VARIABLE}.",
@@ -81,6 +87,22 @@ class KubernetesSpec(SpecModel):
     kubeconfig: Path | None = Field(
         default=None, description="File that names the cluster; null where the run itself is a pod of it."
     )
+
+    @field_validator("secrets")
+    @classmethod
+    def _are_names(cls, found: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [one for one in found if not re.fullmatch(_NAMED, one)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no name of a secret: small letters, digits, - and .")
+        return found
+
+    @field_validator("variables")
+    @classmethod
+    def _are_variables(cls, found: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [one for one in found if not re.fullmatch(r"(?s)[A-Za-z_][-.\w]*(=.*)?", one)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is neither NAME nor NAME=value")
+        return found
 
 
 class ExecutorSpec(SpecModel):

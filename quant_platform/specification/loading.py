@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quant_platform.contracts.errors import SHOWN_ROWS, SpecError
 from quant_platform.specification.yaml_text import Location as Location
-from quant_platform.specification.yaml_text import parse_yaml, shortened
+from quant_platform.specification.yaml_text import parse_yaml, read_text, shortened
 from quant_platform.specification.yaml_text import read_yaml as read_yaml
 
 _WANTS_TEXT = ("string_type", "literal_error")
@@ -67,7 +68,13 @@ def load_spec(path: Path, model: type[M]) -> M:
         more than a century, a whole number of more than 64 bits) or a value that the model refuses.
         The message names file and line, and for an unknown key the closest valid one.
     """
-    return _validated(*read_yaml(path), path, model)
+    return _loaded(read_text(path), path, model)
+
+
+# A model is frozen, and a process that runs a graph asks for the same hundred files at every step.
+@lru_cache(maxsize=1024)
+def _loaded(text: str, path: Path, model: type[M]) -> M:
+    return _validated(*parse_yaml(text, path), path, model)
 
 
 def load_text(text: str, path: Path, model: type[M]) -> M:

@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from quant_platform.contracts.errors import OntologyMismatch, SpecError
-from quant_platform.specification.yaml_text import read_text, read_yaml
+from quant_platform.specification.yaml_text import parse_yaml, read_text
 
 
 def spec_hash(content: Any) -> str:
@@ -66,7 +67,11 @@ def ontology(specs: Path, names: Iterable[str]) -> Ontology:
                 f"no spec file matches {name!r}", where=str(specs), action="check QUANT_SPECS or restore the file"
             )
         for path in matches:
-            files[path.relative_to(specs).as_posix()] = spec_hash(
-                read_yaml(path)[0] if path.suffix == ".yaml" else read_text(path)
-            )
+            files[path.relative_to(specs).as_posix()] = _text_hash(read_text(path), path)
     return Ontology(files)
+
+
+# A process that runs a graph asks for the same hundred files at every step.
+@lru_cache(maxsize=1024)
+def _text_hash(text: str, path: Path) -> str:
+    return spec_hash(parse_yaml(text, path)[0] if path.suffix == ".yaml" else text)

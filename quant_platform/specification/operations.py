@@ -297,6 +297,7 @@ class VenueSpec(SpecModel):
     seed: int = Field(ge=0, description="Of the noise.")
     half_spread_bps: float = Field(ge=0.0, description="True half spread.")
     impact_coefficient: float = Field(ge=0.0, description="True Y of the square-root law.")
+    unknown_impact_bps: float = Field(ge=0.0, description="Impact where volatility or volume is not known.")
     noise_bps: float = Field(ge=0.0, description="Standard deviation of what a fill costs beside them.")
     open_extra_bps: float = Field(ge=0.0, description="What a fill within the first half hour costs more.")
     fee_rate: float = Field(ge=0.0, description="Fees, a fraction of the traded value.")

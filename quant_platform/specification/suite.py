@@ -130,6 +130,10 @@ class CostsSpec(SpecModel):
     min_half_spread_bps: float = Field(ge=0.0, description="Least half spread; also half a tick is one.")
     max_half_spread_bps: float = Field(ge=0.0, description="Largest half spread, and that of a name of unknown ADV.")
     impact_coefficient: float = Field(ge=0.0, description="Y in Y x daily volatility x root(order / ADV).")
+    unknown_funding_bps: float = Field(
+        ge=0.0,
+        description="Perpetuals: charged per eight hours of unknown funding to what is held, long and short alike.",
+    )
 
 
 class HistorySpec(SpecModel):

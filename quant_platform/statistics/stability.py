@@ -74,6 +74,7 @@ def time_block_stability(moments: Floats, *, recent: int = 2) -> TimeBlocks:
         q = (weight * (mean - centre[:, None]) ** 2).sum(axis=1)
         share = (moments[:, :, TOTAL] * direction[:, None]).max(axis=1) / np.abs(total)
     freedom = (weight > 0.0).sum(axis=1) - 1.0
+    # Where two blocks have a weight, Q is a number; elsewhere there is no p.
     p = np.where(freedom >= 1.0, gammaincc(np.maximum(freedom, 1.0) / 2.0, np.nan_to_num(q) / 2.0), np.nan)
     without = means_from_moments(whole[:, None, :] - moments).t * direction[:, None]
     return TimeBlocks(

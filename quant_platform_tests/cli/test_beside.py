@@ -1,4 +1,4 @@
-"""Jobs in a process beside this one: what it says arrives, what fails there fails here, and nothing is left running."""
+"""Labs in a process beside this one: what it says arrives, what fails there fails here, and nothing is left running."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from quant_platform.cli.beside import beside, main
+from quant_platform.cli.beside import Other, beside, main
 from quant_platform.defs.runs import RunFailed
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
@@ -32,10 +32,10 @@ def test_what_fails_there_fails_here_with_its_words(home: Home) -> None:
     shown = io.StringIO()
     with (
         pytest.raises(RunFailed, match="2024-13") as failed,
-        beside(home, ["perp_graph"], Console(file=shown)),
+        beside(home.settings, ["events"], Console(file=shown)) as other,
     ):
-        pass
-    assert "perp_graph" in str(failed.value)
+        other.begin()
+    assert "events" in str(failed.value)
     assert "Traceback" not in str(failed.value)
 
 
@@ -48,7 +48,7 @@ def test_what_it_said_is_shown_and_a_failure_here_ends_it(home: Home, monkeypatc
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", instead)
-    with pytest.raises(KeyboardInterrupt), beside(home, ["perp_graph"], Console(file=io.StringIO())):
+    with pytest.raises(KeyboardInterrupt), beside(home.settings, ["events"], Console(file=io.StringIO())):
         raise KeyboardInterrupt
     assert started[0].returncode is not None
 
@@ -57,16 +57,25 @@ def test_what_it_said_is_shown_and_a_failure_here_ends_it(home: Home, monkeypatc
 
     monkeypatch.setattr(subprocess, "Popen", short)
     shown = io.StringIO()
-    with beside(home, ["perp_graph"], Console(file=shown)):
+    with beside(home.settings, ["events"], Console(file=shown)):
         pass
     assert shown.getvalue() == "made it\n"
 
 
-@pytest.mark.parametrize(("told", "ran"), [("go on\n", ["a", "b", "c"]), ("", ["a"])])
-def test_later_jobs_wait_until_they_are_told_to_begin(
-    told: str, ran: list[str], home: Home, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("told", "taken", "ran"),
+    [
+        ("begin\ngo on\n", False, ["a1", "a2", "b1", "c1"]),
+        ("begin\ngo on\n", True, ["a1", "a2"]),
+        ("begin\n", False, ["a1", "a2"]),
+        ("", False, []),
+    ],
+)
+def test_labs_wait_until_they_are_told_to_begin_and_later_ones_until_nobody_took_them(
+    told: str, taken: bool, ran: list[str], home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     done: list[str] = []
+    jobs = {"a": ["a1", "a2"], "b": ["b1"], "c": ["c1"]}
 
     def run_everything(_: Home, __: Console, jobs: Sequence[str], *, announced: bool) -> None:
         assert announced
@@ -74,9 +83,17 @@ def test_later_jobs_wait_until_they_are_told_to_begin(
 
     monkeypatch.setattr("quant_platform.cli.market.run_everything", run_everything)
     monkeypatch.setattr("quant_platform.cli.homes.open_checked_home", lambda *_, **__: home)
+    monkeypatch.setattr(
+        "quant_platform.defs.labs.job_names_of", lambda _, labs: [job for lab in labs for job in jobs[lab]]
+    )
     monkeypatch.setattr(sys, "stdin", io.StringIO(told))
+    claim = tmp_path / "claim"
+    monkeypatch.setenv("QUANT_BESIDE_TAKEN", str(claim))
+    if taken:
+        assert Other(io.StringIO(), claim).take_over()
     assert main(["a", "--later", "b", "c"]) == 0
     assert done == ran
+    assert Other(io.StringIO(), claim).take_over() == (not taken and "b1" not in ran)
 
 
 def test_the_other_process_is_told_to_go_on_and_may_have_ended_by_then(
@@ -86,14 +103,15 @@ def test_the_other_process_is_told_to_go_on_and_may_have_ended_by_then(
 
     def instead(command: list[str], **named: Any) -> subprocess.Popen[str]:
         commands.append(command[2:])
-        return real([command[0], "-c", "import sys; print('told:', sys.stdin.readline())"], **named)
+        return real([command[0], "-c", "import sys; print('told:', sys.stdin.read().split())"], **named)
 
     monkeypatch.setattr(subprocess, "Popen", instead)
     shown = io.StringIO()
-    with beside(home, ["perp_graph"], Console(file=shown), later=["operations_daily"]) as other:
+    with beside(home.settings, ["events"], Console(file=shown), later=["operations"]) as other:
+        other.begin()
         other.go_on()
-    assert shown.getvalue() == "told: go on\n"
-    assert commands == [["quant_platform.cli.beside", "perp_graph", "--later", "operations_daily"]]
+    assert shown.getvalue() == "told: ['begin', 'go', 'on']\n"
+    assert commands == [["quant_platform.cli.beside", "events", "--later", "operations"]]
 
     def ended(command: list[str], **named: Any) -> subprocess.Popen[str]:
         process = real([command[0], "-c", "raise SystemExit(3)"], **named)
@@ -103,6 +121,6 @@ def test_the_other_process_is_told_to_go_on_and_may_have_ended_by_then(
     monkeypatch.setattr(subprocess, "Popen", ended)
     with (
         pytest.raises(RunFailed, match="code 3"),
-        beside(home, ["perp_graph"], Console(file=io.StringIO()), later=["operations_daily"]) as other,
+        beside(home.settings, ["events"], Console(file=io.StringIO()), later=["operations"]) as other,
     ):
         other.go_on()

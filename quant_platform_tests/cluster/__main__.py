@@ -1,6 +1,6 @@
 """``make cluster-test``: make the environment, run the scenarios and the lake on S3 in it, or say what is missing.
 
-``--costs`` measures instead, and ``--only NAME`` plays one scenario.
+``--costs`` and ``--backfills`` measure instead, and ``--only NAME`` plays one scenario.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from quant_platform_tests.cluster.environment import ROOT, Environment, NotInsta
 from quant_platform_tests.cluster.postgres import missing
 from quant_platform_tests.lake.objects import WITH_SERVER
 
-SCENARIOS, COSTS = "quant_platform_tests.cluster.scenarios", "quant_platform_tests.cluster.costs"
+SCENARIOS = "quant_platform_tests.cluster.scenarios"
+MEASUREMENTS = {
+    "--costs": "quant_platform_tests.cluster.costs",
+    "--backfills": "quant_platform_tests.cluster.backfills",
+}
 LAKE = ("pytest", "-q", "-p", "no:cacheprovider", "-k", "s3", str(ROOT / "quant_platform_tests" / "lake"))
 LAKE_SECONDS = 300
 
@@ -33,8 +37,9 @@ def main() -> int:
         return 1
     print(f"environment {made.folder}, after {time.monotonic() - began:.0f} s", flush=True)
     options = sys.argv[1:]
-    if "--costs" in options:
-        return _run(made, COSTS, *(option for option in options if option != "--costs"))
+    for option, module in MEASUREMENTS.items():
+        if option in options:
+            return _run(made, module, *(other for other in options if other != option))
     found = _run(made, SCENARIOS, *options)
     if found or "--only" in options:
         return found

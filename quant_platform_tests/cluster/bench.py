@@ -211,7 +211,7 @@ def service(made: Bench, home: Path, url: str, **more: str) -> Iterator[tuple[su
     port = postgres.free_port()
     process = made.start([*QUANT, "up", "--port", str(port)], home, url, "up.log", **more)
     log = home / "up.log"
-    until(lambda: b"Ctrl-C stops it" in log.read_bytes(), process, "`quant up` to answer", log, 120)
+    until(lambda: b"Ctrl-C stops it" in log.read_bytes(), process, "`quant up` to answer", log, 200)
     yield process, port
     # Where the block fails instead, it ends with the bench.
     process.send_signal(signal.SIGINT)

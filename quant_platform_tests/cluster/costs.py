@@ -5,9 +5,7 @@ prefix of the bucket, and each time the content hashes have to be those of the f
 for the processes of the run and what they start, of Ray, of the database server and of the S3 server.
 The kernels are compiled before, when the package is installed by ``make``.
 
-Two ways to use two processes are compared through ``quant up``: one run whose chunks are steps, and a backfill that is
-split into runs by range (``BackfillPolicy.multi_run``), each run in one process. The product has the first; for the
-second its policy is replaced in the processes of the measurement alone (:data:`SPLIT`).
+The ways to use two processes of one machine are compared by `quant_platform_tests.cluster.backfills`.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,14 +27,10 @@ from quant_platform_tests.cluster.bench import (
     TICKER_JOBS,
     Bench,
     Differs,
-    backfill,
     bench,
     require,
     require_same,
-    service,
-    until,
 )
-from quant_platform_tests.cluster.environment import ROOT
 from quant_platform_tests.cluster.processes import descendants, metered
 from quant_platform_tests.cluster.ray_cluster import NodesLate
 from quant_platform_tests.cluster.scenarios import LIBRARIES, ray_nodes
@@ -45,10 +39,6 @@ TABLES = tuple(name for job in TICKER_JOBS for name in job_named(job).tables)
 JOBS = ("--no-hashes", *(f"--job={job}" for job in TICKER_JOBS))
 NAMES = 40
 LONGEST_SECONDS = 3_000
-JOB = "ticker_graph"
-SPLIT = """import dagster
-dagster.BackfillPolicy.single_run = staticmethod(lambda: dagster.BackfillPolicy.multi_run({}))
-"""
 
 
 @dataclass
@@ -74,20 +64,36 @@ class Measured:
         self.ways.append({"way": way, "wall_seconds": seconds, "cpu_seconds": dict(cpu), **more})
         self.made.say(f"{way}: {seconds:.1f} s, CPU {', '.join(f'{k} {v:.1f}' for k, v in cpu.items())}, {more}")
 
-    @contextmanager
-    def clock(self, *roots: int, ray: tuple[int, ...] = (), database: bool, store: bool) -> Iterator[dict[str, float]]:
-        """Measure a block: the dictionary is full when it has ended."""
-        cpu: dict[str, float] = {}
-        before = self.made.server.cpu_seconds() if database else 0.0
-        with metered(*roots) as run, metered(*ray) as nodes, metered(self.store) as bucket:
-            yield cpu
-        cpu["run"] = run.seconds()
-        if ray:
-            cpu["ray"] = nodes.seconds()
-        if database:
-            cpu["database"] = self.made.server.cpu_seconds() - before
-        if store:
-            cpu["store"] = bucket.seconds()
+
+@contextmanager
+def clocked(
+    made: Bench, *roots: int, ray: Sequence[int] = (), database: bool = True, store: int | None = None
+) -> Iterator[dict[str, float]]:
+    """Measure the processor seconds of a block; the dictionary is full when it has ended.
+
+    Parameters
+    ----------
+    made
+        The bench, whose database server counts if ``database`` says so.
+    roots, ray
+        Processes of the run, and of the nodes of Ray; what they start counts too.
+    database
+        Whether the database server has a part in it.
+    store
+        The process of the S3 server, where it has one.
+    """
+    cpu: dict[str, float] = {}
+    before = made.server.cpu_seconds() if database else 0.0
+    bucket = () if store is None else (store,)
+    with metered(*roots) as run, metered(*ray) as nodes, metered(*bucket) as objects:
+        yield cpu
+    cpu["run"] = run.seconds()
+    if ray:
+        cpu["ray"] = nodes.seconds()
+    if database:
+        cpu["database"] = made.server.cpu_seconds() - before
+    if bucket:
+        cpu["store"] = objects.seconds()
 
 
 def direct(measured: Measured, way: str, name: str, *, elsewhere: bool, workers: int) -> None:
@@ -98,7 +104,7 @@ def direct(measured: Measured, way: str, name: str, *, elsewhere: bool, workers:
     options = ["--in-process"] if workers == 1 else ["--workers", str(workers)]
     began = time.monotonic()
     process = made.start_graph(home, url, *options, *JOBS)
-    with measured.clock(process.pid, database=elsewhere, store=elsewhere) as cpu:
+    with clocked(made, process.pid, database=elsewhere, store=measured.store if elsewhere else None) as cpu:
         found = made.finish_graph(process, home)
     seconds = time.monotonic() - began
     measured.add(way, seconds, cpu, home, runs=len(found["runs"]), steps=_steps(found))
@@ -114,37 +120,10 @@ def on_ray(measured: Measured, way: str, name: str) -> None:
         began = time.monotonic()
         process = made.start_graph(home, url, *JOBS)
         ray = tuple(node.process.pid for node in nodes.nodes)
-        with measured.clock(process.pid, ray=ray, database=True, store=True) as cpu:
+        with clocked(made, process.pid, ray=ray, store=measured.store) as cpu:
             found = made.finish_graph(process, home)
         seconds = time.monotonic() - began
     measured.add(way, seconds, cpu, home, runs=len(found["runs"]), steps=_steps(found))
-
-
-def through_quant_up(measured: Measured, way: str, name: str, *, runs: int) -> None:
-    """A backfill: as one run with two worker processes, or as several runs of one process each, two at a time."""
-    made, url = measured.made, measured.database(name)
-    executor: dict[str, Any] = {"name": "fork_server", "workers": 2} if runs == 1 else {"name": "in_process"}
-    home = made.home(name, bucket=name, **executor)
-    made.graph(home, url, "--job=securities", "--in-process")
-    more = {}
-    if runs > 1:
-        (home / "split").mkdir()
-        (home / "split" / "sitecustomize.py").write_text(SPLIT.format(-(-made.names // runs)), encoding="utf-8")
-        more = {"PYTHONPATH": f"{home / 'split'}{os.pathsep}{ROOT}"}
-    succeeded = f"select count(*) from runs where status = 'SUCCESS' and pipeline_name = '{JOB}'"
-    with service(made, home, url, **more) as (process, port):
-        began = time.monotonic()
-        with measured.clock(process.pid, database=True, store=True) as cpu:
-            backfill(port, JOB)
-            until(
-                lambda: made.server.ask(name, succeeded) == str(runs),
-                process,
-                f"{runs} runs of a backfill to succeed",
-                home / "up.log",
-            )
-        seconds = time.monotonic() - began
-    steps = "select count(*) from event_logs where dagster_event_type = 'STEP_SUCCESS'"
-    measured.add(way, seconds, cpu, home, runs=runs, steps=int(made.server.ask(name, steps)))
 
 
 def ways(measured: Measured) -> Iterator[None]:
@@ -155,21 +134,13 @@ def ways(measured: Measured) -> Iterator[None]:
     yield
     on_ray(measured, "two Ray workers; S3, Postgres", "ray")
     yield
-    for runs, way in (
-        (1, "`quant up`, one run, its chunks in two processes; S3, Postgres"),
-        (2, "`quant up`, split into 2 runs of one process, both at a time; S3, Postgres"),
-    ):
-        through_quant_up(measured, way, f"up{runs}", runs=runs)
-        yield
-    direct(measured, "two processes of one machine; S3, Postgres", "bucket2", elsewhere=True, workers=2)
-    yield
 
 
 def _steps(found: Mapping[str, Any]) -> int:
     return sum(one["events"]["STEP_SUCCESS"] for one in found["runs"])
 
 
-def _store() -> int:
+def store_of_bench() -> int:
     """The process of the S3 server that the bench has started."""
     for pid in descendants(os.getpid()):
         if b"moto.server" in Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -186,7 +157,7 @@ def main() -> int:
     load = load_average()
     try:
         with bench(given.names, LONGEST_SECONDS) as made:
-            measured = Measured(made, _store())
+            measured = Measured(made, store_of_bench())
             database = made.server.ask("postgres", "show server_version")
             for _ in ways(measured):
                 # What was measured stays where a later way fails.

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pytest
 
 from quant_platform_tests.cluster import __main__ as command
-from quant_platform_tests.cluster import environment, evidence, postgres
+from quant_platform_tests.cluster import backfills, environment, evidence, postgres
 from quant_platform_tests.cluster.bench import Differs, until
 from quant_platform_tests.cluster.processes import descendants, left, metered
 from quant_platform_tests.cluster.ray_cluster import Node
@@ -48,6 +50,45 @@ COSTS = {
         },
     ],
 }
+SPENT = {"run": 30.0, "database": 2.0, "store": 1.0}
+BACKFILLS = {
+    **MADE,
+    "partitions": 250,
+    "rows": [
+        {
+            "way": "one run",
+            "runs": 1,
+            "killed": "nothing",
+            "queued_seconds": 20.0,
+            "working_seconds": 30.5,
+            "wall_seconds": 42.5,
+            "cpu_seconds": SPENT,
+            "steps": 38,
+            "load": 0.75,
+        },
+        None,
+        {
+            "way": "one run",
+            "runs": 1,
+            "killed": "step",
+            "queued_seconds": 21.0,
+            "working_seconds": 29.0,
+            "wall_seconds": 35.0,
+            "cpu_seconds": SPENT,
+            "steps": 50,
+            "load": 2.5,
+            "known_seconds": 1.25,
+            "recorded": 96,
+            "kept": 100,
+            "second": {
+                "queued_seconds": 3.0,
+                "working_seconds": 10.0,
+                "wall_seconds": 17.0,
+                "cpu_seconds": {**SPENT, "run": 9.5},
+            },
+        },
+    ],
+}
 
 
 def test_the_page_says_what_was_run_and_what_it_cost() -> None:
@@ -59,6 +100,19 @@ def test_the_page_says_what_was_run_and_what_it_cost() -> None:
     assert "| Ray | 1,200.0 | 40.0 | 80.0 | 2.0 | 16.0 |" in lines
     assert "| Ray | 300.0 | 10.0 | 20.0 | 0.5 | 4.0 | 2 | 38 |" in lines
     assert any("a processor, 2 cores" in line and "postgres 15.18" in line for line in lines)
+
+
+def test_the_page_says_what_a_way_to_share_a_backfill_out_costs_and_what_a_kill_leaves() -> None:
+    lines = evidence.page({"backfills": BACKFILLS}).splitlines()
+    # Waiting is not scaled; 12 seconds of work for 250 partitions are 48 for 1,000.
+    assert "| one run | 30.5 | 48.0 | 120.0 | 8.0 | 4.0 |" in lines
+    assert (
+        "| killed, of 250 partitions | failure known after | recorded | kept | second backfill: wall | CPU: client |"
+        in lines
+    )
+    assert "| a worker process of: one run | 1.2 | 96 | 100 | 7.0 | 9.5 |" in lines
+    assert "| one run | step | 21.0 | 29.0 | 35.0 | 30.0 | 2.0 | 1.0 | 1 | 50 | 2.5 |" in lines
+    assert "| the second backfill after it |  | 3.0 | 10.0 | 17.0 | 9.5 | 2.0 | 1.0 | 1 |  |  |" in lines
 
 
 def test_a_part_that_is_measured_anew_leaves_the_other(tmp_path: Path) -> None:
@@ -75,8 +129,13 @@ def test_the_pages_say_what_the_evidence_says() -> None:
     document = json.loads(evidence.FILE.read_text(encoding="utf-8"))
     assert evidence.FILE.with_suffix(".md").read_text(encoding="utf-8") == evidence.page(document)
     guide = (evidence.ROOT / "docs" / "how-to" / "deploy.md").read_text(encoding="utf-8")
-    shown = guide.split(evidence.BEGIN)[1].split(evidence.END)[0].strip().splitlines()
-    assert shown == evidence.table(document["costs"])
+    made = {
+        evidence.RUN: [evidence.where(document["test"])],
+        evidence.COSTS: evidence.table(document["costs"]),
+        evidence.BACKFILLS: evidence.backfill_table(document["backfills"]),
+    }
+    for (begin, end), lines in made.items():
+        assert guide.split(begin)[1].split(end)[0].strip().splitlines() == lines
 
 
 def test_the_evidence_is_of_all_that_has_to_be_shown() -> None:
@@ -88,6 +147,24 @@ def test_the_evidence_is_of_all_that_has_to_be_shown() -> None:
     assert {"one process; files, SQLite", "one process; S3, Postgres", "two Ray workers; S3, Postgres"} <= ways.keys()
     assert document["costs"]["partitions"] > 400
     assert all(row["cpu_seconds"]["run"] > 0 and row["wall_seconds"] > 0 for row in ways.values())
+    shared = document["backfills"]
+    undisturbed, killed = ([row for row in shared["rows"] if ("second" in row) == disturbed] for disturbed in (0, 1))
+    assert [row["runs"] for row in undisturbed] == [1, 2]
+    assert {(row["runs"], row["killed"]) for row in killed} == {(1, "step"), (1, "run"), (2, "run")}
+    assert shared["partitions"] == 11 * shared["names"]
+    assert all(0 < row["recorded"] <= row["kept"] < shared["partitions"] for row in killed)
+
+
+def test_what_splits_a_backfill_replaces_the_policy_when_assets_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setattr(dg.BackfillPolicy, "single_run", dg.BackfillPolicy.single_run)
+    # This is what Python does with the file at its start.
+    exec(backfills.SPLIT.format(partitions=12), {})
+    finder: Any = sys.meta_path[0]
+    assert finder.find_spec("quant_platform.contracts") is None
+    assert dg.BackfillPolicy.single_run().max_partitions_per_run is None
+    assert finder.find_spec("quant_platform.defs.chunked_assets") is None
+    assert dg.BackfillPolicy.single_run().max_partitions_per_run == 12
 
 
 def test_where_no_server_is_installed_it_says_so_and_how_to_get_one(

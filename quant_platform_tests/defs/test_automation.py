@@ -49,6 +49,16 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield found
 
 
+@pytest.mark.parametrize(
+    ("name", "runs_of_three"),
+    [("discovery", 3), ("event_backtest", 1), ("weekly_report", 1), ("perp_graph", 1)],
+)
+def test_a_job_that_makes_one_partition_at_a_time_has_a_run_for_each(name: str, runs_of_three: int) -> None:
+    keys = ("2024-01", "2024-02", "2024-03")
+    assert job_named(name).runs_over(keys) == ([keys] if runs_of_three == 1 else [(key,) for key in keys])
+    assert job_named(name).runs_over(()) == [()]
+
+
 @pytest.mark.parametrize("name", SCHEDULED)
 def test_a_schedule_has_the_times_of_the_specs(name: str, definitions: dg.Definitions) -> None:
     written = yaml.safe_load((SHIPPED / "schedules.yaml").read_text(encoding="utf-8"))

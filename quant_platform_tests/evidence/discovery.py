@@ -2,15 +2,19 @@
 
 Null and planted worlds of the simulated perpetuals go through the platform's own path (source, cleaning, join,
 features, events, candidates, hypotheses). The oracle knows the true effect of every cell; writes
-``docs/evidence/discovery.json`` and ``discovery.md``.
+``docs/evidence/discovery.json`` and ``discovery.md`` after every pair of worlds, so a run may end at any time.
+With ``--resume`` it goes on with the worlds that are there, if the same code and specs made them.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +22,12 @@ import numpy as np
 import polars as pl
 from scipy.stats import kstest
 
+from quant_platform.pipeline.closure import closure, hash_of
 from quant_platform.specification.discovery import ONE_SIDED
+from quant_platform.specification.settings import settings
 from quant_platform.statistics import benjamini_bogomolov, wilson_interval
-from quant_platform_tests.evidence.event_worlds import World, judged_world
+from quant_platform_tests.evidence.event_worlds import PATH, World, judged_world
+from quant_platform_tests.evidence.run import rounded_to
 
 ROOT = Path(__file__).resolve().parents[2]
 NULL_BPS = 1.0
@@ -30,6 +37,19 @@ PLANTED: World = "planted_strong"
 # Seeds below were looked at while the procedure was made.
 FIRST_SEED, WORLDS = 201, 100
 LEVEL, BLOCK = 0.05, 20
+PROCEDURES = {
+    "two_level": "two levels (decides)",
+    "two_level_veto": "two levels, shrinkage may veto",
+    "two_level_placebo": "two levels, the larger of clustered and placebo p",
+    "global": "one global q",
+    "per_group": "q inside each group",
+}
+
+_BEFORE = (
+    "**Judged under the rule before this one**: while `p_raw` was the larger of the clustered and the placebo p, and "
+    "before the gate on what surely pays. Today the clustered p decides, which finds more and let one false discovery "
+    "through in [forty null worlds](placebo.md). The command above makes the table under it."
+)
 
 
 def directional(rows: pl.DataFrame) -> pl.DataFrame:
@@ -49,11 +69,16 @@ def looked_for() -> pl.Expr:
 
 
 def with_veto(rows: pl.DataFrame) -> pl.DataFrame:
-    """What the two levels select where shrinkage may veto: on the larger of both p."""
+    """What the two levels select on a larger p: where shrinkage may veto, and with the placebo inside p_raw."""
     tests = rows.filter("counted", "tested", pl.col("question").cast(pl.String) == "direction")
-    larger = tests.select(pl.max_horizontal("p_raw", "p_shrunk")).to_series().to_numpy()
-    found = benjamini_bogomolov(larger, tests["fdr_group"].to_numpy(), level=LEVEL)
-    return tests.select("alias_group").with_columns(pl.Series("selected_with_veto", found.rejected))
+    groups = tests["fdr_group"].to_numpy()
+    found = {
+        name: benjamini_bogomolov(
+            tests.select(pl.max_horizontal("p_raw", other)).to_series().to_numpy(), groups, level=LEVEL
+        ).rejected
+        for name, other in (("selected_with_veto", "p_shrunk"), ("selected_with_placebo", "p_placebo"))
+    }
+    return tests.select("alias_group").with_columns(pl.Series(name, each) for name, each in found.items())
 
 
 def uniformity_p(worlds: list[list[float]], *, draws: int = 9_999) -> float:
@@ -92,6 +117,7 @@ def world_summary(rows: pl.DataFrame) -> dict[str, Any]:
     procedures = {
         "two_level": pl.col("selected"),
         "two_level_veto": pl.col("selected_with_veto"),
+        "two_level_placebo": pl.col("selected_with_placebo"),
         "global": (pl.col("q_global") <= 0.05).fill_null(value=False),
         "per_group": (pl.col("q_group") <= 0.05).fill_null(value=False),
     }
@@ -121,7 +147,7 @@ def summary(null: list[dict[str, Any]], planted: list[dict[str, Any]]) -> dict[s
     p = [value for values in own for value in values]
     blocks = [
         kstest([value for values in own[first : first + BLOCK] for value in values], "uniform").pvalue
-        for first in range(0, len(own), BLOCK)
+        for first in range(0, len(own) - BLOCK + 1, BLOCK)
     ]
     powers = [(world["two_level"]["strong_found"], world["strong"]) for world in planted]
     silent = sum(world["two_level"]["discoveries"] == 0 for world in null)
@@ -142,7 +168,7 @@ def summary(null: list[dict[str, Any]], planted: list[dict[str, Any]]) -> dict[s
     }
     result["null_uniform_holds"] = result["null_uniformity_p"] > MIN_KS_P
     result["power_interval"] = power_interval(powers)
-    for name in ("two_level", "two_level_veto", "global", "per_group"):
+    for name in (name for name in PROCEDURES if name in planted[0]):
         result[name] = {
             "null_mean_false": float(np.mean([world[name]["discoveries"] for world in null])),
             "null_silent": sum(world[name]["discoveries"] == 0 for world in null),
@@ -184,6 +210,7 @@ def page(document: dict[str, Any]) -> str:
         "",
         f"Made by `{made['command']}`.",
         "",
+        *([] if "two_level_placebo" in found else [_BEFORE, ""]),
         "| claim | measured | verdict |",
         "|---|---|---|",
         f"| no discovery in at least 90 % of null worlds | {found['null_silent']} of {found['null_worlds']} "
@@ -202,12 +229,9 @@ def page(document: dict[str, Any]) -> str:
         "proportion | planted: power |",
         "|---|---|---|---|---|---|",
     ]
-    for name, words in (
-        ("two_level", "two levels (decides)"),
-        ("two_level_veto", "two levels, shrinkage may veto"),
-        ("global", "one global q"),
-        ("per_group", "q inside each group"),
-    ):
+    for name, words in PROCEDURES.items():
+        if name not in found:
+            continue
         row = found[name]
         lines.append(
             f"| {words} | {row['null_mean_false']:.2f} | {row['null_silent']} | "
@@ -215,14 +239,14 @@ def page(document: dict[str, Any]) -> str:
         )
     shares = 100 * found["null_share_below_5_percent"]
     by_twenty = ", ".join(f"{value:.3f}" for value in found["null_ks_p_by_twenty"])
+    by_twenty = by_twenty and f", and {by_twenty} on each twenty worlds in turn"
     lines += [
         "",
         f"Of all tests in null worlds {shares:.1f} % have a clustered p below 5 %. Uniformity is judged on one cell "
         "per event and world (all symbols, all states, shortest horizon). Events of one world share its returns, so "
         "the largest distance from the diagonal is compared with those under random signs of whole worlds. The test of "
-        f"Kolmogorov and Smirnov, which takes all p for independent, gives {found['null_ks_p']:.3f} on all of them, "
-        f"and {by_twenty} on each twenty worlds in turn. The false discovery proportion of one world is noisy: "
-        "read the mean.",
+        f"Kolmogorov and Smirnov, which takes all p for independent, gives {found['null_ks_p']:.3f} on all of them"
+        f"{by_twenty}. The false discovery proportion of one world is noisy: read the mean.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -244,53 +268,115 @@ def judged(task: Task) -> tuple[Task, dict[str, Any]]:
     return task, told | ({"p": independent_p(rows)} if task.world == "null" else {})
 
 
-def run(worlds: int, *, first_seed: int, months: int, symbols: int, command: str, processes: int = 1) -> dict[str, Any]:
-    """Simulate and summarise."""
-    found: dict[str, list[dict[str, Any]]] = {"null": [], PLANTED: []}
+@cache
+def inputs() -> str:
+    """Hash of the code that makes and judges a world, and of the specs."""
+    digest = hashlib.sha256(hash_of({name for function in PATH for name in closure(function)}).encode())
+    specs = settings().specs
+    for path in sorted(specs.rglob("*.yaml")):
+        digest.update(path.relative_to(specs).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def kept_worlds(document: Mapping[str, Any], made: Mapping[str, Any]) -> dict[tuple[World, int], dict[str, Any]]:
+    """The worlds of an earlier document that count for this one.
+
+    Raises
+    ------
+    SystemExit
+        If other code, other specs or markets of another size made them.
+    """
+    other = [name for name in ("inputs", "months", "symbols") if document["made"].get(name) != made[name]]
+    if other:
+        raise SystemExit(
+            f"the worlds that are there were made with other {' and '.join(other)}: go on in a checkout of the commit "
+            "that made them, or start anew without --resume"
+        )
+    kinds: tuple[tuple[World, str], ...] = (("null", "null"), (PLANTED, "planted"))
+    return {(kind, world["seed"]): world for kind, name in kinds for world in document[name]}
+
+
+def documents(
+    worlds: int,
+    *,
+    first_seed: int,
+    made: Mapping[str, Any],
+    kept: Mapping[tuple[World, int], dict[str, Any]],
+    processes: int = 1,
+) -> Iterator[dict[str, Any]]:
+    """Simulate what is not kept, and yield the document after every seed that has both of its worlds.
+
+    Parameters
+    ----------
+    worlds, first_seed
+        How many seeds of each world, and the first.
+    made
+        What stands in the document about its making; the number of worlds is that of the worlds in it.
+    kept
+        Worlds that need no simulation.
+    processes
+        How many worlds at a time.
+    """
     kinds: tuple[World, ...] = ("null", PLANTED)
-    tasks = [Task(kind, seed, months, symbols) for seed in range(first_seed, first_seed + worlds) for kind in kinds]
+    seeds = range(first_seed, first_seed + worlds)
+    tasks = [
+        Task(kind, seed, made["months"], made["symbols"])
+        for seed in seeds
+        for kind in kinds
+        if (kind, seed) not in kept
+    ]
+    found = dict(kept)
+    for task, told in _judged_all(tasks, processes):
+        found[task.world, task.seed] = rounded_to(told, 6)
+        print(f"{task.world} {task.seed}: {told['two_level']}", flush=True)
+        if task.world == PLANTED:
+            yield _document(found, range(first_seed, task.seed + 1), made)
+    yield _document(found, seeds, made)
+
+
+def _judged_all(tasks: list[Task], processes: int) -> Iterator[tuple[Task, dict[str, Any]]]:
+    if processes == 1:
+        yield from map(judged, tasks)
+        return
     # Started afresh: a fork of a process whose Polars threads run may hang.
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for task, told in pool.imap(judged, tasks):
-            found[task.world].append(told)
-            print(f"{task.world} {task.seed}: {told['two_level']}", flush=True)
-    return {
-        "made": {
-            "command": command,
-            "first_seed": first_seed,
-            "worlds": worlds,
-            "months": months,
-            "symbols": symbols,
-        },
-        "summary": summary(found["null"], found[PLANTED]),
-        "null": found["null"],
-        "planted": found[PLANTED],
+        yield from pool.imap(judged, tasks)
+
+
+def _document(
+    found: Mapping[tuple[World, int], dict[str, Any]], seeds: range, made: Mapping[str, Any]
+) -> dict[str, Any]:
+    null, planted = ([found[kind, seed] for seed in seeds] for kind in ("null", PLANTED))
+    command = f"python -m {__spec__.name if __spec__ else __name__}"
+    command += "" if len(seeds) == WORLDS else f" --worlds {len(seeds)}"
+    command += "" if seeds[0] == FIRST_SEED else f" --first-seed {seeds[0]}"
+    document = {
+        "made": {"command": command, "first_seed": seeds[0], "worlds": len(seeds), **made},
+        "summary": summary(null, planted),
+        "null": null,
+        "planted": planted,
     }
+    return rounded_to(document, 6)  # type: ignore[no-any-return]  # a document of the same shape
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the options and run."""
-    parser = argparse.ArgumentParser(prog=f"python -m {__name__}", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m quant_platform_tests.evidence.discovery", description=__doc__)
     parser.add_argument("--worlds", type=int, default=WORLDS, help=f"seeds of each world (default {WORLDS})")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help=f"the first (default {FIRST_SEED})")
     parser.add_argument("--processes", type=int, default=2, help="worlds at a time, 1 GB each (default 2)")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "evidence", help="folder")
+    parser.add_argument("--resume", action="store_true", help="keep the worlds that the folder's document holds")
     options = parser.parse_args(arguments)
-    command = "python -m quant_platform_tests.evidence.discovery"
-    command += "" if options.worlds == WORLDS else f" --worlds {options.worlds}"
-    command += "" if options.first_seed == FIRST_SEED else f" --first-seed {options.first_seed}"
-    document = run(
-        options.worlds,
-        first_seed=options.first_seed,
-        months=6,
-        symbols=4,
-        command=command,
-        processes=options.processes,
-    )
+    made = {"months": 6, "symbols": 4, "inputs": inputs()}
+    path = options.output / "discovery.json"
+    kept = kept_worlds(json.loads(path.read_text()), made) if options.resume and path.exists() else {}
     options.output.mkdir(parents=True, exist_ok=True)
-    rounded = json.loads(json.dumps(document), parse_float=lambda text: round(float(text), 6))
-    (options.output / "discovery.json").write_text(json.dumps(rounded, indent=1) + "\n")
-    (options.output / "discovery.md").write_text(page(rounded))
+    for document in documents(
+        options.worlds, first_seed=options.first_seed, made=made, kept=kept, processes=options.processes
+    ):
+        path.write_text(json.dumps(document, indent=1) + "\n")
+        path.with_suffix(".md").write_text(page(document))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -32,6 +33,17 @@ KEY = ("event_id", "template", "horizon_bars", "symbol", "dimension", "state")
 KNOWN = "^(forward_return|target_stop|pullback_return)"
 """Tests whose true effect the simulator knows; hedged residual returns are not among them."""
 World = Literal["null", "planted", "planted_strong"]
+PATH: tuple[Callable[..., Any], ...] = (
+    simulate.__wrapped__,
+    clean_perp_bars,
+    market_5m,
+    compute_events,
+    event_rows,
+    price_panel,
+    evaluate,
+    judge,
+)
+"""What a world goes through, from the source to judged hypotheses."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +190,7 @@ def judged(found: Study, specs: DiscoverySpecs, *, all_known: bool = False) -> t
     ).select(*KEY, true_side=pl.col("side"), oracle_bps=pl.col("funding_bps"))
     rows = (
         judge(candidates, specs)
-        .join(candidates.select(*KEY, "p_cluster"), on=list(KEY))
+        .join(candidates.select(*KEY, "p_cluster", "p_placebo"), on=list(KEY))
         .join(truth, on=list(KEY), how="left")
     )
     known = pl.col("test").str.contains(KNOWN)

@@ -193,6 +193,13 @@ def totals(worlds: list[Counts]) -> Counts:
     return result
 
 
+_BEFORE = (
+    "These worlds chose the rule of today: while they were judged, *in force* was `p_raw` as the larger of the "
+    "clustered and the placebo p. Since then it is the clustered p, the line below it; power and bridge are those of "
+    "the rule before."
+)
+
+
 def page(document: dict[str, Any]) -> str:
     """Markdown of the document."""
     found, made = document["totals"], document["made"]
@@ -237,6 +244,7 @@ def page(document: dict[str, Any]) -> str:
         "of its own over the same events. Cells are tests on direction whose true effect is known, readings of one "
         "test once.",
         f"Made by `{made['command']}`.",
+        *([] if "placebo_decides" in made else [_BEFORE]),
         "## Power, by the size of the true effect",
         _table(["true effect over its error", "cells", "discovered", "share"], band_rows),
         "Each test counts once, whatever number of its readings was a discovery; one that looks for gains alone counts "
@@ -279,6 +287,7 @@ def run(
             found.append(told)
             print(f"{told['seed']}: {told['variants']['in_force']} {told['bridge']}", flush=True)
     made = {"command": command, "first_seed": first_seed, "worlds": worlds, "months": months, "symbols": symbols}
+    made["placebo_decides"] = load_lab().discovery.discovery.errors.placebo_decides
     document = {"made": made, "totals": totals(found), "worlds": found}
     return rounded_to(document, 6)  # type: ignore[no-any-return]  # a document of the same shape
 

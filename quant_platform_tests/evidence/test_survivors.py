@@ -86,7 +86,7 @@ def test_drift_is_taken_out_of_prices_and_events_stay() -> None:
 def test_a_small_world_runs_the_whole_path() -> None:
     world = study_world(3, months=3, symbols=2)
     assert world["bridge"].keys() == {"lasting", "dying"}
-    assert world["variants"]["in_force"] == world["variants"]["placebo_in_p"]
+    assert world["variants"]["in_force"] == world["variants"]["cluster_p_alone"]
     assert world["variants"]["in_force"]["standard"] <= world["variants"]["no_pays_gate"]["standard"]
     assert world["halfway"]["with_gate"] <= world["halfway"]["without_gate"]
     made = {"command": "c", "first_seed": 3, "worlds": 1, "months": 3, "symbols": 2}

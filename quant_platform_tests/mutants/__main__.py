@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from quant_platform_tests.mutants.run import ROOT, named, sample, trials
+from quant_platform_tests.mutants.run import ROOT, foreign_places, named, sample, trials
 from quant_platform_tests.mutants.sites import Trial
 
 ROOMS = ("statistics", "engine", "labs/equity", "labs/events", "labs/suite", "labs/parity", "labs/operations", "lake")
@@ -30,32 +31,57 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--again", action="store_true", help="try the survivors again; tests have been added since")
     asked = parser.parse_args()
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for room in asked.rooms:
-        before = results.get(room, {}) if asked.again else {}
+        before = _results().get(room, {}) if asked.again else {}
         chosen = named(room, before["survivors"]) if before else sample(room, asked.count, asked.seed)
         with tempfile.TemporaryDirectory() as folder:
             tried: list[Trial] = []
             left_out: list[str] = []
             for trial in trials(room, chosen, Path(folder), left_out):
                 tried.append(trial)
+                ended = "out of time" if trial.timed_out else "killed" if trial.killed else "SURVIVED"
                 print(
-                    f"{room} {len(tried)}/{len(chosen)} {'killed' if trial.killed else 'SURVIVED'}"
+                    f"{room} {len(tried)}/{len(chosen)} {ended}"
                     f" ({trial.reached} tests, {trial.seconds:.0f} s) {trial.mutant.name}",
                     flush=True,
                 )
         killed = {trial.mutant.name for trial in tried if trial.killed}
         survivors = [trial.mutant.name for trial in tried if not trial.killed]
+        # Another run may have written another room meanwhile.
+        results = _results()
         results[room] = {
             "mutants": before.get("mutants", len(tried)),
             # A survivor whose line has changed since is still one until the room is drawn anew.
             "survivors": sorted(set(before.get("survivors", [])) - killed if before else survivors),
-            "unreached": sum(trial.reached == 0 for trial in tried),
+            "unreached": sum(trial.reached == 0 for trial in tried if not trial.killed),
+            "timed_out": before.get("timed_out", 0) + sum(trial.timed_out for trial in tried),
             "left_out": len(left_out),
+            "foreign": list(foreign_places(room)),
+            "commit": _commit(),
             "seed": before.get("seed", asked.seed),
         }
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    PAGE.write_text(page(results), encoding="utf-8")
+    PAGE.write_text(page(_results()), encoding="utf-8")
+
+
+def _results() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    return found
+
+
+def _commit() -> str:
+    """The commit that the tree stands on, "" where there is none to ask."""
+    asked = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip()
+
+
+def clean_score(found: dict[str, Any], judged: dict[str, str]) -> float:
+    """Share of a room's mutants that are killed, those that alter no result left out."""
+    equal = sum(judged.get(name, "").startswith("equivalent") for name in found["survivors"])
+    total = found["mutants"] - equal
+    return (found["mutants"] - len(found["survivors"])) / total if total else 1.0
 
 
 def page(results: dict[str, Any]) -> str:
@@ -70,20 +96,29 @@ def page(results: dict[str, Any]) -> str:
         "with a seed. Each is tried by the tests of its own room that reach its line and by the others of their files,",
         "kernels uncompiled, slow tests and real data left out. A mutant that no test notices survives. *Equivalent*",
         "means that a person read the change and found that it alters no result; *unreached*, that no test of the room",
-        "runs the line (they survive); *left out*, tests that take over four seconds uncompiled or need compiled code.",
+        "runs the line (they survive); *left out*, tests that take over four seconds uncompiled or need compiled code;",
+        "*commit*, what the tree stood on when the room was last tried, its new tests with it.",
         "",
-        "| room | mutants | killed | unreached | score | equivalent | score without them | tests left out |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        "| room | mutants | killed | unreached | score | equivalent | score without them | tests left out | commit |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for room, found in sorted(results.items()):
         total, survivors = found["mutants"], found["survivors"]
         equal = sum(judged.get(name, "").startswith("equivalent") for name in survivors)
         killed = total - len(survivors)
-        clean = killed / (total - equal) if total > equal else 1.0
         lines.append(
-            f"| `{room}` | {total} | {killed} | {found['unreached']} | {killed / total:.0%} | {equal} | {clean:.0%} |"
-            f" {found['left_out']} |"
+            f"| `{room}` | {total} | {killed} | {found['unreached']} | {killed / total:.0%} | {equal} |"
+            f" {clean_score(found, judged):.0%} | {found['left_out']} | {found.get('commit', '')} |"
         )
+    for room, found in sorted(results.items()):
+        files, places = found.get("foreign", (0, 0))
+        if files:
+            lines += [
+                "",
+                f"Not drawn: {files} files of `{room}` with {places} places, which run under the interpreter of a",
+                "foreign framework. No line of theirs runs in a test of the room, so they have no score: what holds",
+                "them is [`make parity`](parity.md), which compares every trade that they report with the engine's.",
+            ]
     for room, found in sorted(results.items()):
         if found["survivors"]:
             lines += ["", f"## Survivors of {room}", "", "| change | judged |", "|---|---|"]

@@ -5,8 +5,8 @@
    line, and how long each takes;
 3. for each mutant its file is replaced and a process forked from one that has the libraries loaded: the tests that
    reach the line run, the quickest first, until one fails; where none does, so do all tests of their files;
-4. a mutant whose tests fail, or take 20 s and ten times as long as before, is killed; the others survive and are
-   named, those of lines that no test reaches among them.
+4. a mutant whose tests fail, or take 20 s of the processor and ten times as long as before, is killed; the others
+   survive and are named, those of lines that no test reaches among them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,22 @@ from pathlib import Path
 from quant_platform_tests.mutants.sites import Mutant, Trial, mutants
 
 ROOT = Path(__file__).resolve().parents[2]
+# A folder of scripts that are started in the environments of foreign frameworks, where the house is not installed.
+FOREIGN = "peers"
 
 
 def files_of(room: str) -> list[Path]:
-    """Python files of a room, below the package."""
+    """Python files of a room, below the package; without those that another interpreter runs."""
+    return [path for path in _all_files(room) if FOREIGN not in path.parts]
+
+
+def foreign_places(room: str) -> tuple[int, int]:
+    """How many files of a room another interpreter runs, and the places in them that could be made wrong."""
+    found = [path for path in _all_files(room) if FOREIGN in path.parts]
+    return len(found), sum(len(list(mutants(path.name, path.read_text(encoding="utf-8")))) for path in found)
+
+
+def _all_files(room: str) -> list[Path]:
     return sorted((ROOT / "quant_platform" / room).rglob("*.py"))
 
 

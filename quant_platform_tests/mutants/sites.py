@@ -72,12 +72,27 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of one mutant: how many tests reach its statement, whether one failed, and the seconds it took."""
+    """What became of one mutant.
+
+    Attributes
+    ----------
+    mutant
+        The change.
+    killed
+        Whether a test failed, or did not end in time.
+    reached
+        How many tests reach its statement.
+    seconds
+        How long the trial took.
+    timed_out
+        Whether it is killed for its time alone.
+    """
 
     mutant: Mutant
     killed: bool
     reached: int
     seconds: float
+    timed_out: bool = False
 
 
 def mutants(path: str, source: str) -> Iterator[Mutant]:

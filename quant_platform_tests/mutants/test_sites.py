@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from quant_platform_tests.mutants.__main__ import JUDGED
+from quant_platform_tests.mutants.__main__ import BAR, JUDGED, PAGE, RESULTS, clean_score, page
 from quant_platform_tests.mutants.reach import Reach
-from quant_platform_tests.mutants.run import files_of, named, sample
+from quant_platform_tests.mutants.run import files_of, foreign_places, named, sample
 from quant_platform_tests.mutants.sites import mutants
 
 SOURCE = '''"""Text with 3 numbers."""
@@ -93,6 +94,29 @@ def test_mutants_are_found_again_by_their_names() -> None:
 
 def test_the_files_of_a_room_are_below_it() -> None:
     assert Path("ranks.py") in [Path(path.name) for path in files_of("statistics")]
+
+
+def test_scripts_of_other_interpreters_are_counted_and_not_drawn() -> None:
+    assert "backtrader_run.py" not in [path.name for path in files_of("labs/parity")]
+    files, places = foreign_places("labs/parity")
+    assert files == 7
+    assert places > 0
+    assert foreign_places("statistics") == (0, 0)
+
+
+def test_a_score_leaves_out_what_alters_no_result() -> None:
+    found = {"mutants": 10, "survivors": ["a", "b", "c"]}
+    # Seven of nine: one of the three survivors alters nothing.
+    assert clean_score(found, {"a": "equivalent, why", "b": "a gap"}) == 7 / 9
+    assert clean_score({"mutants": 1, "survivors": ["a"]}, {"a": "equivalent"}) == 1.0
+
+
+def test_the_page_is_that_of_the_results_and_every_room_meets_the_bar() -> None:
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    judged = yaml.safe_load(JUDGED.read_text(encoding="utf-8"))
+    assert PAGE.read_text(encoding="utf-8") == page(results)
+    assert [name for found in results.values() for name in found["survivors"] if name not in judged] == []
+    assert {room for room, found in results.items() if clean_score(found, judged) < BAR} == set()
 
 
 def test_what_was_judged_is_text_by_the_name_of_a_mutant() -> None:

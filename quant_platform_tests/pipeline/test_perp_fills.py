@@ -19,6 +19,7 @@ from quant_platform.defs.schemes import WEEKS
 from quant_platform.lake.provenance import Provenance
 from quant_platform.pipeline import operations_fills, operations_weekly
 from quant_platform.pipeline.home import Home
+from quant_platform.specification.operations import VenueSpec
 from quant_platform.specification.settings import Settings
 from quant_platform_tests.homes import SHIPPED, declare_perps, edit
 
@@ -103,6 +104,48 @@ def test_the_simulated_venue_fills_what_the_newest_cutoff_promoted(home: Home) -
     paid = 5e-4 + 1.2 * MOVE * math.sqrt(15.0 / found["volume_daily"][0])
     assert found["price"].to_list() == pytest.approx([100.0 * (1 + paid), 100.0 * (1 - paid)])
     assert found["fees"].to_list() == pytest.approx([0.3, 0.3])
+
+
+def test_a_fill_whose_liquidity_nobody_knows_pays_the_stated_impact(home: Home) -> None:
+    """Sigma .02 and 1e4 units known; either missing, and nothing traded at all, which is no free trade either."""
+    spec = home.load("operations/venue.yaml", VenueSpec).model_copy(
+        update={"half_spread_bps": 5.0, "impact_coefficient": 1.0, "unknown_impact_bps": 50.0, "noise_bps": 0.0}
+    )
+    liquidity = {"A": (0.02, 1e4), "B": (None, 1e4), "C": (0.02, None), "D": (0.02, 0.0)}
+    day = date(2024, 2, 5)
+    known = pl.DataFrame(
+        [
+            {"ticker": name, "session": day, "volatility_daily": v, "volume_daily": q}
+            for name, (v, q) in liquidity.items()
+        ]
+    )
+    sent = pl.DataFrame(
+        [
+            {
+                "execution_id": name, "order_id": name, "ticker": name, "day": day, "side": "buy", "quantity": 100.0,
+                "mid": 10.0, "currency": "USD", "executed_at": datetime(2024, 2, 5, 15, tzinfo=UTC),
+            }
+            for name in (*liquidity, "E")
+        ]
+    )  # fmt: skip
+    found = operations_fills.venue_fills(sent, known, [], spec)
+    assert found["ticker"].to_list() == [*liquidity, "E"]
+    # Half a spread of 5 bps; beside it .02 sqrt(100 / 1e4) = 20 bps where both are known, else 50.
+    assert found["price"].to_list() == pytest.approx([10.0 * (1 + 25e-4), *[10.0 * (1 + 55e-4)] * 4], rel=1e-12)
+
+
+def test_a_day_without_any_known_volume_has_none() -> None:
+    bars = pl.DataFrame(
+        {
+            "symbol": ["A"] * 4,
+            "bar": [FIRST + timedelta(hours=12 * k) for k in range(4)],
+            "close": [10.0, 20.0, 30.0, 40.0],
+            "volume": [math.nan, 2.0, math.nan, None],
+        }
+    )
+    days = operations_fills.daily_perpetuals(bars.lazy()).sort("session").collect()
+    assert days["close"].to_list() == [20.0, 40.0]
+    assert days["dollar_volume"].to_list() == [40.0, None]
 
 
 def test_weeks_of_perpetuals_have_costs_and_hours_in_utc(home: Home) -> None:

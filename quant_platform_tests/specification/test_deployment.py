@@ -138,6 +138,18 @@ PODS = "kubernetes: {image: 'registry.example/quant:1'}"
         ("name: ray\n  workers: 2\n  ray: {address: 'head:8265'}", 5, "ray.address"),
         ("name: ray\n  workers: 2\n  ray:\n    adress: 'http://head:8265'", 6, "did you mean 'address'"),
         ("name: kubernetes\n  workers: 2\n  kubernetes: {image: x, memory: lots}", 5, "kubernetes.memory"),
+        ("name: kubernetes\n  workers: 2\n  kubernetes: {image: x, namespace: My Research}", 5, "kubernetes.namespace"),
+        (
+            "name: kubernetes\n  workers: 2\n  kubernetes: {image: x, secrets: [ok, Not_ok]}",
+            5,
+            "'Not_ok' is no name of a secret",
+        ),
+        (
+            "name: kubernetes\n  workers: 2\n  kubernetes: {image: x, variables: [A=b c, =x]}",
+            5,
+            "'=x' is neither NAME nor NAME=value",
+        ),
+        ("name: kubernetes\n  workers: 2\n  kubernetes: {image: a b}", 5, "kubernetes.image"),
         ("worker: 2", 3, "did you mean 'workers'"),
     ],
 )

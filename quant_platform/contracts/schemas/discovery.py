@@ -69,7 +69,11 @@ class DiscoveryCandidates(_Cell):
     p_placebo = _number("p among circular day shifts, as p_cluster; null where none is made.", min=0.0, max=1.0)
     placebo_as_large = dy.Int64(nullable=True, min=0, description="Shifts whose t is as large.")
     placebo_shifts = dy.Int64(nullable=True, min=0, description="Shifts that have a t.")
-    p_raw = _number("The larger of p_cluster and p_placebo; of the tested label.", min=0.0, max=1.0)
+    p_raw = _number(
+        "p_cluster, or the larger of it and p_placebo where placebo_decides says so; of the tested label.",
+        min=0.0,
+        max=1.0,
+    )
     raw_effect_bps = _number("Effect on the unhedged return.")
     raw_t = _number("Its clustered t.")
     raw_p = _number("Its clustered two-sided p.", min=0.0, max=1.0)

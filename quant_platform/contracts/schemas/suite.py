@@ -34,6 +34,11 @@ class SuiteReturns(dy.Schema):
     ret = _number("Simple total return from the last close before; on the session after a delisting, its return.")
     ret_open_to_close = _number("Simple return from this open to this close.")
     ret_open_to_open = _number("Simple total return from the last open before to this open.")
+    funding_unknown_hours = _number(
+        "Hours since the last close for which funding is not known: it is not in ret, and costs both sides; null where "
+        "none is due.",
+        min=0.0,
+    )
     adv = _number("Mean traded value per session over the trailing window, in the listing currency.", min=0.0)
     volatility = _number("Standard deviation of daily returns over the trailing window.", min=0.0)
     market_cap = _number("Unadjusted close times shares outstanding as known on the day.", min=0.0)

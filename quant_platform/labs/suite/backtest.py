@@ -369,6 +369,10 @@ def _diagnostics(
         "positions_without_price": float(book.unpriced.sum()),
         "orders_without_price": float(book.untradable.sum()),
     }
+    share = panel.funding_unknown_share
+    if share is not None:
+        found["funding_unknown_share"] = share
+        found["positions_without_funding"] = float(book.unfunded.sum())
     if decay is not None:
         for lag, mean in prepared.autocorrelation(config.residualize).iter_rows():
             found[f"rank_autocorrelation_{lag}"] = mean

@@ -6,7 +6,8 @@ Arithmetic of a book (`run_book`), per row t, in fractions of a constant capital
 2. Positions drift: ``p_i <- p_i[t-1] (1 + r_i[t])``.
 3. Trades go from the drifted to the target position, ``d_i = w_i - p_i``, at the close (or open) of the row.
 4. ``cost[t] = sum_i linear_i |d_i| + root(capital) impact_i |d_i|^(3/2)``, paid when the trade is made.
-5. ``net[t] = gross[t] - cost[t]``.
+5. Where funding is not known, holding costs too: ``sum_i |p_i[t-1]| holding_i[t]``, part of the linear cost.
+6. ``net[t] = gross[t] - cost[t]``.
 
 Profits are not reinvested: weights are fractions of the same capital every day, so that a day's profit is a return on
 it, costs are linear in the traded notional, and two books add up.
@@ -62,8 +63,8 @@ class Book:
         ``[T]`` traded notional, both legs, buys and sells.
     long, short
         ``[T]`` exposure of each leg after trading, both positive.
-    names_long, names_short, unpriced, untradable
-        ``[T]`` names held; held without a return; wanted without a price.
+    names_long, names_short, unpriced, untradable, unfunded
+        ``[T]`` names held; held without a return; wanted without a price; held over hours of unknown funding.
     by_cap, by_industry
         ``[T, B, 3]`` gross, linear and unit impact cost by bucket; buckets add up to the book.
     capital
@@ -83,6 +84,7 @@ class Book:
     names_short: Longs
     unpriced: Longs
     untradable: Longs
+    unfunded: Longs
     by_cap: Floats
     by_industry: Floats
     capital: float
@@ -227,7 +229,8 @@ def run_book(
     by_cap = np.zeros((dates, len(panel.cap_buckets), 3))
     by_industry = np.zeros((dates, len(panel.industries) + 1, 3))
     counted = np.zeros((dates, 4), dtype=np.int64)
-    held = np.zeros((dates, names) if keep_held else (1, 1))
+    keep = keep_held or rates.holding is not None
+    held = np.zeros((dates, names) if keep else (1, 1))
     book_rows(
         targets.weights,
         targets.formed,
@@ -245,8 +248,11 @@ def run_book(
         by_industry,
         counted,
         held,
-        keep_held,
+        keep,
     )
+    unfunded = np.zeros(dates, dtype=np.int64)
+    if rates.holding is not None:
+        unfunded = _charge_holding(held, rates.holding, panel, totals, by_cap, by_industry)
     trades = np.flatnonzero(totals[:, 3] > 0.0)
     return Book(
         first=int(trades[0]) if trades.size else dates,
@@ -260,8 +266,22 @@ def run_book(
         names_short=counted[:, 1],
         unpriced=counted[:, 2],
         untradable=counted[:, 3],
+        unfunded=unfunded,
         by_cap=by_cap,
         by_industry=by_industry,
         capital=capital,
         held=held if keep_held else None,
     )
+
+
+def _charge_holding(
+    held: Floats, holding: Floats, panel: Panel, totals: Floats, by_cap: Floats, by_industry: Floats
+) -> Longs:
+    """Add the cost of what was held over each row to the linear costs; how many positions pay it, ``[T]``."""
+    cost = np.zeros_like(held)
+    cost[1:] = np.abs(held[:-1]) * holding[1:]
+    totals[:, 1] += cost.sum(axis=1)
+    rows, names = np.nonzero(cost)
+    np.add.at(by_cap, (rows, panel.cap_bucket[rows, names], 1), cost[rows, names])
+    np.add.at(by_industry, (rows, panel.industry[rows, names] + 1, 1), cost[rows, names])
+    return np.count_nonzero(cost, axis=1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What one side of a trade costs per name and row, in the two parts that a book adds up.
+"""What one side of a trade costs per name and row, in the two parts that a book adds up, and what holding costs.
 
 ``cost = traded x linear + traded^(3/2) x root(capital) x impact``, all as fractions of capital: the square-root law
 ``Y sigma root(Q / V)`` per unit of notional, with ``Q = traded x capital``, makes the power 3/2. The impact part of a
@@ -31,10 +31,13 @@ class CostRates:
         Cost per unit of traded notional.
     impact
         Cost per unit of traded notional to the power 3/2 at a capital of 1; multiply by ``root(capital)``.
+    holding
+        Cost per unit held over the row, long or short, for funding that is not known; None where none is due.
     """
 
     linear: Floats
     impact: Floats
+    holding: Floats | None = None
 
 
 def cost_rates(model: CostModel, panel: Panel, costs: CostsSpec) -> CostRates:
@@ -46,7 +49,8 @@ def cost_rates(model: CostModel, panel: Panel, costs: CostsSpec) -> CostRates:
     known at its close auction.
 
     **Missing values.** A name of unknown ADV has the largest half spread, and the largest impact seen up to its date
-    (before any, of the panel): unknown costs are never free.
+    (before any, of the panel): unknown costs are never free. Hours of unknown funding cost both sides
+    ``unknown_funding_bps`` per eight hours, whatever the model.
 
     Raises
     ------
@@ -57,9 +61,9 @@ def cost_rates(model: CostModel, panel: Panel, costs: CostsSpec) -> CostRates:
     ----------
     Almgren, Thum, Hauptmann and Li (2005), Risk 18(7):58-62; Toth et al. (2011), Phys. Rev. X 1:021006.
     """
-    nothing = np.zeros((1, 1))
+    nothing, holding = np.zeros((1, 1)), _unknown_funding(panel, costs)
     if model == "naive":
-        return CostRates(np.full((1, 1), costs.naive_bps * _BPS), nothing)
+        return CostRates(np.full((1, 1), costs.naive_bps * _BPS), nothing, holding)
     dates, names = panel.shape
     linear = np.empty((dates, names))
     impact = np.empty((dates, names)) if model == "impact" else nothing
@@ -77,13 +81,20 @@ def cost_rates(model: CostModel, panel: Panel, costs: CostsSpec) -> CostRates:
             impact[rows] = np.where(known, part, np.nan)
             largest[rows] = np.max(np.where(known, part, -np.inf), axis=1, keepdims=True)
     if model == "spread":
-        return CostRates(linear, nothing)
+        return CostRates(linear, nothing, holding)
     if not (largest > -np.inf).any():
         raise NotAvailable("an impact model needs traded values", where="the panel", action="use naive or spread")
     worst = np.maximum.accumulate(np.maximum(largest, 0.0), axis=0)
     worst = np.where(worst > 0.0, worst, worst.max())
     np.copyto(impact, worst, where=np.isnan(impact))
-    return CostRates(linear, impact)
+    return CostRates(linear, impact, holding)
+
+
+def _unknown_funding(panel: Panel, costs: CostsSpec) -> Floats | None:
+    if panel.funding_unknown_hours is None:
+        return None
+    # A row without a price says nothing: the hours of the next price reach back over it.
+    return np.nan_to_num(panel.funding_unknown_hours) / 8.0 * costs.unknown_funding_bps * _BPS
 
 
 def _before(values: Floats, rows: slice) -> Floats:

@@ -229,6 +229,7 @@ def development_panel(panel: Panel, first: date) -> Panel:
         returns=cut(panel.returns),
         open_returns=cut_known(panel.open_returns),
         intraday=cut_known(panel.intraday),
+        funding_unknown_hours=cut_known(panel.funding_unknown_hours),
         priced=cut(panel.priced),
         universe=cut(panel.universe),
         last=np.where(panel.last >= stop, stop, panel.last),

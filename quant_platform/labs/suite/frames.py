@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 def returns_frame(panel: Panel) -> pl.DataFrame:
     """``suite.returns``: a row for every session on which a name has a price or is paid out, and those between."""
     t, i, keys = _living(panel)
-    opens = panel.open_returns
+    opens, unknown = panel.open_returns, panel.funding_unknown_hours
     buckets = np.asarray([None, *panel.cap_buckets[1:]], dtype=object)[panel.cap_bucket[t, i]]
     return _typed(
         "suite.returns",
@@ -35,6 +35,7 @@ def returns_frame(panel: Panel) -> pl.DataFrame:
             "ret": panel.returns[t, i],
             "ret_open_to_close": panel.intraday[t, i] if panel.intraday is not None else np.full(len(t), np.nan),
             "ret_open_to_open": opens[t, i] if opens is not None else np.full(len(t), np.nan),
+            "funding_unknown_hours": np.full(len(t), np.nan) if unknown is None else unknown[t, i],
             "adv": panel.adv[t, i],
             "volatility": panel.volatility[t, i],
             "market_cap": panel.market_cap[t, i] if panel.market_cap is not None else np.full(len(t), np.nan),
@@ -114,6 +115,8 @@ def panel_of_frames(
     if not np.isfinite(cap).any():
         missing["market_cap"] = NOT_KNOWN["market_cap"]
     opens, adv = spread("ret_open_to_open"), spread("adv")
+    # Snapshots made before the column was there have none.
+    unknown = spread("funding_unknown_hours") if "funding_unknown_hours" in returns.columns else np.full(shape, np.nan)
     if not np.isfinite(opens).any():
         missing["open"] = NOT_KNOWN["open"]
     if not np.isfinite(adv).any():
@@ -153,6 +156,7 @@ def panel_of_frames(
         not_available=missing,
         snapshot_id=snapshot_id,
         simulated=simulated,
+        funding_unknown_hours=unknown if np.isfinite(unknown).any() else None,
     )
 
 

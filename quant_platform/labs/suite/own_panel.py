@@ -39,7 +39,7 @@ class OwnFrames:
     ----------
     returns
         ``ticker, session, ret, ret_open_to_close, ret_open_to_open``, unique by name and session; a row says that the
-        name had a price.
+        name had a price. ``funding_unknown_hours`` as well where funding is due.
     descriptors
         ``ticker, session`` and any of ``adv, volatility, market_cap, industry, member``.
     risk
@@ -130,6 +130,7 @@ def own_panel(frames: OwnFrames, spec: SuiteSpec, *, exchange: str) -> Panel:
     returns = grid.spread(frames.returns, "ret")
     last, _ = endings(_NO_ACTIONS, listed, grid)
     alive = np.maximum.accumulate(listed, axis=0) & (np.arange(len(days))[:, np.newaxis] <= last + 1)
+    # On a session without a return nothing moves: the next one holds the whole move.
     level = np.where(np.maximum.accumulate(listed, axis=0), np.cumprod(1.0 + np.nan_to_num(returns), axis=0), np.nan)
     opens = {name: grid.spread(frames.returns, name) for name in ("ret_open_to_open", "ret_open_to_close")}
     gone = np.flatnonzero(last < len(days) - 1)
@@ -140,6 +141,9 @@ def own_panel(frames: OwnFrames, spec: SuiteSpec, *, exchange: str) -> Panel:
         for name in ("adv", "volatility", "market_cap", "member")
     }
     inside = listed if "member" not in frames.descriptors.columns else listed & (stated["member"] == 1.0)
+    funding = None
+    if "funding_unknown_hours" in frames.returns.columns:
+        funding = grid.spread(frames.returns, "funding_unknown_hours")
     volatility = stated["volatility"]
     if "volatility" not in frames.descriptors.columns:
         volatility = np.where(alive, rolling(returns, spec.history.volatility, "std"), np.nan)
@@ -188,6 +192,7 @@ def own_panel(frames: OwnFrames, spec: SuiteSpec, *, exchange: str) -> Panel:
         clock=clock,
         periods_per_year=spec.days_per_year if exchange == "UTC" else spec.sessions_per_year,
         not_available=missing,
+        funding_unknown_hours=funding,
     )
 
 

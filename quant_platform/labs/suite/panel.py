@@ -73,6 +73,8 @@ class Panel:
         Rows per year, for annual figures.
     snapshot_id, simulated
         Where it came from.
+    funding_unknown_hours
+        Hours since the last price for which nobody knows what funding a holder paid; None where no funding is due.
     """
 
     sessions: Days
@@ -96,11 +98,15 @@ class Panel:
     snapshot_id: str = ""
     simulated: bool = False
     intraday: Floats | None = None
+    funding_unknown_hours: Floats | None = None
 
     def __post_init__(self) -> None:
         """Make arrays contiguous and writable: numba would compile every kernel once more for others."""
         kinds = {
-            np.float64: ("returns", "open_returns", "intraday", "adv", "volatility", "market_cap"),
+            np.float64: (
+                *("returns", "open_returns", "intraday", "adv", "volatility", "market_cap"),
+                "funding_unknown_hours",
+            ),
             np.bool_: ("priced", "universe"),
             np.int64: ("last",),
             np.int16: ("cap_bucket", "industry"),
@@ -171,6 +177,14 @@ class Panel:
         total, names = np.where(counts, self.returns, 0.0).sum(axis=1), counts.sum(axis=1)
         result: Floats = np.divide(total, names, out=np.full(total.shape, np.nan), where=names > 0)
         return result
+
+    @property
+    def funding_unknown_share(self) -> float | None:
+        """Share of the returns over whose time some funding is not known; None where no funding is due."""
+        if self.funding_unknown_hours is None:
+            return None
+        held = np.isfinite(self.returns) & self.priced
+        return float((self.funding_unknown_hours[held] > 0.0).mean()) if held.any() else 0.0
 
     def require(self, what: str) -> None:
         """Raise NotAvailable, with its cause, for something the data cannot carry."""

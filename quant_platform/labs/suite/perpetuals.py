@@ -1,4 +1,8 @@
-"""Perpetuals as a panel of days in UTC: funding is in the returns, and only symbols with a bar are there."""
+"""Perpetuals as a panel of days in UTC: funding is in the returns, and only symbols with a bar are there.
+
+Funding that nobody knows is in no return. Its hours are counted, and both sides are charged for them as a cost of
+holding (`costs.cost_rates`): what is not known is not free, neither to who is long nor to who is short.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from quant_platform.specification.suite import BaselinesFile, SuiteSpec
 
 DAY_COLUMNS = ("close", "ret", "quote_volume", "funding", "basis", "open_interest", "taker_imbalance")
 _LAST_BAR = 23 * 60 + 55
+_BARS_PER_DAY, _BARS_PER_HOUR = 288, 12
 
 
 def perp_days(market: pl.DataFrame) -> pl.DataFrame:
@@ -29,19 +34,22 @@ def perp_days(market: pl.DataFrame) -> pl.DataFrame:
     -------
     polars.DataFrame
         ``ticker, session`` and ``close`` (of the bar that ends at midnight), ``ret`` (to that close from the close of
-        the day before, funding paid by a long taken off), ``quote_volume`` (traded over the day), ``funding`` (sum of
-        the rates settled in the day), ``basis`` (close over the spot close, less 1), ``open_interest`` (the last that
-        was known), ``taker_imbalance`` (taker buys less taker sells over volume), sorted; what the source lacks is null
+        the day before, known funding paid by a long taken off), ``funding_unknown_hours`` (of those since the close
+        before), ``quote_volume`` (traded over the day), ``funding`` (sum of the rates settled in the day; null where
+        any of them may be missing), ``basis`` (close over the spot close, less 1), ``open_interest`` (the last that was
+        known), ``taker_imbalance`` (taker buys less taker sells over volume), sorted; what the source lacks is null
         throughout.
 
     Notes
     -----
     **Timing.** Everything in a row was known at 24:00 of its day. A rate that settles at 00:00 is paid by who holds the
-    position from the day before: it belongs to the day that begins, at the price of the bar that opens then.
+    position from the day before: it belongs to the day that begins, at the price of the bar that opens then, or at the
+    last close where that bar has no price.
 
     **Missing values.** A day without its last bar has no row: nobody could trade at its end. The return after such a
     day holds the whole move and all funding since the last close. Value traded and taker flow are those of the bars
-    that are there.
+    that are there. A bar that is not there, that has no known rate, or at which a rate settles that is not known, is
+    five minutes of unknown funding, as in `engine.costs.paid_funding`.
     """
     absent = [
         name
@@ -52,42 +60,50 @@ def perp_days(market: pl.DataFrame) -> pl.DataFrame:
         pl.col("symbol").cast(pl.String).alias("ticker"),
         pl.col("bar").dt.date().alias("session"),
         (pl.col("bar").dt.hour().cast(pl.Int32) * 60 + pl.col("bar").dt.minute()).alias("minute"),
-        pl.when(pl.col("funding_settle") == 1.0)
-        .then(pl.col("funding_rate") * pl.col("open"))
-        .otherwise(0.0)
-        .fill_nan(0.0)
-        .alias("paid"),
         pl.when(pl.col("funding_settle") == 1.0).then("funding_rate").otherwise(None).fill_nan(None).alias("rate"),
+        pl.col("open", "close").fill_nan(None),
+    )
+    # Held positions are marked at the last close while there is no price.
+    mark = pl.coalesce("open", pl.col("close").forward_fill().shift(1).over("ticker"))
+    rate_known = pl.col("funding_rate").is_finite() | (pl.col("funding_settle") == 0.0)
+    charged = bars.sort("ticker", "bar").with_columns(
+        # Nothing, where no rate settles; and where one does that is not known, the bar is counted among the unknown.
+        (pl.col("rate") * mark).fill_null(0.0).alias("paid"),
+        (pl.col("funding_settle").is_finite() & rate_known).fill_null(value=False).alias("rate_known"),
     )
     known = pl.col("volume").is_finite() & pl.col("taker_buy_volume").is_finite()
     flow = pl.when(known).then(2.0 * pl.col("taker_buy_volume") - pl.col("volume"))
     last = pl.col("minute") == _LAST_BAR
     days = (
-        bars.sort("ticker", "bar")
-        .group_by("ticker", "session", maintain_order=True)
+        charged.group_by("ticker", "session", maintain_order=True)
         .agg(
-            pl.col("close").filter(last).first().fill_nan(None).alias("close"),
+            pl.col("close").filter(last).first(),
             pl.col("spot_close").filter(last).first().fill_nan(None).alias("spot"),
             pl.col("oi").filter(last).first().fill_nan(None).alias("open_interest"),
             pl.col("paid").sum(),
             pl.col("rate").sum().alias("funding"),
             pl.col("rate").count().alias("settled"),
+            pl.col("rate_known").sum().cast(pl.Int64).alias("known"),
             pl.col("quote_volume").fill_nan(None).sum().alias("quote_volume"),
             pl.col("quote_volume").fill_nan(None).count().alias("valued"),
             flow.sum().alias("flow"),
             pl.when(known).then("volume").sum().alias("traded"),
         )
-        .with_columns(pl.col("paid").cum_sum().over("ticker"))
+        .with_columns(pl.col("paid").cum_sum().over("ticker"), pl.col("known").cum_sum().over("ticker").alias("so_far"))
         .drop_nulls("close")
     )
     before, paid_before = pl.col("close").shift(1).over("ticker"), pl.col("paid").shift(1).over("ticker")
+    passed = pl.col("session").diff().over("ticker").dt.total_days() * _BARS_PER_DAY
+    unknown = passed - pl.col("so_far").diff().over("ticker")
+    whole = (pl.col("settled") > 0) & (pl.col("known") == _BARS_PER_DAY)
     return days.select(
         "ticker",
         "session",
         "close",
         ((pl.col("close") - (pl.col("paid") - paid_before)) / before - 1.0).alias("ret"),
         pl.when(pl.col("valued") > 0).then("quote_volume").alias("quote_volume"),
-        pl.when(pl.col("settled") > 0).then("funding").alias("funding"),
+        (unknown / _BARS_PER_HOUR).alias("funding_unknown_hours"),
+        pl.when(whole).then("funding").alias("funding"),
         (pl.col("close") / pl.col("spot") - 1.0).alias("basis"),
         "open_interest",
         pl.when(pl.col("traded") > 0.0).then(pl.col("flow") / pl.col("traded")).alias("taker_imbalance"),
@@ -106,6 +122,7 @@ def perp_frames(days: pl.DataFrame, spec: SuiteSpec) -> OwnFrames:
             "ret",
             nothing.alias("ret_open_to_close"),
             nothing.alias("ret_open_to_open"),
+            "funding_unknown_hours",
         ),
         descriptors=days.select("ticker", "session", adv.alias("adv")),
         risk=pl.DataFrame(schema={"ticker": pl.String, "session": pl.Date}),

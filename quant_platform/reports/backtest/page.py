@@ -216,6 +216,7 @@ class _Sheet:
             "select session, equity / lag(equity, 1, "
             f"{self.subject.initial_cash!r}) over (order by session) - 1 as net\nfrom ({ends})"
         )
+        # A day that begins without equity has no return: nothing was there to be lost or won.
         months = builders.months(
             monthly(self.days.with_columns(pl.col("net").fill_null(0.0))),
             self.words(

@@ -152,8 +152,20 @@ def variants_section(sheet: Sheet) -> Html:
     return sheet.part(
         "variants",
         "Each variant was computed and counts as a trial. lag: sessions that entry waits beyond the earliest; "
-        "resid: what was taken out of the signal. The marked one is judged.",
+        f"resid: what was taken out of the signal. The marked one is judged.{_of_funding(sheet)}",
         table(_summary_table("Variants over the whole sample", "Variant", rows)),
+    )
+
+
+def _of_funding(sheet: Sheet) -> str:
+    """How often funding was not known, where it is due and any of it was not."""
+    share = sheet.measured("funding_unknown_share", sheet.reference)
+    if not share:
+        return ""
+    held = sheet.measured("positions_without_funding", sheet.reference) or 0.0
+    return (
+        f" Over {share:.1%} of the returns funding is not known, at least in part: it is in none of them, and what is "
+        f"held then pays a stated cost, long or short ({held:,.0f} positions, one a day)."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -71,6 +72,16 @@ def test_an_order_that_the_open_makes_void_says_why(bar: Any, code: str) -> None
     assert found.executions.is_empty()
 
 
+@pytest.mark.parametrize(("volume", "what"), [(None, "no bar"), (0.0, "no volume")])
+def test_a_session_that_trades_nothing_is_told_from_one_that_is_missing(volume: float | None, what: str) -> None:
+    market = paper_market({"AAA": [FLAT, FLAT if volume is not None else None, FLAT], "BBB": [FLAT] * 3})
+    here = (pl.col("ticker") == "AAA") & (pl.col("session") == day(1))
+    bars = market.bars.with_columns(volume=pl.when(here).then(volume).otherwise("volume"))
+    found = paper_book(orders(order()), replace(market, bars=bars), SPEC, REPLAY)
+    assert [row["reason"] for row in found.voids] == [f"the name had {what} in the session of the order"]
+    assert found.executions.is_empty()
+
+
 def test_a_split_turns_quantity_and_levels() -> None:
     halves = (50.0, 50.5, 49.5, 50.0)
     split = [{"ticker": "AAA", "ex_date": day(2), "kind": "split", "value": 2.0}]
@@ -107,6 +118,8 @@ def test_open_positions_are_marked_and_no_part_of_any_profit() -> None:
     assert (mark["quantity"], mark["mark"]) == (10.0, 104.0)
     # Bought at 100.03 with 0.20006 of commission; leaving at 104 would cost 5 bps.
     assert mark["marked_pnl"] == pytest.approx(10 * (104 - 100.03) - 0.20006 - 10 * 104 * 0.0005)
+    # 38.97994 of the fifty that the stop risks.
+    assert mark["marked_r"] == pytest.approx(0.7795988)
     assert found.trades.is_empty()
 
 

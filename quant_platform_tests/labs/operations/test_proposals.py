@@ -83,6 +83,9 @@ def test_a_choice_that_failed_out_of_sample_is_not_proposed() -> None:
     assert proposed(cell(rule_pnl=-0.01)).is_empty()
     assert proposed(cell(rule_pnl=None)).is_empty()
     assert proposed(cell(shrunk_r=-0.1)).is_empty()
+    # To have lost nothing is not to have earned.
+    assert proposed(cell(rule_pnl=0.0)).is_empty()
+    assert proposed(cell(shrunk_r=0.0)).is_empty()
 
 
 def test_nothing_about_trades_is_proposed_before_thirty_are_closed() -> None:

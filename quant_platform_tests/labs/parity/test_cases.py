@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from quant_platform.labs.parity.adapters import OurAdapter
@@ -21,6 +26,19 @@ ANSWERS = {
     "delisting_recovery": (5, 8.0),
     "last_bar": (None, None),
 }
+
+
+# What `make parity` wrote when it last ran the frameworks themselves.
+PUBLISHED = Path(__file__).resolve().parents[3] / "docs" / "evidence" / "parity.json"
+
+
+@cache
+def foreign_results() -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in json.loads(PUBLISHED.read_text(encoding="utf-8"))["rows"]:
+        if row["framework"] != "quant_platform" and row["outcome"] == "agrees":
+            found.setdefault(row["case"], []).append(row)
+    return found
 
 
 def traded(name: str) -> Execution:
@@ -71,3 +89,20 @@ def test_no_position_is_opened_that_no_decision_states(name):
     decided = set(entries.select(entries["bar"] + 1, "asset").rows())
     opened = set(execution.trades.select("entry_bar", "asset").rows())
     assert opened <= decided
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.real])
+def test_a_case_is_the_one_that_the_frameworks_have_traded(name):
+    execution = traded(name)
+    others = foreign_results()[name]
+    assert {row["trades"] for row in others} == {execution.trades.height}
+    for row in others:
+        assert execution.final_value == pytest.approx(row["final_value"], rel=1e-9, abs=0.0)
+
+
+def test_cases_on_real_bars_have_as_many_without_them():
+    # 252, 251, 251, 253 and 252 sessions of New York in the years 2005 to 2009.
+    assert CASES["sp500_members"].bars(None).shape == (1259, 10)
+    # 30 days of five minutes.
+    assert CASES["ma_crossover_btc_5min"].bars(None).shape == (30 * 24 * 12, 1)
+    assert CASES["ma_crossover_btc_daily"].bars(None).shape == (495, 1)

@@ -52,6 +52,8 @@ def test_a_trade_that_one_of_them_made_differs():
     found = compare(execution(TRADE), execution(other), 1e4)
     assert sorted(found.trades["state"]) == ["only_framework", "only_reference"]
     assert (found.matched, found.differing) == (0, 2)
+    # No trade is equal: there is no error of those that are.
+    assert found.largest_error == 0.0
 
 
 def test_several_trades_of_one_key_are_matched_in_the_order_of_their_exits():

@@ -61,7 +61,25 @@ def test_a_pooled_cell_equals_the_plain_computation():
     assert found["p_cluster"] == pytest.approx(2 * stats.t.sf(abs(mean / error), g - 1), rel=1e-9)
     assert found["net_bps"] == pytest.approx(mean - found["cost_bps"], rel=1e-9)
     assert found["stressed_bps"] == pytest.approx(mean - 1.5 * found["cost_bps"], rel=1e-9)
-    assert found["p_raw"] == max(found["p_cluster"], found["p_placebo"])
+    assert found["p_raw"] == found["p_cluster"]
+
+
+def test_the_placebo_is_shown_and_decides_only_where_the_spec_says_so():
+    """Both p are the same under either switch; in some cells the placebo is the larger one."""
+    errors = SPECS.discovery.errors.model_dump()
+    assert errors["placebo_decides"] is False, "as shipped"
+    first = [event_spec("FIRST", family="F0")]
+    own = EVENTS.filter(pl.col("event_id") == "FIRST")
+    inside = evaluate(own, PANEL, specs(first, errors={**errors, "placebo_decides": True}), cutoff="2024-03")
+    beside = CANDIDATES.filter(pl.col("event_id") == "FIRST")
+    for name in ("p_cluster", "p_placebo", "t"):
+        assert inside[name].to_list() == beside[name].to_list()
+    tested = beside.filter("tested")
+    assert tested.filter(pl.col("p_placebo") > pl.col("p_cluster")).height > 10
+    assert tested["p_raw"].to_list() == tested["p_cluster"].to_list()
+    for row in inside.filter("tested").iter_rows(named=True):
+        shown = [p for p in (row["p_cluster"], row["p_placebo"]) if p is not None]
+        assert row["p_raw"] == max(shown)
 
 
 def test_a_trade_with_one_side_is_tested_for_gains_only():
