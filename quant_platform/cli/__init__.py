@@ -198,11 +198,31 @@ def paragraph(error: Exception) -> str:
             cause="the disk is full" if error.errno == errno.ENOSPC else "",
             action="make room or choose another folder with --home; `quant doctor` looks at both",
         )
+    refused = _refused_by_sqlite(error)
+    if refused:
+        error = StorageFailed(
+            "the history of runs cannot be read or written; no table was changed by that",
+            cause=f"the disk is full, a folder cannot be written, or another process holds the file; SQLite: {refused}",
+            action="free space, correct the permissions, or end the other process, then run again: what is current is "
+            "not recomputed",
+        )
     if isinstance(error, PlatformError):
         lines = str(_complete(error)).split("\n")
         return "\n".join(line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}..." for line in lines)
     text = " ".join(str(error).split())
     return f"unexpected: {type(error).__name__}: {text[:300]}; `quant --debug ...` shows where it comes from"
+
+
+def _refused_by_sqlite(error: BaseException | None) -> str:
+    """What SQLite says of a file that it cannot use, however deep in the error; empty where it says nothing."""
+    import sqlite3
+
+    while error is not None:
+        inner = getattr(error, "orig", error)  # SQLAlchemy wraps what the database said
+        if isinstance(inner, sqlite3.OperationalError):
+            return " ".join(str(inner).split())[:200]
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _complete(error: PlatformError) -> PlatformError:

@@ -7,12 +7,15 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
+from quant_platform.cli import paragraph
 from quant_platform.defs import runs
 from quant_platform_tests.cli.commands import QUANT, Command, is_one_paragraph
 from quant_platform_tests.homes import Market, copied, declare, edit, entered, files, harm, versions
@@ -98,6 +101,22 @@ def test_debug_shows_the_traceback(own: Path, quant: Command) -> None:
     path.write_text("min_rr: nothing\n", encoding="utf-8")
     with pytest.raises(ValueError, match="activation"):
         quant("--debug", "run", "everything")
+
+
+def test_a_database_of_runs_that_cannot_be_written_is_said_as_what_it_is(tmp_path: Path) -> None:
+    """SQLite's refusal under SQLAlchemy, itself the cause of another error: a database that is only to be read."""
+    sqlite3.connect(tmp_path / "runs.db").close()
+    engine = sqlalchemy.create_engine(f"sqlite:///file:{tmp_path / 'runs.db'}?mode=ro&uri=true")
+    with engine.connect() as connection, pytest.raises(sqlalchemy.exc.OperationalError) as refused:
+        connection.execute(sqlalchemy.text("create table runs (id integer)"))
+    failed = RuntimeError("the run could not be made")
+    failed.__cause__ = refused.value
+    said = paragraph(failed)
+    assert said.startswith("storage_failed: the history of runs cannot be read or written")
+    assert "SQLite: attempt to write a readonly database" in said
+    assert "next: free space, correct the permissions" in said
+    # What no database has to do with is still said to be unexpected.
+    assert paragraph(RuntimeError("other")).startswith("unexpected: RuntimeError: other")
 
 
 def test_a_bug_ends_in_one_line(own: Path, quant: Command, monkeypatch: pytest.MonkeyPatch) -> None:
