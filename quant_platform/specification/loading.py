@@ -68,12 +68,14 @@ def load_spec(path: Path, model: type[M]) -> M:
         more than a century, a whole number of more than 64 bits) or a value that the model refuses.
         The message names file and line, and for an unknown key the closest valid one.
     """
-    return _loaded(read_text(path), path, model)
+    found = _loaded(read_text(path), path, model)
+    assert isinstance(found, model)
+    return found
 
 
 # A model is frozen, and a process that runs a graph asks for the same hundred files at every step.
 @lru_cache(maxsize=1024)
-def _loaded(text: str, path: Path, model: type[M]) -> M:
+def _loaded(text: str, path: Path, model: type[SpecModel]) -> SpecModel:
     return _validated(*parse_yaml(text, path), path, model)
 
 
