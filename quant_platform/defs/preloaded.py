@@ -11,6 +11,6 @@ from numba.core.entrypoints import init_all
 
 from quant_platform.defs.definitions import defs
 
-init_all()
+init_all()  # type: ignore[no-untyped-call]  # Numba's is without types
 REPOSITORY = defs.get_repository_def()
 ARROW = pyarrow.__version__
