@@ -70,6 +70,7 @@ def measure(size: Size, work: Path) -> dict[str, Any]:
     total = time.process_time() - started
     return {
         **asdict(size),
+        "load": load_average()[0],
         "cpu_seconds": total,
         "seconds": {part: seconds.get(part, 0.0) for part in (*PARTS, OTHER)},
         "unattributed_seconds": total - sum(seconds.values()),
@@ -153,18 +154,19 @@ def page(found: dict[str, Any]) -> str:
         "",
         f"Made by `{found['command']}` on {computer['processor']}, {computer['cores']} cores; load of the machine",
         f"{load['start'][0]} at the start and {load['end'][0]} at the end. A simulated market goes through the equity",
-        "graph in one process, kernels compiled before. *Starting* is importing and declaring the assets, once a",
-        "process; *lake* is validating, hashing, writing and reading partitions; *bookkeeping* is Dagster, its event",
+        "graph in one process, kernels compiled before; *load* is that of the machine when a size was through, and",
+        "sizes may be measured at different times (`--again`). *Starting* is importing and declaring the assets, once",
+        "a process; *lake* is validating, hashing, writing and reading partitions; *bookkeeping* is Dagster, its event",
         "log, reading specs and hashing code.",
         "",
-        f"| names | years | jobs | CPU s | {' | '.join(parts)} | partitions | log bytes per partition |",
-        f"|--:|--:|---|--:|{'--:|' * len(parts)}--:|--:|",
+        f"| names | years | jobs | load | CPU s | {' | '.join(parts)} | partitions | log bytes per partition |",
+        f"|--:|--:|---|--:|--:|{'--:|' * len(parts)}--:|--:|",
     ]
     for row in found["sizes"]:
         cells = [f"{share:.0%}" for share in shares(row).values()]
         lines.append(
             f"| {row['names']:,} | {row['years']} | {', '.join(row['jobs']) or 'all of equities'} "
-            f"| {row['cpu_seconds']:.1f} | {' | '.join(cells)} | {row['partitions']:,} "
+            f"| {row.get('load', '-')} | {row['cpu_seconds']:.1f} | {' | '.join(cells)} | {row['partitions']:,} "
             f"| {row['event_log_bytes'] / row['partitions']:,.0f} |"
         )
     lines += ["", "## Cost per ticker", "", "| names | years | CPU ms per ticker |", "|--:|--:|--:|"]
@@ -212,6 +214,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--reduced", action="store_true", help="a small market, to see that everything runs")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
     parser.add_argument("--most-names", type=int, help="leave out larger markets; the page says so")
+    parser.add_argument(
+        "--again", type=int, nargs="+", default=[], help="positions of sizes to measure again; the other rows are kept"
+    )
     parser.add_argument("--size", type=int, help="measure one size in this process and print it as JSON")
     chosen = parser.parse_args(arguments)
     sizes = SIZES["reduced" if chosen.reduced else "full"]
@@ -220,6 +225,9 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.size is not None:
         json.dump(measure(sizes[chosen.size], work), sys.stdout)
         return
+    written = chosen.output / "bookkeeping.json"
+    before: dict[str, Any] = json.loads(written.read_text()) if chosen.again else {"sizes": []}
+    kept = {_size_of(row): row for row in before["sizes"]}
     found: dict[str, Any] = {
         "command": COMMAND + (" --reduced" if chosen.reduced else ""),
         "machine": machine(),
@@ -229,15 +237,23 @@ def main(arguments: list[str] | None = None) -> None:
     }
     chosen.output.mkdir(parents=True, exist_ok=True)
     waiting = list(sizes)
-    for size in sizes:
-        if chosen.most_names is None or size.names <= chosen.most_names:
-            found["sizes"].append(_in_process_of_its_own(sizes.index(size), reduced=chosen.reduced))
-            waiting.remove(size)
-            # After every size: the largest take an hour, and what was measured before it is worth keeping.
-            found["not_run"] = ", ".join(f"{one.names:,} names x {one.years} years" for one in waiting)
-            found["load_average"]["end"] = load_average()
-            (chosen.output / "bookkeeping.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
-            (chosen.output / "bookkeeping.md").write_text(page(found))
+    for position, size in enumerate(sizes):
+        if size in kept and position not in chosen.again:
+            found["sizes"].append(kept[size])
+        elif chosen.most_names is None or size.names <= chosen.most_names:
+            found["sizes"].append(_in_process_of_its_own(position, reduced=chosen.reduced))
+        else:
+            continue
+        waiting.remove(size)
+        # After every size: the largest take an hour, and what was measured before it is worth keeping.
+        found["not_run"] = ", ".join(f"{one.names:,} names x {one.years} years" for one in waiting)
+        found["load_average"]["end"] = load_average()
+        written.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+        (chosen.output / "bookkeeping.md").write_text(page(found))
+
+
+def _size_of(row: dict[str, Any]) -> Size:
+    return Size(row["names"], row["years"], tuple(row["jobs"]))
 
 
 def _in_process_of_its_own(position: int, *, reduced: bool) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def test_the_page_states_shares_growth_and_what_was_not_met() -> None:
         "a ticker of 1,000 costs at most 1.3 times one of 100: 1.40 times, **not met**",
     ]
     text = bookkeeping.page(_found(small, large) | {"not_run": "5,000 names x 6 years"})
-    assert "| 100 | 6 | all of equities | 20.0 | 30% | 0% | 20% | 50% | 0% | 1,000 | 2,000 |" in text
+    assert "| 100 | 6 | all of equities | - | 20.0 | 30% | 0% | 20% | 50% | 0% | 1,000 | 2,000 |" in text
     assert "Not run: 5,000 names x 6 years." in text
 
 

@@ -111,12 +111,16 @@ def test_a_score_leaves_out_what_alters_no_result() -> None:
     assert clean_score({"mutants": 1, "survivors": ["a"]}, {"a": "equivalent"}) == 1.0
 
 
-def test_the_page_is_that_of_the_results_and_every_room_meets_the_bar() -> None:
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+def test_the_page_is_that_of_the_results() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(json.loads(RESULTS.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("room", ["engine", "labs/operations", "lake", "statistics"])
+def test_a_room_meets_the_bar_and_its_survivors_are_judged(room: str) -> None:
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))[room]
     judged = yaml.safe_load(JUDGED.read_text(encoding="utf-8"))
-    assert PAGE.read_text(encoding="utf-8") == page(results)
-    assert [name for found in results.values() for name in found["survivors"] if name not in judged] == []
-    assert {room for room, found in results.items() if clean_score(found, judged) < BAR} == set()
+    assert set(found["survivors"]) <= set(judged)
+    assert clean_score(found, judged) >= BAR
 
 
 def test_what_was_judged_is_text_by_the_name_of_a_mutant() -> None:

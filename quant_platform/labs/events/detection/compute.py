@@ -301,17 +301,15 @@ def _flags(values: dict[str, Array], fired: Mapping[str, Fired | None], rows: in
         if found is None:
             made += [pl.Series(column, [None], pl.Float64).new_from_index(0, rows) for column in names]
             continue
-        flags = pl.Series(name, found.accepted.astype(np.float64))
-        made.append(flags if found.known.all() else flags.zip_with(pl.Series(found.known), _NOT_KNOWN))
-        bars = np.flatnonzero(found.accepted)
-        made.append(_on_bars(names[1], bars, np.sign(values.pop(part(name, "direction"))[bars]), rows))
-        made.append(_on_bars(names[2], bars, values.pop(part(name, "intensity"))[bars], rows))
+        made.append(_nullable(name, found.accepted.astype(np.float64), found.known))
+        made.append(_nullable(names[1], np.sign(values.pop(part(name, "direction"))), found.accepted))
+        made.append(_nullable(names[2], values.pop(part(name, "intensity")), found.accepted))
     return pl.DataFrame(made)
 
 
-def _on_bars(name: str, bars: npt.NDArray[np.int64], values: Array, rows: int) -> pl.Series:
-    """Values on few bars, null on the others."""
-    return pl.Series(name, [None], pl.Float64).new_from_index(0, rows).scatter(bars, values)
+def _nullable(name: str, values: Array, known: Conditions) -> pl.Series:
+    """Values where known, null elsewhere; the values are NaN nowhere that is known."""
+    return pl.Series(name, values).zip_with(pl.Series(known), _NOT_KNOWN)
 
 
 def _not_available(plan: EventPlan, result: Evaluation) -> dict[str, tuple[str, ...]]:

@@ -52,6 +52,7 @@ GATES = (
 )
 """Gates that refuse, in the order of the funnel; ``gate_power`` informs only."""
 TREE = ["test", "horizon_bars", "symbol", "dimension"]
+_POSTERIOR = ("test_prior", "own_weight", "test_shrunk", "posterior_sd_bps", "p_shrunk", "p_fdr")
 _SCHEMA = {name: column.dtype for name, column in DiscoveryHypotheses.columns().items()}
 
 
@@ -98,36 +99,37 @@ def _asks_for_gains(specs: DiscoverySpecs) -> pl.Expr:
 
 def _shrink(counted: pl.DataFrame, specs: DiscoverySpecs) -> pl.DataFrame:
     """Posterior of every counted cell, in the orientation of its test's table."""
-    veto = specs.discovery.shrinkage_may_veto
-    parts: list[pl.DataFrame] = []
-    for key, tree in counted.partition_by(TREE, as_dict=True, maintain_order=True).items():
-        # Cells too small to be tested have no say; they receive what their relatives say.
-        tested = tree["tested"].to_numpy()
-        effect = _numbers(tree, pl.col("effect_bps") * pl.col("turn"))
-        error = np.where(tested, _numbers(tree, pl.col("standard_error_bps")), np.nan)
-        levels = [tree["family"].to_numpy()]
-        if key[TREE.index("dimension")] != "ALL":
-            levels.append(tree["event_id"].to_numpy())
-        found = shrink_tree(np.where(tested, effect, np.nan), error, levels)
-        p_shrunk = shrunken_p(
+    if counted.is_empty():
+        return counted.select("alias_group", "question", "tested")
+    # Cells too small to be tested have no say; they receive what their relatives say.
+    tested = counted["tested"].to_numpy()
+    effect = np.where(tested, _numbers(counted, pl.col("effect_bps") * pl.col("turn")), np.nan)
+    error = np.where(tested, _numbers(counted, pl.col("standard_error_bps")), np.nan)
+    freedom = counted["n_clusters"].to_numpy() - 1.0
+    family, event = counted["family"].to_numpy(), counted["event_id"].to_numpy()
+    made = {name: np.empty(len(counted)) for name in _POSTERIOR}
+    trees = counted.with_row_index("at").group_by(TREE, maintain_order=True).agg("at", pl.col("template").first())
+    order: list[int] = []
+    # Hundreds of trees of a few dozen cells: whatever is asked of a frame is asked once, of all of them.
+    for tree in trees.iter_rows(named=True):
+        order += tree["at"]
+        at = np.array(tree["at"])
+        levels = [family[at]] if tree["dimension"] == "ALL" else [family[at], event[at]]
+        found = shrink_tree(effect[at], error[at], levels)
+        made["test_prior"][at], made["own_weight"][at] = found.prior_mean, found.own_weight
+        made["test_shrunk"][at], made["posterior_sd_bps"][at] = found.mean, found.standard_deviation
+        made["p_shrunk"][at] = shrunken_p(
             found.mean,
             found.standard_deviation,
-            tree["n_clusters"].to_numpy() - 1.0,
+            freedom[at],
             # A test is the same for all of its cells.
-            alternative=specs.templates[tree["template"][0]].alternative,
+            alternative=specs.templates[tree["template"]].alternative,
         )
-        p_raw = _numbers(tree, pl.col("p_raw"))
-        parts.append(
-            tree.select("alias_group", "question", "event_id", "test", "horizon_bars", "tested").with_columns(
-                pl.Series("test_prior", found.prior_mean),
-                pl.Series("own_weight", found.own_weight),
-                pl.Series("test_shrunk", found.mean),
-                pl.Series("posterior_sd_bps", found.standard_deviation),
-                pl.Series("p_shrunk", np.where(tested, p_shrunk, np.nan)),
-                pl.Series("p_fdr", np.where(tested, conservative_p(p_raw, p_shrunk) if veto else p_raw, np.nan)),
-            )
-        )
-    return pl.concat(parts) if parts else counted.select("alias_group", "question", "tested")
+    p_raw = _numbers(counted, pl.col("p_raw"))
+    p_fdr = conservative_p(p_raw, made["p_shrunk"]) if specs.discovery.shrinkage_may_veto else p_raw
+    made["p_shrunk"], made["p_fdr"] = (np.where(tested, p, np.nan) for p in (made["p_shrunk"], p_fdr))
+    kept = counted.select("alias_group", "question", "event_id", "test", "horizon_bars", "tested")
+    return kept.with_columns(pl.Series(name, values) for name, values in made.items())[order]
 
 
 def _select(tests: pl.DataFrame, specs: DiscoverySpecs) -> pl.DataFrame:
