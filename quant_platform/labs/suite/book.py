@@ -282,6 +282,7 @@ def _charge_holding(
     cost[1:] = np.abs(held[:-1]) * holding[1:]
     totals[:, 1] += cost.sum(axis=1)
     rows, names = np.nonzero(cost)
-    np.add.at(by_cap, (rows, panel.cap_bucket[rows, names], 1), cost[rows, names])
-    np.add.at(by_industry, (rows, panel.industry[rows, names] + 1, 1), cost[rows, names])
-    return np.count_nonzero(cost, axis=1).astype(np.int64)
+    np.add.at(by_cap[:, :, 1], (rows, panel.cap_bucket[rows, names]), cost[rows, names])
+    np.add.at(by_industry[:, :, 1], (rows, panel.industry[rows, names] + 1), cost[rows, names])
+    paying: Longs = np.count_nonzero(cost, axis=1).astype(np.int64)
+    return paying
