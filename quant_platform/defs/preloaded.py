@@ -6,11 +6,12 @@ seconds where they were 0.12, for each step of a run.
 
 from __future__ import annotations
 
+import dagster as dg
 import pyarrow
 from numba.core.entrypoints import init_all
 
 from quant_platform.defs.definitions import defs
 
 init_all()  # type: ignore[no-untyped-call]  # Numba's is without types
-REPOSITORY = defs.get_repository_def()
+REPOSITORY: dg.RepositoryDefinition = defs.get_repository_def()
 ARROW = pyarrow.__version__
