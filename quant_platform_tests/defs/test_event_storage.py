@@ -218,3 +218,13 @@ def test_the_pages_of_a_new_file_hold_ten_events_and_an_old_file_keeps_its_own(f
         PooledSqliteEventLogStorage(str(place)).dispose()
     assert _rows(folder / "new" / "index.db", "pragma page_size") == [(16_384,)]
     assert _rows(old, "pragma page_size") == [(4_096,)]
+
+
+def test_an_event_keeps_its_sentence_and_the_end_of_a_step_its_handle(
+    finished: str, instance: dg.DagsterInstance
+) -> None:
+    entries = instance.all_logs(finished)
+    assert all(entry.message for entry in entries)
+    # A run that goes on where this one failed would ask them which steps are done.
+    done = [entry for entry in entries if entry.dagster_event_type == dg.DagsterEventType.STEP_SUCCESS]
+    assert {entry.step_key for entry in done} == {str(entry.get_dagster_event().step_handle.to_key()) for entry in done}
