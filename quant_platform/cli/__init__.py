@@ -10,6 +10,7 @@ A command's module is imported when the command is called: the libraries behind 
 from __future__ import annotations
 
 import errno
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -34,14 +35,21 @@ SHOWN_CHARACTERS = 600
 
 @dataclass(frozen=True)
 class Entry:
-    """A command: the module below this one, the function or group in it, and what ``quant --help`` says of it."""
+    """A command: the module below this one, the function or group in it, and what ``quant --help`` says of it.
+
+    ``processes`` is how many of its own work at a time.
+    """
 
     module: str
     attribute: str
     help: str
+    processes: int = 1
 
     def load(self, name: str) -> Any:
         """Import the module and build the command."""
+        if self.processes > 1:
+            # Read when Polars is imported. Threads beyond the cores spend their time on handing work to each other.
+            os.environ.setdefault("POLARS_MAX_THREADS", str(max(1, (os.cpu_count() or 1) // self.processes)))
         found = getattr(import_module(f"{__name__}.{self.module}"), self.attribute)
         application = found
         if not isinstance(found, typer.Typer):
@@ -54,7 +62,10 @@ class Entry:
 
 COMMANDS: Mapping[str, Entry] = {
     "demo": Entry(
-        "demo", "demo", "Materialise the whole graph on the built-in simulated market and say where to look."
+        "demo",
+        "demo",
+        "Materialise the whole graph on the built-in simulated market and say where to look.",
+        processes=2,
     ),
     "init": Entry(
         "init",

@@ -27,7 +27,7 @@ def watching(console: Console, title: str, lake: Lake, tables: Sequence[str], pa
 
     The count is read off the names of the versions, so it is right whichever process writes; what was current and is
     skipped does not count. Listing thousands of folders costs as much as making them, so the next look waits until the
-    last one was at most `SHARE` of the time.
+    last one was at most `SHARE` of the time; where nobody sees the line move there is none.
     """
     started = time.time()
     total = max(1, partitions) * len(tables)
@@ -51,13 +51,15 @@ def watching(console: Console, title: str, lake: Lake, tables: Sequence[str], pa
                 waited = max(SECONDS, (time.thread_time() - began) / SHARE)
 
         watcher = threading.Thread(target=poll, daemon=True)
-        watcher.start()
+        if console.is_terminal:
+            watcher.start()
         try:
             yield
             progress.update(task, completed=total, description=f"{title} [green]done")
         finally:
             stop.set()
-            watcher.join()
+            if watcher.is_alive():
+                watcher.join()
 
 
 def _written(lake: Lake, tables: Sequence[str], since: float) -> int:

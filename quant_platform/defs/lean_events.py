@@ -1,6 +1,6 @@
 """What the event logs of the house do less of than Dagster's own, whatever database holds them.
 
-- the dynamic partitions are read once a second, not once an event;
+- the dynamic partitions are read once a second, not once an event, and what the tables look like once a process;
 - an event names its step once, where Dagster's own serialisation does it seven times, and has its sentence once;
 - a run plans its partitions in one event per asset. The partitions that fail are planned one by one when they do, so
   that the UI shows which they were (`quant_platform.defs.chunked_assets`);
@@ -40,6 +40,8 @@ class LeanEventLog(SqlEventLogStorage):
     def __init__(self, *args: Any, **named: Any) -> None:
         self._dynamic: dict[str, tuple[float, dict[str, None]]] = {}
         self._tables: set[str] = set()
+        self._columns: set[str] = set()
+        self._indexes: set[str] = set()
         super().__init__(*args, **named)  # type: ignore[no-untyped-call]  # Dagster's is without types
 
     @property
@@ -53,6 +55,18 @@ class LeanEventLog(SqlEventLogStorage):
         if table_name not in self._tables and super().has_table(table_name):  # type: ignore[safe-super]
             self._tables.add(table_name)
         return table_name in self._tables
+
+    def has_asset_key_col(self, column_name: str) -> bool:
+        """Whether the table of assets has a column; asked once of each that it has."""
+        if column_name not in self._columns and super().has_asset_key_col(column_name):
+            self._columns.add(column_name)
+        return column_name in self._columns
+
+    def has_secondary_index(self, name: str) -> bool:
+        """Whether a migration of the data was made; asked once of each that was."""
+        if name not in self._indexes and super().has_secondary_index(name):
+            self._indexes.add(name)
+        return name in self._indexes
 
     def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
         with self.index_connection() as connection:

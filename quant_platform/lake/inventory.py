@@ -11,8 +11,8 @@ from pathlib import Path
 import polars as pl
 
 from quant_platform.lake.keys import shown_key
+from quant_platform.lake.known_files import record_of
 from quant_platform.lake.lake import Lake
-from quant_platform.lake.provenance import read_record
 from quant_platform.lake.reading import types_of_file
 
 
@@ -95,8 +95,8 @@ def path_below(home: Path, path: Path) -> str:
 
 
 def inventory_row(table_name: str, key: str | None, path: Path, home: Path) -> InventoryRow:
-    """Read one row from the footer of a file that is somewhere below ``home``; raises CorruptFile."""
-    record = read_record(path)
+    """Make one row of a file that is somewhere below ``home``, from its footer; raises CorruptFile."""
+    record = record_of(path)
     return InventoryRow(
         table_name=table_name,
         key=key,
@@ -115,10 +115,6 @@ def inventory_row(table_name: str, key: str | None, path: Path, home: Path) -> I
             f"{name}: {'Enum' if dtype == pl.Enum else dtype}" for name, dtype in types_of_file(path).items()
         ),
     )
-
-
-def _shown_type(dtype: pl.DataType) -> str:
-    return "Enum" if isinstance(dtype, pl.Enum) else str(dtype)
 
 
 def inventory_frame(rows: Sequence[InventoryRow]) -> pl.DataFrame:

@@ -17,12 +17,12 @@ import polars as pl
 from quant_platform.contracts.errors import CorruptFile, PartitionMissing
 from quant_platform.contracts.tables import TABLES, Table
 from quant_platform.contracts.tables import table as registered_table
-from quant_platform.lake import partition_files
+from quant_platform.lake import known_files, partition_files
 from quant_platform.lake.content_hash import content_hash
 from quant_platform.lake.keys import Key, folder_names, key_of_parts, part_of_folder, shown_key, wanted_keys
-from quant_platform.lake.partition_files import newest_among, stamp_time, versions_among
+from quant_platform.lake.partition_files import newest_among, stamp_of, versions_among
 from quant_platform.lake.places import store_of
-from quant_platform.lake.provenance import FileRecord, Provenance, read_record
+from quant_platform.lake.provenance import FileRecord, Provenance
 from quant_platform.lake.reading import TypesOfFiles, collect_files, scan_files
 from quant_platform.lake.store import Listing, Store
 from quant_platform.lake.validation import validated
@@ -292,7 +292,8 @@ class Lake:
 
     def written_since(self, table_name: str, moment: datetime) -> int:
         """Count the versions of a table that were written at a moment or after it."""
-        return sum(stamp_time(path) >= moment for paths in self.versions_by_key(table_name).values() for path in paths)
+        first = stamp_of(moment)
+        return sum(path.name >= first for paths in self.versions_by_key(table_name).values() for path in paths)
 
     def partitions(self, table_name: str) -> list[Key]:
         """Return the keys of the partitions that have a version, sorted; ``[None]`` for an unpartitioned table."""
@@ -314,7 +315,7 @@ class Lake:
 
     def provenance(self, version: Version) -> Provenance:
         """Read from its file what produced a version."""
-        return read_record(version.path).provenance
+        return known_files.record_of(version.path).provenance
 
     def is_current(
         self, table_name: str, key: Key, code_version: str, ontology_hash: str, inputs: Mapping[str, str]
@@ -346,6 +347,7 @@ class Lake:
         )
         path, is_first = self.store.append(folder, partition_files.encode(ready, record))
         self._listing.note(path)
+        known_files.note_written(path, record, ready.schema)
         return _version_of(table_name, key, path, record), is_first
 
     def _partition_folders(self, table_name: str, listing: Listing) -> list[tuple[Key, Path]]:
@@ -364,7 +366,7 @@ class Lake:
         return None if name is None else folder / name
 
     def _version(self, table_name: str, key: Key, path: Path) -> Version:
-        return _version_of(table_name, key, path, read_record(path))
+        return _version_of(table_name, key, path, known_files.record_of(path))
 
 
 class Writes:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
-from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from types import MappingProxyType
 
 import polars as pl
 
 from quant_platform.contracts.errors import CorruptFile, SchemaViolation
 from quant_platform.contracts.tables import Table
+from quant_platform.lake import known_files
+from quant_platform.lake.known_files import Types
 from quant_platform.lake.provenance import read_footer
 from quant_platform.lake.validation import declared_types
-
-Types = Mapping[str, pl.DataType]
 
 
 class TypesOfFiles:
@@ -38,17 +36,9 @@ def types_of_file(path: Path) -> Types:
     A file is opened once by a process, and again when it is not what it was.
     """
     try:
-        state = path.stat()
-        return _types_as_of(path, state.st_mtime_ns, state.st_size)
+        return known_files.types_of(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(path, error) from error
-
-
-@lru_cache(maxsize=65_536)
-def _types_as_of(path: Path, modified: int, size: int) -> Types:
-    del modified, size
-    read_footer(path)
-    return MappingProxyType(dict(pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema()))
 
 
 def scan_files(

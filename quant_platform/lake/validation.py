@@ -79,7 +79,7 @@ def _rules_of(schema: type[dy.Schema]) -> _Rules:
     return {column: tuple(rules) for column, rules in found.items()}
 
 
-def _keeps_all_rules(schema: type[dy.Schema], frame: pl.DataFrame) -> bool:
+def keeps_all_rules(schema: type[dy.Schema], frame: pl.DataFrame) -> bool:
     """Whether `schema.is_valid`, told in a fraction of the time for a small partition.
 
     An expression costs Polars 0.1 ms whatever the rows, and a schema has dozens: only what the buffers of a column do
@@ -175,7 +175,7 @@ def _refuse_columns(table: Table, frame: pl.DataFrame, where: str) -> None:
 
 def _refuse_broken_rules(table: Table, frame: pl.DataFrame, where: str) -> None:
     declared = _in_order(frame, table.schema.column_names())
-    if _keeps_all_rules(table.schema, declared):
+    if keeps_all_rules(table.schema, declared):
         return
     try:
         table.schema.validate(declared)

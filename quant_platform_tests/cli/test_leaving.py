@@ -43,3 +43,9 @@ def test_the_end(end: str, code: int, said: str) -> None:
     )
     assert (ended.returncode, ended.stdout) == (code, said)
     assert ("unexpected" in ended.stderr) == ("ValueError" in end)
+
+
+def test_it_seldom_looks_for_rings_of_objects() -> None:
+    program = PROGRAM.format(end="import gc; print(gc.get_threshold()[0] > 10_000, gc.isenabled()); return 0")
+    ended = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    assert ended.stdout == "saidTrue True\nregistered\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -35,10 +36,26 @@ def test_sql_loads_no_dagster() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_list_says_what_the_command_says_of_itself(name: str) -> None:
+def test_the_list_says_what_the_command_says_of_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Loading may set it for this process, which other tests share.
+    monkeypatch.setenv("POLARS_MAX_THREADS", "2")
     said = COMMANDS[name].load(name).help
     assert said is not None
     assert COMMANDS[name].help == " ".join(said.split("\n\n")[0].split())
+
+
+@pytest.mark.parametrize(("asked", "threads"), [({}, 2), ({"POLARS_MAX_THREADS": "3"}, 3)])
+def test_two_processes_share_the_cores(asked: dict[str, str], threads: int) -> None:
+    script = (
+        "import os\nos.cpu_count = lambda: 5\nfrom quant_platform.cli import COMMANDS\n"
+        "COMMANDS['demo'].load('demo')\nimport polars\n"
+        "print(polars.thread_pool_size(), polars.DataFrame({'a': [1]}).sum().item())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "POLARS_MAX_THREADS"} | asked
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120, env=environment
+    )
+    assert done.stdout == f"{threads} 1\n"
 
 
 def test_a_mistyped_command_is_answered_with_the_nearest(quant: Command) -> None:

@@ -55,6 +55,19 @@ def test_the_instance_file_asks_for_it_and_keeps_files_under_the_home(
     assert (folder / "history" / "runs" / "index.db").is_file()
 
 
+def test_what_the_tables_look_like_is_asked_once_and_a_later_migration_is_seen(instance: dg.DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    assert isinstance(storage, PooledSqliteEventLogStorage)
+    assert not storage.has_secondary_index("made_up")
+    storage.enable_secondary_index("made_up")
+    asked = [(storage.has_secondary_index, "made_up"), (storage.has_asset_key_col, "cached_status_data")]
+    assert all(has(name) for has, name in asked)
+    storage.index_connection = None
+    assert all(has(name) for has, name in asked)
+    with pytest.raises(TypeError):
+        storage.has_asset_key_col("made_up")
+
+
 def test_dagsters_own_storage_reads_what_was_written(instance: dg.DagsterInstance, folder: Path) -> None:
     _report(instance, "A")
     stock = SqliteEventLogStorage(base_dir=str(folder / "history" / "runs"))

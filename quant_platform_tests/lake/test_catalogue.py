@@ -349,11 +349,13 @@ def test_what_a_killed_builder_left_is_removed(lake: Lake, path: Path) -> None:
     assert not left.exists()
 
 
-def test_the_keeper_builds_once_per_debounce(lake: Lake, path: Path) -> None:
+def test_the_keeper_builds_once_per_debounce(lake: Lake, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = CatalogueKeeper(lake, path, debounce=MINUTE)
     assert keeper.refresh()
     assert not keeper.refresh()
     assert keeper.refresh(force=True)
+    # On a busy machine it may have been dear to make.
+    monkeypatch.setitem(catalogue._TOOK, path, 0.1)
     old = time.time() - 61
     os.utime(path, (old, old))
     assert keeper.refresh()

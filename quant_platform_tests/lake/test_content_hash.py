@@ -75,6 +75,11 @@ def test_a_null_is_not_a_zero(column: str) -> None:
     assert content_hash(FRAME.with_columns(CHANGES[column].alias(column))) != content_hash(FRAME)
 
 
+def test_a_column_of_nulls_alone_is_hashed_by_the_recipe() -> None:
+    said = b"a\0null\0" + b"9\0" + bytes([0xFF, 0x80])
+    assert content_hash(pl.DataFrame({"a": pl.Series([None] * 9)})) == hashlib.sha256(said).hexdigest()
+
+
 def test_values_names_and_boundaries_count() -> None:
     base = pl.DataFrame({"t": ["ab", "c"]})
     assert content_hash(base) != content_hash(pl.DataFrame({"t": ["a", "bc"]}))

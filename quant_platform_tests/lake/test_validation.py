@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.lake import Lake
-from quant_platform.lake.validation import _keeps_all_rules, validated
+from quant_platform.lake.validation import keeps_all_rules, validated
 from quant_platform_tests.lake.frames import BARS, FEATURES, TEST_TABLES, bars, features, provenance
 
 TABLE = TEST_TABLES[BARS]
@@ -131,7 +131,7 @@ class Ruled(dy.Schema):
 )
 def test_the_rules_are_those_of_the_schema(rows: list[tuple[str | None, float | None]]) -> None:
     frame = pl.DataFrame(rows, schema={"name": pl.String, "value": pl.Float64}, orient="row")
-    assert _keeps_all_rules(Ruled, frame) == Ruled.is_valid(frame)
+    assert keeps_all_rules(Ruled, frame) == Ruled.is_valid(frame)
 
 
 class Limited(dy.Schema):
@@ -171,8 +171,8 @@ def test_limits_are_seen_without_expressions_as_the_schema_sees_them(rows: list[
     for columns in ([name] for name in frame.columns):
         alone = frame.select(columns)
         schema = type("Alone", (dy.Schema,), {name: Limited.columns()[name] for name in columns})
-        assert _keeps_all_rules(schema, alone) == schema.is_valid(alone)
-    assert _keeps_all_rules(Limited, frame) == Limited.is_valid(frame)
+        assert keeps_all_rules(schema, alone) == schema.is_valid(alone)
+    assert keeps_all_rules(Limited, frame) == Limited.is_valid(frame)
 
 
 @pytest.mark.parametrize("key", ["A", "2020-01-01"])

@@ -9,12 +9,13 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.signal import lfilter
 
 from quant_platform.contracts.errors import SourceNotFound, SpecError
 from quant_platform.contracts.schemas import perp
 from quant_platform.sources.perp_protocol import PerpSource
 from quant_platform.sources.simulated_perp import SimulatedPerpMarket, SimulatedPerpSource, simulate
-from quant_platform.sources.simulated_perp.draws import MECHANISMS
+from quant_platform.sources.simulated_perp.draws import MECHANISMS, _unit_process
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.perp_sources import PerpSourceSpec, PerpWorld, SimulatedPerpSpec
 from quant_platform_tests.sources.builders import SPECS
@@ -311,3 +312,11 @@ def test_a_start_within_a_month_is_refused() -> None:
     section_dict = section().model_dump() | {"start": "2024-01-02"}
     with pytest.raises(ValueError, match="first day of a month"):
         SimulatedPerpSpec.model_validate(section_dict)
+
+
+@pytest.mark.parametrize("half_life", [0.5, 20.0, 30_000.0])
+def test_what_lingers_is_the_filter_of_scipy_to_the_bit(half_life: float) -> None:
+    steps = np.random.default_rng(8).normal(size=(5_000, 3))
+    kept = 0.5 ** (1.0 / half_life)
+    scaled = np.concatenate([steps[:1], steps[1:] * np.sqrt(1.0 - kept**2)])
+    assert np.array_equal(_unit_process(half_life, steps), lfilter([1.0], [1.0, -kept], scaled, axis=0))
