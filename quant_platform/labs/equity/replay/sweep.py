@@ -126,7 +126,8 @@ def _evaluate(gate: ActivationSpec, judged: Judged, trades: pl.DataFrame, spec: 
     passes = qualifies(gate)
     passed = trades.filter(passes)
     return _Cell(
-        n_qualified=int(judged.candidates.select(passes.sum()).item()),
+        # Not the sum: where no rule is on, what passes is the one value True.
+        n_qualified=judged.candidates.filter(passes).height,
         hits=int((passed["outcome"] == "target").sum()),
         result=mean_over_periods(passed["realised_r"], weeks_of(passed), counted_weeks(spec)),
     )

@@ -212,9 +212,10 @@ def test_a_bold_model_is_corrected_out_of_sample_and_a_right_one_is_not() -> Non
     assert abs(summary["brier_change"]) < 1e-3
 
 
-def test_certain_probabilities_are_judged_but_not_recalibrated() -> None:
+@pytest.mark.parametrize(("certain_of", "outcome"), [(0.0, "stop"), (1.0, "target")])
+def test_certain_probabilities_are_judged_but_not_recalibrated(certain_of: float, outcome: str) -> None:
     rows = random_rows(4, weeks=60)
-    certain = frame(*(row(week, "stop", -1.0, ticker="ZZZ", target_probability=0.0) for week in range(60)))
+    certain = frame(*(row(week, outcome, -1.0, ticker="ZZZ", target_probability=certain_of) for week in range(60)))
     found = calibration(LATE, pl.concat([rows, certain]), replay_spec())
     n = {r["model"]: r["n"] for r in found.filter(pl.col("bin") == -1).to_dicts()}
     assert n == {"stated": 60 * 21, "recalibrated": 40 * 20}
@@ -275,6 +276,26 @@ def test_the_p_value_is_that_of_the_interval_and_holm_is_over_all_sweeps() -> No
     assert alone.equals(found.filter(pl.col("sweep") == "confidence"))
     with pytest.raises(SpecError, match="no sweep 'other'"):
         activation_sweeps(["other"], sweeps, rows, gate, replay_spec())
+
+
+def test_the_hit_rate_of_a_cell_by_hand() -> None:
+    """A time-out is no hit whatever it earned; a trade that the gate refuses counts in no cell."""
+    rows = frame(
+        row(0, "target", 2.0),
+        row(0, "timeout", 0.4, ticker="BBB"),
+        row(1, "stop", -1.0, confidence=70.0),
+        row(1, "target", 1.5, confidence=80.0, ticker="BBB"),
+        row(1, "target", 1.5, confidence=80.0, ticker="CCC"),
+        row(1, "no_entry", None, confidence=80.0, ticker="DDD"),
+    )
+    gate = activation_spec(min_rr=None, min_momentum_percentile=None, min_confidence=None)
+    sweep = SweepSpec(parameter="min_confidence", thresholds=(None, 65.0, 90.0))
+    found = activation_sweeps(["confidence"], {"confidence": sweep}, rows, gate, replay_spec())
+    assert found.select("threshold", "n_qualified", "n_resolved", "hit_rate").rows() == [
+        (-1.0, 6, 5, pytest.approx(3 / 5)),
+        (65.0, 4, 3, pytest.approx(2 / 3)),
+        (90.0, 0, 0, None),
+    ]
 
 
 def test_a_current_threshold_that_no_file_lists_gets_its_cell() -> None:
