@@ -130,6 +130,11 @@ class CostsSpec(SpecModel):
     min_half_spread_bps: float = Field(ge=0.0, description="Least half spread; also half a tick is one.")
     max_half_spread_bps: float = Field(ge=0.0, description="Largest half spread, and that of a name of unknown ADV.")
     impact_coefficient: float = Field(ge=0.0, description="Y in Y x daily volatility x root(order / ADV).")
+    unknown_recovery: float = Field(
+        ge=0.0,
+        le=1.0,
+        description="Of the last price, to who was long, where a name is gone and no source says what its holders got.",
+    )
     unknown_funding_bps: float = Field(
         ge=0.0,
         description="Perpetuals: charged per eight hours of unknown funding to what is held, long and short alike.",

@@ -369,6 +369,10 @@ def _diagnostics(
         "positions_without_price": float(book.unpriced.sum()),
         "orders_without_price": float(book.untradable.sum()),
     }
+    gone, unknown = panel.ends
+    if unknown:
+        found |= {"names_gone": float(gone), "names_gone_unknown": float(unknown)}
+        found["positions_into_unknown_ends"] = float(book.ended_unknown.sum())
     share = panel.funding_unknown_share
     if share is not None:
         found["funding_unknown_share"] = share

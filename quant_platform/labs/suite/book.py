@@ -6,7 +6,8 @@ Arithmetic of a book (`run_book`), per row t, in fractions of a constant capital
 2. Positions drift: ``p_i <- p_i[t-1] (1 + r_i[t])``.
 3. Trades go from the drifted to the target position, ``d_i = w_i - p_i``, at the close (or open) of the row.
 4. ``cost[t] = sum_i linear_i |d_i| + root(capital) impact_i |d_i|^(3/2)``, paid when the trade is made.
-5. Where funding is not known, holding costs too: ``sum_i |p_i[t-1]| holding_i[t]``, part of the linear cost.
+5. Where funding is not known, holding costs too: ``sum_i |p_i[t-1]| holding_i[t]``, part of the linear cost; so does
+   an end of which nobody says what it paid: ``max(p_i[t-1], 0)`` times the loss that the costs state.
 6. ``net[t] = gross[t] - cost[t]``.
 
 Profits are not reinvested: weights are fractions of the same capital every day, so that a day's profit is a return on
@@ -63,8 +64,9 @@ class Book:
         ``[T]`` traded notional, both legs, buys and sells.
     long, short
         ``[T]`` exposure of each leg after trading, both positive.
-    names_long, names_short, unpriced, untradable, unfunded
-        ``[T]`` names held; held without a return; wanted without a price; held over hours of unknown funding.
+    names_long, names_short, unpriced, untradable, unfunded, ended_unknown
+        ``[T]`` names held; held without a return; wanted without a price; held over hours of unknown funding; held into
+        an end of which nobody says what it paid.
     by_cap, by_industry
         ``[T, B, 3]`` gross, linear and unit impact cost by bucket; buckets add up to the book.
     capital
@@ -85,6 +87,7 @@ class Book:
     unpriced: Longs
     untradable: Longs
     unfunded: Longs
+    ended_unknown: Longs
     by_cap: Floats
     by_industry: Floats
     capital: float
@@ -216,7 +219,8 @@ def run_book(
     trades at the open of row t, and row t + 1 then holds the return from open to open.
 
     **Missing values.** A position in a name without a price earns nothing until its next price, which holds the whole
-    move; it cannot be traded meanwhile. A delisted name is paid out with its delisting return.
+    move; it cannot be traded meanwhile. A delisted name is paid out with its delisting return; where that
+    is missing it earns nothing more, and who is long pays ``rates.end_loss``.
     """
     returns = panel.returns
     if from_open:
@@ -228,7 +232,7 @@ def run_book(
     totals = np.zeros((dates, 6))
     by_cap = np.zeros((dates, len(panel.cap_buckets), 3))
     by_industry = np.zeros((dates, len(panel.industries) + 1, 3))
-    counted = np.zeros((dates, 4), dtype=np.int64)
+    counted = np.zeros((dates, 5), dtype=np.int64)
     keep = keep_held or rates.holding is not None
     held = np.zeros((dates, names) if keep else (1, 1))
     book_rows(
@@ -249,6 +253,7 @@ def run_book(
         counted,
         held,
         keep,
+        rates.end_loss,
     )
     unfunded = np.zeros(dates, dtype=np.int64)
     if rates.holding is not None:
@@ -267,6 +272,7 @@ def run_book(
         unpriced=counted[:, 2],
         untradable=counted[:, 3],
         unfunded=unfunded,
+        ended_unknown=counted[:, 4],
         by_cap=by_cap,
         by_industry=by_industry,
         capital=capital,

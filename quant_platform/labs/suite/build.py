@@ -62,8 +62,9 @@ def build_panel(
     split factors, which is a fact of the days between. Adjusted prices enter as ratios only.
 
     **Missing values.** The return after a hole in the prices holds the whole move. A delisted name earns the stated
-    return of its delisting on the session after its last price, and 0 where none is stated; without a delisting,
-    a name whose bars end ten sessions before the market's is treated as gone with a return of 0.
+    return of its delisting on the session after its last price. A name whose bars end ten sessions before the market's
+    is gone as well. Where no source says what came then, the return is missing: a book is charged for it
+    (`costs.cost_rates`), and no statistic has that name over a window that ends with it.
     """
     if tables.bars.height == 0:
         raise SchemaViolation("there are no bars to make a panel of", where="clean.equity_bars")

@@ -1,4 +1,4 @@
-"""What one side of a trade costs per name and row, in the two parts that a book adds up, and what holding costs.
+"""What one side of a trade costs per name and row, in the two parts that a book adds up, and what is held costs.
 
 ``cost = traded x linear + traded^(3/2) x root(capital) x impact``, all as fractions of capital: the square-root law
 ``Y sigma root(Q / V)`` per unit of notional, with ``Q = traded x capital``, makes the power 3/2. The impact part of a
@@ -33,11 +33,14 @@ class CostRates:
         Cost per unit of traded notional to the power 3/2 at a capital of 1; multiply by ``root(capital)``.
     holding
         Cost per unit held over the row, long or short, for funding that is not known; None where none is due.
+    end_loss
+        Cost per unit held long when a name is gone and nobody says what was paid.
     """
 
     linear: Floats
     impact: Floats
     holding: Floats | None = None
+    end_loss: float = 0.0
 
 
 def cost_rates(model: CostModel, panel: Panel, costs: CostsSpec) -> CostRates:
@@ -50,7 +53,8 @@ def cost_rates(model: CostModel, panel: Panel, costs: CostsSpec) -> CostRates:
 
     **Missing values.** A name of unknown ADV has the largest half spread, and the largest impact seen up to its date
     (before any, of the panel): unknown costs are never free. Hours of unknown funding cost both sides
-    ``unknown_funding_bps`` per eight hours, whatever the model.
+    ``unknown_funding_bps`` per eight hours, whatever the model. Of a name that is gone and of which nobody says what
+    its holders got, who is long gets ``unknown_recovery`` of the last price, and who is short pays it in full.
 
     Raises
     ------
@@ -62,8 +66,9 @@ def cost_rates(model: CostModel, panel: Panel, costs: CostsSpec) -> CostRates:
     Almgren, Thum, Hauptmann and Li (2005), Risk 18(7):58-62; Toth et al. (2011), Phys. Rev. X 1:021006.
     """
     nothing, holding = np.zeros((1, 1)), _unknown_funding(panel, costs)
+    end_loss = 1.0 - costs.unknown_recovery
     if model == "naive":
-        return CostRates(np.full((1, 1), costs.naive_bps * _BPS), nothing, holding)
+        return CostRates(np.full((1, 1), costs.naive_bps * _BPS), nothing, holding, end_loss)
     dates, names = panel.shape
     linear = np.empty((dates, names))
     impact = np.empty((dates, names)) if model == "impact" else nothing
@@ -81,13 +86,13 @@ def cost_rates(model: CostModel, panel: Panel, costs: CostsSpec) -> CostRates:
             impact[rows] = np.where(known, part, np.nan)
             largest[rows] = np.max(np.where(known, part, -np.inf), axis=1, keepdims=True)
     if model == "spread":
-        return CostRates(linear, nothing, holding)
+        return CostRates(linear, nothing, holding, end_loss)
     if not (largest > -np.inf).any():
         raise NotAvailable("an impact model needs traded values", where="the panel", action="use naive or spread")
     worst = np.maximum.accumulate(np.maximum(largest, 0.0), axis=0)
     worst = np.where(worst > 0.0, worst, worst.max())
     np.copyto(impact, worst, where=np.isnan(impact))
-    return CostRates(linear, impact, holding)
+    return CostRates(linear, impact, holding, end_loss)
 
 
 def _unknown_funding(panel: Panel, costs: CostsSpec) -> Floats | None:

@@ -57,6 +57,8 @@ class Grid:
 def endings(actions: pl.DataFrame, priced: Bools, grid: Grid) -> tuple[Longs, Floats]:
     """Row of the last price of each name that is gone, the number of rows for the others; and what it was paid out.
 
+    What was paid out is NaN where nobody says.
+
     Parameters
     ----------
     actions
@@ -68,13 +70,13 @@ def endings(actions: pl.DataFrame, priced: Bools, grid: Grid) -> tuple[Longs, Fl
 
     Notes
     -----
-    A name is gone with its stated delisting, or, with a return of 0, when its prices end ten sessions too early.
+    A name is gone with its stated delisting, or when its prices end ten sessions too early.
     """
     sessions = priced.shape[0]
     some = priced.any(axis=0)
     final = np.where(some, sessions - 1 - priced[::-1].argmax(axis=0), sessions - 1)
     stated = dict(actions.filter(pl.col("kind") == "delisting").select("ticker", "value").iter_rows())
-    payout = np.array([stated.get(name, 0.0) for name in grid.tickers], dtype=np.float64)
+    payout = np.array([stated.get(name, np.nan) for name in grid.tickers], dtype=np.float64)
     delisted = np.array([name in stated for name in grid.tickers])
     gone = (delisted & (final < sessions - 1)) | (final < sessions - 1 - ENDED_AFTER_SESSIONS)
     return np.where(gone, final, sessions).astype(np.int64), payout

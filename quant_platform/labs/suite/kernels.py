@@ -264,13 +264,15 @@ def book_rows(
     counted: Longs,
     held: Floats,
     keep_held: bool,
+    end_loss: float,
 ) -> None:
     """Carry one book through time; per row of capital 1 the columns below are added up.
 
     Per row, for every name:
 
     1. The position of the row before earns the row's return; a missing return earns nothing and is counted.
-    2. A name past its last row was paid out with that return: its position is gone, and nothing is traded.
+    2. A name past its last row was paid out with that return: its position is gone, and nothing is traded. Where that
+       return is missing, who was long pays ``end_loss`` of the position, as part of the linear cost.
     3. A tradable name goes to its target; what is traded costs ``linear_rate`` times the traded notional and
        ``impact_rate`` times the traded notional to the power 3/2. A name that cannot be traded keeps what it has.
 
@@ -278,10 +280,10 @@ def book_rows(
     for ``max_age`` rows from the last one and are then closed.
 
     ``totals[T, 6]``: gross, linear cost, unit impact cost, traded, long, short. ``by_first[T, B, 3]`` and
-    ``by_second[T, B, 3]``: gross, linear and unit impact cost by bucket. ``counted[T, 4]``: names long, names short,
-    held without a price, wanted but not tradable. ``held[T, N]``: position after trading, if ``keep_held``. The first
-    bucket of each kind is "unknown": code 0 of ``first_bucket``, code -1 of ``second_bucket``. Rates are ``[T, N]``;
-    an axis along which a rate is the same may have the length 1.
+    ``by_second[T, B, 3]``: gross, linear and unit impact cost by bucket. ``counted[T, 5]``: names long, names short,
+    held without a price, wanted but not tradable, held into an end of which nobody says what it paid. ``held[T, N]``:
+    position after trading, if ``keep_held``. The first bucket of each kind is "unknown": code 0 of ``first_bucket``,
+    code -1 of ``second_bucket``. Rates are ``[T, N]``; an axis along which a rate is the same may have the length 1.
     """
     dates, names = targets.shape
     linear_names, impact_names = linear_rate.shape[1] > 1, impact_rate.shape[1] > 1
@@ -322,6 +324,12 @@ def book_rows(
                     by_first[date, a, 0] += gain
                     by_second[date, b, 0] += gain
                     before += gain
+                elif date > last[name]:
+                    counted[date, 4] += 1
+                    loss = max(before, 0.0) * end_loss
+                    linear_sum += loss
+                    by_first[date, a, 1] += loss
+                    by_second[date, b, 1] += loss
                 else:
                     counted[date, 2] += 1
             if date > last[name]:
@@ -395,11 +403,15 @@ def forward_return_rows(
     """Write the compound return of rows ``t + 1 .. t + h`` of names tradable at t into ``forward[H, D, N]``.
 
     ``t = start + d``. NaN for a window past the end, and for one whose last row has no return although the name is
-    still listed. A name that is paid out inside the window earns what it earned until then. ``horizons`` ascend: a
-    longer window goes on where a shorter one ended.
+    still listed. A name that is paid out inside the window earns what it earned until then; NaN where nobody says what
+    it was paid. ``horizons`` ascend: a longer window goes on where a shorter one ended.
     """
     dates, names = returns.shape
     compound = np.empty(names)
+    told = np.empty(names, dtype=np.bool_)
+    for name in range(names):
+        end = min(last[name] + 1, dates - 1)
+        told[name] = returns[end, name] == returns[end, name]
     for d in range(forward.shape[1]):
         date = start + d
         compound[:] = 1.0
@@ -416,7 +428,7 @@ def forward_return_rows(
                     compound[name] *= 1.0 + value if value == value else 1.0
             for name in range(names):
                 value = returns[end, name]
-                known = tradable[date, name] & ((value == value) | (end > last[name]))
+                known = tradable[date, name] & ((value == value) | ((end > last[name]) & told[name]))
                 forward[k, d, name] = compound[name] - 1.0 if known else np.nan
 
 

@@ -135,7 +135,7 @@ def own_panel(frames: OwnFrames, spec: SuiteSpec, *, exchange: str) -> Panel:
     opens = {name: grid.spread(frames.returns, name) for name in ("ret_open_to_open", "ret_open_to_close")}
     gone = np.flatnonzero(last < len(days) - 1)
     for values in (returns, opens["ret_open_to_open"]):
-        values[last[gone] + 1, gone] = 0.0
+        values[last[gone] + 1, gone] = 0.0  # as the last row says it all
     stated = {
         name: np.where(alive, _held(frames.descriptors, name, grid, frames.descriptors_age), np.nan)
         for name in ("adv", "volatility", "market_cap", "member")

@@ -42,7 +42,7 @@ class Panel:
         ``[N]`` names, delisted ones included.
     returns
         Simple total return from the last price before to this close; NaN without one. On the row after the last price
-        of a delisted name stands the return of its delisting.
+        of a delisted name stands the return of its delisting; NaN where nobody says what that was.
     open_returns
         From the open of the session before to this open; None where opens are not known.
     intraday
@@ -177,6 +177,12 @@ class Panel:
         total, names = np.where(counts, self.returns, 0.0).sum(axis=1), counts.sum(axis=1)
         result: Floats = np.divide(total, names, out=np.full(total.shape, np.nan), where=names > 0)
         return result
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Names that are gone, and those of them of which nobody says what their holders got."""
+        gone = np.flatnonzero(self.last < self.shape[0] - 1)
+        return len(gone), int(np.isnan(self.returns[self.last[gone] + 1, gone]).sum())
 
     @property
     def funding_unknown_share(self) -> float | None:

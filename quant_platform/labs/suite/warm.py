@@ -28,7 +28,7 @@ def compile_kernels() -> int:
     groups = ranked.groups((50.0, 75.0))
     weights = np.zeros((3, 4))
     kernels.leg_weight_rows(groups, 2, values, False, 1, weights, days)
-    sums, counts = np.zeros((3, 2, 3)), np.zeros((3, 4), dtype=np.int64)
+    sums, counts = np.zeros((3, 2, 3)), np.zeros((3, 5), dtype=np.int64)
     kernels.book_rows(
         weights,
         days,
@@ -47,6 +47,7 @@ def compile_kernels() -> int:
         counts,
         np.zeros((3, 4)),
         False,
+        0.0,
     )
     kernels.group_mean_rows(groups, values, 3, 1, np.zeros((3, 3)), np.zeros((3, 3), dtype=np.int64))
     kernels.forward_return_rows(values, flags, last, np.ones(1, dtype=np.int64), 0, np.zeros((1, 3, 4)))

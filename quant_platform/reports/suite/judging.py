@@ -152,7 +152,8 @@ def variants_section(sheet: Sheet) -> Html:
     return sheet.part(
         "variants",
         "Each variant was computed and counts as a trial. lag: sessions that entry waits beyond the earliest; "
-        f"resid: what was taken out of the signal. The marked one is judged.{_of_funding(sheet)}",
+        f"resid: what was taken out of the signal. The marked one is judged."
+        f"{_of_funding(sheet)}{_of_ends(sheet)}",
         table(_summary_table("Variants over the whole sample", "Variant", rows)),
     )
 
@@ -166,6 +167,19 @@ def _of_funding(sheet: Sheet) -> str:
     return (
         f" Over {share:.1%} of the returns funding is not known, at least in part: it is in none of them, and what is "
         f"held then pays a stated cost, long or short ({held:,.0f} positions, one a day)."
+    )
+
+
+def _of_ends(sheet: Sheet) -> str:
+    """How many names went, nobody says at what, where there are any."""
+    unknown = sheet.measured("names_gone_unknown", sheet.reference)
+    if not unknown:
+        return ""
+    gone = sheet.measured("names_gone", sheet.reference) or unknown
+    held = sheet.measured("positions_into_unknown_ends", sheet.reference) or 0.0
+    return (
+        f" Of {gone:,.0f} names that are gone, no source says for {unknown:,.0f} what their holders got: no statistic "
+        f"has their last return, and who was long pays a stated loss ({held:,.0f} positions were held, long or short)."
     )
 
 

@@ -12,9 +12,9 @@ from scipy import stats
 from quant_platform.contracts.errors import NotAvailable, SignalEmpty
 from quant_platform.labs.suite.api import run_backtest
 from quant_platform.labs.suite.backtest import Workbench, available, run_variants
-from quant_platform.labs.suite.book import overlap, run_book, target_weights
+from quant_platform.labs.suite.book import Targets, overlap, run_book, target_weights
 from quant_platform.labs.suite.costs import cost_rates
-from quant_platform.labs.suite.panel import dense_signal
+from quant_platform.labs.suite.panel import Panel, dense_signal
 from quant_platform.labs.suite.ranking import rank_panel, shifted_ic
 from quant_platform.labs.suite.residual import residualise
 from quant_platform.specification.suite import BacktestConfig, load_preset, load_suite
@@ -51,9 +51,22 @@ def test_ic_of_shifted_ranks_is_spearmans(seed, shift):
     assert np.isfinite(found).sum() > 80
 
 
+def unsaid(panel: Panel) -> Panel:
+    """Nobody says what every other name that is gone paid."""
+    returns = panel.returns.copy()
+    gone = np.flatnonzero(panel.last < panel.shape[0] - 1)[::2]
+    returns[panel.last[gone] + 1, gone] = np.nan
+    return replace(panel, returns=returns)
+
+
 @pytest.mark.parametrize("horizon", [1, 5, 21])
-def test_forward_returns_over_holes_and_delistings(horizon):
+@pytest.mark.parametrize("unknown", [False, True])
+def test_forward_returns_over_holes_and_delistings(horizon, unknown):
     _, panel = ragged(4)
+    if unknown:
+        stated, panel = panel, unsaid(panel)
+        assert panel.ends == (4, 2)
+        assert np.isfinite(panel.forward(horizon)).sum() < np.isfinite(stated.forward(horizon)).sum()
     np.testing.assert_allclose(panel.forward(horizon), twins.forward(panel, horizon), **EXACT)
 
 
@@ -150,6 +163,46 @@ def test_a_book_by_hand():
     np.testing.assert_allclose(found.gross, [0.0, 0.15, -0.02, 0.01], **EXACT)
     np.testing.assert_allclose(found.traded, [2.0, 0.15, 4.06, 0.01], **EXACT)
     np.testing.assert_allclose(found.cost, [0.002, 0.00015, 0.00406, 0.00001], **EXACT)
+
+
+@pytest.mark.parametrize("model", ["naive", "spread", "impact"])
+def test_an_end_that_nobody_states_costs_who_is_long(model):
+    """A is gone after day 1, at 1.1; of it 0.6 is recovered. Long of 1.1 pays 0.44 on day 2, short of it nothing."""
+    panel = make_panel(1, names=2, sessions=4, industries=1)
+    returns = np.array([[0.0, 0.0], [0.10, 0.0], [np.nan, 0.0], [np.nan, 0.0]])
+    priced = np.array([[True, True], [True, True], [False, True], [False, True]])
+    panel = replace(panel, returns=returns, priced=priced, universe=priced, last=np.array([1, 4]))
+    costs = SPECS.costs.model_copy(
+        update={"naive_bps": 0.0, "fee_bps": 0.0, "min_half_spread_bps": 0.0, "max_half_spread_bps": 0.0}
+        | {"impact_coefficient": 0.0, "unknown_recovery": 0.6}
+    )
+    rates = cost_rates(model, panel, costs)
+    for side, due in ((1.0, 0.44), (-1.0, 0.0)):
+        weights = np.array([[side, -side], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+        made = Targets(weights, np.array([True, False, False, False]))
+        found = run_book(made, panel, rates, lag=0, capital=1e6, max_age=31)
+        np.testing.assert_allclose(found.gross, [0.0, 0.1 * side, 0.0, 0.0], **EXACT)
+        np.testing.assert_allclose(found.cost, [0.0, 0.0, due, 0.0], **EXACT)
+        assert (found.ended_unknown.tolist(), found.unpriced.tolist()) == ([0, 0, 1, 0], [0, 0, 0, 0])
+        np.testing.assert_allclose(found.by_cap[:, :, 1].sum(axis=1), [0.0, 0.0, due, 0.0], **EXACT)
+        np.testing.assert_allclose(found.by_industry[:, :, 1].sum(axis=1), [0.0, 0.0, due, 0.0], **EXACT)
+
+
+def test_what_ends_unsaid_is_counted():
+    values, panel = ragged(9)
+    config = BacktestConfig(fractile=(40.0, 60.0), mincos=2)
+    stated = run_backtest(dense_signal("s", values), config, Workbench(panel, LOOSE, SPECS.costs))
+    found = run_backtest(dense_signal("s", values), config, Workbench(unsaid(panel), LOOSE, SPECS.costs))
+    assert not {"names_gone", "positions_into_unknown_ends"} & stated.diagnostics.keys()
+    assert (found.diagnostics["names_gone"], found.diagnostics["names_gone_unknown"]) == (4.0, 2.0)
+    panel, later = unsaid(panel), np.vstack([np.full((1, 40), np.nan), values[:-1]])
+    weights, formed = twins.targets(np.where(panel.universe, later, np.nan), panel, (40.0, 60.0), 2)
+    slow = twins.book(
+        weights, formed, panel, panel.returns, lag=0, max_age=31, linear_bps=SPECS.costs.naive_bps, end_loss=0.3
+    )
+    rows = np.isin(panel.sessions, found.daily["session"].to_numpy().astype("datetime64[D]"))
+    np.testing.assert_allclose(found.daily["net"], (slow["gross"] - slow["cost"])[rows], rtol=0, atol=1e-11)
+    assert found.diagnostics["positions_into_unknown_ends"] == slow["unsaid"].sum() > 0
 
 
 def test_overlapping_portfolios_are_means_of_formed_ones():

@@ -79,6 +79,27 @@ def test_returns_are_those_the_market_made():
     assert np.isfinite(panel.returns).sum() == seen + paid
 
 
+def test_what_nobody_says_of_a_delisting_is_missing_and_stays_so_in_the_tables():
+    _, tables, panel = market()
+    ended = [panel.tickers[k] for k in np.flatnonzero(panel.last < panel.shape[0] - 20)]
+    assert len(ended) >= 2
+    kept = pl.col("ticker").ne(ended[0]) | pl.col("kind").ne("delisting")
+    unsaid = pl.when(pl.col("ticker").eq(ended[1]) & pl.col("kind").eq("delisting")).then(None).otherwise("value")
+    actions = tables.actions.filter(kept).with_columns(value=unsaid)
+    found = build_panel(replace(tables, actions=actions), SUITE.suite, exchange="XNYS", universe="simulated")
+    rows = {name: (found.last[k] + 1, k) for k, name in enumerate(found.tickers)}
+    assert found.ends == (panel.ends[0], 2)
+    assert panel.ends[1] == 0
+    again = panel_of_frames(
+        returns_frame(found), exposures_frame(found), dates_frame(found), SUITE.suite, snapshot_id="", simulated=True
+    )
+    for made in (found, again):
+        for name in ended[:2]:
+            assert np.isnan(made.returns[rows[name]])
+        np.testing.assert_array_equal(np.isfinite(made.returns).sum(), np.isfinite(panel.returns).sum() - 2)
+        np.testing.assert_array_equal(made.last, panel.last)
+
+
 def test_every_name_has_an_industry_and_a_cap_and_industries_move_together():
     _, _, panel = market()
     assert panel.industries == INDUSTRIES

@@ -33,6 +33,8 @@ def forward(panel: Panel, horizon: int) -> np.ndarray:
             gone = t + horizon > panel.last[i]
             if np.isnan(window[-1]) and not gone:
                 continue
+            if gone and np.isnan(panel.returns[panel.last[i] + 1, i]):
+                continue
             out[t, i] = np.prod([1.0 + r for r in window if not np.isnan(r)]) - 1.0
     return out
 
@@ -73,10 +75,11 @@ def book(
     linear_bps: float,
     impact: np.ndarray | None = None,
     capital: float = 1.0,
+    end_loss: float = 0.0,
 ) -> dict[str, np.ndarray]:
     """Carry positions day by day, in dictionaries."""
     dates, names = panel.shape
-    out = {name: np.zeros(dates) for name in ("gross", "cost", "traded", "long", "short")}
+    out = {name: np.zeros(dates) for name in ("gross", "cost", "traded", "long", "short", "unsaid")}
     held: dict[int, float] = {}
     age = max_age + 1
     for t in range(dates):
@@ -86,6 +89,9 @@ def book(
                 out["gross"][t] += held[i] * r
                 held[i] *= 1.0 + r
             if t > panel.last[i]:
+                if np.isnan(r):
+                    out["unsaid"][t] += 1
+                    out["cost"][t] += max(0.0, held[i]) * end_loss
                 del held[i]
         source = t - lag
         if source >= 0 and formed[source]:
