@@ -1,8 +1,8 @@
 """Which test reaches which line of a room, found by running the room's own tests once under coverage.
 
 For mutants of kernels these run uncompiled, or coverage would not see into them. Tests that take too long, and then
-those of the compiling itself, are left out and counted. A line that runs when its module is imported (a constant, a signature) is reached by
-every test that runs any line of the module, or of the room where none does.
+those of the compiling itself, are left out and counted. A line that runs when its module is imported (a constant, a
+signature) is reached by every test that runs any line of the module, or of the room where none does.
 """
 
 from __future__ import annotations
