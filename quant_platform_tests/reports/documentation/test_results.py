@@ -180,7 +180,8 @@ def test_what_the_engine_made_of_refused_cells(home: Path) -> None:
     not_run = judged | {"strategy_id": "B", "status": "blueprint", "was_run": False}
     lake = Lake(home / "lake")
     for name, rows in (
-        ("backtest.walk_forward", walked), ("backtest.robustness", disturbed), ("backtest.promotions", [judged, not_run])
+        ("backtest.walk_forward", walked), ("backtest.robustness", disturbed),
+        ("backtest.promotions", [judged, not_run]),
     ):  # fmt: skip
         lake.write(name, "2024-06", _rows_of(name, rows), PROVENANCE)
     with connect(home) as opened:
