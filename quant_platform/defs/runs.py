@@ -18,7 +18,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.executor.child_process_executor import ChildProcessCrashException
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
 from quant_platform.contracts.tables import Table, table
