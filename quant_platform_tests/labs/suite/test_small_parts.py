@@ -20,6 +20,7 @@ from quant_platform.labs.suite.experiments import Opening, Registration, look_ro
 from quant_platform.labs.suite.kernels import median_distance_rows
 from quant_platform.labs.suite.ranking import rank_panel
 from quant_platform.labs.suite.scales import whole_sample_scale
+from quant_platform.labs.suite.uniqueness import pearson
 from quant_platform.specification.suite import ExperimentSpec, load_suite
 from quant_platform_tests.labs.suite.test_composite import SPEC
 from quant_platform_tests.labs.suite.worlds import make_panel
@@ -320,3 +321,17 @@ def test_a_leak_of_many_bars_fades(ics: tuple[float, ...], left: float, error: f
         bars[1] = math.nan
     frame = pl.DataFrame({"bar": range(len(bars)), "ic": bars, "standard_error": [error] * len(bars)})
     assert [one.bars for one in audit._fade(frame, SPECS.audit)] == ([] if bar is None else [bar])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([1.0, 2.0, 4.0], [1.0, 3.0, 2.0], 3.0 / math.sqrt(84.0)),
+        ([1.0, 2.0], [1.0, 3.0], math.nan),
+        ([2.0, 2.0, 2.0], [1.0, 3.0, 2.0], math.nan),
+        ([1.0, 3.0, 2.0], [2.0, 2.0, 2.0], math.nan),
+    ],
+)
+def test_a_correlation_needs_three_days_and_variation(first, second, expected) -> None:
+    """Deviations -4/3, -1/3, 5/3 and -1, 1, 0: 1 over the root of 42/9 times 2 is 3 over the root of 84."""
+    assert pearson(np.array(first), np.array(second)) == pytest.approx(expected, nan_ok=True)
