@@ -20,6 +20,7 @@ from quant_platform.labs.suite.experiments import Opening, Registration, look_ro
 from quant_platform.labs.suite.kernels import median_distance_rows
 from quant_platform.labs.suite.ranking import rank_panel
 from quant_platform.labs.suite.scales import whole_sample_scale
+from quant_platform.labs.suite.summary import SUMMARY_SCHEMA, _line
 from quant_platform.labs.suite.uniqueness import pearson
 from quant_platform.specification.suite import ExperimentSpec, load_suite
 from quant_platform_tests.labs.suite.test_composite import SPEC
@@ -335,3 +336,34 @@ def test_a_leak_of_many_bars_fades(ics: tuple[float, ...], left: float, error: f
 def test_a_correlation_needs_three_days_and_variation(first, second, expected) -> None:
     """Deviations -4/3, -1/3, 5/3 and -1, 1, 0: 1 over the root of 42/9 times 2 is 3 over the root of 84."""
     assert pearson(np.array(first), np.array(second)) == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_line_of_the_summary_by_hand() -> None:
+    """Rows 1 to 4: gross 2, -1, 3, 0 % and net 1, -2, 2, -1 %; a year has 100 rows, all of the gross is 8 %."""
+    gross = np.array([9.0, 0.02, -0.01, 0.03, 0.0])
+    net = np.array([9.0, 0.01, -0.02, 0.02, -0.01])
+    rows = np.array([False, True, True, True, True])
+    line = _line("v", 100, 0.95, 0.08, "year", "2020", gross, net, np.array([9.0, 1.0, 0.5, 0.5, 0.0]), rows)
+    found = dict(zip(SUMMARY_SCHEMA, line, strict=True))
+    # Squared deviations of the net from 0 are 1, 4, 4, 1: variance 10/3; of the gross from 1: 1, 4, 4, 1, the same.
+    sd = math.sqrt(10.0 / 3.0) / 100.0
+    assert (found["variant"], found["slice_kind"], found["slice"], found["sessions"]) == ("v", "year", "2020", 4)
+    assert found["ann_return_gross"] == pytest.approx(1.0)
+    assert found["ann_return_net"] == pytest.approx(0.0, abs=1e-12)
+    assert found["ann_volatility"] == pytest.approx(sd * 10.0)
+    assert found["sharpe_gross"] == pytest.approx(0.01 / sd * 10.0)
+    assert found["sharpe_net"] == pytest.approx(0.0, abs=1e-12)
+    # The peak is 1.01; the last value 1.01 x 0.98 x 1.02 x 0.99 is below the 1.01 x 0.98 after the second row.
+    assert found["max_drawdown_net"] == pytest.approx(min(0.98, 0.98 * 1.02 * 0.99) - 1.0)
+    assert found["positive_days"] == 0.5
+    assert found["turnover"] == pytest.approx(0.5)
+    assert found["ann_cost"] == pytest.approx(1.0)
+    assert found["share_of_gross"] == pytest.approx(0.5)
+    none = np.zeros(5, dtype=bool)
+    line = _line("v", 100, 0.95, 0.0, "year", "2021", gross, net, None, none)
+    nothing = dict(zip(SUMMARY_SCHEMA, line, strict=True))
+    assert nothing["sessions"] == 0
+    assert nothing["turnover"] is None
+    assert all(
+        math.isnan(nothing[name]) for name in ("ann_return_gross", "ann_cost", "share_of_gross", "positive_days")
+    )

@@ -104,6 +104,11 @@ def test_what_a_suite_found_fits_its_tables():
         (pl.col("measure") == "ic_decay") & (pl.col("variant") == found.reference)
     )
     assert decay.height == SPECS.suite.ic_decay_lags + 1
+    assert decay["at"].sort().to_list() == [float(lag) for lag in range(decay.height)]
+    # Only what is measured at something says at what.
+    measured_at = ("ic_", "capacity_", "audit_ic")
+    somewhere = pl.any_horizontal(pl.col("measure").str.starts_with(start) for start in measured_at)
+    assert set(frames["suite.diagnostics"].filter(~somewhere)["at"]) == {0.0}
     assert found.best in found.results
 
 
