@@ -64,7 +64,7 @@ def trades() -> list[Trade]:
         for symbol, other in ((A, B), (B, A)):
             direction, same = _direction(symbol, day), day % 2 == 0
             unknown = symbol == B and day == UNKNOWN_DAY
-            # Both sides: 4 of fee, half the spread, and 1 of impact: 10 bps an hour times the root of 1 % of the volume.
+            # Both sides: fee, half the spread, and impact: 10 bps an hour times the root of 1 % of the volume.
             cost = 2.0 * (4.0 + 0.5 * SPREADS[symbol] + 1.0) + (3.0 * 3 / 96 if unknown else 0.0)
             before = [
                 abs(_move(symbol, d)) * (_bar(symbol, d) % BARS_PER_DAY == _bar(symbol, day) % BARS_PER_DAY)
@@ -122,7 +122,8 @@ def market() -> PricePanel:
     return PricePanel(
         (A, B),
         START,
-        dict.fromkeys(("open", "high", "low", "close"), price)
+        # No bar reaches as far as the extremes of the hour: a stop beyond them is never hit.
+        {"open": price, "close": price, "high": 1.01 * price, "low": 0.99 * price}
         | {"spread_bps": spread, "funding_settle": settle, "funding_rate": rate}
         | {name: np.full(shape, value) for name, value in numbers.items()},
     )

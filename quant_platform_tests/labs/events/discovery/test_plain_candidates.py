@@ -13,10 +13,26 @@ from scipy import stats
 
 from quant_platform.labs.events.discovery.candidates import evaluate
 from quant_platform.specification.discovery import DiscoverySpecs
-from quant_platform_tests.labs.events.discovery.plain_market import TRAIN, A, B, Trade, clustered, events, market, mean, of
+from quant_platform_tests.labs.events.discovery.plain_market import (
+    TRAIN,
+    A,
+    B,
+    Trade,
+    clustered,
+    events,
+    market,
+    mean,
+    of,
+)
 from quant_platform_tests.labs.events.discovery.worlds import START, event_spec, specs
 
-TEMPLATES = ("continuation", "mean_reversion", "reversal_or_squeeze", "volatility_expansion_follow")
+TEMPLATES = (
+    "continuation",
+    "mean_reversion",
+    "reversal_or_squeeze",
+    "exhaustion_reversal",
+    "volatility_expansion_follow",
+)
 CELLS = [("ALL", "ALL"), (A, "ALL"), (B, "ALL"), ("ALL", "high"), (A, "low")]
 
 
@@ -46,7 +62,9 @@ def hedged(trade: Trade) -> float:
     return trade.hedged
 
 
-@pytest.mark.parametrize(("template", "side"), [("continuation", 1), ("mean_reversion", -1), ("reversal_or_squeeze", 1)])
+@pytest.mark.parametrize(
+    ("template", "side"), [("continuation", 1), ("mean_reversion", -1), ("reversal_or_squeeze", 1)]
+)
 @pytest.mark.parametrize(("symbol", "state"), CELLS)
 def test_effect_error_cost_and_funding_are_those_of_the_trades(
     template: str, side: int, symbol: str, state: str
@@ -146,6 +164,21 @@ def test_a_size_without_a_sign_costs_nothing_and_is_compared_with_the_days_befor
     assert (found["cost_bps"], found["funding_bps"]) == (0.0, 0.0)
     assert found["net_bps"] == found["stressed_bps"] == found["effect_bps"]
     assert (found["p_placebo"], found["hedged_effect_bps"]) == (None, None)
+
+
+@pytest.mark.parametrize(("symbol", "state"), CELLS)
+def test_a_trade_with_one_side_has_that_side_and_is_asked_for_gains(symbol: str, state: str) -> None:
+    """Its stop is never hit here: against the impulse until the horizon."""
+    found, own = row_of(evaluated(), "exhaustion_reversal", symbol, state), of(TRAIN, symbol, state)
+    effect, error, days = clustered(own, gross)
+    assert (found["side"], found["counted"]) == (-1, True)
+    assert (found["effect_bps"], found["t"]) == pytest.approx((-effect, -effect / error), rel=1e-8)
+    assert found["funding_bps"] == pytest.approx(-mean(own, lambda trade: trade.funding), abs=1e-9)
+    assert found["p_raw"] == pytest.approx(float(stats.t.sf(-effect / error, days - 1)), rel=1e-8)
+    multiple = NormalDist().inv_cdf(1.0 - 0.05) + NormalDist().inv_cdf(0.8)
+    assert found["mde_bps"] == pytest.approx(multiple * error, rel=1e-8)
+    signs = row_of(evaluated(), "mean_reversion", symbol, state)["block_signs"]
+    assert found["block_signs"] == signs
 
 
 def test_a_cell_is_tested_from_its_smallest_size_on() -> None:
