@@ -125,7 +125,8 @@ def test_orders_stand_by_bar_with_the_side_of_the_event_times_that_of_the_templa
         assert made.orders.places[:, layout.ORDER_SIGNAL].tolist() == sides
 
 
-def test_an_event_at_the_end_has_no_bar_to_be_decided_on() -> None:
+def test_an_event_at_the_end_has_no_bar_to_be_decided_on_and_one_at_the_start_has() -> None:
+    assert decided(orders("continuation", events(1, bars=(0,)), market({}))) == [0]
     rows = events(1, 1, bars=(286, 287))
     assert decided(orders("continuation", rows, market({}))) == [286, 287]
     assert decided(orders("continuation", rows, market({}), later_bars=1)) == [287]

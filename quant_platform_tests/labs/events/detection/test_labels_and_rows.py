@@ -10,7 +10,7 @@ import polars as pl
 
 from quant_platform.contracts.schemas.events import STATE_COLUMNS
 from quant_platform.expressions import Evaluation
-from quant_platform.labs.events.detection.compute import compute_events, compute_symbol
+from quant_platform.labs.events.detection.compute import compute_events, compute_symbol, onsets_of
 from quant_platform.labs.events.detection.context import market_context
 from quant_platform.labs.events.detection.grid import BAR
 from quant_platform.labs.events.detection.labels import Absent, Fired, state_columns
@@ -193,6 +193,39 @@ def test_a_column_that_is_not_there_is_null_and_one_that_is_missing_on_a_bar_is_
     assert found.flags["BASIS_DISLOC"].null_count() == 60
 
 
+def test_an_event_fires_where_its_rule_direction_and_intensity_are_known_and_its_memory_is_full() -> None:
+    """The rule is a close above 100, its direction the side of the open, its intensity the volume.
+
+    A rising onset needs the bar before and a quiet period of two bars the two before that: of the first three bars
+    nobody can say anything.
+    """
+    rule = {
+        "condition": "close>100", "direction": "sgn(open-100)", "intensity": "volume", "definitions": {}, "params": {},
+        "onset": "rising", "cooldown_bars": 2,
+    }  # fmt: skip
+    event = lab().events["BAND_BREAK"].model_copy(update=rule)
+    high = bits("x.xx.x.x.xx.xx...x..x")
+    frame = one_symbol(9, rows=high.size, gap_share=0.0).with_columns(
+        close=np.where(high, 101.0, 99.0), open=pl.Series([99.0] * 11 + [101.0] * 10), volume=pl.Series(np.arange(21.0))
+    )
+    row = pl.int_range(pl.len())
+    frame = frame.with_columns(
+        # Bar 9 has no volume and bar 12 no open: their streaks begin a bar later. On bar 17 volume is not available.
+        volume=pl.when(row == 9).then(NAN).when(row != 17).then("volume"),
+        open=pl.when(row == 12).then(NAN).otherwise("open"),
+    )
+    context = market_context({"BTCUSDT": frame}, lab().context)
+    found = onsets_of(event, {"BTCUSDT": frame}, context, lab())
+    # Onsets on 2, 5, 7, 10, 13 and 20; that on 7 has one two bars before it.
+    fired = [5, 10, 13, 20]
+    unknown = [0, 1, 2, 17]
+    expected = [None if bar in unknown else float(bar in fired) for bar in range(21)]
+    assert found["BAND_BREAK"].to_list() == expected
+    assert found["BAND_BREAK__direction"].drop_nulls().to_list() == [-1.0, -1.0, 1.0, 1.0]
+    assert found["BAND_BREAK__intensity"].drop_nulls().to_list() == [5.0, 10.0, 13.0, 20.0]
+    assert found.filter(pl.col("BAND_BREAK__direction").is_not_null())["BAND_BREAK"].to_list() == [1.0] * 4
+
+
 def test_a_result_since_a_bar_is_the_end_of_the_whole() -> None:
     frame = one_symbol(9, rows=40)
     context = market_context({"BTCUSDT": frame}, lab().context)["BTCUSDT"]
@@ -201,6 +234,9 @@ def test_a_result_since_a_bar_is_the_end_of_the_whole() -> None:
     for name in ("features", "states", "flags"):
         assert getattr(part, name).equals(getattr(whole, name)[10:], null_equal=True)
     assert part.features["bar"][0] == START + 10 * BAR
+    panel = compute_events({"BTCUSDT": frame}, lab(), since=START + 10 * BAR)
+    assert panel.context["BTCUSDT"].equals(context[10:], null_equal=True)
+    assert panel.symbols["BTCUSDT"].flags.equals(part.flags, null_equal=True)
 
 
 def test_null_on_some_rows_is_not_available_there_and_a_feature_says_so() -> None:
