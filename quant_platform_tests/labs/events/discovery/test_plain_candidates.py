@@ -7,12 +7,15 @@ from datetime import timedelta
 from functools import cache
 from statistics import NormalDist
 
+import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
 
-from quant_platform.labs.events.discovery.candidates import evaluate
+from quant_platform.labs.events.discovery.candidates import _leave_one_symbol_out, evaluate
+from quant_platform.labs.events.discovery.cells import EventRows
 from quant_platform.specification.discovery import DiscoverySpecs
+from quant_platform.statistics import clustered_means
 from quant_platform_tests.labs.events.discovery.plain_market import (
     TRAIN,
     A,
@@ -181,16 +184,12 @@ def test_a_trade_with_one_side_has_that_side_and_is_asked_for_gains(symbol: str,
     assert found["block_signs"] == signs
 
 
-def test_a_cell_is_tested_from_its_smallest_size_on() -> None:
+@pytest.mark.parametrize(("least", "days", "tested"), [(12, 12, True), (13, 12, False), (12, 13, False)])
+def test_a_cell_is_tested_from_its_smallest_size_on(least: int, days: int, tested: bool) -> None:
     """In every cell of one symbol an event a day: twelve events on twelve days."""
-    for cells, tested in (
-        ({"min_events": 12, "min_days": 12}, True),
-        ({"min_events": 13, "min_days": 12}, False),
-        ({"min_events": 12, "min_days": 13}, False),
-    ):
-        found = evaluate(events(), market(), small(cells=cells), cutoff="2024-01")
-        row = row_of(found, "continuation", A, "ALL")
-        assert (row["n"], row["n_days"], row["tested"], row["p_raw"] is not None) == (12, 12, tested, tested)
+    found = evaluate(events(), market(), small(cells={"min_events": least, "min_days": days}), cutoff="2024-01")
+    row = row_of(found, "continuation", A, "ALL")
+    assert (row["n"], row["n_days"], row["tested"], row["p_raw"] is not None) == (12, 12, tested, tested)
 
 
 def test_the_sign_that_training_shows_is_taken_and_no_effect_goes_with_the_impulse() -> None:
@@ -205,11 +204,33 @@ def test_the_sign_that_training_shows_is_taken_and_no_effect_goes_with_the_impul
     assert row["funding_bps"] == pytest.approx(mean(of(TRAIN), lambda trade: trade.funding), rel=1e-8)
 
 
-def test_a_wild_bootstrap_decides_where_clusters_are_few() -> None:
-    errors = small().discovery.errors.model_dump()
-    for few, wild in ((12, False), (13, True)):
-        found = evaluate(events(), market(), small(errors=errors | {"few_clusters": few}), cutoff="2024-01")
-        row = row_of(found, "continuation", "ALL", "ALL")
-        assert row["wild"] is wild
-        # Ninety-nine draws know no p below a hundredth.
-        assert (row["p_cluster"] >= 0.01) is wild
+@pytest.mark.parametrize(("few", "wild"), [(12, False), (13, True)])
+def test_a_wild_bootstrap_decides_where_clusters_are_few(few: int, wild: bool) -> None:
+    """Ninety-nine draws know no p below a hundredth."""
+    errors = small().discovery.errors.model_dump() | {"few_clusters": few}
+    row = row_of(evaluate(events(), market(), small(errors=errors), cutoff="2024-01"), "continuation", "ALL", "ALL")
+    assert row["wild"] is wild
+    assert (row["p_cluster"] >= 0.01) is wild
+
+
+def test_of_three_symbols_the_one_that_helps_most_is_left_out() -> None:
+    """Cell 0 is over all symbols, cell 1 over the first, cell 2 over all with a mean of zero."""
+    values = np.array([30.0, 10.0, -2.0, 40.0, 8.0, 1.0, 35.0, 15.0, -3.0, 5.0, -5.0])
+    symbols, days = np.array([0, 1, 2] * 3 + [0, 1]), np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 1])
+    members = np.array([[0] * 9 + [1] * 3 + [2] * 2, [*range(9), 0, 3, 6, 9, 10]])
+    names = ("ALL", "AAAUSDT", "ALL"), ("ALL",) * 3, ("ALL", "ALL", "none")
+    rows = EventRows(symbols, 300 * days, np.ones_like(days), days, *names, members)
+    whole = clustered_means(values, days, rows.index(days))
+    found = _leave_one_symbol_out(rows, values, days, whole)
+
+    def t(kept: list[int]) -> float:
+        own = [sum(values[3 * day + one] for one in kept) for day in range(3)]
+        centre = sum(own) / (3 * len(kept))
+        error = (3 / 2 * sum((total - centre * len(kept)) ** 2 for total in own)) ** 0.5 / (3 * len(kept))
+        return float(centre / error)
+
+    assert found[0] == pytest.approx(min(t([1, 2]), t([0, 2]), t([0, 1])))
+    assert np.isnan(found[1])
+    turned = clustered_means(-values, days, rows.index(days))
+    assert _leave_one_symbol_out(rows, -values, days, turned)[0] == pytest.approx(found[0])
+    assert not found[2] > 0.0, "without a direction nothing is in it"

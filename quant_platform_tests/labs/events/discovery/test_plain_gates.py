@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import ndtri
 
 from quant_platform.contracts.schemas.discovery import DiscoveryCandidates, DiscoveryHypotheses
 from quant_platform.labs.events.discovery.hypotheses import judge
@@ -154,9 +155,15 @@ def test_a_filter_and_a_size_are_no_trade_whatever_they_pass() -> None:
     assert rows(candidate(kind="filter"))[0]["gates_failed"] == []
     assert rows(candidate(kind="filter"))[0]["track"] == "none"
     size = candidate(template="volatility_expansion_follow", test="excess_absolute_return", question="risk")
-    row = rows(size)[0]
+    row, *beside = rows(size)
     assert (row["gates_failed"], row["track"], row["finding"]) == ([], "none", "discovery")
-    assert row["n_tests"] == 1, "a question of its own"
+    # A question of its own with one test, beside one of three: each has its own level.
+    assert [one["n_tests"] for one in (row, *beside)] == [1, 3, 3, 3]
+    for one, tests in ((row, 1), (beside[0], 3)):
+        multiple = float(stats.norm.isf(0.05 / tests / 2.0) + stats.norm.ppf(0.8))
+        assert one["mde_bps"] == pytest.approx(2.0 * multiple)
+    margin = 2.0 * float(stats.t.isf(0.05 / 2.0, CLUSTERS - 1))
+    assert row["net_low_bps"] == pytest.approx(40.0 - 9.5 - margin)
 
 
 def test_a_gain_that_is_asked_for_has_all_of_the_level_at_one_end() -> None:
@@ -190,6 +197,27 @@ def test_what_may_be_said_of_a_cell(changes: dict[str, Any], finding: str) -> No
     assert row["finding"] == finding
     assert row["selected"] is (finding == "discovery")
     assert row["gate_sample"] is (finding != "not_tested")
+
+
+def test_the_largest_plausible_effect_is_seen_with_enough_power_and_ruled_out_below_it() -> None:
+    """At one bar it is the number of the spec itself."""
+    one = candidate(horizon_bars=1, effect_bps=10.0, p_raw=0.4)
+    detectable = rows(one)[0]["mde_bps"]
+    for plausible, power in ((detectable, True), (detectable * (1.0 - 1e-12), False)):
+        assert rows(one, given=barred(plausible_bps_per_root_bar=plausible))[0]["gate_power"] is power
+    reach = 10.0 + float(ndtri(0.975)) * 2.0
+    for plausible, finding in ((reach, "cannot_say"), (reach + 1e-9, "no_effect")):
+        assert rows(one, given=barred(plausible_bps_per_root_bar=plausible))[0]["finding"] == finding
+    unknown = candidate(effect_bps=None, t=None, p_raw=None, p_cluster=None)
+    assert rows(unknown)[0]["finding"] == "cannot_say"
+
+
+def test_as_many_blocks_as_the_weaker_bar_asks_for_are_enough() -> None:
+    one = candidate(largest_block_share=0.7, blocks_agreeing=4)
+    for share, track in ((0.8, "fallback_only"), (0.81, "none")):
+        weaker = SPECS.gates.fallback.model_copy(update={"min_blocks_share": share})
+        given = replace(SPECS, gates=SPECS.gates.model_copy(update={"fallback": weaker}))
+        assert rows(one, given=given)[0]["track"] == track
 
 
 def test_every_tested_cell_of_a_question_counts() -> None:
