@@ -148,15 +148,22 @@ def operations_weekly(
             with watching(console, f"{job:<22}", opened.lake, job_named(job, opened).tables, len(keys) or 1):
                 runs.execute(runs.Launch(job, keys), instance, in_process=True)
     opened.refresh_catalogue()
-    made = changes.all_proposals(opened).filter(pl.col("state") == "open")
-    console.print(
-        f"week {weeks[-1]}: {made.height} open proposals, made in {time.monotonic() - started:.0f} s\n"
-        f"  proposals  quant proposals list --home {opened.settings.home}\n"
-        f"  outputs    {opened.settings.home / 'outputs'}/",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    fills = opened.lake.read("ops.fills", columns=["fill_id"]).height
+    lines = [f"week {weeks[-1]}, made in {time.monotonic() - started:.0f} s; {_of_fills(fills)}"]
+    if opened.has_bars:
+        waiting = changes.all_proposals(opened).filter(pl.col("state") == "open").height
+        lines.append(f"  proposals  {waiting} open: quant proposals list --home {opened.settings.home}")
+    else:
+        lines.append("  proposals  none: they come from the paper account of equities, and this home has none")
+    if days:
+        lines.append(f"  outputs    {opened.settings.home / 'outputs'}/")
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def _of_fills(fills: int) -> str:
+    if fills:
+        return f"{fills:,} fills known"
+    return "no fill is known, so that costs and hours are empty (quant fills import FILE)"
 
 
 @operations_app.command("reset")

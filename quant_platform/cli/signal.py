@@ -141,7 +141,8 @@ def signal_baselines(
 ) -> None:
     """Compute baselines on a snapshot and register each as a signal, so that it can be judged like any other."""
     opened = open_home(home)
-    found, missing = baselines.submit_baselines(opened, _snapshot(opened, snapshot), names)
+    chosen = _snapshot(opened, snapshot)
+    found, missing = baselines.submit_baselines(opened, chosen, names)
     for baseline, cause in missing.items():
         print(f"{baseline}: not available, {cause}")
     for said in found.values():
@@ -149,7 +150,8 @@ def signal_baselines(
             f"registered as {said.name} by {said.author} at {said.submitted_at}, {said.rows} rows of "
             f"{said.securities} securities from {said.first_date} to {said.last_date}"
         )
-    print("\n".join(f"next: quant suite {said.name} --snapshot {said.version}" for said in found.values()))
+    # A baseline that is the same on two snapshots is registered once, with the first of them.
+    print("\n".join(f"next: quant suite {said.name} --snapshot {chosen}" for said in found.values()))
 
 
 @signal_app.command("list")

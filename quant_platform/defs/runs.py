@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._utils.error import SerializableErrorInfo
 
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
 from quant_platform.contracts.tables import Table, table
@@ -344,12 +345,8 @@ def _failure(launch: Launch, result: dg.JobExecutionResult) -> RunFailed:
     failed = [event for event in result.all_events if event.is_step_failure]
     texts = []
     for event in failed:
-        error = event.step_failure_data.error
-        cause = error
-        while cause is not None and cause.cause is not None:
-            cause = cause.cause
         step = (event.step_key or "step").split(".")[0]
-        texts.append({step: _plain(cause.message if cause is not None else "")})
+        texts.append({step: _plain(_told(event.step_failure_data.error))})
     return RunFailed(
         f"the job {launch.job} did not succeed",
         where=f"run {result.run_id}",
@@ -359,9 +356,22 @@ def _failure(launch: Launch, result: dg.JobExecutionResult) -> RunFailed:
     )
 
 
+def _told(error: SerializableErrorInfo | None) -> str:
+    """What an error says to people: the innermost of ours, below what Dagster says and above what a library said."""
+    chain = []
+    while error is not None:
+        chain.append(error.message)
+        error = error.cause
+    ours = [message for message in chain if message.startswith("quant_platform.") and _OURS.match(message)]
+    return (ours or chain or [""])[-1]
+
+
+_OURS = re.compile(r"^[\w.]+: (?=[a-z_]+: )")
+
+
 def _plain(message: str) -> str:
     """An error without the class name that Dagster puts before it, its further lines indented below the first."""
-    text = re.sub(r"^[\w.]+: (?=[a-z_]+: )", "", message.strip())
+    text = _OURS.sub("", message.strip(), count=1)
     return text.replace("\n", "\n    ")
 
 

@@ -19,9 +19,9 @@ import polars as pl
 from rich.console import Console
 
 from quant_platform.cli.suite import judge
+from quant_platform.pipeline.baselines import submit_baselines
 from quant_platform.pipeline.composites import last_snapshot
 from quant_platform.pipeline.home import Home
-from quant_platform.pipeline.submissions import submissions
 from quant_platform.specification.settings import Settings, settings
 from quant_platform_tests.evidence.run import rounded_to
 
@@ -383,9 +383,8 @@ def main() -> None:
     snapshot = last_snapshot(home)
     if snapshot is None:
         parser.error("the home has no snapshot: quant snapshot create US")
-    signals = {said.baseline: said.name for said in submissions(home) if said.baseline and said.version == snapshot}
-    if not signals:
-        parser.error("no baseline is registered on the snapshot: quant signal baselines")
+    # What is registered with the same rows, on whichever snapshot, stays as it is.
+    signals = {name: said.name for name, said in submit_baselines(home, snapshot)[0].items()}
     judge(home, Console(), list(signals.values()), snapshot=snapshot)
     found = {"made_on": str(date.today()), **measured(home, snapshot, signals, options.factors)}
     folder = ROOT / "docs" / "results"

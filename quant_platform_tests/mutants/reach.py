@@ -1,8 +1,8 @@
 """Which test reaches which line of a room, found by running the room's own tests once under coverage.
 
-Kernels run uncompiled, or coverage would not see into them. Tests that then take too long, and those of the compiling
-itself, are left out and counted. A line that runs when its module is imported (a constant, a signature) is reached by
-every test that runs any line of the module, or of the room where none does.
+For mutants of kernels these run uncompiled, or coverage would not see into them. Tests that take too long, and then
+those of the compiling itself, are left out and counted. A line that runs when its module is imported (a constant, a
+signature) is reached by every test that runs any line of the module, or of the room where none does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Reach:
     seconds
         How long each test took, set-up included, under coverage.
     left_out
-        Tests that fail uncompiled, or take more than `MOST_CPU_SECONDS`.
+        Tests that fail here, or take more than `MOST_CPU_SECONDS`.
     """
 
     lines: dict[str, dict[int, set[str]]] = field(default_factory=dict)

@@ -12,7 +12,7 @@ import yaml
 
 from quant_platform_tests.mutants.__main__ import BAR, JUDGED, PAGE, RESULTS, clean_score, page
 from quant_platform_tests.mutants.reach import Reach
-from quant_platform_tests.mutants.run import files_of, foreign_places, named, sample
+from quant_platform_tests.mutants.run import files_of, foreign_places, inside_kernels, named, sample
 from quant_platform_tests.mutants.sites import mutants
 
 SOURCE = '''"""Text with 3 numbers."""
@@ -63,6 +63,17 @@ def test_a_mutant_differs_from_the_file_in_its_place_alone() -> None:
 def test_a_sample_is_drawn_again_by_its_seed(room: str) -> None:
     assert sample(room, 5, 1) == sample(room, 5, 1)
     assert sample(room, 5, 1) != sample(room, 5, 2)
+
+
+def test_what_a_kernel_imports_is_tried_uncompiled() -> None:
+    """A constant of another module stands in the machine code as it was when the kernel was compiled."""
+    assert {
+        "engine/kernel.py",
+        "engine/layout.py",
+        "labs/suite/kernels.py",
+        "contracts/compiled.py",
+    } <= inside_kernels()
+    assert not {"labs/suite/capacity.py", "labs/operations/book.py", "lake/lake.py"} & inside_kernels()
 
 
 def test_a_mutant_is_named_by_its_line_and_knows_its_statement() -> None:

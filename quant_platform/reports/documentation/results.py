@@ -269,6 +269,39 @@ _EVENTS: Sequence[tuple[str, str, str]] = (
                   edge_over_cost, p_adjusted, verdict
            from discovery.bridge where cutoff = '{latest}' order by all""",
     ),
+    (
+        "On the engine",
+        "Blueprints, and where none survived the strongest cells that discovery refused: one account each, decided "
+        "on every bar of the whole sample. The Sharpe ratio is of the days after training alone. What is refused was "
+        "chosen for its numbers in training.",
+        """select p.strategy_id as strategy, p.status, p.n_trades as trades, r.net_bps, p.total_return, p.max_drawdown,
+                  p.sharpe as sharpe_after_training, p.sharpe_error, p.promoted
+           from backtest.promotions p
+           left join backtest.robustness r
+             on r.cutoff = p.cutoff and r.strategy_id = p.strategy_id and r.kind = 'base'
+           where p.cutoff = '{latest}' and p.was_run order by p.status, p.strategy_id""",
+    ),
+    (
+        "Walk-forward",
+        "The same, learnt before each test window and traded in it; a window is left out where training earned nothing "
+        "on either side.",
+        """select strategy_id as strategy, scheme, count(*) as folds, count(*) filter (where side <> 0) as traded,
+                  sum(n_test)::bigint as trades, sum(test_pnl) as test_pnl,
+                  sum(test_net_bps * n_test) / nullif(sum(n_test), 0) as test_net_bps,
+                  sum(train_net_bps * n_train) / nullif(sum(n_train), 0) as train_net_bps
+           from backtest.walk_forward where cutoff = '{latest}' group by all order by all""",
+    ),
+    (
+        "Disturbed",
+        "Net basis points per trade when the strategy is run again: a cost twice as high, entries two bars later, a "
+        "tenth of the events dropped.",
+        """select strategy_id as strategy,
+                  max(net_bps) filter (where kind = 'base') as as_decided,
+                  max(net_bps) filter (where kind = 'cost' and variant = 'times 2') as cost_twice,
+                  max(net_bps) filter (where kind = 'entry_later' and variant like '2 %') as two_bars_later,
+                  max(net_bps) filter (where kind = 'dropped') as tenth_dropped
+           from backtest.robustness where cutoff = '{latest}' group by all order by all""",
+    ),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
@@ -153,6 +153,44 @@ def test_an_event_that_lacks_inputs_names_them(home: Path) -> None:
         rows = _section(discovery_results(opened, "Perpetuals", {}), "Events against their bounds").splitlines()
     assert "| OI_FLUSH | not_available | 0 | n/a | n/a | n/a | 1.0000 | 9.0000 | oi |" in rows
     assert "| VOL_SHOCK | passed | 12 | 3.5000 | 3.5000 | 3.5000 | 1.0000 | 9.0000 |  |" in rows
+
+
+def _rows_of(name: str, rows: list[dict[str, object]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=table(name).schema.create_empty().schema)
+
+
+def test_what_the_engine_made_of_refused_cells(home: Path) -> None:
+    """Folds: 3 trades of 10 bps, none, 1 of -6 bps: 24 / 4 = 6; training 20 x 5 and 10 x 8: 180 / 30 = 6."""
+    _discovery_home(home, simulated=False)
+    key: dict[str, object] = {"cutoff": "2024-06", "strategy_id": "REFUSED-A"}
+    stamp = datetime(2024, 1, 1, tzinfo=UTC)
+    times = dict.fromkeys(("train_start", "train_end", "test_start", "test_end"), stamp)
+    folds = [(0, 1, 20, 5.0, 3, 10.0, 40.0), (1, 0, 0, None, 0, None, 0.0), (2, -1, 10, 8.0, 1, -6.0, -9.0)]
+    names = ("fold", "side", "n_train", "train_net_bps", "n_test", "test_net_bps", "test_pnl")
+    walked = [key | times | {"scheme": "anchored"} | dict(zip(names, fold, strict=True)) for fold in folds]
+    disturbed = [
+        key | {"kind": kind, "variant": variant, "n": 4, "net_bps": bps}
+        for kind, variant, bps in (
+            ("base", "as decided", 7.0), ("cost", "times 1.5", 1.0), ("cost", "times 2", -7.0),
+            ("entry_later", "1 bars", 5.0), ("entry_later", "2 bars", 3.0), ("dropped", "10% of the events", 8.0),
+        )
+    ]  # fmt: skip
+    judged = key | {"status": "refused", "was_run": True, "n_trades": 4, "n_days": 60, "sharpe": 0.5}
+    judged |= {"sharpe_error": 1.5, "max_drawdown": 0.02, "total_return": 0.01, "promoted": False, "reasons": []}
+    not_run = judged | {"strategy_id": "B", "status": "blueprint", "was_run": False}
+    lake = Lake(home / "lake")
+    for name, rows in (
+        ("backtest.walk_forward", walked), ("backtest.robustness", disturbed),
+        ("backtest.promotions", [judged, not_run]),
+    ):  # fmt: skip
+        lake.write(name, "2024-06", _rows_of(name, rows), PROVENANCE)
+    with connect(home) as opened:
+        page = discovery_results(opened, "Perpetuals", {})
+    [line] = [line for line in _section(page, "On the engine").splitlines() if line.startswith("| REFUSED-A ")]
+    assert line == "| REFUSED-A | refused | 4 | 7.0000 | 0.0100 | 0.0200 | 0.5000 | 1.5000 | no |"
+    assert "| B |" not in page
+    assert "| REFUSED-A | anchored | 3 | 2 | 4 | 31.0000 | 6.0000 | 6.0000 |" in _section(page, "Walk-forward")
+    assert "| REFUSED-A | 7.0000 | -7.0000 | 3.0000 | 8.0000 |" in _section(page, "Disturbed")
 
 
 def test_a_home_without_discovery_says_so(tmp_path: Path) -> None:
