@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._utils.error import SerializableErrorInfo
+from dagster._core.executor.child_process_executor import ChildProcessCrashException
+from dagster_shared.error import SerializableErrorInfo
 
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
 from quant_platform.contracts.tables import Table, table
@@ -346,7 +348,7 @@ def _failure(launch: Launch, result: dg.JobExecutionResult) -> RunFailed:
     texts = []
     for event in failed:
         step = (event.step_key or "step").split(".")[0]
-        texts.append({step: _plain(_told(event.step_failure_data.error))})
+        texts.append({step: _crash(event, result.all_events) or _plain(_told(event.step_failure_data.error))})
     return RunFailed(
         f"the job {launch.job} did not succeed",
         where=f"run {result.run_id}",
@@ -354,6 +356,23 @@ def _failure(launch: Launch, result: dg.JobExecutionResult) -> RunFailed:
         rows=texts,
         action=f"mend the cause and start `quant run {launch.job}` again: what was made is kept and skipped",
     )
+
+
+def _crash(failure: dg.DagsterEvent, events: Sequence[dg.DagsterEvent]) -> str:
+    """How the process of a step ended that said nothing itself; empty where the step failed by itself."""
+    error = failure.step_failure_data.error
+    if error is None or not error.message.rstrip().endswith(ChildProcessCrashException.__name__):
+        return ""
+    said = [
+        event.message or ""
+        for event in events
+        if event.is_engine_event and event.step_key == failure.step_key and event.engine_event_data.error is not None
+    ]
+    how = re.search(r"(was terminated by signal \d+|unexpectedly exited with code -?\d+)", said[-1] if said else "")
+    if how is None:
+        return "worker_ended: its process ended without a word"
+    killed = how[1].endswith(f"signal {int(signal.SIGKILL)}")
+    return f"worker_ended: its process {how[1]}{', as when memory is short' if killed else ''}"
 
 
 def _told(error: SerializableErrorInfo | None) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 from dagster._utils.error import SerializableErrorInfo, serializable_error_info_from_exc_info
 
 from quant_platform.contracts.errors import CorruptFile, SourceMalformed
-from quant_platform.defs.runs import _plain, _told
+from quant_platform.defs.runs import _crash, _plain, _told
 
 
 class Step(Exception):
@@ -54,3 +55,37 @@ def test_the_innermost_error_of_ours_is_told(errors: tuple[Exception, ...], said
 
 def test_nothing_known_is_told_as_nothing() -> None:
     assert _told(None) == ""
+
+
+CRASH = "dagster._core.executor.child_process_executor.ChildProcessCrashException\n"
+
+
+def _event(step: str, message: str, error: str | None, *, engine: bool) -> Any:
+    about = SimpleNamespace(error=None if error is None else SimpleNamespace(message=error, cause=None))
+    return SimpleNamespace(
+        step_key=step, message=message, is_engine_event=engine, engine_event_data=about, step_failure_data=about
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("was terminated by signal 9 (SIGKILL).", "its process was terminated by signal 9, as when memory is short"),
+        ("was terminated by signal 15 (SIGTERM). This", "its process was terminated by signal 15"),
+        ("unexpectedly exited with code 255.", "its process unexpectedly exited with code 255"),
+        ("went away", "its process ended without a word"),
+    ],
+)
+def test_a_process_that_was_killed_is_told_as_killed(how: str, said: str) -> None:
+    events = [
+        _event(
+            "b", "Multiprocess executor: child process for step b unexpectedly exited with code 1.", CRASH, engine=True
+        ),
+        _event("a", "Launching", None, engine=True),
+        _event("a", f"Multiprocess executor: child process for step a {how}", CRASH, engine=True),
+        _event("a", "", CRASH, engine=False),
+    ]
+    assert _crash(events[-1], events) == f"worker_ended: {said}"
+    assert _crash(_event("a", "", "ValueError: no", engine=False), events) == ""
+    assert _crash(_event("a", "", None, engine=False), events) == ""
+    assert _crash(events[-1], []) == "worker_ended: its process ended without a word"

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,13 +29,12 @@ from quant_platform.defs import runs
 from quant_platform.lake import open_catalogue, snapshots
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
-from quant_platform_tests.homes import copied, declare, entered, harm, hashes, write_specs
+from quant_platform_tests.homes import NAMES, copied, declare, entered, harm, hashes, write_specs
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "kills"
 SEED = 20261126
 JOB = "ticker_graph"
-NAMES = 12
 TIMES = {"whole run": 20, "worker": 20, "catalogue": 10, "vacuum": 10, "export": 10}
 _CLI = (sys.executable, "-c", "from quant_platform.cli import main; main()")
 _SNAPSHOT = "2020-01-01-US-v1"
@@ -109,7 +108,7 @@ class Bench:
 @contextmanager
 def bench(place: Path) -> Iterator[Bench]:
     """Make the homes that nobody disturbs."""
-    specs = write_specs(place / "specs", NAMES)
+    specs = write_specs(place / "specs")
     with entered(place / "whole", specs) as home:
         with runs.instance_of(home) as instance:
             runs.register_tickers(home, instance)
@@ -167,29 +166,31 @@ def killed_at(process: subprocess.Popen[bytes], ready: Callable[[], bool], victi
 
 
 def children(pid: int) -> list[int]:
-    """Processes that a process has started, and those that these have."""
+    """Processes that a process has started."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            own = [int(each) for each in task.read_text().split()]
-        except OSError:
-            continue
-        found += own + [grandchild for each in own for grandchild in children(each)]
+        with suppress(OSError):
+            found += [int(each) for each in task.read_text().split()]
     return found
 
 
 def _worker_of(pid: int) -> int | None:
-    """A process at work for a run: the one that has used the most processor time of those it has started."""
+    """A process at work for a run: it was forked by the one that a run has started to fork from."""
+    workers = [
+        each
+        for server in children(pid)
+        if "multiprocessing.forkserver" in _command_line(server)
+        for each in children(server)
+        if "multiprocessing.forkserver" in _command_line(each)
+    ]
+    return max(workers, default=None)
 
-    def used(each: int) -> int:
-        try:
-            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return -1
-        return int(fields[11]) + int(fields[12])
 
-    busy = max(children(pid), key=used, default=None)
-    return busy if busy is not None and used(busy) > 50 else None
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def kill_a_run(made: Bench, found: Outcome, draw: random.Random, *, worker: bool) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from quant_platform.labs.suite import audit
 from quant_platform.labs.suite.audit import _cliff
 from quant_platform.labs.suite.capacity import _crossing, _holdings, break_even_bps
 from quant_platform.labs.suite.composite import date_moments, fit_fold
@@ -19,6 +20,7 @@ from quant_platform.labs.suite.experiments import Opening, Registration, look_ro
 from quant_platform.labs.suite.kernels import median_distance_rows
 from quant_platform.labs.suite.ranking import rank_panel
 from quant_platform.labs.suite.scales import whole_sample_scale
+from quant_platform.labs.suite.uniqueness import pearson
 from quant_platform.specification.suite import ExperimentSpec, load_suite
 from quant_platform_tests.labs.suite.test_composite import SPEC
 from quant_platform_tests.labs.suite.worlds import make_panel
@@ -275,3 +277,61 @@ def test_the_distance_from_the_median_of_the_row() -> None:
     ranked = rank_panel(values)
     median_distance_rows(values, ranked.doubled, ranked.counts, found)
     np.testing.assert_allclose(found, np.abs(values - np.nanmedian(values, axis=1, keepdims=True)))
+
+
+@pytest.mark.parametrize(
+    ("ics", "error", "bar"),
+    [
+        ((0.20, 0.20, 0.001), 0.001, 2),
+        ((0.20, 0.20, 0.001), 0.03, None),  # a fall of 0.2 is less than six errors of 0.042
+        ((0.20, 0.20, 0.10), 0.001, None),
+        ((-0.20, 0.001), 0.001, 1),
+        ((0.11, 0.001), 0.001, None),
+        ((0.20, 0.20, 0.20, 0.20, 0.20, 0.20), 0.001, None),
+    ],
+)
+def test_the_last_size_that_was_seen(
+    ics: tuple[float, ...], error: float, bar: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled = [*ics, *[0.0] * (audit._SHADOW_BARS + 1 - len(ics))]
+    found = pl.DataFrame({"ic": filled, "standard_error": [error] * len(filled)})
+    monkeypatch.setattr(audit, "_profile", lambda *_: found)
+    panel = make_panel(1, names=3, sessions=8, industries=1)
+    said = audit._shadow(panel.next_ranked, panel, SPECS.audit, 2)
+    assert [one.bars for one in said] == ([] if bar is None else [bar])
+
+
+@pytest.mark.parametrize(
+    ("ics", "left", "error", "bar"),
+    [
+        ((0.05, 0.20, 0.15), 0.02, 0.001, 2),
+        ((-0.05, -0.20, -0.15), -0.02, 0.001, 2),
+        ((0.05, 0.20, 0.15), 0.07, 0.001, None),
+        ((0.05, 0.20, 0.15), -0.20, 0.001, 2),
+        ((0.05, 0.11, 0.10), 0.0, 0.001, None),
+        ((0.05, 0.20, 0.15), 0.02, 0.03, None),  # 0.18 is less than six errors of 0.042
+        ((0.05, 0.20, 0.15), math.nan, 0.001, None),
+        ((0.5, math.nan, math.nan), 0.0, 0.001, None),
+    ],
+)
+def test_a_leak_of_many_bars_fades(ics: tuple[float, ...], left: float, error: float, bar: int | None) -> None:
+    """Bar 0 is the day of the signal itself, which it may know."""
+    bars = [0.9, *ics, *[math.nan] * (SPECS.audit.max_bars - len(ics)), left]
+    if ics[0] == 0.5:
+        bars[1] = math.nan
+    frame = pl.DataFrame({"bar": range(len(bars)), "ic": bars, "standard_error": [error] * len(bars)})
+    assert [one.bars for one in audit._fade(frame, SPECS.audit)] == ([] if bar is None else [bar])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([1.0, 2.0, 4.0], [1.0, 3.0, 2.0], 3.0 / math.sqrt(84.0)),
+        ([1.0, 2.0], [1.0, 3.0], math.nan),
+        ([2.0, 2.0, 2.0], [1.0, 3.0, 2.0], math.nan),
+        ([1.0, 3.0, 2.0], [2.0, 2.0, 2.0], math.nan),
+    ],
+)
+def test_a_correlation_needs_three_days_and_variation(first, second, expected) -> None:
+    """Deviations -4/3, -1/3, 5/3 and -1, 1, 0: 1 over the root of 42/9 times 2 is 3 over the root of 84."""
+    assert pearson(np.array(first), np.array(second)) == pytest.approx(expected, nan_ok=True)
