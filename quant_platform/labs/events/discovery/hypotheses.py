@@ -69,7 +69,7 @@ def judge(candidates: pl.DataFrame, specs: DiscoverySpecs) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        Rows of ``discovery.hypotheses``, one per candidate.
+        Rows of ``discovery.hypotheses``, one per candidate; none where there is no candidate.
 
     Raises
     ------
@@ -77,6 +77,8 @@ def judge(candidates: pl.DataFrame, specs: DiscoverySpecs) -> pl.DataFrame:
         If a row was made under other specs.
     """
     require_ontology(candidates, specs.ontology_hash, what="discovery.candidates")
+    if candidates.is_empty():
+        return pl.DataFrame(schema=_SCHEMA)
     counted = candidates.filter("counted").with_columns(turn=_turn(specs))
     tests = _select(_shrink(counted, specs), specs)
     rows = candidates.with_columns(turn=_turn(specs)).join(tests, on="alias_group", how="left")
@@ -99,8 +101,6 @@ def _asks_for_gains(specs: DiscoverySpecs) -> pl.Expr:
 
 def _shrink(counted: pl.DataFrame, specs: DiscoverySpecs) -> pl.DataFrame:
     """Posterior of every counted cell, in the orientation of its test's table."""
-    if counted.is_empty():
-        return counted.select("alias_group", "question", "tested")
     # Cells too small to be tested have no say; they receive what their relatives say.
     tested = counted["tested"].to_numpy()
     effect = np.where(tested, _numbers(counted, pl.col("effect_bps") * pl.col("turn")), np.nan)

@@ -184,6 +184,7 @@ def test_effects_are_turned_to_the_impulse_and_have_students_interval() -> None:
     assert effect["high"] - effect["effect_bps"] == pytest.approx(1.5 * 1.97190, abs=1e-4)
     assert effect["effect_bps"] - effect["low"] == pytest.approx(1.5 * 1.97190, abs=1e-4)
     assert effect["shrunk_high"] - effect["shrunk_bps"] == pytest.approx(1.95996, abs=1e-4)
+    assert effect["shrunk_bps"] - effect["shrunk_low"] == pytest.approx(1.95996, abs=1e-4)
 
 
 def test_the_heat_map_holds_the_smallest_group_q_and_what_is_behind_it() -> None:
