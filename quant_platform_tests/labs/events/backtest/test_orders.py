@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -21,13 +22,33 @@ from quant_platform_tests.labs.events.discovery.worlds import SYMBOLS, event_spe
 
 DAYS = 30
 SPECS = specs([event_spec("E")])
-FUNDED = panel(3, days=DAYS)
-FUNDED.columns["funding_settle"][:, ::96] = 1.0
-FUNDED.columns["funding_rate"][:, ::96] = np.linspace(-4e-4, 6e-4, DAYS * 3)
-STORE = LabelStore(FUNDED, SPECS.discovery)
-MARKET = EventMarket(STORE, SPECS.discovery)
-EVENTS = random_events(1, ["E"], days=DAYS, per_day=6.0)
-EVENTS = EVENTS.with_columns(funding_bucket=pl.lit("x"), trend_state=pl.lit("up"))
+
+
+@cache
+def the_funded():
+    """Prices whose funding settles three times a day, at rates that rise."""
+    made = panel(3, days=DAYS)
+    made.columns["funding_settle"][:, ::96] = 1.0
+    made.columns["funding_rate"][:, ::96] = np.linspace(-4e-4, 6e-4, DAYS * 3)
+    return made
+
+
+@cache
+def the_store():
+    return LabelStore(the_funded(), SPECS.discovery)
+
+
+@cache
+def the_market():
+    return EventMarket(the_store(), SPECS.discovery)
+
+
+@cache
+def the_events():
+    found = random_events(1, ["E"], days=DAYS, per_day=6.0)
+    return found.with_columns(funding_bucket=pl.lit("x"), trend_state=pl.lit("up"))
+
+
 WHOLE = Segment("all", 0, DAYS)
 
 
@@ -38,7 +59,7 @@ def strategy(template: str, **changes: object) -> Strategy:
 
 def free() -> Venue:
     config = replace(config_of(SPECS.discovery), costs=Costs(0.0, 0.0, unknown_half_spread=0.0, unknown_impact=0.0))
-    return Venue.of(replace_spread(bars_of(FUNDED)), config)
+    return Venue.of(replace_spread(bars_of(the_funded())), config)
 
 
 def replace_spread(bars):  # type: ignore[no-untyped-def]  # frozen arrays, made again
@@ -52,9 +73,9 @@ def replace_spread(bars):  # type: ignore[no-untyped-def]  # frozen arrays, made
 )  # fmt: skip
 def test_every_event_alone_earns_its_label(template: str) -> None:
     made = strategy(template)
-    decided = strategy_orders(made, EVENTS, MARKET, SPECS)
-    rows = event_rows(EVENTS, FUNDED, WHOLE, [])
-    found = outcomes(STORE, rows, SPECS.templates[template], 12, 1, WHOLE)
+    decided = strategy_orders(made, the_events(), the_market(), SPECS)
+    rows = event_rows(the_events(), the_funded(), WHOLE, [])
+    found = outcomes(the_store(), rows, SPECS.templates[template], 12, 1, WHOLE)
     turn = 1.0 if SPECS.templates[template].label in ("pullback_return", "target_stop") else made.side
     label = {
         (SYMBOLS[s], int(t)): (turn * v, turn * f)
@@ -65,7 +86,7 @@ def test_every_event_alone_earns_its_label(template: str) -> None:
         kept = np.arange(len(decided.events)) == row
         one = subset(decided, kept)
         result = venue.trade(one.orders)
-        key = (one.events["symbol"][0], int(FUNDED.positions(one.events["bar"])[0]))
+        key = (one.events["symbol"][0], int(the_funded().positions(one.events["bar"])[0]))
         value, funding = label[key]
         if np.isnan(value):
             assert result.fills.is_empty() or result.trades["exit_bar"][0] is None
@@ -82,24 +103,24 @@ def test_every_event_alone_earns_its_label(template: str) -> None:
 
 
 def test_a_pullback_that_never_comes_is_no_order() -> None:
-    decided = strategy_orders(strategy("pullback_entry"), EVENTS, MARKET, SPECS)
+    decided = strategy_orders(strategy("pullback_entry"), the_events(), the_market(), SPECS)
     assert decided.untraded["no pullback"] > 0
-    rows = event_rows(EVENTS, FUNDED, WHOLE, [])
-    zero = outcomes(STORE, rows, SPECS.templates["pullback_entry"], 12, 1, WHOLE).values == 0.0
+    rows = event_rows(the_events(), the_funded(), WHOLE, [])
+    zero = outcomes(the_store(), rows, SPECS.templates["pullback_entry"], 12, 1, WHOLE).values == 0.0
     assert decided.untraded["no pullback"] >= int(zero.sum())
 
 
 def test_states_and_symbols_choose_the_events() -> None:
     chosen = strategy("continuation", dimension="vol_regime", state="high", symbols=SYMBOLS[:1])
-    events = strategy_orders(chosen, EVENTS, MARKET, SPECS).events
-    assert events.height == EVENTS.filter(pl.col("vol_regime") == "high", pl.col("symbol") == SYMBOLS[0]).height
+    events = strategy_orders(chosen, the_events(), the_market(), SPECS).events
+    assert events.height == the_events().filter(pl.col("vol_regime") == "high", pl.col("symbol") == SYMBOLS[0]).height
     assert set(events["vol_regime"]) == {"high"}
 
 
 def test_flipping_turns_every_side_and_later_is_later() -> None:
-    plain = strategy_orders(strategy("continuation"), EVENTS, MARKET, SPECS)
-    turned = strategy_orders(strategy("continuation"), EVENTS, MARKET, SPECS, flip=True)
-    late = strategy_orders(strategy("continuation"), EVENTS, MARKET, SPECS, later_bars=2)
+    plain = strategy_orders(strategy("continuation"), the_events(), the_market(), SPECS)
+    turned = strategy_orders(strategy("continuation"), the_events(), the_market(), SPECS, flip=True)
+    late = strategy_orders(strategy("continuation"), the_events(), the_market(), SPECS, later_bars=2)
     np.testing.assert_array_equal(plain.orders.places[:, :2], turned.orders.places[:, :2])
     assert set((plain.orders.places[:, 2] + turned.orders.places[:, 2]).tolist()) == {5}
     np.testing.assert_array_equal(later(plain, 2).orders.places[: len(late.events)], late.orders.places)
@@ -125,16 +146,16 @@ def test_costs_are_those_of_discovery_and_stress_spares_funding() -> None:
     for name in ("commission_rate", "unknown_half_spread", "unknown_impact", "impact_coefficient"):
         assert getattr(twice, name) == 2.0 * getattr(once, name)
     assert twice.unknown_funding == once.unknown_funding
-    np.testing.assert_allclose(MARKET.stressed(2.0).half_spread, 2.0 * MARKET.bars.half_spread)
+    np.testing.assert_allclose(the_market().stressed(2.0).half_spread, 2.0 * the_market().bars.half_spread)
 
 
 def test_trades_carry_segment_and_state_of_their_event() -> None:
     made = strategy("continuation")
-    decided = strategy_orders(made, EVENTS, MARKET, SPECS)
-    result = Venue.of(MARKET.bars, config_of(SPECS.discovery)).trade(decided.orders)
+    decided = strategy_orders(made, the_events(), the_market(), SPECS)
+    result = Venue.of(the_market().bars, config_of(SPECS.discovery)).trade(decided.orders)
     windows = (Segment("train", 0, 18), Segment("test", 19, 30))
     trades = trades_of(StrategyRun(made, decided, result), windows)
-    events = EVENTS.select("symbol", event_bar="bar", seen="vol_regime")
+    events = the_events().select("symbol", event_bar="bar", seen="vol_regime")
     joined = trades.with_columns(event_bar=pl.col("entry_bar") - pl.duration(minutes=5)).join(
         events, on=["symbol", "event_bar"], how="left"
     )

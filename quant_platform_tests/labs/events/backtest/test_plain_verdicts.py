@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import polars as pl
 import pytest
 
 from quant_platform.labs.events.backtest.acceptance import accept
-from quant_platform.labs.events.backtest.allocation import shares
+from quant_platform.labs.events.backtest.allocation import _targets, shares
 from quant_platform.labs.events.backtest.attribution import attribution
 from quant_platform.labs.events.backtest.promotions import correlated, promote, ratios, regime_share
 from quant_platform.labs.events.backtest.robustness import (
@@ -293,3 +294,25 @@ def test_a_threshold_of_a_half_is_a_lower_tail_and_bars_are_none() -> None:
     assert found.params == pytest.approx({"q": 0.45, "bars": 3.0, "lookback": 9.0, "x": 1.8})
     assert keep_at_random(9, 0.1, 1).sum() == 8
     assert keep_at_random(4, 0.1, 1).all()
+
+
+def test_a_position_is_weighed_by_the_equity_before_its_bar() -> None:
+    """Half of the capital: 0.5 x 3 x 10 / 200 = 0.075; the last fill of a bar counts; a ruined account has no weight."""
+    fills = pl.DataFrame(
+        {
+            "bar": [0, 2, 2, 2, 4],
+            "asset": ["B", "A", "A", "B", "A"],
+            "position": [1.0, 9.0, 3.0, -2.0, 1.0],
+            "reference_price": [4.0, 10.0, 10.0, 5.0, 1.0],
+        }
+    )
+    result = SimpleNamespace(
+        fills=fills,
+        equity=pl.DataFrame({"equity": [100.0, 200.0, 400.0, 0.0, 50.0]}),
+        bars=SimpleNamespace(assets=("A", "B")),
+    )
+    found = _targets(result, 0.5)  # type: ignore[arg-type]  # only what is read of a result
+    assert found.keys() == {0, 2, 4}
+    assert found[0] == [(1, pytest.approx(0.02))]
+    assert sorted(found[2]) == [(0, pytest.approx(0.075)), (1, pytest.approx(-0.025))]
+    assert found[4] == [(0, 0.0)]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -18,9 +19,23 @@ from quant_platform_tests.labs.events.discovery.worlds import START, SYMBOLS, ev
 IDS = ["FIRST", "SECOND"]
 SPECS = specs([event_spec(name, family=f"F{i}") for i, name in enumerate(IDS)])
 DAYS = 90
-EVENTS = random_events(1, IDS, days=DAYS)
-PANEL = panel(2, days=DAYS)
-CANDIDATES = evaluate(EVENTS, PANEL, SPECS, cutoff="2024-03")
+
+
+@cache
+def the_events():
+    return random_events(1, IDS, days=DAYS)
+
+
+@cache
+def the_panel():
+    return panel(2, days=DAYS)
+
+
+@cache
+def the_candidates():
+    return evaluate(the_events(), the_panel(), SPECS, cutoff="2024-03")
+
+
 KEY = ["event_id", "template", "horizon_bars", "symbol", "dimension", "state"]
 
 
@@ -29,14 +44,14 @@ def cell(frame: pl.DataFrame, **wanted: object) -> dict:
 
 
 def test_rows_satisfy_the_schema_and_every_cell_is_there():
-    DiscoveryCandidates.validate(CANDIDATES)
+    DiscoveryCandidates.validate(the_candidates())
     cells = (1 + len(SYMBOLS)) * (1 + 3)
-    assert CANDIDATES.height == 2 * cells * 5 * 2, "events x cells x templates x horizons"
+    assert the_candidates().height == 2 * cells * 5 * 2, "events x cells x templates x horizons"
 
 
 def test_a_pooled_cell_equals_the_plain_computation():
     found = cell(
-        CANDIDATES,
+        the_candidates(),
         event_id="FIRST",
         template="continuation",
         horizon_bars=12,
@@ -44,9 +59,9 @@ def test_a_pooled_cell_equals_the_plain_computation():
         dimension="ALL",
         state="ALL",
     )
-    opens = np.log(PANEL.columns["open"])
+    opens = np.log(the_panel().columns["open"])
     by_day, values = defaultdict(list), []
-    for row in EVENTS.filter(pl.col("event_id") == "FIRST").iter_rows(named=True):
+    for row in the_events().filter(pl.col("event_id") == "FIRST").iter_rows(named=True):
         t = (row["bar"] - START).total_seconds() / 300
         s, t = SYMBOLS.index(row["symbol"]), int(t)
         if t + 13 < 54 * BARS_PER_DAY:
@@ -69,9 +84,9 @@ def test_the_placebo_is_shown_and_decides_only_where_the_spec_says_so():
     errors = SPECS.discovery.errors.model_dump()
     assert errors["placebo_decides"] is False, "as shipped"
     first = [event_spec("FIRST", family="F0")]
-    own = EVENTS.filter(pl.col("event_id") == "FIRST")
-    inside = evaluate(own, PANEL, specs(first, errors={**errors, "placebo_decides": True}), cutoff="2024-03")
-    beside = CANDIDATES.filter(pl.col("event_id") == "FIRST")
+    own = the_events().filter(pl.col("event_id") == "FIRST")
+    inside = evaluate(own, the_panel(), specs(first, errors={**errors, "placebo_decides": True}), cutoff="2024-03")
+    beside = the_candidates().filter(pl.col("event_id") == "FIRST")
     for name in ("p_cluster", "p_placebo", "t"):
         assert inside[name].to_list() == beside[name].to_list()
     tested = beside.filter("tested")
@@ -83,7 +98,7 @@ def test_the_placebo_is_shown_and_decides_only_where_the_spec_says_so():
 
 
 def test_a_trade_with_one_side_is_tested_for_gains_only():
-    rows = CANDIDATES.filter(
+    rows = the_candidates().filter(
         "tested", ~pl.col("wild"), pl.col("template").is_in(["overshoot_repair", "pullback_entry"])
     )
     assert {1.0, -1.0} == set(rows["t"].sign().unique())
@@ -92,19 +107,19 @@ def test_a_trade_with_one_side_is_tested_for_gains_only():
     losses = rows.filter(pl.col("t") < 0)
     assert float(losses["p_raw"].min() or 0.0) >= 0.5
     # As does the rest of the way: what loses can be no discovery.
-    judged = judge(CANDIDATES, SPECS).filter("tested", pl.col("template") == "overshoot_repair", pl.col("t") < 0)
+    judged = judge(the_candidates(), SPECS).filter("tested", pl.col("template") == "overshoot_repair", pl.col("t") < 0)
     assert judged.height > 10
     assert float(judged["p_fdr"].min() or 0.0) >= 0.5
 
 
 def test_mirrored_templates_are_one_test():
-    with_it = CANDIDATES.filter(pl.col("template") == "continuation").sort(KEY)
-    against = CANDIDATES.filter(pl.col("template") == "mean_reversion").sort(KEY)
+    with_it = the_candidates().filter(pl.col("template") == "continuation").sort(KEY)
+    against = the_candidates().filter(pl.col("template") == "mean_reversion").sort(KEY)
     assert with_it["alias_group"].to_list() == against["alias_group"].to_list()
     assert with_it["p_raw"].to_list() == against["p_raw"].to_list()
     np.testing.assert_allclose(with_it["effect_bps"], -against["effect_bps"].to_numpy())
     assert not (with_it["counted"] & against["counted"]).any()
-    counted = CANDIDATES.group_by("alias_group").agg(pl.col("counted").sum())
+    counted = the_candidates().group_by("alias_group").agg(pl.col("counted").sum())
     assert counted["counted"].unique().to_list() == [1]
     swapped = {"+": "-", "-": "+", "0": "0"}
     for a, b in zip(with_it["block_signs"], against["block_signs"], strict=True):
@@ -113,7 +128,7 @@ def test_mirrored_templates_are_one_test():
 
 def test_a_chosen_side_is_the_sign_of_the_training_window():
     spec = specs([event_spec("FIRST", templates=("reversal_or_squeeze", "continuation"))])
-    found = evaluate(EVENTS.filter(pl.col("event_id") == "FIRST"), PANEL, spec, cutoff="2024-03")
+    found = evaluate(the_events().filter(pl.col("event_id") == "FIRST"), the_panel(), spec, cutoff="2024-03")
     chosen = found.filter(pl.col("template") == "reversal_or_squeeze").sort(KEY)
     declared = found.filter(pl.col("template") == "continuation").sort(KEY)
     np.testing.assert_allclose(chosen["effect_bps"].to_numpy(), np.abs(declared["effect_bps"].to_numpy()))
@@ -121,35 +136,37 @@ def test_a_chosen_side_is_the_sign_of_the_training_window():
 
 
 def test_small_cells_are_reported_and_not_tested():
-    small = CANDIDATES.filter((pl.col("n") < 50) | (pl.col("n_days") < 30))
+    small = the_candidates().filter((pl.col("n") < 50) | (pl.col("n_days") < 30))
     assert small.height > 0
     assert not small["tested"].any()
     assert small["p_raw"].null_count() == small.height
     assert small["effect_bps"].null_count() < small.height
-    assert counted_tests(CANDIDATES).height < CANDIDATES.height
+    assert counted_tests(the_candidates()).height < the_candidates().height
 
 
 def test_nothing_after_the_training_window_changes_a_candidate():
-    columns = {name: values.copy() for name, values in PANEL.columns.items()}
+    columns = {name: values.copy() for name, values in the_panel().columns.items()}
     for values in columns.values():
         values[:, 54 * BARS_PER_DAY :] *= 3.0
-    later = EVENTS.with_columns(
+    later = the_events().with_columns(
         direction=pl.when(pl.col("bar") >= pl.lit(START) + pl.duration(days=54))
         .then(-pl.col("direction"))
         .otherwise("direction")
     )
     changed = evaluate(later, PricePanel(SYMBOLS, START, columns), SPECS, cutoff="2024-03")
-    assert changed.equals(CANDIDATES)
+    assert changed.equals(the_candidates())
 
 
 def test_the_order_of_events_and_their_company_do_not_matter():
-    alone = evaluate(EVENTS.filter(pl.col("event_id") == "SECOND").reverse(), PANEL, SPECS, cutoff="2024-03")
-    assert alone.equals(CANDIDATES.filter(pl.col("event_id") == "SECOND"))
+    alone = evaluate(
+        the_events().filter(pl.col("event_id") == "SECOND").reverse(), the_panel(), SPECS, cutoff="2024-03"
+    )
+    assert alone.equals(the_candidates().filter(pl.col("event_id") == "SECOND"))
 
 
 def test_long_horizons_are_clustered_by_week_with_a_wild_bootstrap():
     spec = specs([event_spec("FIRST", horizons_bars=(288,), templates=("continuation",))])
-    found = evaluate(random_events(3, ["FIRST"], days=DAYS), PANEL, spec, cutoff="2024-03")
+    found = evaluate(random_events(3, ["FIRST"], days=DAYS), the_panel(), spec, cutoff="2024-03")
     tested = found.filter("tested")
     assert tested["cluster"].unique().to_list() == ["week"]
     assert tested["n_clusters"].max() <= 9
@@ -186,6 +203,6 @@ LEAN = {"cells": {"min_events": 30, "min_days": 20}}
 
 def test_what_does_not_fit_is_named():
     with pytest.raises(SpecError, match="there is no event 'THIRD'"):
-        evaluate(random_events(1, ["THIRD"], days=2), PANEL, SPECS, cutoff="2024-03")
+        evaluate(random_events(1, ["THIRD"], days=2), the_panel(), SPECS, cutoff="2024-03")
     with pytest.raises(SchemaViolation, match="the state 'vol_regime' is not a column"):
-        evaluate(EVENTS.drop("vol_regime"), PANEL, SPECS, cutoff="2024-03")
+        evaluate(the_events().drop("vol_regime"), the_panel(), SPECS, cutoff="2024-03")

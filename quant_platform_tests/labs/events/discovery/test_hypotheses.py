@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,40 +36,71 @@ DAYS = 120
 IDS = [f"E{i}" for i in range(8)]
 ACTIVE = ("E0", "E1")
 SPECS = specs([event_spec(name, family=f"F{i % 3}") for i, name in enumerate(IDS)])
-EVENTS = random_events(21, IDS, days=DAYS)
+
+
+@cache
+def the_events():
+    return random_events(21, IDS, days=DAYS)
 
 
 def planted(last_day: int, symbols: tuple[str, ...] = SYMBOLS) -> np.ndarray:
     """Drift of 60 bps over an hour against the direction of two of the events, up to a day, in some symbols."""
     drift = np.zeros((3, DAYS * BARS_PER_DAY))
-    for row in EVENTS.filter(pl.col("event_id").is_in(ACTIVE)).iter_rows(named=True):
+    for row in the_events().filter(pl.col("event_id").is_in(ACTIVE)).iter_rows(named=True):
         t = int((row["bar"] - START).total_seconds() / 300)
         if t < last_day * BARS_PER_DAY and row["symbol"] in symbols:
             drift[SYMBOLS.index(row["symbol"]), t + 1 : t + 13] -= row["direction"] * 60e-4 / 12
     return drift
 
 
-PANEL = panel(22, days=DAYS, drift=planted(DAYS))
-CANDIDATES = evaluate(EVENTS, PANEL, SPECS, cutoff="2024-04")
-HYPOTHESES = judge(CANDIDATES, SPECS)
-BRIDGED = bridge(HYPOTHESES, EVENTS, PANEL, SPECS)
-BLUEPRINTS = make(HYPOTHESES, BRIDGED, SPECS, symbols=SYMBOLS, simulated=True)
+@cache
+def the_panel():
+    return panel(22, days=DAYS, drift=planted(DAYS))
+
+
+@cache
+def the_candidates():
+    return evaluate(the_events(), the_panel(), SPECS, cutoff="2024-04")
+
+
+@cache
+def the_hypotheses():
+    return judge(the_candidates(), SPECS)
+
+
+@cache
+def the_bridged():
+    return bridge(the_hypotheses(), the_events(), the_panel(), SPECS)
+
+
+@cache
+def the_blueprints():
+    return make(the_hypotheses(), the_bridged(), SPECS, symbols=SYMBOLS, simulated=True)
 
 
 def test_rows_satisfy_their_schemas():
-    DiscoveryHypotheses.validate(HYPOTHESES)
-    DiscoveryBridge.validate(BRIDGED)
-    DiscoveryBlueprints.validate(BLUEPRINTS)
-    DiscoveryTrials.validate(ledger(CANDIDATES))
-    assert HYPOTHESES.height == CANDIDATES.height
+    DiscoveryHypotheses.validate(the_hypotheses())
+    DiscoveryBridge.validate(the_bridged())
+    DiscoveryBlueprints.validate(the_blueprints())
+    DiscoveryTrials.validate(ledger(the_candidates()))
+    assert the_hypotheses().height == the_candidates().height
+
+
+def test_a_blueprint_lists_the_symbols_of_its_cell():
+    assert set(the_blueprints()["symbols"].list.len()) <= {1, len(SYMBOLS)}
+    named = the_blueprints().with_columns(cell=pl.col("blueprint_id").str.split("-").list.get(3))
+    assert named.filter(pl.col("cell") == "ALL").height > 0
+    for row in named.iter_rows(named=True):
+        expected = list(SYMBOLS) if row["cell"] == "ALL" else [row["cell"]]
+        assert row["symbols"] == json.loads(row["document"])["symbols"] == expected
 
 
 def test_only_the_planted_events_are_discovered_and_only_against_the_impulse():
-    chosen = HYPOTHESES.filter("selected")
+    chosen = the_hypotheses().filter("selected")
     assert chosen["finding"].cast(pl.String).unique().to_list() == ["discovery"]
     assert chosen.height > 10
     assert chosen["event_id"].is_in(ACTIVE).mean() > 0.95
-    standard = HYPOTHESES.filter(pl.col("track").cast(pl.String) == "standard")
+    standard = the_hypotheses().filter(pl.col("track").cast(pl.String) == "standard")
     assert {"mean_reversion"} <= set(standard["template"])
     assert set(standard["event_id"]) == set(ACTIVE)
     assert "continuation" not in set(standard["template"])
@@ -76,19 +108,23 @@ def test_only_the_planted_events_are_discovered_and_only_against_the_impulse():
 
 
 def test_shrinkage_is_that_of_the_tree_of_the_same_test():
-    tree = CANDIDATES.filter(
-        (pl.col("template") == "mean_reversion")
-        & (pl.col("horizon_bars") == 12)
-        & (pl.col("symbol") == "ALL")
-        & (pl.col("dimension") == "vol_regime")
-    ).sort("event_id", "state")
+    tree = (
+        the_candidates()
+        .filter(
+            (pl.col("template") == "mean_reversion")
+            & (pl.col("horizon_bars") == 12)
+            & (pl.col("symbol") == "ALL")
+            & (pl.col("dimension") == "vol_regime")
+        )
+        .sort("event_id", "state")
+    )
     assert tree["tested"].all()
     expected = shrink_tree(
         tree["effect_bps"].to_numpy(),
         tree["standard_error_bps"].to_numpy(),
         [tree["family"].to_numpy(), tree["event_id"].to_numpy()],
     )
-    found = tree.join(HYPOTHESES, on=["event_id", "template", "horizon_bars", "symbol", "dimension", "state"])
+    found = tree.join(the_hypotheses(), on=["event_id", "template", "horizon_bars", "symbol", "dimension", "state"])
     found = found.sort("event_id", "state")
     np.testing.assert_allclose(found["shrunk_bps"], expected.mean, rtol=1e-9)
     np.testing.assert_allclose(found["prior_bps"], expected.prior_mean, rtol=1e-9)
@@ -96,31 +132,33 @@ def test_shrinkage_is_that_of_the_tree_of_the_same_test():
 
 
 def test_selection_counts_every_test_of_the_question_once():
-    tests = CANDIDATES.filter(pl.col("counted") & pl.col("tested")).select("alias_group")
-    judged = tests.join(HYPOTHESES.filter("counted"), on="alias_group")
+    tests = the_candidates().filter(pl.col("counted") & pl.col("tested")).select("alias_group")
+    judged = tests.join(the_hypotheses().filter("counted"), on="alias_group")
     assert judged["n_tests"].unique().to_list() == [tests.height]
     assert judged["p_fdr"].to_list() == judged["p_raw"].to_list()
     found = benjamini_bogomolov(judged["p_fdr"].to_numpy(), judged["fdr_group"].to_numpy(), level=0.05)
     assert judged["selected"].to_list() == found.rejected.tolist()
-    per_alias = HYPOTHESES.group_by("alias_group").agg(pl.col("selected").n_unique(), pl.col("q_global").n_unique())
+    per_alias = (
+        the_hypotheses().group_by("alias_group").agg(pl.col("selected").n_unique(), pl.col("q_global").n_unique())
+    )
     assert per_alias["selected"].max() == per_alias["q_global"].max() == 1
 
 
 def test_shrinkage_takes_discoveries_back_only_where_the_spec_lets_it():
     veto = replace(SPECS, discovery=SPECS.discovery.model_copy(update={"shrinkage_may_veto": True}))
-    rows = judge(CANDIDATES, veto).filter("tested")
+    rows = judge(the_candidates(), veto).filter("tested")
     assert (rows["p_shrunk"] > rows["p_raw"]).any()
     assert rows["p_fdr"].to_list() == rows.select(pl.max_horizontal("p_raw", "p_shrunk")).to_series().to_list()
-    assert rows["shrunk_bps"].to_list() == HYPOTHESES.filter("tested")["shrunk_bps"].to_list()
+    assert rows["shrunk_bps"].to_list() == the_hypotheses().filter("tested")["shrunk_bps"].to_list()
 
 
 def test_a_tested_cell_without_a_p_counts_and_is_never_rejected():
-    broken = CANDIDATES.with_columns(
+    broken = the_candidates().with_columns(
         p_raw=pl.when(pl.col("alias_group") == "E0|forward_return|12|ALL|ALL|ALL").then(None).otherwise("p_raw")
     )
     found = judge(broken, SPECS)
     row = found.filter((pl.col("alias_group") == "E0|forward_return|12|ALL|ALL|ALL") & pl.col("counted"))
-    assert row["n_tests"][0] == HYPOTHESES["n_tests"].max()
+    assert row["n_tests"][0] == the_hypotheses()["n_tests"].max()
     assert not row["selected"][0]
     assert row["p_fdr"][0] is None
 
@@ -143,8 +181,8 @@ def test_every_gate_refuses_by_itself(gate):
         strict = replace(SPECS, discovery=SPECS.discovery.model_copy(update={"level": 1e-60}))
     else:
         strict = replace(SPECS, gates=SPECS.gates.model_copy(update=bars[gate]))
-    before = HYPOTHESES.filter(pl.col("track").cast(pl.String) == "standard")
-    after = judge(CANDIDATES, strict)
+    before = the_hypotheses().filter(pl.col("track").cast(pl.String) == "standard")
+    after = judge(the_candidates(), strict)
     assert before.height > 0
     if gate == "gate_symbols":
         # Only cells over all symbols are asked.
@@ -155,12 +193,15 @@ def test_every_gate_refuses_by_itself(gate):
 
 
 def test_what_could_not_have_been_seen_is_not_called_absent():
-    assert set(HYPOTHESES["finding"].cast(pl.String)) >= {"discovery", "no_effect", "not_tested"}
+    assert set(the_hypotheses()["finding"].cast(pl.String)) >= {"discovery", "no_effect", "not_tested"}
     blunt = replace(SPECS, gates=SPECS.gates.model_copy(update={"plausible_bps_per_root_bar": 0.1}))
-    found, before = judge(CANDIDATES, blunt)["finding"].cast(pl.String), HYPOTHESES["finding"].cast(pl.String)
+    found, before = (
+        judge(the_candidates(), blunt)["finding"].cast(pl.String),
+        the_hypotheses()["finding"].cast(pl.String),
+    )
     assert "no_effect" not in set(found)
     # The effect that was measured is no evidence against an effect of its own size, however sharply it was measured.
-    bound = HYPOTHESES.with_columns(furthest=pl.col("effect_bps").abs() + 1.959964 * pl.col("standard_error_bps"))
+    bound = the_hypotheses().with_columns(furthest=pl.col("effect_bps").abs() + 1.959964 * pl.col("standard_error_bps"))
     quiet = bound.filter(pl.col("finding") == "no_effect")
     assert quiet.height > 100
     assert quiet.select((pl.col("furthest") < pl.col("plausible_bps")).all()).item()
@@ -173,18 +214,18 @@ def test_what_could_not_have_been_seen_is_not_called_absent():
 def test_rows_of_other_specs_are_refused():
     other = replace(SPECS, ontology_hash="1" * 64)
     with pytest.raises(OntologyMismatch, match=r"discovery\.candidates was made under other specs[\s\S]*event_id=E0"):
-        judge(CANDIDATES, other)
+        judge(the_candidates(), other)
     with pytest.raises(OntologyMismatch, match=r"discovery\.hypotheses"):
-        bridge(HYPOTHESES, EVENTS, PANEL, other)
+        bridge(the_hypotheses(), the_events(), the_panel(), other)
     with pytest.raises(OntologyMismatch, match=r"discovery\.hypotheses"):
-        make(HYPOTHESES, BRIDGED, other, symbols=SYMBOLS, simulated=True)
+        make(the_hypotheses(), the_bridged(), other, symbols=SYMBOLS, simulated=True)
 
 
 def test_the_bridge_reads_only_after_the_embargo_and_passes_what_goes_on():
-    assert BRIDGED["window_start"].unique().to_list() == [START + (PANEL.end - START) / DAYS * 73]
-    passed = BRIDGED.filter(pl.col("verdict").cast(pl.String) == "pass")
+    assert the_bridged()["window_start"].unique().to_list() == [START + (the_panel().end - START) / DAYS * 73]
+    passed = the_bridged().filter(pl.col("verdict").cast(pl.String) == "pass")
     assert passed.filter(pl.col("track").cast(pl.String) == "standard").height > 0
-    row = BRIDGED.row(
+    row = the_bridged().row(
         by_predicate=(pl.col("event_id") == "E0")
         & (pl.col("template") == "mean_reversion")
         & (pl.col("horizon_bars") == 12)
@@ -192,9 +233,9 @@ def test_the_bridge_reads_only_after_the_embargo_and_passes_what_goes_on():
         & (pl.col("dimension") == "ALL"),
         named=True,
     )
-    opens = np.log(PANEL.columns["open"])
+    opens = np.log(the_panel().columns["open"])
     gross = []
-    for event in EVENTS.filter(pl.col("event_id") == "E0").iter_rows(named=True):
+    for event in the_events().filter(pl.col("event_id") == "E0").iter_rows(named=True):
         t = int((event["bar"] - START).total_seconds() / 300)
         if t >= 73 * BARS_PER_DAY and t + 13 < 96 * BARS_PER_DAY:
             s = SYMBOLS.index(event["symbol"])
@@ -207,7 +248,7 @@ def test_the_bridge_reads_only_after_the_embargo_and_passes_what_goes_on():
 
 def test_an_effect_that_ends_with_training_fails_the_bridge():
     faded = panel(22, days=DAYS, drift=planted(72))
-    found = bridge(judge(evaluate(EVENTS, faded, SPECS, cutoff="2024-04"), SPECS), EVENTS, faded, SPECS)
+    found = bridge(judge(evaluate(the_events(), faded, SPECS, cutoff="2024-04"), SPECS), the_events(), faded, SPECS)
     assert found.height > 0
     assert (found["verdict"].cast(pl.String) == "pass").sum() == 0
     assert found.filter(pl.col("verdict").cast(pl.String) == "fail")["reasons"].list.len().min() > 0
@@ -215,7 +256,7 @@ def test_an_effect_that_ends_with_training_fails_the_bridge():
 
 def test_an_effect_of_one_symbol_is_no_cell_over_all_symbols():
     one = panel(22, days=DAYS, drift=3.0 * planted(DAYS, SYMBOLS[:1]))
-    rows = judge(evaluate(EVENTS, one, SPECS, cutoff="2024-04"), SPECS)
+    rows = judge(evaluate(the_events(), one, SPECS, cutoff="2024-04"), SPECS)
     found = rows.filter(pl.col("event_id").is_in(ACTIVE), pl.col("horizon_bars") == 12, template="mean_reversion")
     whole = found.filter(pl.col("symbol") == "ALL", pl.col("dimension") == "ALL")
     assert whole["selected"].all()
@@ -226,7 +267,7 @@ def test_an_effect_of_one_symbol_is_no_cell_over_all_symbols():
     # By hand: the t without the first symbol, clustered by day over the other two.
     opens = np.log(one.columns["open"])
     sums: dict[int, list[float]] = {}
-    for event in EVENTS.filter(pl.col("event_id") == "E0", pl.col("symbol") != SYMBOLS[0]).iter_rows(named=True):
+    for event in the_events().filter(pl.col("event_id") == "E0", pl.col("symbol") != SYMBOLS[0]).iter_rows(named=True):
         t = int((event["bar"] - START).total_seconds() / 300)
         if t + 13 < 72 * BARS_PER_DAY:
             s = SYMBOLS.index(event["symbol"])
@@ -243,26 +284,27 @@ def test_an_effect_of_one_symbol_is_no_cell_over_all_symbols():
 
 def test_an_effect_that_ends_halfway_through_training_is_no_longer_there():
     faded = panel(22, days=DAYS, drift=2.0 * planted(36))
-    rows = judge(evaluate(EVENTS, faded, SPECS, cutoff="2024-04"), SPECS)
+    rows = judge(evaluate(the_events(), faded, SPECS, cutoff="2024-04"), SPECS)
     found = rows.filter(
         pl.col("event_id").is_in(ACTIVE), pl.col("symbol") == "ALL", pl.col("dimension") == "ALL",
         pl.col("horizon_bars") == 12, template="mean_reversion",
     )  # fmt: skip
     assert found["selected"].all()
     assert found["gates_failed"].list.contains("gate_recent").all()
-    assert HYPOTHESES.filter(pl.col("track").cast(pl.String) == "standard")["recent_t"].min() >= 1.0
+    assert the_hypotheses().filter(pl.col("track").cast(pl.String) == "standard")["recent_t"].min() >= 1.0
 
 
 def test_the_family_of_the_bridge_is_the_standard_cells_each_once():
     """Step up by hand: sort the m p-values of standard cells, q_(i) = min over j >= i of m p_(j) / j."""
     weaker = (
-        HYPOTHESES.filter("counted", "tested")
+        the_hypotheses()
+        .filter("counted", "tested")
         .sort("p_raw")
         .tail(40)
-        .with_columns(track=pl.lit("fallback_only", HYPOTHESES.schema["track"]))
+        .with_columns(track=pl.lit("fallback_only", the_hypotheses().schema["track"]))
     )
-    standard = HYPOTHESES.filter(pl.col("track").cast(pl.String) == "standard")
-    found = bridge(pl.concat([standard, weaker]), EVENTS, PANEL, SPECS)
+    standard = the_hypotheses().filter(pl.col("track").cast(pl.String) == "standard")
+    found = bridge(pl.concat([standard, weaker]), the_events(), the_panel(), SPECS)
     family = found.filter(pl.col("track").cast(pl.String) == "standard", pl.col("n_trades") >= 20)
     p = family.group_by("alias_group").agg(pl.col("p_one_sided").first()).sort("p_one_sided").rows()
     largest, expected = 1.0, {}
@@ -276,25 +318,25 @@ def test_the_family_of_the_bridge_is_the_standard_cells_each_once():
     assert outside["p_adjusted"].is_null().all()
     assert "pass" not in outside["verdict"].cast(pl.String).to_list()
     # The weaker bar's rows change nothing for the others, however many are looked at.
-    alone = bridge(standard, EVENTS, PANEL, SPECS)
+    alone = bridge(standard, the_events(), the_panel(), SPECS)
     assert alone.equals(found.filter(pl.col("track").cast(pl.String) == "standard"))
 
 
 def test_clusters_of_weeks_start_on_monday_on_both_sides_of_the_bridge():
     """The panel starts on Monday 1 January 2024; a day earlier it would start on a Sunday, and weeks stay the same."""
-    assert week_number(PANEL.first_day) == week_number(PANEL.first_day + 6)
-    assert week_number(PANEL.first_day - 1) == week_number(PANEL.first_day) - 1
+    assert week_number(the_panel().first_day) == week_number(the_panel().first_day + 6)
+    assert week_number(the_panel().first_day - 1) == week_number(the_panel().first_day) - 1
     long = specs([event_spec("E0", family="F0", horizons_bars=(120,))])
-    own = EVENTS.filter(pl.col("event_id") == "E0")
-    hypotheses = judge(evaluate(own, PANEL, long, cutoff="2024-04"), long).with_columns(
-        track=pl.lit("standard", HYPOTHESES.schema["track"])
+    own = the_events().filter(pl.col("event_id") == "E0")
+    hypotheses = judge(evaluate(own, the_panel(), long, cutoff="2024-04"), long).with_columns(
+        track=pl.lit("standard", the_hypotheses().schema["track"])
     )
     row = (
-        bridge(hypotheses, own, PANEL, long)
+        bridge(hypotheses, own, the_panel(), long)
         .filter(pl.col("symbol") == "ALL", pl.col("dimension") == "ALL", template="continuation")
         .to_dicts()[0]
     )
-    opens = np.log(PANEL.columns["open"])
+    opens = np.log(the_panel().columns["open"])
     weeks: dict[int, list[float]] = {}
     for event in own.iter_rows(named=True):
         t = int((event["bar"] - START).total_seconds() / 300)
@@ -313,7 +355,7 @@ def test_clusters_of_weeks_start_on_monday_on_both_sides_of_the_bridge():
 
 def test_too_few_trades_say_nothing():
     strict = SPECS.gates.model_copy(update={"bridge": SPECS.gates.bridge.model_copy(update={"min_trades": 10_000})})
-    found = bridge(HYPOTHESES, EVENTS, PANEL, replace(SPECS, gates=strict))
+    found = bridge(the_hypotheses(), the_events(), the_panel(), replace(SPECS, gates=strict))
     assert found["verdict"].cast(pl.String).unique().to_list() == ["insufficient"]
     assert found["reasons"][0].to_list()[0].endswith("10000 are needed")
     assert (
@@ -322,8 +364,8 @@ def test_too_few_trades_say_nothing():
 
 
 def test_nothing_that_survives_is_a_result(tmp_path):
-    none = HYPOTHESES.with_columns(track=pl.lit("none", HYPOTHESES.schema["track"]))
-    empty = bridge(none, EVENTS, PANEL, SPECS)
+    none = the_hypotheses().with_columns(track=pl.lit("none", the_hypotheses().schema["track"]))
+    empty = bridge(none, the_events(), the_panel(), SPECS)
     DiscoveryBridge.validate(empty)
     written = make(none, empty, SPECS, symbols=SYMBOLS, simulated=True)
     DiscoveryBlueprints.validate(written)
@@ -332,8 +374,8 @@ def test_nothing_that_survives_is_a_result(tmp_path):
 
 
 def test_blueprints_are_whole_documents(tmp_path):
-    assert 0 < BLUEPRINTS.height <= BRIDGED["alias_group"].n_unique()
-    write_jsonl(BLUEPRINTS, tmp_path / "blueprints.jsonl")
+    assert 0 < the_blueprints().height <= the_bridged()["alias_group"].n_unique()
+    write_jsonl(the_blueprints(), tmp_path / "blueprints.jsonl")
     lines = (tmp_path / "blueprints.jsonl").read_text().splitlines()
     document = json.loads(lines[0])
     assert document["simulated"] is True
@@ -343,7 +385,7 @@ def test_blueprints_are_whole_documents(tmp_path):
     with pytest.raises(ValidationError):
         Blueprint.model_validate({**document, "surprise": 1})
     with pytest.raises(ValidationError):
-        write_jsonl(BLUEPRINTS.with_columns(document=pl.lit("{}")), tmp_path / "never.jsonl")
+        write_jsonl(the_blueprints().with_columns(document=pl.lit("{}")), tmp_path / "never.jsonl")
 
 
 def test_the_published_schema_is_up_to_date():
@@ -352,21 +394,21 @@ def test_the_published_schema_is_up_to_date():
 
 
 def test_the_ledger_counts_an_evaluation_once_however_often_it_is_made():
-    first = ledger(CANDIDATES)
-    again = ledger(evaluate(EVENTS, PANEL, SPECS, cutoff="2024-05"))
+    first = ledger(the_candidates())
+    again = ledger(evaluate(the_events(), the_panel(), SPECS, cutoff="2024-05"))
     count, variance = trials_of(pl.concat([first, again]))
-    assert count == CANDIDATES.filter(pl.col("counted") & pl.col("tested")).height
+    assert count == the_candidates().filter(pl.col("counted") & pl.col("tested")).height
     assert variance > 0.0
-    longer = ledger(CANDIDATES.with_columns(train_end=pl.col("train_end") + pl.duration(days=1)))
+    longer = ledger(the_candidates().with_columns(train_end=pl.col("train_end") + pl.duration(days=1)))
     assert trials_of(pl.concat([first, longer]))[0] == 2 * count
 
 
 def test_the_ledger_keeps_what_was_evaluated_under_earlier_specs():
-    earlier = ledger(CANDIDATES.with_columns(ontology_hash=pl.lit("of yesterday")))
-    together = ledger(CANDIDATES, earlier)
+    earlier = ledger(the_candidates().with_columns(ontology_hash=pl.lit("of yesterday")))
+    together = ledger(the_candidates(), earlier)
     assert together.height == 2 * earlier.height
     assert set(together["ontology_hash"]) == {"of yesterday", SPECS.ontology_hash}
-    assert ledger(CANDIDATES, together).equals(together)
+    assert ledger(the_candidates(), together).equals(together)
 
 
 def test_the_shipped_specs_belong_together():
@@ -388,10 +430,12 @@ def test_a_template_without_a_side_or_an_unknown_name_is_refused(tmp_path):
 
 def test_the_limit_of_what_a_cell_pays_is_wide_for_what_was_selected():
     """The interval of the effect at level 1 - q R / m, its lower end after cost, by SciPy's t."""
-    rows = HYPOTHESES.join(CANDIDATES.select("alias_group", "template", "n_clusters"), on=["alias_group", "template"])
+    rows = the_hypotheses().join(
+        the_candidates().select("alias_group", "template", "n_clusters"), on=["alias_group", "template"]
+    )
     seen = 0
     for row in rows.filter(pl.col("question").cast(pl.String) == "direction", "tested").sample(40, seed=1).to_dicts():
-        tests = HYPOTHESES.filter(
+        tests = the_hypotheses().filter(
             pl.col("question").cast(pl.String) == row["question"], pl.col("counted"), pl.col("tested")
         )
         selected = int(tests["selected"].sum())
@@ -408,6 +452,6 @@ def test_the_limit_of_what_a_cell_pays_is_wide_for_what_was_selected():
 
 def test_where_nothing_is_selected_nothing_surely_pays():
     strict = replace(SPECS, discovery=SPECS.discovery.model_copy(update={"level": 1e-60}))
-    found = judge(CANDIDATES, strict).filter(pl.col("question").cast(pl.String) == "direction", "tested")
+    found = judge(the_candidates(), strict).filter(pl.col("question").cast(pl.String) == "direction", "tested")
     assert not found["gate_pays"].any()
     assert found["net_low_bps"].is_null().all()

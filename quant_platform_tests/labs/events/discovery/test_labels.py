@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -9,15 +10,21 @@ import pytest
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.labs.events.discovery.cells import event_rows, outcomes
 from quant_platform.labs.events.discovery.label_kernels import walk_to_pullback, walk_to_target_or_stop
-from quant_platform.labs.events.discovery.labels import LabelStore
+from quant_platform.labs.events.discovery.labels import LabelStore, _rolling
 from quant_platform.labs.events.discovery.segments import Segment, segments
 from quant_platform.market.perp_panel import BARS_PER_DAY, PricePanel, price_panel
 from quant_platform_tests.labs.events.discovery.worlds import START, SYMBOLS, panel, random_events, specs
 
 DAYS = 20
 SPECS = specs([])
-PANEL = panel(3, days=DAYS)
-STORE = LabelStore(PANEL, SPECS.discovery)
+
+
+@cache
+def the_panel():
+    return panel(3, days=DAYS)
+
+
+STORE = LabelStore(the_panel(), SPECS.discovery)
 WHOLE = Segment("all", 0, DAYS)
 
 
@@ -28,10 +35,10 @@ def looked_up(template: str, events: pl.DataFrame, horizon: int, store: LabelSto
 
 def test_forward_return_is_open_to_open_after_the_lag():
     rows, found = looked_up("continuation", random_events(1, ["E"], days=DAYS), 3)
-    opens = PANEL.columns["open"]
+    opens = the_panel().columns["open"]
     for i in range(0, rows.positions.size, 7):
         s, t, d = rows.symbols[i], rows.positions[i], rows.directions[i]
-        if t + 4 < PANEL.periods:
+        if t + 4 < the_panel().periods:
             assert found.values[i] == pytest.approx(1e4 * d * np.log(opens[s, t + 4] / opens[s, t + 1]), rel=1e-9)
         else:
             assert np.isnan(found.values[i])
@@ -39,7 +46,7 @@ def test_forward_return_is_open_to_open_after_the_lag():
 
 def test_hedge_takes_out_the_mean_of_the_others():
     rows, found = looked_up("continuation", random_events(1, ["E"], days=DAYS), 12)
-    logs = np.log(PANEL.columns["open"])
+    logs = np.log(the_panel().columns["open"])
     i = 5
     s, t, d = rows.symbols[i], rows.positions[i], rows.directions[i]
     moves = logs[:, t + 13] - logs[:, t + 1]
@@ -61,7 +68,7 @@ def test_outcomes_that_end_after_the_window_are_left_out():
 
 def test_nothing_after_the_window_is_read():
     segment = Segment("train", 0, 10)
-    columns = {name: values.copy() for name, values in PANEL.columns.items()}
+    columns = {name: values.copy() for name, values in the_panel().columns.items()}
     for values in columns.values():
         values[:, 10 * BARS_PER_DAY :] = np.nan
     blind = LabelStore(PricePanel(SYMBOLS, START, columns), SPECS.discovery)
@@ -131,7 +138,7 @@ def test_on_a_martingale_no_trade_earns_anything(template):
 def test_funding_is_paid_at_the_settlements_a_position_is_held_through():
     settle, rate = np.zeros((3, DAYS * BARS_PER_DAY)), np.zeros((3, DAYS * BARS_PER_DAY))
     settle[:, 100], rate[:, 100:] = 1.0, 0.001
-    columns = {**PANEL.columns, "funding_settle": settle, "funding_rate": rate}
+    columns = {**the_panel().columns, "funding_settle": settle, "funding_rate": rate}
     store = LabelStore(PricePanel(SYMBOLS, START, columns), SPECS.discovery)
     table = store.table(SPECS.templates["continuation"], 3, 1)
     bars, first = np.arange(94, 101), np.zeros(7, dtype=np.int64)
@@ -143,7 +150,7 @@ def test_funding_is_paid_at_the_settlements_a_position_is_held_through():
 @pytest.mark.parametrize(("template", "side"), [("pullback_entry", 1.0), ("exhaustion_reversal", -1.0)])
 def test_a_trade_that_ends_on_its_path_pays_the_funding_of_the_bars_it_is_held(template, side):
     shape = (3, DAYS * BARS_PER_DAY)
-    columns = {**PANEL.columns, "funding_settle": np.ones(shape), "funding_rate": np.full(shape, 0.001)}
+    columns = {**the_panel().columns, "funding_settle": np.ones(shape), "funding_rate": np.full(shape, 0.001)}
     store = LabelStore(PricePanel(SYMBOLS, START, columns), SPECS.discovery)
     rows, found = looked_up(template, random_events(1, ["E"], days=DAYS, per_day=20), 12, store=store)
     traded = ~np.isnan(found.values) & (found.values != 0.0)
@@ -176,16 +183,16 @@ def test_the_series_that_events_are_shifted_along_holds_the_outcome_of_each(temp
 
 def test_cost_by_hand_and_never_zero_where_the_book_is_unknown():
     t = 500
-    sigma = PANEL.columns["rv12"][0, t]
+    sigma = the_panel().columns["rv12"][0, t]
     expected = 4.0 + 0.5 + sigma * np.sqrt(10_000 / 1e6) * 1e4
     assert STORE.cost[0, t] == pytest.approx(expected, rel=1e-9)
-    bare = {name: PANEL.columns[name] for name in ("open", "high", "low", "close")}
+    bare = {name: the_panel().columns[name] for name in ("open", "high", "low", "close")}
     assert np.unique(LabelStore(PricePanel(SYMBOLS, START, bare), SPECS.discovery).cost).tolist() == [4.0 + 1.0 + 2.0]
 
 
 def test_excess_labels_compare_with_the_same_clock_bar_of_finished_days():
     table = STORE.table(SPECS.templates["volatility_expansion_follow"], 3, 1)
-    move = 1e4 * np.abs(np.log(PANEL.columns["open"][0, 4:] / PANEL.columns["open"][0, 1:-3]))
+    move = 1e4 * np.abs(np.log(the_panel().columns["open"][0, 4:] / the_panel().columns["open"][0, 1:-3]))
     t = 16 * BARS_PER_DAY + 77
     before = [move[t - BARS_PER_DAY * k] for k in range(1, 15)]
     assert table.values[0, t] == pytest.approx(move[t] - np.mean(before), rel=1e-9)
@@ -219,7 +226,7 @@ def test_a_panel_is_whole_days_and_refuses_what_does_not_fit():
 def test_funding_that_nobody_knows_is_charged_to_both_sides_and_is_not_turned():
     """Three bars of five minutes are 3 / 96 of eight hours: 3 bps x 3 / 96."""
     shape = (3, DAYS * BARS_PER_DAY)
-    columns = {name: values for name, values in PANEL.columns.items() if not name.startswith("funding")}
+    columns = {name: values for name, values in the_panel().columns.items() if not name.startswith("funding")}
     cost = SPECS.discovery.cost.model_copy(update={"unknown_funding_bps": 3.0})
     spec = SPECS.discovery.model_copy(update={"cost": cost})
     known = {**columns, "funding_settle": np.zeros(shape), "funding_rate": np.full(shape, 1e-4)}
@@ -232,3 +239,15 @@ def test_funding_that_nobody_knows_is_charged_to_both_sides_and_is_not_turned():
                 [expected] * 7
             )
             assert not store.funding(table, first, bars, first + direction).any()
+
+
+@pytest.mark.parametrize(("kind", "of"), [("max", np.nanmax), ("min", np.nanmin), ("mean", np.nanmean)])
+def test_nine_tenths_of_the_bars_must_be_there(kind, of):
+    values = np.array([4.0, 1.0, 9.0, 2.0, 7.0, 3.0, 8.0, 6.0, 5.0, 2.5, np.nan, np.nan])
+    found = _rolling(values, 10, kind)
+    assert found[9] == pytest.approx(of(values[:10]))
+    assert found[10] == pytest.approx(of(values[1:11]))
+    assert np.isnan(found[11])
+    # Nine bars are enough at the beginning too.
+    assert found[8] == pytest.approx(of(values[:9]))
+    assert np.isnan(found[:8]).all()
