@@ -297,7 +297,7 @@ def test_a_threshold_of_a_half_is_a_lower_tail_and_bars_are_none() -> None:
 
 
 def test_a_position_is_weighed_by_the_equity_before_its_bar() -> None:
-    """Half of the capital: 0.5 x 3 x 10 / 200 = 0.075; the last fill of a bar counts; a ruined account has no weight."""
+    """Half of the capital: 0.5 x 3 x 10 / 200 = 0.075; the last fill of a bar counts, a ruined account has none."""
     fills = pl.DataFrame(
         {
             "bar": [0, 2, 2, 2, 4],
