@@ -17,7 +17,7 @@ from quant_platform.labs.suite.audit import _cliff
 from quant_platform.labs.suite.capacity import _crossing, _holdings, break_even_bps
 from quant_platform.labs.suite.composite import date_moments, fit_fold
 from quant_platform.labs.suite.experiments import Opening, Registration, look_rows
-from quant_platform.labs.suite.kernels import median_distance_rows
+from quant_platform.labs.suite.kernels import leg_weight_rows, median_distance_rows
 from quant_platform.labs.suite.ranking import rank_panel
 from quant_platform.labs.suite.scales import whole_sample_scale
 from quant_platform.labs.suite.summary import SUMMARY_SCHEMA, _line
@@ -367,3 +367,16 @@ def test_a_line_of_the_summary_by_hand() -> None:
     assert all(
         math.isnan(nothing[name]) for name in ("ann_return_gross", "ann_cost", "share_of_gross", "positive_days")
     )
+
+
+def test_a_name_of_no_size_is_in_no_leg() -> None:
+    """Two names a leg are needed: of three there, one has size 0, then two have, then none is positive but one."""
+    groups = np.array([[0, 0, 0, 1, 1, 1]] * 3, dtype=np.int16)
+    base = np.array(
+        [[1.0, 3.0, 0.0, 2.0, 2.0, 0.0], [1.0, 0.0, 0.0, 2.0, 2.0, 1.0], [1.0, 3.0, 1.0, np.nan, -2.0, 1.0]]
+    )
+    weights, valid = np.full((3, 6), 9.0), np.zeros(3, dtype=np.bool_)
+    leg_weight_rows(groups, 1, base, True, 2, weights, valid)
+    assert valid.tolist() == [True, False, False]
+    np.testing.assert_allclose(weights[0], [-0.25, -0.75, 0.0, 0.5, 0.5, 0.0])
+    np.testing.assert_array_equal(weights[1:], 0.0)
