@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from quant_platform_tests.mutants.__main__ import BAR, JUDGED, PAGE, RESULTS, clean_score, page
+from quant_platform_tests.mutants.__main__ import BAR, JUDGED, PAGE, RESULTS, ROOMS, clean_score, page
 from quant_platform_tests.mutants.reach import Reach
 from quant_platform_tests.mutants.run import files_of, foreign_places, inside_kernels, named, sample
 from quant_platform_tests.mutants.sites import mutants
@@ -120,13 +120,14 @@ def test_a_score_leaves_out_what_alters_no_result() -> None:
     # Seven of nine: one of the three survivors alters nothing.
     assert clean_score(found, {"a": "equivalent, why", "b": "a gap"}) == 7 / 9
     assert clean_score({"mutants": 1, "survivors": ["a"]}, {"a": "equivalent"}) == 1.0
+    assert clean_score(found, {"a": "equivalent, why", "b": "killed since by test_b"}) == 8 / 9
 
 
 def test_the_page_is_that_of_the_results() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(json.loads(RESULTS.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("room", ["engine", "labs/operations", "labs/parity", "lake", "statistics"])
+@pytest.mark.parametrize("room", ROOMS)
 def test_a_room_meets_the_bar_and_its_survivors_are_judged(room: str) -> None:
     found = json.loads(RESULTS.read_text(encoding="utf-8"))[room]
     judged = yaml.safe_load(JUDGED.read_text(encoding="utf-8"))

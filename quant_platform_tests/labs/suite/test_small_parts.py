@@ -339,25 +339,25 @@ def test_a_correlation_needs_three_days_and_variation(first, second, expected) -
 
 
 def test_a_line_of_the_summary_by_hand() -> None:
-    """Rows 1 to 4: gross 2, -1, 3, 0 % and net 1, -2, 2, -1 %; a year has 100 rows, all of the gross is 8 %."""
+    """Rows 1 to 4: gross 2, -1, 3, 0 % and net 1, -2, 2, 0 %; a year has 100 rows, all of the gross is 8 %."""
     gross = np.array([9.0, 0.02, -0.01, 0.03, 0.0])
-    net = np.array([9.0, 0.01, -0.02, 0.02, -0.01])
+    net = np.array([9.0, 0.01, -0.02, 0.02, 0.0])
     rows = np.array([False, True, True, True, True])
     line = _line("v", 100, 0.95, 0.08, "year", "2020", gross, net, np.array([9.0, 1.0, 0.5, 0.5, 0.0]), rows)
     found = dict(zip(SUMMARY_SCHEMA, line, strict=True))
-    # Squared deviations of the net from 0 are 1, 4, 4, 1: variance 10/3; of the gross from 1: 1, 4, 4, 1, the same.
-    sd = math.sqrt(10.0 / 3.0) / 100.0
+    # The net less 0.25 is 0.75, -2.25, 1.75, -0.25, squares 8.75; the gross less 1 is 1, -2, 2, -1, squares 10.
+    sd, sd_gross = math.sqrt(8.75 / 3.0) / 100.0, math.sqrt(10.0 / 3.0) / 100.0
     assert (found["variant"], found["slice_kind"], found["slice"], found["sessions"]) == ("v", "year", "2020", 4)
     assert found["ann_return_gross"] == pytest.approx(1.0)
-    assert found["ann_return_net"] == pytest.approx(0.0, abs=1e-12)
+    assert found["ann_return_net"] == pytest.approx(0.25)
     assert found["ann_volatility"] == pytest.approx(sd * 10.0)
-    assert found["sharpe_gross"] == pytest.approx(0.01 / sd * 10.0)
-    assert found["sharpe_net"] == pytest.approx(0.0, abs=1e-12)
-    # The peak is 1.01; the last value 1.01 x 0.98 x 1.02 x 0.99 is below the 1.01 x 0.98 after the second row.
-    assert found["max_drawdown_net"] == pytest.approx(min(0.98, 0.98 * 1.02 * 0.99) - 1.0)
+    assert found["sharpe_gross"] == pytest.approx(0.01 / sd_gross * 10.0)
+    assert found["sharpe_net"] == pytest.approx(0.0025 / sd * 10.0)
+    # From the peak of 1.01 to 1.01 x 0.98; what follows is above that.
+    assert found["max_drawdown_net"] == pytest.approx(-0.02)
     assert found["positive_days"] == 0.5
     assert found["turnover"] == pytest.approx(0.5)
-    assert found["ann_cost"] == pytest.approx(1.0)
+    assert found["ann_cost"] == pytest.approx(0.75)
     assert found["share_of_gross"] == pytest.approx(0.5)
     none = np.zeros(5, dtype=bool)
     line = _line("v", 100, 0.95, 0.0, "year", "2021", gross, net, None, none)
