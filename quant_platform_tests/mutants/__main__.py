@@ -106,7 +106,7 @@ def page(results: dict[str, Any]) -> str:
         "seconds here, or need what is compiled;",
         "*commit*, what the tree stood on when the room was last tried, its new tests with it.",
         "",
-        "| room | mutants | killed | unreached | score | equivalent | killed since | with both | tests left out | commit |",
+        "| room | mutants | killed | unreached | score | equivalent | killed since | with both | left out | commit |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for room, found in sorted(results.items()):
