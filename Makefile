@@ -64,6 +64,7 @@ evidence: $(STAMP) ## the slow simulations; writes docs/evidence/
 	$(BIN)/python -m quant_platform_tests.evidence.survivors
 	$(BIN)/python -m quant_platform_tests.evidence.operations
 	$(BIN)/python -m quant_platform_tests.evidence.operations_weeks
+	$(BIN)/python -m quant_platform_tests.evidence.kills
 
 doors: $(STAMP) ## try every broken input at every door and count the clear answers
 	$(BIN)/python -W ignore -m quant_platform_tests.doors
