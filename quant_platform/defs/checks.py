@@ -89,7 +89,7 @@ def _integrity(definition: Table) -> dg.AssetChecksDefinition:
             cause = f"no partition of {definition.name} that the run names exists"
             yield from (nothing_to_check(name, asset, cause) for name in ("schema", "key_unique"))
             return
-        frame = opened.lake.read(definition.name, keys_of_run)
+        frame = opened.lake.read(definition.name, keys_of_run, opened=True)
         failures = schema_failures(definition.schema, frame)
         yield dg.AssetCheckResult(
             passed=not failures,
@@ -119,7 +119,7 @@ def _parity_explained() -> dg.AssetChecksDefinition:
     def explained(context: dg.AssetCheckExecutionContext, home: HomeResource) -> dg.AssetCheckResult:
         opened = home.open()
         keys = run_keys(context, opened, definition.name)
-        found = opened.lake.read(definition.name, keys)
+        found = opened.lake.read(definition.name, keys, opened=True)
         wrong = found.filter(~pl.col("explained")).select("case", "framework", "outcome", "differing_trades", "reason")
         absent = found.filter(pl.col("outcome") == "not_installed").height
         return dg.AssetCheckResult(
@@ -171,7 +171,8 @@ def _prices() -> dg.AssetChecksDefinition:
     def prices(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
         opened = home.open()
         rules: ChecksSpec = opened.load("checks.yaml", ChecksSpec)
-        frame = opened.lake.read("clean.equity_bars", run_keys(context, opened, "clean.equity_bars"))
+        keys = run_keys(context, opened, "clean.equity_bars")
+        frame = opened.lake.read("clean.equity_bars", keys, opened=True)
         if frame.is_empty():
             yield from (nothing_to_check(name, asset, _NO_BARS) for name in ("price_sanity", "missing_has_reason"))
             return

@@ -1,7 +1,9 @@
-"""What this process knows of files that it wrote or opened: their record and their columns, without opening them again.
+"""What this process knows of files that it wrote or opened: record, columns and rows, without opening them again.
 
 A version never changes, so what was read of it once stays true. A file that is not what it was (cut off, restored,
-replaced by hand) has another size or another time of change, and is opened again.
+replaced by hand) has another size or another time of change, and is opened again. Rows are kept of the newest written
+files only (`FRAMES_BYTES`): a stage mostly reads what the stage before it has just written, and opening a small file
+costs more than computing from it. What judges files (checks, `quant lake check`, snapshots) opens them.
 """
 
 from __future__ import annotations
@@ -22,20 +24,24 @@ T = TypeVar("T")
 
 
 class _Known(Generic[T]):
-    """The last files asked for or written, each as it was then."""
+    """The last files asked for or written, each as it was then, while they weigh no more than ``most`` together."""
 
-    def __init__(self, read: Callable[[Path], T], most: int) -> None:
-        self._read, self._most = read, most
+    def __init__(self, most: int, weigh: Callable[[T], int] = lambda _: 1) -> None:
+        self._most, self._weigh = most, weigh
         self._lock = threading.Lock()
         self._of: OrderedDict[Path, tuple[tuple[int, int], T]] = OrderedDict()
+        self._weight = 0
 
-    def get(self, path: Path) -> T:
-        state = _state(path)
+    def find(self, path: Path) -> T | None:
         found = self._of.get(path)
-        if found is not None and found[0] == state:
-            return found[1]
-        value = self._read(path)
-        self._put(path, state, value)
+        return found[1] if found is not None and found[0] == _state(path) else None
+
+    def get(self, path: Path, read: Callable[[Path], T]) -> T:
+        value = self.find(path)
+        if value is None:
+            state = _state(path)
+            value = read(path)
+            self._put(path, state, value)
         return value
 
     def note(self, path: Path, value: T) -> None:
@@ -47,9 +53,12 @@ class _Known(Generic[T]):
 
     def _put(self, path: Path, state: tuple[int, int], value: T) -> None:
         with self._lock:
+            before = self._of.pop(path, None)
+            self._weight += self._weigh(value) - (0 if before is None else self._weigh(before[1]))
             self._of[path] = (state, value)
-            if len(self._of) > self._most:
-                self._of.popitem(last=False)
+            while self._weight > self._most:
+                _, (_, oldest) = self._of.popitem(last=False)
+                self._weight -= self._weigh(oldest)
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -62,25 +71,39 @@ def _types_in(path: Path) -> Types:
     return MappingProxyType(dict(pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema()))
 
 
-_TYPES: _Known[Types] = _Known(_types_in, 65_536)
+FRAMES_BYTES = 256 * 2**20
+_LARGE = FRAMES_BYTES // 8
+
+_TYPES: _Known[Types] = _Known(65_536)
 # A record names every input of its partition, which may be thousands.
-_RECORDS: _Known[FileRecord] = _Known(read_record, 8_192)
+_RECORDS: _Known[FileRecord] = _Known(8_192)
+_ROWS: _Known[pl.DataFrame] = _Known(FRAMES_BYTES, lambda rows: int(rows.estimated_size()) + 1)
 
 
 def types_of(path: Path) -> Types:
     """Columns of a Parquet file and their types, in file order; raises CorruptFile, or an error of Polars or the OS."""
-    return _TYPES.get(path)
+    return _TYPES.get(path, _types_in)
 
 
 def record_of(path: Path) -> FileRecord:
     """The record of a partition file; raises CorruptFile as `read_record` does."""
     try:
-        return _RECORDS.get(path)
+        return _RECORDS.get(path, read_record)
     except OSError:
         return read_record(path)
 
 
-def note_written(path: Path, record: FileRecord, types: Types) -> None:
+def rows_of(path: Path) -> pl.DataFrame | None:
+    """The rows of a file that this process wrote and that is as it was then; None where it has to be opened."""
+    try:
+        return _ROWS.find(path)
+    except OSError:
+        return None
+
+
+def note_written(path: Path, record: FileRecord, rows: pl.DataFrame) -> None:
     """Remember what was just written."""
     _RECORDS.note(path, record)
-    _TYPES.note(path, types)
+    _TYPES.note(path, rows.schema)
+    if rows.estimated_size() <= _LARGE:
+        _ROWS.note(path, rows)

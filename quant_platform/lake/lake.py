@@ -23,7 +23,7 @@ from quant_platform.lake.keys import Key, folder_names, key_of_parts, part_of_fo
 from quant_platform.lake.partition_files import newest_among, stamp_of, versions_among
 from quant_platform.lake.places import store_of
 from quant_platform.lake.provenance import FileRecord, Provenance
-from quant_platform.lake.reading import TypesOfFiles, collect_files, scan_files
+from quant_platform.lake.reading import TypesOfFiles, collect_files, remembered, scan_files
 from quant_platform.lake.store import Listing, Store
 from quant_platform.lake.validation import validated
 
@@ -224,8 +224,12 @@ class Lake:
             For a torn file.
         """
         files = self.current_files(table_name, keys, missing=missing)
+        table = self.table(table_name)
+        rows = remembered(table, files, columns)
+        if rows is not None:
+            return rows.lazy()
         self.store.fetch(files)
-        return scan_files(self.table(table_name), files, self._types_of, columns)
+        return scan_files(table, files, self._types_of, columns)
 
     def read(
         self,
@@ -234,11 +238,20 @@ class Lake:
         columns: Sequence[str] | None = None,
         *,
         missing: Literal["raise", "ignore"] = "raise",
+        opened: bool = False,
     ) -> pl.DataFrame:
-        """Read what `scan` scans."""
+        """Read what `scan` scans.
+
+        ``opened`` opens the files even where this process wrote them and still has their rows: for whoever judges
+        what is on the disk.
+        """
         files = self.current_files(table_name, keys, missing=missing)
+        table = self.table(table_name)
+        rows = None if opened else remembered(table, files, columns)
+        if rows is not None:
+            return rows
         self.store.fetch(files)
-        return collect_files(scan_files(self.table(table_name), files, self._types_of, columns), files)
+        return collect_files(scan_files(table, files, self._types_of, columns), files)
 
     def current_files(
         self,
@@ -347,7 +360,7 @@ class Lake:
         )
         path, is_first = self.store.append(folder, partition_files.encode(ready, record))
         self._listing.note(path)
-        known_files.note_written(path, record, ready.schema)
+        known_files.note_written(path, record, ready)
         return _version_of(table_name, key, path, record), is_first
 
     def _partition_folders(self, table_name: str, listing: Listing) -> list[tuple[Key, Path]]:

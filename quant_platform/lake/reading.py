@@ -83,6 +83,27 @@ def scan_files(
     return runs[0] if len(runs) == 1 else pl.concat(runs, how="vertical")
 
 
+def remembered(table: Table, files: Sequence[Path], columns: Sequence[str] | None) -> pl.DataFrame | None:
+    """What `scan_files` and `collect_files` read, where this process wrote every one of the files and has their rows.
+
+    Returns
+    -------
+    polars.DataFrame or None
+        None where a file has to be opened: this process does not have its rows, it is not as it was written, or the
+        columns of the files differ from each other or from what is declared now.
+    """
+    frames = [rows for path in files if (rows := known_files.rows_of(path)) is not None]
+    if not frames or len(frames) < len(files):
+        return None
+    types = frames[0].schema
+    if any(types.get(name) != dtype for name, dtype in declared_types(table).items()):
+        return None
+    if any(frame.schema != types for frame in frames[1:]) or not set(columns or ()) <= set(types):
+        return None
+    whole = frames[0].clone() if len(frames) == 1 else pl.concat(frames, how="vertical")
+    return whole if columns is None else whole[list(columns)]
+
+
 def collect_files(frame: pl.LazyFrame, files: Sequence[Path]) -> pl.DataFrame:
     """Collect a scan.
 

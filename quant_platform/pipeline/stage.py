@@ -352,11 +352,11 @@ def _partitions_read(stage: Stage, home: Home, key: Key) -> list[tuple[str, Key]
 
 
 def _stored_equals(home: Home, name: str, key: Key, frame: pl.DataFrame) -> bool:
+    if not home.lake.version_name(name, key):
+        return False
     try:
         stored = home.lake.read(name, [key], missing="ignore")
     except CorruptFile:
-        return False
-    if not home.lake.version_name(name, key):
         return False
     return stored.equals(frame.select(stored.columns).sort(*home.lake.table(name).primary_key))
 
