@@ -140,15 +140,17 @@ def main(arguments: Sequence[str]) -> int:
     first, later = words[:split], words[split + 1 :]
     try:
         from quant_platform.defs.labs import job_names_of
+        from quant_platform.defs.runs import load_definitions
 
-        if sys.stdin.readline() != _BEGIN:
-            return 0
         # The command that started this one has looked whether it is a home, or may become one.
         opened = open_checked_home(None, may_be_new=True)
+        load_definitions(opened)
+        if sys.stdin.readline() != _BEGIN:
+            return 0
         console = Console(file=sys.stdout)
-        left_out = run_everything(opened, console, job_names_of(opened, first), announced=True)
+        left_out = run_everything(opened, console, job_names_of(opened, first), begun=True)
         if later and sys.stdin.readline() == _GO_ON and _first_to_make(Path(os.environ[_TAKEN])):
-            left_out = run_everything(opened, console, job_names_of(opened, later), announced=True) or left_out
+            left_out = run_everything(opened, console, job_names_of(opened, later), begun=True) or left_out
     except Exception as error:
         # The other process shows it as the cause.
         print(paragraph(error), file=sys.stderr)

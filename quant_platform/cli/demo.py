@@ -55,13 +55,16 @@ def run_labs(home: Home, console: Console, other: Other) -> tuple[PlatformError 
     from quant_platform.defs import runs
     from quant_platform.defs.labs import labs_of
 
+    two = (os.cpu_count() or 1) > 1 and home.has_bars and home.has_perps
     with runs.instance_of(home) as instance:
+        # The files of the home's history are there now, and perpetuals have no tickers.
+        if two:
+            other.begin()
         runs.register_tickers(home, instance)
     announce(home, console)
     names = [lab.name for lab in labs_of(home) if lab.name != "sql"]
-    if (os.cpu_count() or 1) < 2 or not (home.has_bars and home.has_perps):
+    if not two:
         return _run(home, console, names), judge_demo_signals(home, console)
-    other.begin()
     left_out = _run(home, console, ["equity"])
     other.go_on()
     rest = [name for name in names if name not in ("equity", "events", "operations")]
@@ -69,6 +72,9 @@ def run_labs(home: Home, console: Console, other: Other) -> tuple[PlatformError 
     verdicts = judge_demo_signals(home, console)
     if other.take_over():
         left_out = _run(home, console, ["operations"]) or left_out
+    else:
+        # While the other process makes them there is time for what is made already.
+        home.follow_catalogue()
     return left_out, verdicts
 
 
@@ -77,7 +83,7 @@ def _run(home: Home, console: Console, labs: Sequence[str]) -> PlatformError | N
     from quant_platform.defs.labs import job_names_of
 
     jobs = job_names_of(home, labs)
-    return run_everything(home, console, jobs, announced=True) if jobs else None
+    return run_everything(home, console, jobs, begun=True) if jobs else None
 
 
 def judge_demo_signals(home: Home, console: Console) -> Sequence[str]:

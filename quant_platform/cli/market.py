@@ -114,7 +114,7 @@ def run_everything(
     refresh: bool = False,
     in_process: bool | None = None,
     workers: int | None = None,
-    announced: bool = False,
+    begun: bool = False,
 ) -> PlatformError | None:
     """Run the jobs of the graph in order, each with a progress line; the options are those of `runs.execute`.
 
@@ -126,8 +126,9 @@ def run_everything(
         Names of the jobs that are run; all when not given.
     launches
         Gives the runs in the place of the whole graph.
-    announced
-        Whether it was said already that the market is simulated.
+    begun
+        Whether the command has done before what comes first: the tickers have their partitions, and it was said whether
+        the market is simulated.
 
     Returns
     -------
@@ -138,10 +139,11 @@ def run_everything(
     from quant_platform.defs.jobs import job_named
 
     left_out = None
-    if not announced:
+    if not begun:
         announce(home, console)
     with runs.instance_of(home) as instance:
-        runs.register_tickers(home, instance)
+        if not begun:
+            runs.register_tickers(home, instance)
         for launch in (launches or runs.everything)(home, instance):
             if only is not None and launch.job not in only:
                 continue

@@ -117,7 +117,7 @@ def make(name: str, folder: Path) -> None:
             if launch.job in jobs
         ]
     quiet = Console(quiet=True)
-    run_everything(home, quiet, launches=lambda *_: chosen, in_process=True, announced=True)
+    run_everything(home, quiet, launches=lambda *_: chosen, in_process=True, begun=True)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -179,6 +179,14 @@ def consecutive(job: str, keys: Sequence[str], home: Home, instance: dg.DagsterI
         yield tuple(stretch)
 
 
+def load_definitions(home: Home) -> dg.Definitions:
+    """Make what Dagster knows of a home, which its first run would otherwise wait for."""
+    # It imports this module.
+    definitions = import_module("quant_platform.defs.definitions")
+    made: dg.Definitions = definitions.definitions_of(home.settings)
+    return made
+
+
 def resolved_job(name: str, home: str, specs: str, elsewhere: bool = False) -> dg.JobDefinition:
     """Take one job out of the definitions of a home: what a worker calls.
 

@@ -116,11 +116,11 @@ def write_version(folder: Path, content: memoryview) -> tuple[Path, bool]:
     """
     with storage_failures(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        is_first = newest_among(names_in(folder)) is None
         temporary = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         try:
             write_flushed(temporary, content)
-            path = folder / next_version(newest_among(names_in(folder)))
+            newest = newest_among(names_in(folder))
+            path = folder / next_version(newest)
             temporary.rename(path)
         finally:
             with contextlib.suppress(OSError):
@@ -130,7 +130,7 @@ def write_version(folder: Path, content: memoryview) -> tuple[Path, bool]:
         except OSError:
             path.unlink(missing_ok=True)
             raise
-    return path, is_first
+    return path, newest is None
 
 
 def flush_parents(folders: Iterable[Path], root: Path) -> None:

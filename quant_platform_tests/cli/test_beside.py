@@ -77,16 +77,23 @@ def test_labs_wait_until_they_are_told_to_begin_and_later_ones_until_nobody_took
     done: list[str] = []
     jobs = {"a": ["a1", "a2"], "b": ["b1"], "c": ["c1"]}
 
-    def run_everything(_: Home, __: Console, jobs: Sequence[str], *, announced: bool) -> None:
-        assert announced
+    def run_everything(_: Home, __: Console, jobs: Sequence[str], *, begun: bool) -> None:
+        assert begun
         done.extend(jobs)
 
     monkeypatch.setattr("quant_platform.cli.market.run_everything", run_everything)
+    class Said(io.StringIO):
+        def readline(self, *_: Any) -> str:
+            assert loaded == [home]  # It waits when it is ready, and not before.
+            return super().readline()
+
+    loaded: list[Home] = []
     monkeypatch.setattr("quant_platform.cli.homes.open_checked_home", lambda *_, **__: home)
+    monkeypatch.setattr("quant_platform.defs.runs.load_definitions", loaded.append)
     monkeypatch.setattr(
         "quant_platform.defs.labs.job_names_of", lambda _, labs: [job for lab in labs for job in jobs[lab]]
     )
-    monkeypatch.setattr(sys, "stdin", io.StringIO(told))
+    monkeypatch.setattr(sys, "stdin", Said(told))
     claim = tmp_path / "claim"
     monkeypatch.setenv("QUANT_BESIDE_TAKEN", str(claim))
     if taken:

@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif'
+MEASURED = "Liberation Sans"
+"""The font that still pictures are laid out with: vl-convert carries it, so they are the same on every machine, and no
+font of the machine is opened for every text."""
 SIZE = 11
 """Of tick labels and axis titles, in pixels."""
 LABEL_LIMIT = 220
@@ -99,6 +102,11 @@ def config() -> dict[str, Any]:
         "text": {"color": LIGHT.ink, "fontSize": SIZE},
         "rule": {"color": LIGHT.soft},
     }
+
+
+def measured(spec: dict[str, Any]) -> dict[str, Any]:
+    """A chart's spec for a still picture, whose texts are laid out with `MEASURED`."""
+    return spec | {"config": spec.get("config", {}) | {"font": MEASURED}}
 
 
 def recoloured(spec: Any, colours: dict[str, str]) -> Any:
