@@ -123,7 +123,8 @@ def judge_actions(
         return JudgedActions(_with_flag(actions, []), CleanCorporateActions.create_empty())
     prices = _Prices(sessions, np.log(close), rule)
     rows = actions.with_columns(pl.col("kind").cast(pl.String)).sort("ex_date", "kind").to_dicts()
-    lines = _the_end(rows, [_judge(row, rows, prices, delivered) for row in rows], prices)
+    same = _same_bar(rows, prices)
+    lines = _the_end(rows, [_judge(row, rows, same, prices, delivered) for row in rows], prices)
     judged = pl.DataFrame(
         [_described(row, line) for row, line in zip(rows, lines, strict=True)],
         schema=CleanCorporateActions.create_empty().schema,
@@ -205,7 +206,21 @@ class _Prices:
         )
 
 
-def _judge(row: dict[str, Any], rows: list[dict[str, Any]], prices: _Prices, delivered: str) -> _Line:
+def _same_bar(rows: list[dict[str, Any]], prices: _Prices) -> dict[int, list[dict[str, Any]]]:
+    """The actions whose prices move on the same bar, by that bar."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(prices.position(np.datetime64(row["ex_date"])), []).append(row)
+    return found
+
+
+def _judge(
+    row: dict[str, Any],
+    rows: list[dict[str, Any]],
+    same_bar: dict[int, list[dict[str, Any]]],
+    prices: _Prices,
+    delivered: str,
+) -> _Line:
     day, value, kind = np.datetime64(row["ex_date"]), float(row["value"]), row["kind"]
     at = prices.position(day)
     line = _Line("no_prices", True, day, value, False, closes=prices.around(at))
@@ -221,18 +236,18 @@ def _judge(row: dict[str, Any], rows: list[dict[str, Any]], prices: _Prices, del
     stated = _log_factor(kind, value, line.closes.before)
     together = stated + sum(
         _log_factor(other["kind"], float(other["value"]), line.closes.before)
-        for other in rows
+        for other in same_bar[at]
         if other is not row
         and other["kind"] != DELISTING
-        and prices.position(np.datetime64(other["ex_date"])) == at
         and _impossible(other["kind"], float(other["value"]), line.closes.before) is None
     )
     line = replace(line, expected=float(np.exp(together)), no_session=bool(prices.sessions[at] != day))
     if kind == DIVIDEND and together != stated:
         # The split of the same session is what can be seen.
         return replace(line, verdict="too_small_to_see")
-    visible = min(prices.visible(at), 0.4 * abs(together))
-    if abs(together) < prices.visible(at):
+    smallest = prices.visible(at)
+    visible = min(smallest, 0.4 * abs(together))
+    if abs(together) < smallest:
         small = kind == DIVIDEND and value > 0 and value / line.closes.before < prices.rule.smallest_yield
         hint = f"{value * 100:g} would be {value * 100 / line.closes.before:.2%} of the price" if small else ""
         return replace(line, verdict="implausibly_small" if small else "too_small_to_see", hint=hint)

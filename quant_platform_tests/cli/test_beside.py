@@ -82,6 +82,7 @@ def test_labs_wait_until_they_are_told_to_begin_and_later_ones_until_nobody_took
         done.extend(jobs)
 
     monkeypatch.setattr("quant_platform.cli.market.run_everything", run_everything)
+
     class Said(io.StringIO):
         def readline(self, *_: Any) -> str:
             assert loaded == [home]  # It waits when it is ready, and not before.

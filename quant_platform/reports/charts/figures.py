@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import altair as alt
 import polars as pl
@@ -82,8 +82,17 @@ def spec_of(figure: Figure) -> dict[str, Any]:
     The address of the schema is left out: nothing needs it, and a page should name no host. The chart is not held
     against Altair's schema again, which takes most of the time of a page; the tests do that for every builder.
     """
-    spec: dict[str, Any] = figure.chart.to_dict(validate=False)
+    chart: alt.LayerChart = figure.chart.copy(deep=False)
+    # Altair asks every value of every row what it is: the rows, which are plain values, are put in afterwards.
+    rows: Any = chart.data
+    if rows is not alt.Undefined:
+        # Altair leaves this constructor without types.
+        chart.data = cast("Any", alt.NamedData)("rows")
+    spec: dict[str, Any] = chart.to_dict(validate=False)
     spec.pop("$schema", None)
+    if rows is not alt.Undefined:
+        form = rows["format"]
+        spec["data"] = {"values": rows["values"]} | ({} if form is alt.Undefined else {"format": form.to_dict()})
     return spec
 
 

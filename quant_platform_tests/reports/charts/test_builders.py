@@ -104,6 +104,18 @@ def test_a_frame_and_its_rows_make_the_same_chart(kind: str) -> None:
     assert figures.spec_of(MAKERS[kind](pl.DataFrame(rows), WORDS)) == figures.spec_of(MAKERS[kind](rows, WORDS))
 
 
+@pytest.mark.parametrize("rows", [rows_for, lambda _: []], ids=["rows", "none"])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_the_spec_of_a_figure_is_what_altair_makes_of_its_chart(
+    kind: str, rows: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    figure = MAKERS[kind](rows(kind), WORDS)
+    made = figure.chart.to_dict(validate=True)
+    del made["$schema"]
+    assert figures.spec_of(figure) == made
+    assert figure.chart.to_dict(validate=True) | {"$schema": ""} == made | {"$schema": ""}
+
+
 @pytest.mark.parametrize("kind", MAKERS)
 def test_a_column_that_is_not_there_is_named(kind: str) -> None:
     with pytest.raises(StatisticError, match="have no column"):
