@@ -144,9 +144,8 @@ def run_everything(
     with runs.instance_of(home) as instance:
         if not begun:
             runs.register_tickers(home, instance)
-        for launch in (launches or runs.everything)(home, instance):
-            if only is not None and launch.job not in only:
-                continue
+        chosen = runs.everything(home, instance, only=only) if launches is None else launches(home, instance)
+        for launch in chosen:
             tables = launch.tables or job_named(launch.job, home).tables
             with (
                 watching(console, f"{launch.job:<22}", home.lake, tables, len(launch.keys) or 1),

@@ -75,7 +75,13 @@ class Launch:
     """Those of the job's tables that are made; all when none is named."""
 
 
-def everything(home: Home, instance: dg.DagsterInstance, *, live_sessions: int | None = None) -> list[Launch]:
+def everything(
+    home: Home,
+    instance: dg.DagsterInstance,
+    *,
+    only: Sequence[str] | None = None,
+    live_sessions: int | None = None,
+) -> list[Launch]:
     """Every job of the graph in the order the data needs, over the whole history of the market.
 
     Parameters
@@ -84,10 +90,12 @@ def everything(home: Home, instance: dg.DagsterInstance, *, live_sessions: int |
         The market; its tickers have partitions already (:func:`register_tickers`).
     instance
         Which ticker partitions there are.
+    only
+        Names of the jobs wanted; all when not given.
     live_sessions
         Number of last sessions that are scanned; the job's own number when not given.
     """
-    jobs = [job for lab in labs_of(home) for job in lab.jobs if job.whole]
+    jobs = [job for lab in labs_of(home) for job in lab.jobs if job.whole and (only is None or job.name in only)]
     launches = [_whole(job, home, instance, live_sessions) for job in jobs]
     # A market in which no week is over yet has no report; one without a ticker or a month is a mistake.
     data = (UNPARTITIONED, TICKERS, SYMBOL_MONTHS)
