@@ -68,7 +68,7 @@ def still(spec: dict[str, Any], prefix: str) -> Html:
     drawn["layer"] = [layer for layer in spec["layer"] if layer.get("name") != STILL_LEFT_OUT]
     kept = {layer.get("name") for layer in drawn["layer"]}
     drawn["params"] = [item for item in spec.get("params", []) if kept & set(item.get("views", ()))]
-    # A text of the page is in the page's font.
+    # The style of the page names the fonts once for all texts.
     text = _svg(json.dumps(theme.measured(drawn))).replace(f' font-family="{theme.MEASURED}"', "")
     for colour, variable in theme.as_variables().items():
         text = re.sub(rf'(fill|stroke)="{colour}"', rf'\1="{variable}"', text)

@@ -105,7 +105,7 @@ def dark(figure: Figure) -> dict[str, Any]:
 def svg(figure: Figure) -> str:
     """The figure as a still SVG, drawn by vl-convert without a browser."""
     text = vl_convert.vegalite_to_svg(theme.measured(spec_of(figure)))
-    return text.replace(f'font-family="{theme.MEASURED}"', f"font-family='{theme.FONT}'")
+    return text.replace(f'font-family="{theme.MEASURED}"', f'font-family="{theme.AS_MEASURED}"')
 
 
 def png(figure: Figure, *, scale: float = 2.0) -> bytes:

@@ -12,8 +12,9 @@ from typing import Any
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif'
 MEASURED = "Liberation Sans"
-"""The font that still pictures are laid out with: vl-convert carries it, so they are the same on every machine, and no
-font of the machine is opened for every text."""
+"""The font that still pictures are laid out with: vl-convert carries it, so they are the same on every machine."""
+AS_MEASURED = "Liberation Sans, Arial, Arimo, Helvetica, sans-serif"
+"""The fonts that still pictures are shown in: letters of the same widths, wherever the reader is."""
 SIZE = 11
 """Of tick labels and axis titles, in pixels."""
 LABEL_LIMIT = 220

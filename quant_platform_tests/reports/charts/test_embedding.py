@@ -78,6 +78,19 @@ def test_the_structure_of_a_figure() -> None:
     assert found.node.attributes["data-name"] == "one"
 
 
+def test_a_still_picture_is_shown_in_fonts_as_wide_as_the_one_it_was_laid_out_with() -> None:
+    text = str(embedding.still(embedding.spec_of(figure()), "a"))
+    assert "<text" in text
+    assert "font-family" not in text  # The style of the page names it once.
+    [rule] = re.findall(
+        r"[.]still svg [{]([^}]*)[}]", Path(embedding.__file__).with_name("page.css").read_text("utf-8")
+    )
+    shown = re.search(r"font-family: ([^;]*);", rule)
+    assert shown is not None
+    assert shown[1].replace('"', "") == theme.AS_MEASURED
+    assert theme.AS_MEASURED.startswith(theme.MEASURED)
+
+
 def test_what_only_answers_the_pointer_is_not_in_the_still_picture() -> None:
     rows = [{"day": f"2024-01-{day:02d}", "at": float(day)} for day in range(1, 29)]
     words = Words("Line", "A line.")
