@@ -18,7 +18,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from quant_platform.engine.decisions import Orders
+from quant_platform.labs.events.backtest.decisions import StrategyOrders
 from quant_platform.labs.events.backtest.market import EventMarket
+from quant_platform.labs.events.backtest.runs import later
 from quant_platform.labs.events.backtest.study import COMPOSITE, BacktestStudy, Book, Discovered, _Study, study
 from quant_platform.labs.events.discovery.labels import LabelStore
 from quant_platform.specification.discovery import DiscoverySpecs
@@ -343,6 +346,18 @@ def test_what_an_entry_met_is_read_by_hand() -> None:
     assert met.order_usd.tolist() == [60.0, 100.0]
     assert met.impact_bps.tolist() == pytest.approx([5.0, 2.0])
     assert met.participation.tolist() == pytest.approx([0.1, 0.1])
+
+
+def test_an_order_that_would_be_decided_after_the_last_bar_is_no_order() -> None:
+    panel = market()
+    made = EventMarket(LabelStore(panel, discovery().discovery), discovery().discovery)
+    one = _Study(done_from(), made, book(), discovery(), rules(), redetect)
+    last = panel.periods - 1
+    orders = Orders.build([last - 1, last, last], [0, 0, 1], ["long_entry"] * 3)
+    decided = StrategyOrders(orders, pl.DataFrame({"symbol": ["A", "B", "C"]}), {})
+    assert one._in_time(decided).events["symbol"].to_list() == ["A", "B", "C"]
+    kept = one._in_time(later(decided, 1))
+    assert (kept.events["symbol"].to_list(), kept.orders.places[:, 0].tolist()) == (["A"], [last])
 
 
 def done_from(**changes: Any) -> Discovered:

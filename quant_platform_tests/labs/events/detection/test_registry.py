@@ -207,8 +207,11 @@ def test_a_history_is_too_short_up_to_the_memory_of_the_event(rows: int, status:
     assert (check.status, check.bars) == (status, 0)
     assert (check.per_10k_low, check.per_10k_high) == (0.0, 10_000.0)
     assert (check.per_10k != check.per_10k, check.clustering != check.clustering) == (True, True)
-    (check,) = check_prevalence(own.clear(), prices(own, []).clear(), made)
-    assert check.status == "history_too_short"
+    for memory in (27, 0):
+        # Without a bar there is too little of it, also for an event that looks at nothing but its own.
+        forgetful = dataclasses.replace(made, event_memory={EVENT: memory})
+        (check,) = check_prevalence(own.clear(), prices(own, []).clear(), forgetful)
+        assert check.status == "history_too_short"
 
 
 def test_events_of_two_symbols_on_one_bar_do_not_hang_together() -> None:

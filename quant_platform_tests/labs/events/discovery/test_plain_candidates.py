@@ -297,3 +297,51 @@ def test_tests_of_a_question_are_its_counted_rows_that_are_large_enough() -> Non
     both = counted_tests(rows, ["risk", "direction"])
     assert both.height == counted_tests(rows).height + counted_tests(rows, "risk").height
     assert both["tested"].all()
+
+
+# One without a period, or two shifts would be equally large but for rounding; and the way that each day of A went, so
+# that no shift earns as much.
+APERIODIC = (1, 1, -1, 1, 1, 1, -1, 1, -1, -1, 1, -1)
+FORESEEN = (-1, 1, 1, 1, 1, 1, -1, 1, 1, -1, 1, 1)
+
+
+@pytest.mark.parametrize("directions", [APERIODIC, FORESEEN], ids=["blind", "foreseen"])
+@pytest.mark.parametrize("state", ["ALL", "low", "high"])
+@pytest.mark.parametrize(("template", "side"), [("continuation", 1), ("exhaustion_reversal", -1)])
+def test_the_placebo_moves_all_events_by_whole_days_round_the_end_of_training(
+    template: str, side: int, state: str, directions: tuple[int, ...]
+) -> None:
+    """Events of A stand on one clock bar: k days later each meets the move of that day, in its own direction."""
+    own = of(TRAIN, A, state)
+    moves = {trade.day: trade.direction * trade.gross for trade in of(TRAIN, A)}
+
+    def t(shift: int) -> float:
+        values = [side * side * directions[trade.day] * moves[(trade.day + shift) % 12] for trade in own]
+        centre = sum(values) / len(values)
+        squares = sum((value - centre) ** 2 for value in values)
+        return centre / (len(values) / (len(values) - 1) * squares) ** 0.5 * len(values)
+
+    shifted, observed, freedom = [t(shift) for shift in range(1, 12)], t(0), len(own) - 1
+    if side == 1:
+        large = sum(abs(one) >= abs(observed) for one in shifted)
+        counted = shifted
+        tail = 2.0 * float(stats.t.sf(abs(observed) / scale_of(counted, freedom), freedom))
+    else:
+        # A test for gains alone asks how many shifts earn as much, and measures the spread of those that earn.
+        large = sum(one >= observed for one in shifted)
+        counted = [one for one in shifted if one > 0.0]
+        tail = float(stats.t.sf(observed / scale_of(counted, freedom), freedom))
+    turned = events().with_columns(
+        direction=pl.col("bar")
+        .dt.ordinal_day()
+        .replace_strict({k + 1: d for k, d in enumerate(side * d for d in directions)}, default=1)
+    )
+    found = row_of(evaluate(turned, market(), small(), cutoff="2024-01"), template, A, state)
+    assert (found["placebo_shifts"], found["placebo_as_large"]) == (11, large)
+    assert found["p_placebo"] == pytest.approx((1.0 + large) / 12.0 if large else min(tail, 1.0 / 12.0), rel=1e-8)
+
+
+def scale_of(shifted: list[float], freedom: int) -> float:
+    """Root mean square over that of Student's t, whose variance settles from five degrees of freedom on."""
+    squares = sum(one * one for one in shifted) / len(shifted)
+    return max(1.0, (squares * (1.0 - 2.0 / max(freedom, 5))) ** 0.5)
