@@ -85,6 +85,15 @@ def test_rows_of_a_segment_are_sorted_into_cells_of_symbol_and_state() -> None:
     assert index.rows[index.starts[4] : index.starts[5]].tolist() == [0, 3]
 
 
+def test_a_segment_without_an_event_has_the_cells_over_all_states_and_no_others() -> None:
+    for given in (GIVEN, GIVEN.clear()):
+        found = event_rows(given, market(), Segment("test", 0, 0), ["vol_regime"])
+        assert list(zip(found.cell_symbol, found.cell_dimension, found.cell_state, strict=True)) == [
+            ("ALL", "ALL", "ALL"), ("A", "ALL", "ALL"), ("B", "ALL", "ALL"),
+        ]  # fmt: skip
+        assert (found.pairs.shape, found.positions.size) == ((2, 0), 0)
+
+
 def test_events_that_are_not_on_the_panel_or_have_no_such_state_are_refused() -> None:
     for symbol, bar in (("C", 5), ("A", -1), ("A", 4 * DAY)):
         with pytest.raises(SchemaViolation, match=r"outside the price panel[\s\S]*1 of 7 rows"):
