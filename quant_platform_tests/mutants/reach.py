@@ -75,8 +75,9 @@ class _Watch:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Iterator[None]:
-        # Within this hook pytest takes whatever is raised as the failure of the test.
-        signal.setitimer(signal.ITIMER_PROF, MOST_CPU_SECONDS)
+        # Within this hook pytest takes whatever is raised as the failure of the test. What is raised in a callback of
+        # the garbage collector is lost, so that it is raised again.
+        signal.setitimer(signal.ITIMER_PROF, MOST_CPU_SECONDS, MOST_CPU_SECONDS)
         try:
             return (yield)  # type: ignore[return-value]
         finally:
