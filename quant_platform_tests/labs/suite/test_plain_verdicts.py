@@ -33,6 +33,7 @@ from quant_platform.labs.suite.frames import (
     suite_frames,
 )
 from quant_platform.labs.suite.panel import SignalPanel, dense_signal, signal_panel
+from quant_platform.labs.suite.perpetuals import perp_frames
 from quant_platform.labs.suite.scales import _equal_buckets, _equal_steps, whole_sample_scale
 from quant_platform.labs.suite.sessions import session_clock
 from quant_platform.labs.suite.suite import SuiteResult
@@ -643,3 +644,88 @@ def test_a_slow_score_is_what_the_audit_calls_honest() -> None:
     counts = dict(found.profile.select("bar", "n").iter_rows())
     # Sixty rows less the bars that lie outside; on the last row nothing was seen of the next.
     assert (counts[-1], counts[0], counts[1], counts[5]) == (59, 60, 59, 55)
+
+
+def notes(frame: pl.DataFrame, **contract: Any) -> dict[str, tuple[int, int, str, str]]:
+    """What is said of whole dates and of columns: count, of how many, unit, examples."""
+    found = validate(
+        frame, session_clock("XNYS"), {f"N{k:03d}" for k in range(200)},
+        contract=SPECS.contract.model_copy(update=contract), today=date(2024, 6, 3),
+    )  # fmt: skip
+    rows = found.summary.filter(pl.col("kind") == "note")
+    return {code: tuple(rest) for code, *rest in rows.select("code", "count", "of", "unit", "examples").iter_rows()}
+
+
+def dated(*days: tuple[str, int, int]) -> pl.DataFrame:
+    """Day, rows with a value of their own, and rows without one."""
+    return pl.DataFrame(
+        [
+            {"security_id": f"N{k:03d}", "date_sig": day, "date_avail": day, "signal": float(k) if k < valued else None}
+            for day, valued, without in days
+            for k in range(valued + without)
+        ]
+    )
+
+
+def test_a_date_is_thin_below_its_names_and_missing_above_its_share() -> None:
+    frame = dated(("2024-01-02", 5, 0), ("2024-01-03", 4, 0), ("2024-01-04", 5, 5), ("2024-01-05", 5, 6),
+                  ("2024-01-08", 0, 6))  # fmt: skip
+    found = notes(frame, thin_names=5, missing_share=0.5)
+    assert found == {
+        "signal_thin_coverage": (1, 4, "dates", "2024-01-03: 4 names"),
+        "signal_missing_by_date": (2, 4, "dates", "2024-01-05: 55% of 11 rows\n2024-01-08: 100% of 6 rows"),
+    }
+    # Where more dates lack values than have any, the count is of those.
+    none = notes(dated(("2024-01-02", 0, 3), ("2024-01-03", 0, 3)), thin_names=1, missing_share=0.5)
+    assert none["signal_missing_by_date"][:2] == (2, 2)
+
+
+def test_a_date_is_constant_where_two_names_say_the_same() -> None:
+    alike = dated(("2024-01-02", 2, 0), ("2024-01-03", 1, 0)).with_columns(signal=pl.lit(7.0))
+    assert notes(alike, thin_names=1) == {"signal_constant_date": (1, 2, "dates", "2024-01-02: one value for 2 names")}
+
+
+def test_columns_that_were_not_read_are_named_up_to_sixty_letters() -> None:
+    frame = dated(("2024-01-02", 3, 0)).with_columns(pl.lit(1).alias("x" * 70), pl.lit(1).alias("y"))
+    assert notes(frame, thin_names=1) == {"signal_columns_ignored": (2, 6, "columns", f"{'x' * 60}\ny")}
+
+
+def test_of_fifty_strangers_the_closest_known_is_named_and_of_more_none() -> None:
+    frame = dated(("2024-01-02", 51, 0)).with_columns(security_id=pl.col("security_id") + "X")
+    found = validate(
+        frame, session_clock("XNYS"), {f"N{k:03d}" for k in range(51)}, contract=SPECS.contract, today=date(2024, 6, 3)
+    )
+    details = dict(found.rejects.select("security_id", "detail").iter_rows())
+    assert details["N049X"].startswith("closest known is N")
+    assert details["N050X"] == "nothing alike is known"
+
+
+@pytest.mark.parametrize(
+    ("day", "code"),
+    [
+        (date(1700, 1, 1), "signal_no_session"),
+        (date(1699, 12, 31), "signal_type_invalid"),
+        (date(2199, 12, 31), "signal_future_dated"),
+        (date(2200, 1, 1), "signal_type_invalid"),
+    ],
+)
+def test_dates_between_1700_and_2199_are_dates(day: date, code: str) -> None:
+    frame = dated(("2024-01-02", 3, 0)).with_columns(pl.lit(day).alias("date_sig"), pl.lit(day).alias("date_avail"))
+    for typed in (frame, frame.with_columns(pl.col("date_sig", "date_avail").cast(pl.Datetime("us")))):
+        found = validate(typed, session_clock("XNYS"), {"N000"}, contract=SPECS.contract, today=date(2024, 6, 3))
+        assert set(found.rejects["code"]) == {code}
+
+
+def test_traded_value_of_perpetuals_is_a_mean_over_half_of_its_window_at_least() -> None:
+    spec = SPECS.suite.model_copy(update={"history": SPECS.suite.history.model_copy(update={"adv": 4})})
+    days = pl.DataFrame(
+        {
+            "ticker": ["A"] * 5 + ["B"], "session": [date(2024, 1, k) for k in (1, 2, 3, 4, 5, 1)],
+            "quote_volume": [1.0, 3.0, None, 8.0, 10.0, 7.0], "ret": [0.0] * 6, "funding_unknown_hours": [0.0] * 6,
+        }
+    )  # fmt: skip
+    made = perp_frames(days, spec)
+    assert made.descriptors["adv"].to_list() == [None, 2.0, 2.0, 4.0, 7.0, None]
+    assert made.returns.columns[-1] == "funding_unknown_hours"
+    assert made.returns.select("ret_open_to_close", "ret_open_to_open").null_count().row(0) == (6, 6)
+    assert (made.dates, made.descriptors_age, made.risk_age, made.risk.height) == (None, 0, 0, 0)
