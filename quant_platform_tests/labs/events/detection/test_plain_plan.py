@@ -143,8 +143,11 @@ def test_symbols_come_in_alphabetical_order_and_no_more_are_worked_on_than_there
     first = next(found)
     assert (first.symbol, first.context) == ("a", "context of a")
     assert not let_go.is_set()
-    # The other worker is free: it has begun the third by now, and nothing that was not asked for.
-    time.sleep(0.05)
+    # The other worker is free: it begins the third, and nothing that was not asked for.
+    until = time.monotonic() + 5.0
+    while len(begun) < 3 and time.monotonic() < until:
+        time.sleep(0.001)
+    time.sleep(0.02)
     assert {name for name, _ in begun} == {f"market of {name}" for name in "abc"}
     let_go.set()
     assert [each.symbol for each in found] == ["b", "c", "d", "e"]
