@@ -35,6 +35,8 @@ def main() -> None:
     for room in asked.rooms:
         before = _results().get(room, {}) if asked.again else {}
         chosen = named(room, before["survivors"]) if before else sample(room, asked.count, asked.seed)
+        # Tests may be added while the trials run in their copy.
+        commit = _commit()
         with tempfile.TemporaryDirectory() as folder:
             tried: list[Trial] = []
             left_out: list[str] = []
@@ -58,7 +60,7 @@ def main() -> None:
             "timed_out": before.get("timed_out", 0) + sum(trial.timed_out for trial in tried),
             "left_out": len(left_out),
             "foreign": list(foreign_places(room)),
-            "commit": _commit(),
+            "commit": commit,
             "seed": before.get("seed", asked.seed),
         }
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import re
+import signal
+import sys
+import time
+from functools import cache
 from pathlib import Path
 
+import coverage
 import pytest
 import yaml
 
+from quant_platform_tests.mutants import reach
 from quant_platform_tests.mutants.__main__ import BAR, JUDGED, PAGE, RESULTS, ROOMS, clean_score, page
-from quant_platform_tests.mutants.reach import Reach
+from quant_platform_tests.mutants.reach import Reach, TooSlow, _stop, _Watch
 from quant_platform_tests.mutants.run import files_of, foreign_places, inside_kernels, named, sample
 from quant_platform_tests.mutants.sites import mutants
 
@@ -94,6 +101,51 @@ def test_the_quickest_test_that_reaches_a_line_comes_first() -> None:
     assert reach.tests("room/a.py", 3, 3) == ["t/test_a.py::slow"]
     assert reach.tests("room/a.py", 9, 9) == []
     assert reach.beside(reach.tests("room/a.py", 3, 4)) == ["t/test_a.py::other"]
+
+
+@cache
+def shared_by_many() -> int:
+    """Stands for a market that takes long to make and is kept."""
+    return waited_for()
+
+
+def waited_for() -> int:
+    _stop(signal.SIGPROF, sys._getframe())
+    return 1
+
+
+def test_what_many_tests_share_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = globals()
+    for name in ("shared_by_many", "waited_for"):
+        monkeypatch.setitem(names, name, names[name])
+    plain = waited_for
+    with pytest.raises(TooSlow):
+        shared_by_many()
+    assert shared_by_many.__name__ == "_too_slow", "the next test that asks for it is stopped at once"
+    assert waited_for is plain, "what is not kept may be quick for another"
+    with pytest.raises(TooSlow):
+        shared_by_many()
+
+
+def test_a_test_that_loses_what_stops_it_is_stopped_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "MOST_CPU_SECONDS", 0.02)
+    before = signal.signal(signal.SIGPROF, _stop)
+    running = _Watch(coverage.Coverage(data_file=None)).pytest_runtest_call()
+    stopped = 0
+    try:
+        next(running)
+        while stopped < 2:
+            with contextlib.suppress(TooSlow):
+                until = time.process_time() + 5.0
+                while time.process_time() < until:
+                    pass
+                break
+            stopped += 1
+    finally:
+        running.close()
+        signal.signal(signal.SIGPROF, before)
+    assert stopped == 2
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0), "and what comes after it is not"
 
 
 def test_mutants_are_found_again_by_their_names() -> None:

@@ -131,10 +131,11 @@ def select(
     ----------
     Bailey and Lopez de Prado (2014), Journal of Portfolio Management 40(5):94-107, and its appendix for rho.
     """
-    variants = list(results)
     estimate = sharpe_estimate(reference.book.net[reference.book.first :])
     mine = ledger.filter(pl.col("signal") == reference.signal)
     count = max(1, mine["trial_id"].n_unique())
+    # A variant that never traded begins after the end, and would leave no row of the others.
+    variants = [result for result in results if result.book.first < result.book.net.size] or [reference]
     first = max(result.book.first for result in variants)
     matrix = np.column_stack([result.book.net[first:] for result in variants])
     rho = _mean_correlation(matrix)
@@ -159,7 +160,7 @@ def select(
 
 def _mean_correlation(matrix: np.ndarray) -> float:
     """Mean correlation of the columns; 1 for a single one, at least 0."""
-    varying = matrix[:, matrix.std(axis=0) > 0.0] if matrix.size else matrix
+    varying = matrix[:, matrix.std(axis=0) > 0.0] if matrix.size else matrix[:, :0]
     if varying.shape[1] < 2:
         return 1.0
     found = np.corrcoef(varying, rowvar=False)

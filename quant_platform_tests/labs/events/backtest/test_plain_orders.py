@@ -152,3 +152,43 @@ def test_a_state_keeps_the_events_that_were_in_it() -> None:
     strategy = replace(Strategy("S", "blueprint", "E", "continuation", 12, 1, ("A",), ALL, ALL), dimension="vol_regime")
     made = strategy_orders(replace(strategy, state="high"), rows, market({}), SPECS)
     assert decided(made) == [AT + 20]
+
+
+def test_an_order_holds_for_its_horizon_and_compares_its_levels_with_closes() -> None:
+    made = orders("overshoot_repair", events(1), market({AT: 40.0}))
+    assert made.orders.places[0, layout.ORDER_TIME] == 12
+    assert made.orders.places[0, layout.ORDER_FLAGS] == layout.TRIGGER_AT_CLOSE | layout.DROP_PASSED_TARGET
+
+
+def test_only_events_of_the_strategy_with_a_direction_are_traded() -> None:
+    rows = pl.concat([events(1, 1, 1, bars=(AT, AT + 20, AT + 40)).with_columns(direction=pl.Series([1, None, 1]))])
+    rows = rows.with_columns(event_id=pl.Series(["E", "E", "OTHER"]))
+    made = orders("continuation", rows, market({}))
+    assert (decided(made), made.untraded) == ([AT], {"not of the template's subset": 1})
+
+
+def test_a_close_at_the_level_to_the_last_digit_is_a_pullback() -> None:
+    """Without volatility the level is the close of the event, and the next close is there."""
+    for direction in (1, -1):
+        assert decided(orders("pullback_entry", events(direction), market({}, rv12=0.0))) == [AT + 1]
+
+
+def test_what_could_not_be_decided_anyway_is_not_counted_as_without_a_stop() -> None:
+    made = orders("overshoot_repair", events(1, 1, bars=(AT, 287)), market({}), later_bars=1)
+    assert (decided(made), made.untraded) == ([], {"no stop": 1})
+
+
+def test_orders_of_two_symbols_stand_by_bar_and_symbol_whatever_the_order_of_decision() -> None:
+    """The first symbol's pullback comes two bars later than the second's, although its event was first."""
+    one = market({AT + 5: -20.0}).panel
+    two = market({AT + 3: -20.0}).panel
+    columns = {name: np.vstack([one.columns[name], two.columns[name]]) for name in one.columns}
+    both = EventMarket(LabelStore(PricePanel(("A", "B"), START, columns), SPECS.discovery), SPECS.discovery)
+    rows = pl.concat([events(1).with_columns(symbol=pl.lit(name)) for name in ("B", "A")])
+    strategy = Strategy("S", "blueprint", "E", "pullback_entry", 12, 1, ("A", "B"), ALL, ALL)
+    made = strategy_orders(strategy, rows, both, SPECS)
+    assert made.orders.places[:, : layout.ORDER_SIGNAL].tolist() == [[AT + 3, 1], [AT + 5, 0]]
+    assert made.events["symbol"].to_list() == ["B", "A"]
+    at_once = replace(strategy, template="continuation")
+    assert strategy_orders(at_once, rows, both, SPECS).events["symbol"].to_list() == ["A", "B"]
+    assert strategy_orders(replace(at_once, symbols=("B",)), rows, both, SPECS).events["symbol"].to_list() == ["B"]

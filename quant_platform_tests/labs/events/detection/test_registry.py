@@ -133,3 +133,103 @@ def test_what_is_not_there_is_not_zero_events_and_says_why() -> None:
     (check,) = check_prevalence(short, prices(short, []), bounded(0.1, 100))
     assert check.status == "history_too_short"
     assert "must come before the first" in check.reasons[0]
+
+
+def ruled(registry: dict[str, float], **bounds: object) -> EventPlan:
+    """The plan with bounds of the event and of the registry."""
+    made = bounded(0.0, 9.0)
+    event = made.lab.events[EVENT].model_copy(update={"prevalence_per_10k": Prevalence(**bounds), "entry_lag_bars": 2})
+    lab = dataclasses.replace(made.lab, events={EVENT: event}, registry=made.lab.registry.model_copy(update=registry))
+    return dataclasses.replace(made, lab=lab)
+
+
+@pytest.mark.parametrize(
+    ("hours", "bounds", "low", "high"),
+    [
+        # At most what the registry allows of any event, twice as much where funding settles twice as often.
+        (4.0, {"min": 10.0, "max": 400.0, "per_settlement": True}, 20.0, 600.0),
+        (4.0, {"min": 10.0, "max": 100.0, "per_settlement": True}, 20.0, 200.0),
+        # Half as often: the bounds of the event are halved, that of the registry stays.
+        (16.0, {"min": 10.0, "max": 500.0, "per_settlement": True}, 5.0, 250.0),
+        (16.0, {"min": 10.0, "max": 800.0, "per_settlement": True}, 5.0, 300.0),
+        (4.0, {"min": 10.0, "max": 400.0}, 10.0, 300.0),
+        (4.0, {"min": 10.0, "max": 400.0, "per_settlement": True, "enforce_min": False}, 0.0, 600.0),
+    ],
+)
+def test_bounds_are_those_of_the_event_within_that_of_the_registry(
+    hours: float, bounds: dict[str, object], low: float, high: float
+) -> None:
+    own = flags({"A": [100]})
+    market = prices(own, []).with_columns(funding_interval_hours=hours)
+    (check,) = check_prevalence(own, market, ruled({"max_per_10k": 300.0}, **bounds))
+    assert (check.bound_min, check.bound_max) == (low, high)
+
+
+def test_settlements_are_the_mean_over_the_bars_that_were_judged() -> None:
+    """A quarter of the judged bars at 4 hours, a quarter at 8, of the rest nobody knows: 1.5 in eight hours.
+
+    The first 4,000 bars, which could not be judged, are hourly.
+    """
+    own = flags({"A": [10_000]}, unknown=4_000)
+    bar = pl.int_range(pl.len())
+    hours = pl.when(bar < 4_000).then(1.0).when(bar < 8_000).then(4.0).when(bar < 12_000).then(8.0)
+    market = prices(own, []).with_columns(funding_interval_hours=hours)
+    settled = ruled({"max_per_10k": 900.0}, min=10.0, max=100.0, per_settlement=True)
+    (check,) = check_prevalence(own, market, settled)
+    assert (check.bound_min, check.bound_max) == (pytest.approx(15.0), pytest.approx(150.0))
+    unknown = market.with_columns(funding_interval_hours=pl.lit(float("nan")))
+    (check,) = check_prevalence(own, unknown, settled)
+    assert (check.bound_min, check.bound_max) == (10.0, 100.0)
+
+
+def test_a_symbol_with_fewer_events_than_are_asked_for_is_thin() -> None:
+    own = flags({"A": [100, 5000], "B": [50, 60, 70], "C": []})
+    (check,) = check_prevalence(own, prices(own, []), ruled({"min_events_per_symbol": 3}, min=0.0, max=9.0))
+    assert (check.thin_symbols, check.symbols, check.events, check.bars) == (("A", "C"), 3, 5, 3 * ROWS)
+
+
+def test_an_event_whose_entry_bar_is_the_last_can_be_entered_and_one_after_it_could_not_be() -> None:
+    """Entered two bars later. B ends before A: its own last bar counts."""
+    own = flags({"A": [100, ROWS - 3, ROWS - 2], "B": [50, ROWS - 3]})
+    short = pl.concat([own.filter(symbol="A"), own.filter(symbol="B").head(ROWS - 5)])
+    (check,) = check_prevalence(own, prices(short, [102]), ruled({}, min=0.0, max=99.0))
+    # Of A the entries on bars 102, which has no price, and on the last; of B that on bar 52.
+    assert check.join_rate == pytest.approx(2 / 3)
+    (check,) = check_prevalence(own.filter(bar=own["bar"][ROWS - 2]), prices(own, []), ruled({}, min=0.0, max=99.0))
+    assert check.join_rate != check.join_rate, "nothing could be entered"
+
+
+@pytest.mark.parametrize(("rows", "status"), [(27, "history_too_short"), (28, "not_available")])
+def test_a_history_is_too_short_up_to_the_memory_of_the_event(rows: int, status: str) -> None:
+    made = dataclasses.replace(ruled({}, min=0.0, max=9.0), event_memory={EVENT: 27})
+    own = pl.concat([flags({"A": []}, unknown=ROWS).head(rows), flags({"B": []}, unknown=ROWS).head(5)])
+    (check,) = check_prevalence(own, prices(own, []), made)
+    assert (check.status, check.bars) == (status, 0)
+    assert (check.per_10k_low, check.per_10k_high) == (0.0, 10_000.0)
+    assert (check.per_10k != check.per_10k, check.clustering != check.clustering) == (True, True)
+    for memory in (27, 0):
+        # Without a bar there is too little of it, also for an event that looks at nothing but its own.
+        forgetful = dataclasses.replace(made, event_memory={EVENT: memory})
+        (check,) = check_prevalence(own.clear(), prices(own, []).clear(), forgetful)
+        assert check.status == "history_too_short"
+
+
+def test_events_of_two_symbols_on_one_bar_do_not_hang_together() -> None:
+    own = flags({"A": [100], "B": [100, 106]})
+    (check,) = check_prevalence(own, prices(own, []), ruled({"clustering_bars": 5}, min=0.0, max=9.0))
+    assert check.clustering == 0.0
+    (check,) = check_prevalence(own, prices(own, []), ruled({"clustering_bars": 6}, min=0.0, max=9.0))
+    assert check.clustering == pytest.approx(1 / 3)
+
+
+def test_a_bound_that_the_interval_touches_holds() -> None:
+    """The ends of the interval as they were found, taken as bounds: nothing lies beyond itself."""
+    own = flags({"A": [100, 5000]})
+    market = prices(own, [])
+    (found,) = check_prevalence(own, market, bounded(0.0, 9.0))
+    low, high = found.per_10k_high, found.per_10k_low
+    for given, status in (((low, 9.0), "passed"), ((low * 1.0001, 9.0), "failed"), ((0.0, high), "passed")):
+        (check,) = check_prevalence(own, market, bounded(*given))
+        assert check.status == status, given
+    (check,) = check_prevalence(own, market, bounded(0.0, high * 0.9999))
+    assert (check.status, len(check.reasons)) == ("failed", 1)

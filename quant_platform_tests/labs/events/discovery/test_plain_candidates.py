@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from quant_platform.labs.events.discovery.candidates import _leave_one_symbol_out, evaluate
+from quant_platform.labs.events.discovery import candidates
+from quant_platform.labs.events.discovery.candidates import _leave_one_symbol_out, counted_tests, evaluate
 from quant_platform.labs.events.discovery.cells import EventRows
 from quant_platform.specification.discovery import DiscoverySpecs
 from quant_platform.statistics import clustered_means
@@ -234,3 +235,113 @@ def test_of_three_symbols_the_one_that_helps_most_is_left_out() -> None:
     turned = clustered_means(-values, days, rows.index(days))
     assert _leave_one_symbol_out(rows, -values, days, turned)[0] == pytest.approx(found[0])
     assert not found[2] > 0.0, "without a direction nothing is in it"
+
+
+@pytest.mark.parametrize(("above", "cluster"), [(3, "day"), (2, "week")])
+def test_horizons_above_a_day_are_clustered_by_weeks_and_a_week_lies_in_the_block_of_its_first_day(
+    above: int, cluster: str
+) -> None:
+    """The panel begins on a Monday: twelve days are two weeks, whose first days 0 and 7 lie in blocks 0 and 2 of 5."""
+    errors = small().discovery.errors.model_dump() | {"week_above_bars": above}
+    row = row_of(evaluate(events(), market(), small(errors=errors), cutoff="2024-01"), "continuation", "ALL", "ALL")
+    assert (row["cluster"], row["n_days"]) == (cluster, 12)
+    if cluster == "day":
+        assert (row["n_clusters"], row["block_signs"]) == (12, "+++++")
+        return
+    own = of(TRAIN)
+    centre = mean(own, gross)
+    sums = [sum(t.gross - centre for t in own if (t.day < 7) is first) for first in (True, False)]
+    error = (2 * sum(x * x for x in sums)) ** 0.5 / len(own)
+    assert (row["n"], row["n_clusters"], row["block_signs"], row["blocks_agreeing"]) == (24, 2, "+0+00", 2)
+    assert row["standard_error_bps"] == pytest.approx(error, rel=1e-8)
+    # One degree of freedom: Student's is Cauchy's.
+    assert row["raw_p"] == pytest.approx(1.0 - 2.0 * math.atan(centre / error) / math.pi, rel=1e-8)
+    assert row["wild"], "two clusters are few"
+    weeks = [sum(t.gross for t in own if (t.day < 7) is first) for first in (True, False)]
+    assert row["largest_block_share"] == pytest.approx(max(weeks) / sum(weeks))
+
+
+def test_an_effect_of_nothing_goes_with_the_impulse_and_has_no_sign_in_any_block() -> None:
+    flat = market()
+    for name in ("open", "high", "low", "close"):
+        flat.columns[name][:] = 100.0
+    row = row_of(evaluate(events(), flat, small(), cutoff="2024-01"), "reversal_or_squeeze", "ALL", "ALL")
+    assert (row["side"], row["effect_bps"], row["block_signs"]) == (1, 0.0, "00000")
+    assert row["net_bps"] == pytest.approx(-mean(of(TRAIN), lambda t: t.cost) - row["funding_bps"])
+
+
+def test_a_market_of_one_symbol_has_no_other_to_leave_out() -> None:
+    alone = market()
+    one = type(alone)((A,), START, {name: values[:1] for name, values in alone.columns.items()})
+    found = evaluate(events().filter(symbol=A), one, small(), cutoff="2024-01")
+    row = row_of(found, "continuation", "ALL", "ALL")
+    assert (row["n"], row["leave_one_symbol_out_t"], row["hedged_effect_bps"]) == (12, None, None)
+
+
+def test_templates_are_tests_in_their_order_and_the_first_of_each_counts() -> None:
+    event = event_spec(
+        "E", templates=("mean_reversion", "continuation", "overshoot_repair"),
+        filters=("tail_risk_avoid", "only_if_trend"),
+    )  # fmt: skip
+    found = candidates.tests_of(event, small().templates)
+    assert list(found.values()) == [["mean_reversion", "continuation"], ["overshoot_repair"], ["tail_risk_avoid"]]
+    assert next(iter(found)) == "forward_return"
+    none = event.model_copy(update={"templates": None, "filters": None})
+    assert candidates.tests_of(none, small().templates) == {}
+
+
+def test_tests_of_a_question_are_its_counted_rows_that_are_large_enough() -> None:
+    rows = evaluated()
+    assert set(counted_tests(rows)["template"]) == {"continuation", "exhaustion_reversal"}
+    assert set(counted_tests(rows, "risk")["template"]) == {"volatility_expansion_follow"}
+    both = counted_tests(rows, ["risk", "direction"])
+    assert both.height == counted_tests(rows).height + counted_tests(rows, "risk").height
+    assert both["tested"].all()
+
+
+# One without a period, or two shifts would be equally large but for rounding; and the way that each day of A went, so
+# that no shift earns as much.
+APERIODIC = (1, 1, -1, 1, 1, 1, -1, 1, -1, -1, 1, -1)
+FORESEEN = (-1, 1, 1, 1, 1, 1, -1, 1, 1, -1, 1, 1)
+
+
+@pytest.mark.parametrize("directions", [APERIODIC, FORESEEN], ids=["blind", "foreseen"])
+@pytest.mark.parametrize("state", ["ALL", "low", "high"])
+@pytest.mark.parametrize(("template", "side"), [("continuation", 1), ("exhaustion_reversal", -1)])
+def test_the_placebo_moves_all_events_by_whole_days_round_the_end_of_training(
+    template: str, side: int, state: str, directions: tuple[int, ...]
+) -> None:
+    """Events of A stand on one clock bar: k days later each meets the move of that day, in its own direction."""
+    own = of(TRAIN, A, state)
+    moves = {trade.day: trade.direction * trade.gross for trade in of(TRAIN, A)}
+
+    def t(shift: int) -> float:
+        values = [side * side * directions[trade.day] * moves[(trade.day + shift) % 12] for trade in own]
+        centre = sum(values) / len(values)
+        squares = sum((value - centre) ** 2 for value in values)
+        return centre / (len(values) / (len(values) - 1) * squares) ** 0.5 * len(values)
+
+    shifted, observed, freedom = [t(shift) for shift in range(1, 12)], t(0), len(own) - 1
+    if side == 1:
+        large = sum(abs(one) >= abs(observed) for one in shifted)
+        counted = shifted
+        tail = 2.0 * float(stats.t.sf(abs(observed) / scale_of(counted, freedom), freedom))
+    else:
+        # A test for gains alone asks how many shifts earn as much, and measures the spread of those that earn.
+        large = sum(one >= observed for one in shifted)
+        counted = [one for one in shifted if one > 0.0]
+        tail = float(stats.t.sf(observed / scale_of(counted, freedom), freedom))
+    turned = events().with_columns(
+        direction=pl.col("bar")
+        .dt.ordinal_day()
+        .replace_strict({k + 1: d for k, d in enumerate(side * d for d in directions)}, default=1)
+    )
+    found = row_of(evaluate(turned, market(), small(), cutoff="2024-01"), template, A, state)
+    assert (found["placebo_shifts"], found["placebo_as_large"]) == (11, large)
+    assert found["p_placebo"] == pytest.approx((1.0 + large) / 12.0 if large else min(tail, 1.0 / 12.0), rel=1e-8)
+
+
+def scale_of(shifted: list[float], freedom: int) -> float:
+    """Root mean square over that of Student's t, whose variance settles from five degrees of freedom on."""
+    squares = sum(one * one for one in shifted) / len(shifted)
+    return max(1.0, (squares * (1.0 - 2.0 / max(freedom, 5))) ** 0.5)
