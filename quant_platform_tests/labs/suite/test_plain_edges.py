@@ -15,8 +15,10 @@ import pytest
 from quant_platform.contracts.errors import CalendarError, NotAvailable, SchemaViolation, SignalInvalid
 from quant_platform.labs.suite.api import _spread
 from quant_platform.labs.suite.backtest import Workbench, require_panel, run_variants
+from quant_platform.labs.suite.book import Targets, run_book
 from quant_platform.labs.suite.capacity import _crossing, _holdings
 from quant_platform.labs.suite.contract import validate
+from quant_platform.labs.suite.costs import CostRates
 from quant_platform.labs.suite.frames import (
     composite_frame,
     dates_frame,
@@ -385,3 +387,36 @@ def test_of_an_error_the_first_line_is_shown_up_to_160_letters() -> None:
     assert _first_line(ValueError("\n first \n second")) == "first "
     assert _first_line(ValueError("x" * 200)) == "x" * 160
     assert _first_line(ValueError("")) == "ValueError"
+
+
+@pytest.mark.parametrize("word", ["", "NA", "nan", "n/a", "NULL", "None", "nil", "#N/A", "-", " na "])
+@pytest.mark.parametrize("column", ["date_sig", "date_avail", "signal"])
+def test_words_for_nothing_are_missing_values_and_other_words_are_unreadable(column: str, word: str) -> None:
+    frame = pl.DataFrame(
+        {"security_id": ["A", "A"], "date_sig": ["2024-01-02", "2024-01-03"],
+         "date_avail": ["2024-01-02", "2024-01-03"], "signal": ["1", "2"]}
+    )  # fmt: skip
+    for written, code in ((word, "signal_missing"), ("soon", "signal_type_invalid")):
+        row = pl.when(pl.int_range(pl.len()) == 0).then(pl.lit(written)).otherwise(column)
+        found = validate(
+            frame.with_columns(row.alias(column)), CLOCK, {"A"}, contract=SPECS.contract, today=date(2024, 6, 3)
+        )
+        assert found.rejects.select("row", "code").rows() == [(0, code)]
+
+
+def test_a_day_after_the_last_session_of_the_calendar_is_no_other_than_before() -> None:
+    last = CLOCK.days[-1].item()
+    frame = pl.DataFrame({"security_id": ["A"], "date_sig": [last], "date_avail": [last], "signal": [1.0]})
+    for today in (last, last + timedelta(days=400)):
+        assert validate(frame, CLOCK, {"A"}, contract=SPECS.contract, today=today).clean
+
+
+def test_names_are_counted_on_their_own_side() -> None:
+    """Two thirds of the names are short: 1 long of one name, 0.25 and 0.75 short of two."""
+    panel = replace(make_panel(1, names=3, sessions=2, industries=1), returns=np.zeros((2, 3)))
+    made = Targets(np.array([[1.0, -0.25, -0.75], [0.0, 0.0, 0.0]]), np.array([True, False]))
+    book = run_book(made, panel, CostRates(np.zeros((1, 1)), np.zeros((1, 1))), lag=0, capital=1.0, max_age=9)
+    assert (book.names_long.tolist(), book.names_short.tolist()) == ([1, 1], [2, 2])
+    half = replace(made, weights=np.array([[0.5, -0.25, -0.75], [0.0, 0.0, 0.0]]))
+    book = run_book(half, panel, CostRates(np.zeros((1, 1)), np.zeros((1, 1))), lag=0, capital=1.0, max_age=9)
+    assert (book.long.tolist(), book.short.tolist(), book.traded.tolist()) == ([0.5, 0.5], [1.0, 1.0], [1.5, 0.0])
