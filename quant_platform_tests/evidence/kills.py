@@ -25,10 +25,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from quant_platform.defs import runs
 from quant_platform.lake import open_catalogue, snapshots
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
+from quant_platform_tests.commits import commit_of
 from quant_platform_tests.homes import NAMES, copied, declare, entered, harm, hashes, write_specs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -246,16 +249,31 @@ def kill_a_command(made: Bench, found: Outcome, draw: random.Random, words: Sequ
         return
     found.kills += 1
     found.left.append(after / _seconds(made, words))
-    found.harmed += int(not sound(home, made.specs) or target.exists())
-    subprocess.run(made.command(*named), env=made.environment(home), check=True, capture_output=True)
+    # Killed between the last step and the end of the process, an export is there and has to be whole; a part never is.
+    finished = target.exists()
+    found.harmed += int(not sound(home, made.specs) or (finished and not _export_is_whole(made, target)))
+    if not finished:
+        subprocess.run(made.command(*named), env=made.environment(home), check=True, capture_output=True)
     opened = Home(Settings(home=home, specs=made.specs))
     same = hashes(opened, *{name for name, _ in made.expected}) == made.expected and sound(home, made.specs)
     if words[0] == "snapshot":
-        copy = target / "lake"
-        same &= copy.is_dir() and len(list(copy.rglob("*.parquet"))) == len(made.expected)
+        same &= _export_is_whole(made, target)
     else:
         same &= _catalogue_is_whole(made, opened)
     found.differing += int(not same)
+
+
+def _export_is_whole(made: Bench, target: Path) -> bool:
+    """Whether a copy of the snapshot has all its files, none of them broken, and their rows in a database."""
+    with duckdb.connect(target / "quant.duckdb", read_only=True) as connection:
+        held = connection.execute("select table_schema || '.' || table_name from information_schema.tables").fetchall()
+    copy = Home(Settings(home=target, specs=made.specs)).lake
+    files = list((target / "lake").rglob("*.parquet"))
+    return (
+        {name for name, _ in made.expected} <= {name for (name,) in held}
+        and len(files) == len(made.expected)
+        and not snapshots.verify(copy, target / "snapshots", _SNAPSHOT)
+    )
 
 
 def _catalogue_is_whole(made: Bench, opened: Home) -> bool:
@@ -291,17 +309,13 @@ KINDS: Mapping[str, Callable[[Bench, Outcome, random.Random], None]] = {
 }
 
 
-def measured(times: Mapping[str, int], place: Path) -> dict[str, Any]:
-    """Kill every kind of work as often as it says."""
-    draw = random.Random(SEED)
-    found = {name: Outcome() for name in times}
-    with bench(place) as made:
-        for name, count in times.items():
-            while found[name].kills < count and found[name].too_late < 3 * count:
-                KINDS[name](made, found[name], draw)
-            print(f"{name}: {found[name].row()}", flush=True)
-        document = {"names": NAMES, "partitions": len(made.expected), "files": made.files, "seed": SEED}
-    return document | {"kinds": {name: one.row() for name, one in found.items()}}
+def measured(name: str, count: int, made: Bench) -> dict[str, Any]:
+    """Kill one kind of work that often; each kind has its own draw, so that it can be made again alone."""
+    draw, found = random.Random(SEED + list(KINDS).index(name)), Outcome()
+    while found.kills < count and found.too_late < 3 * count:
+        KINDS[name](made, found, draw)
+    print(f"{name}: {found.row()}", flush=True)
+    return found.row()
 
 
 def page(document: Mapping[str, Any]) -> str:
@@ -318,33 +332,52 @@ def page(document: Mapping[str, Any]) -> str:
         "snapshot verified (*harmed*), the same command is started again, and the content of every partition is held",
         "against a home that nobody disturbed (*differing*). *unsaid*: a run whose worker was killed ended without",
         "naming the signal. *too late*: the process had ended by itself, and the try was made again. *from, to*: how",
-        "far the work was, as a share of its files or of its time.",
+        "far the work was, as a share of its files or of its time. *commit*: what the tree stood on then; each kind",
+        f"may be tried alone (`--only`, {' + '.join(map(str, TIMES.values()))} kills in all).",
         "",
-        "| killed | kills | harmed | differing | unsaid | too late | from | to |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        "| killed | kills | harmed | differing | unsaid | too late | from | to | commit |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
-    for name, one in kinds.items():
+    for name in KINDS:
+        one = kinds.get(name)
+        if one is None:
+            lines.append(f"| {name} | not tried yet |  |  |  |  |  |  |  |")
+            continue
         span = [f"{one[end]:.0%}" if one[end] is not None else "" for end in ("earliest", "latest")]
         counts = [str(one[name]) for name in ("kills", "harmed", "differing", "unsaid", "too_late")]
-        lines.append(f"| {name} | {' | '.join([*counts, *span])} |")
+        lines.append(f"| {name} | {' | '.join([*counts, *span, one['commit']])} |")
     return "\n".join([*lines, ""])
+
+
+def write(kinds: Mapping[str, Any], made: Bench, path: Path) -> None:
+    """Put what is known of each kind into the document and its page."""
+    document = {
+        "names": NAMES,
+        "partitions": len(made.expected),
+        "files": made.files,
+        "seed": SEED,
+        "kinds": {name: kinds[name] for name in KINDS if name in kinds},
+    }
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(page(document), encoding="utf-8")
 
 
 def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(prog=f"python -m quant_platform_tests.evidence.{NAME}", description=__doc__)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "evidence", help="folder")
-    parser.add_argument("--only", choices=list(KINDS), help="one kind; writes nothing")
-    parser.add_argument("--times", type=int, help="kills of that kind")
+    parser.add_argument("--only", choices=list(KINDS), help="one kind; the others stay as they are")
+    parser.add_argument("--times", type=int, help="kills of each kind; then nothing is written")
     options = parser.parse_args()
-    times = {options.only: options.times or TIMES[options.only]} if options.only else TIMES
-    with tempfile.TemporaryDirectory() as folder:
-        document = measured(times, Path(folder))
-    if options.only:
-        return
     path = options.output / f"{NAME}.json"
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    path.with_suffix(".md").write_text(page(document), encoding="utf-8")
+    kinds = json.loads(path.read_text(encoding="utf-8"))["kinds"] if path.exists() else {}
+    commit = commit_of(ROOT)
+    with tempfile.TemporaryDirectory() as folder, bench(Path(folder)) as made:
+        for name in [options.only] if options.only else KINDS:
+            kinds[name] = measured(name, options.times or TIMES[name], made) | {"commit": commit}
+            if options.times is None:
+                # Written as each kind is through: what is cut short keeps what it has.
+                write(kinds, made, path)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from quant_platform_tests.commits import commit_of
 from quant_platform_tests.mutants.run import ROOT, foreign_places, named, sample, trials
 from quant_platform_tests.mutants.sites import Trial
 
@@ -36,7 +36,7 @@ def main() -> None:
         before = _results().get(room, {}) if asked.again else {}
         chosen = named(room, before["survivors"]) if before else sample(room, asked.count, asked.seed)
         # Tests may be added while the trials run in their copy.
-        commit = _commit()
+        commit = commit_of(ROOT)
         with tempfile.TemporaryDirectory() as folder:
             tried: list[Trial] = []
             left_out: list[str] = []
@@ -70,14 +70,6 @@ def main() -> None:
 def _results() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     return found
-
-
-def _commit() -> str:
-    """The commit that the tree stands on, "" where there is none to ask."""
-    asked = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return asked.stdout.strip()
 
 
 def clean_score(found: dict[str, Any], judged: dict[str, str]) -> float:
