@@ -10,6 +10,8 @@ from quant_platform.engine.fills import refresh_levels, units_of
 from quant_platform.engine.layout import (
     ACTIVE,
     BEST,
+    BUSIED,
+    BUSY,
     CASH,
     CLOSE,
     CURVE_CASH,
@@ -37,6 +39,7 @@ from quant_platform.engine.layout import (
     REASON_TARGET,
     REASON_TIME,
     RUINED,
+    STIRRED,
     STOP_LEVEL,
     TARGET_LEVEL,
     TIME_AT_CLOSE,
@@ -44,6 +47,7 @@ from quant_platform.engine.layout import (
     TRAIL_DISTANCE,
     TRIGGER_AT_CLOSE,
     VOLUME,
+    WAIT_ASSET,
     WORST,
     Book,
     Floats,
@@ -60,6 +64,9 @@ def close_bar(t: int, market: Market, rules: Rules, book: Book) -> None:
     for j in range(book.sizes[ACTIVE]):
         a = book.places[j, LIST]
         state, places = book.state[a], book.places[a]
+        if places[STIRRED] != t:
+            take_in(t, a, market, book)
+            continue
         if state[POSITION] == 0.0:
             continue
         side = 1.0 if state[POSITION] > 0.0 else -1.0
@@ -122,24 +129,45 @@ def mark(t: int, market: Market, rules: Rules, book: Book, curve: Floats) -> Non
 @inlined
 def is_quiet(t: int, market: Market, rules: Rules, book: Book) -> bool:
     """Whether steps 1 to 7 do nothing to anything held but mark it, so that their walks can be left out."""
-    if rules.borrow_rate > 0.0 or book.account[CASH] < 0.0:
+    quiet, j = not (rules.borrow_rate > 0.0 or book.account[CASH] < 0.0), 0
+    while quiet and j < book.sizes[ACTIVE]:
+        quiet = rests_quietly(t, book.places[j, LIST], market, rules, book)
+        j += 1
+    return quiet
+
+
+@inlined
+def rests_quietly(t: int, a: int, market: Market, rules: Rules, book: Book) -> bool:
+    """Whether no decision, level, horizon, trail or missing bar does anything to what is held of an asset."""
+    position = book.state[a, POSITION]
+    if position == 0.0 or book.places[a, LEAVING] != 0 or math.isnan(market.bars[OPEN, t, a]):
         return False
+    if book.places[a, FLAGS] & TRIGGER_AT_CLOSE or (rules.has_volume and market.bars[VOLUME, t, a] == 0.0):
+        return False
+    if book.places[a, TIME_BARS] > 0 and t >= last_bar_inside(book.places[a, ENTRY_BAR], book.places[a, TIME_BARS]):
+        return False
+    low, high = market.bars[LOW, t, a], market.bars[HIGH, t, a]
+    adverse, favourable = (low, high) if position > 0.0 else (-high, -low)
+    if judge_extremes(adverse, favourable, book.state[a, STOP_LEVEL], book.state[a, TARGET_LEVEL]) != NOTHING:
+        return False
+    return math.isnan(book.state[a, TRAIL_DISTANCE]) or favourable <= book.state[a, EXTREME]
+
+
+@inlined
+def stir(t: int, everything: bool, market: Market, rules: Rules, book: Book) -> None:
+    """List those held to which this bar may do more than mark them: the walks of steps 3 and 5 look at no others.
+
+    ``everything`` is for a bar that makes its orders itself, at its open: whom they concern is not known before.
+    """
+    for j in range(book.sizes[QUEUED]):
+        book.places[book.wait_places[j, WAIT_ASSET], STIRRED] = t
+    book.sizes[BUSIED] = 0
     for j in range(book.sizes[ACTIVE]):
         a = book.places[j, LIST]
-        position = book.state[a, POSITION]
-        if position == 0.0 or book.places[a, LEAVING] != 0 or math.isnan(market.bars[OPEN, t, a]):
-            return False
-        if book.places[a, FLAGS] & TRIGGER_AT_CLOSE or (rules.has_volume and market.bars[VOLUME, t, a] == 0.0):
-            return False
-        if book.places[a, TIME_BARS] > 0 and t >= last_bar_inside(book.places[a, ENTRY_BAR], book.places[a, TIME_BARS]):
-            return False
-        low, high = market.bars[LOW, t, a], market.bars[HIGH, t, a]
-        adverse, favourable = (low, high) if position > 0.0 else (-high, -low)
-        if judge_extremes(adverse, favourable, book.state[a, STOP_LEVEL], book.state[a, TARGET_LEVEL]) != NOTHING:
-            return False
-        if not math.isnan(book.state[a, TRAIL_DISTANCE]) and favourable > book.state[a, EXTREME]:
-            return False
-    return True
+        if everything or book.places[a, STIRRED] == t or not rests_quietly(t, a, market, rules, book):
+            book.places[a, STIRRED] = t
+            book.places[book.sizes[BUSIED], BUSY] = a
+            book.sizes[BUSIED] += 1
 
 
 @inlined
@@ -148,14 +176,8 @@ def mark_quiet(t: int, market: Market, book: Book, curve: Floats) -> None:
     long, short = 0.0, 0.0
     for j in range(book.sizes[ACTIVE]):
         a = book.places[j, LIST]
-        position, price = book.state[a, POSITION], market.bars[CLOSE, t, a]
-        low, high = market.bars[LOW, t, a], market.bars[HIGH, t, a]
-        adverse, favourable = (low, high) if position > 0.0 else (-high, -low)
-        book.state[a, MARK] = price
-        book.state[a, WORST] = min(book.state[a, WORST], adverse)
-        book.state[a, BEST] = max(book.state[a, BEST], favourable)
-        book.state[a, EXTREME] = max(book.state[a, EXTREME], favourable)
-        worth = units_of(position, a, market) * price
+        take_in(t, a, market, book)
+        worth = units_of(book.state[a, POSITION], a, market) * book.state[a, MARK]
         if worth >= 0.0:
             long += worth
         else:
@@ -166,6 +188,16 @@ def mark_quiet(t: int, market: Market, book: Book, curve: Floats) -> None:
     curve[t, CURVE_LONG], curve[t, CURVE_SHORT], curve[t, CURVE_HELD] = long, short, book.sizes[ACTIVE]
     if equity <= 0.0 and book.sizes[RUINED] == 0:
         _ruin(book)
+
+
+@inlined
+def take_in(t: int, a: int, market: Market, book: Book) -> None:
+    """Mark and excursions of what rests quietly."""
+    low, high = market.bars[LOW, t, a], market.bars[HIGH, t, a]
+    adverse, favourable = (low, high) if book.state[a, POSITION] > 0.0 else (-high, -low)
+    book.state[a, MARK] = market.bars[CLOSE, t, a]
+    book.state[a, WORST], book.state[a, BEST] = min(book.state[a, WORST], adverse), max(book.state[a, BEST], favourable)
+    book.state[a, EXTREME] = max(book.state[a, EXTREME], favourable)
 
 
 @compiled_part

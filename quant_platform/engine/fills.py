@@ -58,6 +58,7 @@ from quant_platform.engine.layout import (
     ROUNDING,
     SPREAD,
     STATE_FLOATS,
+    STIRRED,
     STOP_DISTANCE,
     STOP_FIXED,
     STOP_LEVEL,
@@ -196,6 +197,7 @@ def fill(
     state[FLOW] -= side * units * reference
     state[POSITION] = after
     state[MARK] = reference
+    places[STIRRED] = t
     if grows:
         if before == 0.0:
             places[ENTRY_BAR] = t

@@ -5,7 +5,8 @@ Algorithm, for each session t = 0, 1, ...:
 1. ``carry``: what was held at the last close pays borrow and margin interest for the time since, at the last mark.
 2. ``happen``: a delisted asset leaves at its recovery, without costs; splits change quantities, levels and waiting
    orders; dividends are paid on the ex day; funding is paid at its settlement, all to what was held before.
-3. At the open, first what leaves: ``leave_as_decided`` fills the exits decided before, then ``leave_at_gaps`` those
+3. ``stir`` lists those held to which this bar may do more than mark them; steps 3 and 5 walk over no others. At the
+   open, first what leaves: ``leave_as_decided`` fills the exits decided before, then ``leave_at_gaps`` those
    whose open is at or beyond stop or target. An asset without an open, or with a volume of zero, does nothing at all.
 4. ``execute`` fills the waiting orders at the open: all that reduce first, then all that open or enlarge, in the order
    in which they were decided and within one session in the order of the assets. Buying is cut to what cash affords
@@ -43,7 +44,7 @@ from quant_platform.engine import (
     limits,
     queue,
 )
-from quant_platform.engine.closing import close_bar, is_quiet, mark, mark_quiet
+from quant_platform.engine.closing import close_bar, is_quiet, mark, mark_quiet, stir
 from quant_platform.engine.deciding import decide, rebalance
 from quant_platform.engine.filling import execute, value_at
 from quant_platform.engine.fills import close_trade
@@ -52,6 +53,8 @@ from quant_platform.engine.layout import (
     ACTIVE,
     ADDED_BAR,
     BEFORE,
+    BUSIED,
+    BUSY,
     CASH,
     CLOSE,
     CURVE_CASH,
@@ -72,6 +75,7 @@ from quant_platform.engine.layout import (
     PEAK,
     POSITION,
     QUEUED,
+    STIRRED,
     STOP_DISTANCE,
     STOP_FIXED,
     STOP_LEVEL,
@@ -145,8 +149,10 @@ def simulate(
             while event < events.bar.shape[0] and events.bar[event] == t:
                 happen(t, events.asset[event], events.kind[event], events.value[event], market, rules, book)
                 event += 1
+            stir(t, due >= 0, market, rules, book)
+            known = sizes[ACTIVE]
             if not rules.same_close:
-                leave_as_decided(t, OPEN, market, rules, book)
+                leave_as_decided(t, OPEN, BUSY, sizes[BUSIED], market, rules, book)
             leave_at_gaps(t, market, rules, book)
             if not rules.same_close:
                 if due >= 0:
@@ -154,7 +160,7 @@ def simulate(
                     rebalance(t, OPEN, due, weights, orders, places, market, rules, book)
                     due = NONE
                 execute(t, OPEN, market, rules, book)
-            leave_inside(t, market, rules, book)
+            leave_inside(t, known, market, rules, book)
             close_bar(t, market, rules, book)
             mark(t, market, rules, book, curve)
         first, first_row = order, row
@@ -168,7 +174,7 @@ def simulate(
                 rebalance(t, CLOSE, row, weights, orders, places, market, rules, book)
             row += 1
         if rules.same_close and not (quiet and order == first and row == first_row):
-            leave_as_decided(t, CLOSE, market, rules, book)
+            leave_as_decided(t, CLOSE, LIST, sizes[ACTIVE], market, rules, book)
             execute(t, CLOSE, market, rules, book)
             mark(t, market, rules, book, curve)
         if rules.has_switches:
@@ -188,7 +194,7 @@ def empty_book(assets: int, fills_: int, waiting: int, trades: int, initial_cash
         np.nan
     )
     places = np.zeros((assets, layout.STATE_INTEGERS), dtype=np.int64)
-    places[:, [ENTRY_BAR, VOLUME_BAR]] = -1
+    places[:, [ENTRY_BAR, VOLUME_BAR, STIRRED]] = -1
     account = np.zeros(layout.ACCOUNT_FLOATS)
     account[[CASH, EQUITY, PEAK, DAY_START, BEFORE]] = initial_cash
     sizes = np.zeros(layout.SIZES, dtype=np.int64)

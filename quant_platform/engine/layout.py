@@ -53,16 +53,17 @@ DELISTING, SPLIT, DIVIDEND, FUNDING = 0, 1, 2, 3
 # Sizing rules.
 UNITS, CASH_AMOUNT, CASH_FRACTION, EQUITY_FRACTION, RISK_FRACTION = 0, 1, 2, 3, 4
 
-# State of an asset, floats.
+# State of an asset, floats; what every bar looks at comes first, so that it lies together.
 (
-    POSITION, MARK, AVERAGE, ENTRY_MONEY, ENTRY_UNITS, EXIT_MONEY, EXIT_UNITS, FLOW, COMMISSION, SPREAD, IMPACT,
-    FUNDING_PAID, BORROW, DIVIDENDS, WORST, BEST, EXTREME, STOP_LEVEL, TARGET_LEVEL, STOP_DISTANCE, TARGET_DISTANCE,
-    TRAIL_DISTANCE, STOP_FIXED, TARGET_FIXED, FEE_RAW, FEE_CHARGED, USED_VOLUME, ALLOTTED,
+    POSITION, MARK, WORST, BEST, EXTREME, STOP_LEVEL, TARGET_LEVEL, TRAIL_DISTANCE, AVERAGE, ENTRY_MONEY, ENTRY_UNITS,
+    EXIT_MONEY, EXIT_UNITS, FLOW, COMMISSION, SPREAD, IMPACT, FUNDING_PAID, BORROW, DIVIDENDS, STOP_DISTANCE,
+    TARGET_DISTANCE, STOP_FIXED, TARGET_FIXED, FEE_RAW, FEE_CHARGED, USED_VOLUME, ALLOTTED,
 ) = range(28)  # fmt: skip
 STATE_FLOATS = 28
-# State of an asset, integers; row k of LIST holds the k-th asset that a bar looks at.
-ENTRY_BAR, LEAVING, TIME_BARS, FLAGS, LISTED, WAITING, VOLUME_BAR, LIST = range(8)
-STATE_INTEGERS = 8
+# State of an asset, integers. STIRRED is the last bar on which more could happen to it than being marked. Row k of
+# LIST holds the k-th asset that is held, row k of BUSY the k-th of those that are stirred on this bar.
+ENTRY_BAR, LEAVING, TIME_BARS, FLAGS, LISTED, WAITING, VOLUME_BAR, STIRRED, LIST, BUSY = range(10)
+STATE_INTEGERS = 10
 
 # Columns of a waiting order, floats: those of an order, then these.
 WAIT_LOTS, WAIT_FEE_RAW, WAIT_FEE_CHARGED = ORDER_FLOATS, ORDER_FLOATS + 1, ORDER_FLOATS + 2
@@ -83,8 +84,8 @@ PEAK, DAY_START, BEFORE, ADDED = 10, 11, 12, 13
 ACCOUNT_FLOATS = 14
 
 # Sizes of the tables, and after them what was counted.
-ACTIVE, QUEUED, FILLS, TRADES, OVERFLOW, RUINED, CLIPS, TRIPS, HALTED, DAY, ADDED_BAR = range(11)
-FIRST_COUNT = 11
+ACTIVE, QUEUED, FILLS, TRADES, OVERFLOW, RUINED, CLIPS, TRIPS, HALTED, DAY, ADDED_BAR, BUSIED = range(12)
+FIRST_COUNT = 12
 COUNTS = (
     "ignored",
     "conflicting",

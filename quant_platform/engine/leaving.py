@@ -10,6 +10,8 @@ from quant_platform.engine.fills import fill, lots_of, units_of
 from quant_platform.engine.layout import (
     ACTIVE,
     BEST,
+    BUSIED,
+    BUSY,
     ENTRY_BAR,
     FEE_CHARGED,
     FEE_RAW,
@@ -96,10 +98,13 @@ def leave_position(
 
 
 @inlined
-def leave_as_decided(t: int, layer: int, market: Market, rules: Rules, book: Book) -> None:
-    """Fill the exits that were decided before, where there is a price (step 3)."""
-    for j in range(book.sizes[ACTIVE]):
-        a = book.places[j, LIST]
+def leave_as_decided(t: int, layer: int, listed: int, count: int, market: Market, rules: Rules, book: Book) -> None:
+    """Fill the exits that were decided before, where there is a price (step 3).
+
+    ``listed`` is the column of the list that is walked, ``count`` its length.
+    """
+    for j in range(count):
+        a = book.places[j, listed]
         if book.state[a, POSITION] == 0.0 or book.places[a, LEAVING] == 0:
             continue
         if tradable(t, a, market.bars[layer, t, a], market, rules):
@@ -111,8 +116,8 @@ def leave_as_decided(t: int, layer: int, market: Market, rules: Rules, book: Boo
 @inlined
 def leave_at_gaps(t: int, market: Market, rules: Rules, book: Book) -> None:
     """Leave at the open where it is at or beyond stop or target (step 3)."""
-    for j in range(book.sizes[ACTIVE]):
-        a = book.places[j, LIST]
+    for j in range(book.sizes[BUSIED]):
+        a = book.places[j, BUSY]
         state, places = book.state[a], book.places[a]
         if state[POSITION] == 0.0 or places[LEAVING] != 0 or places[FLAGS] & TRIGGER_AT_CLOSE:
             continue
@@ -125,10 +130,14 @@ def leave_at_gaps(t: int, market: Market, rules: Rules, book: Book) -> None:
 
 
 @inlined
-def leave_inside(t: int, market: Market, rules: Rules, book: Book) -> None:
-    """Leave at stop or target where the bar reaches it, the stop first (step 5)."""
-    for j in range(book.sizes[ACTIVE]):
-        a = book.places[j, LIST]
+def leave_inside(t: int, known: int, market: Market, rules: Rules, book: Book) -> None:
+    """Leave at stop or target where the bar reaches it, the stop first (step 5).
+
+    ``known`` is how many were held before orders were filled: those that were opened since stand behind them.
+    """
+    busy = book.sizes[BUSIED]
+    for j in range(busy + book.sizes[ACTIVE] - known):
+        a = book.places[j, BUSY] if j < busy else book.places[known + j - busy, LIST]
         state, places = book.state[a], book.places[a]
         if state[POSITION] == 0.0 or places[LEAVING] != 0 or places[FLAGS] & TRIGGER_AT_CLOSE:
             continue
