@@ -30,6 +30,10 @@ from quant_platform.pipeline.sql import SqlStage
 from quant_platform.pipeline.stage import Stage, run_stage
 from quant_platform.specification.deployment import deployment
 
+# Names of the steps within the graph of their asset. Every event of every partition says its step four times, so they
+# are short; the ops themselves need names that no other graph has.
+PLAN, WORK, RECORD = "plan", "work", "record"
+
 
 class PartitionsFailed(PlatformError, RuntimeError):
     """Some partitions of a run could not be made; the others were."""
@@ -89,7 +93,8 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
     )
     @_with_parameters(ins)
     def assets(*inputs: Any, **named: Any) -> Any:
-        recorded = record(plan(*inputs, **named).map(work).collect())
+        chunked = plan.alias(PLAN)(*inputs, **named)
+        recorded = record.alias(RECORD)(chunked.map(work.alias(WORK)).collect())
         return {short: getattr(recorded, short) for short in outs} if len(outs) > 1 else recorded
 
     return assets
@@ -171,7 +176,7 @@ def _plan_failed(stage: Stage, context: dg.AssetExecutionContext, keys: Sequence
         for key in keys:
             planned = AssetMaterializationPlannedData(key_of(output), partition=key)
             event = dg.DagsterEvent.build_asset_materialization_planned_event(
-                context.run.job_name, f"{_name(stage)}.{_name(stage)}__record", planned
+                context.run.job_name, f"{_name(stage)}.{RECORD}", planned
             )
             context.instance.report_dagster_event(event, context.run.run_id)
 

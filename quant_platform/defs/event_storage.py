@@ -45,7 +45,7 @@ from quant_platform.specification.settings import settings
 _Hears = Callable[[EventLogEntry, str], None]
 BUSY_TIMEOUT_SECONDS = 60
 OPEN_FILES = 16
-PAGE_BYTES = 16_384
+PAGE_BYTES = 8_192
 BATCH_SIZE = 500
 _ABOUT_ASSETS = (
     DagsterEventType.ASSET_MATERIALIZATION,
@@ -245,7 +245,9 @@ def _close(opened: tuple[Engine, Connection]) -> None:
 
 
 def _large_pages(connection: Any, _: Any) -> None:
-    """Let a new file have pages that hold ten events: of SQLite's own 4 kB a fifth stays empty, two events to a page.
+    """Let a new file have pages that hold five events: of SQLite's own 4 kB a fifth stays empty, two events to a page.
+
+    Twice as much would cost a small home as much again: two dozen tables and indexes have a page each at least.
 
     A file that has tables keeps the size it was made with.
     """

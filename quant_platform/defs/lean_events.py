@@ -1,7 +1,8 @@
 """What the event logs of the house do less of than Dagster's own, whatever database holds them.
 
 - the dynamic partitions are read once a second, not once an event, and what the tables look like once a process;
-- an event names its step once, where Dagster's own serialisation does it seven times, and has its sentence once;
+- an event names its step once, where Dagster's own serialisation does it seven times, has its sentence once, and no
+  blanks between its fields;
 - a run plans its partitions in one event per asset. The partitions that fail are planned one by one when they do, so
   that the UI shows which they were (`quant_platform.defs.chunked_assets`);
 - a check that looks at all partitions of a run at once is planned in one row, which its result then fills; the stock
@@ -67,6 +68,19 @@ class LeanEventLog(SqlEventLogStorage):
         if name not in self._indexes and super().has_secondary_index(name):
             self._indexes.add(name)
         return name in self._indexes
+
+    def _event_to_row(self, event: EventLogEntry) -> dict[str, Any]:
+        found = event.dagster_event
+        asset_key = None if found is None else found.asset_key
+        return {
+            "run_id": event.run_id,
+            "event": serialize_value(event, separators=(",", ":")),
+            "dagster_event_type": None if found is None else found.event_type_value,
+            "timestamp": self._event_insert_timestamp(event),  # type: ignore[no-untyped-call]  # Dagster's is without types
+            "step_key": event.step_key if found is None else found.step_key,
+            "asset_key": None if asset_key is None else asset_key.to_string(),
+            "partition": None if found is None else found.partition or None,
+        }
 
     def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
         with self.index_connection() as connection:

@@ -41,7 +41,7 @@ TABLES = job_named(JOB).tables
 NAMES = 40
 LONGEST_SECONDS = 3_000
 WAIT_SECONDS = 900
-IN_THE_MIDDLE = "clean_equity_bars.clean_equity_bars__work[chunk_000]"
+IN_THE_MIDDLE = "clean_equity_bars.work[chunk_000]"
 MATERIALIZED = "dagster_event_type = 'ASSET_MATERIALIZATION'"
 SPLIT = '''"""Cut backfills into runs of {partitions} partitions; a process that loads no assets pays nothing for it."""
 

@@ -227,7 +227,7 @@ def frozen_while_computing(made: Bench, node: ray_cluster.Node, running: subproc
 
     def computes() -> bool:
         for step in node.computing():
-            if "__work" in step and under_way(step):
+            if ".work[" in step and under_way(step):
                 node.freeze()
                 # What it had sent before has arrived by then.
                 time.sleep(0.3)

@@ -222,14 +222,14 @@ def test_a_check_over_a_run_is_planned_once_and_its_result_fills_that_row(finish
     assert found == [("looked_at", None, finished, "SUCCEEDED")]
 
 
-def test_the_pages_of_a_new_file_hold_ten_events_and_an_old_file_keeps_its_own(folder: Path) -> None:
+def test_the_pages_of_a_new_file_hold_five_events_and_an_old_file_keeps_its_own(folder: Path) -> None:
     old = folder / "old" / "index.db"
     old.parent.mkdir()
     with closing(sqlite3.connect(old)) as connection:
         connection.execute("create table kept (one integer)")
     for place in (folder / "new", old.parent):
         PooledSqliteEventLogStorage(str(place)).dispose()
-    assert _rows(folder / "new" / "index.db", "pragma page_size") == [(16_384,)]
+    assert _rows(folder / "new" / "index.db", "pragma page_size") == [(8_192,)]
     assert _rows(old, "pragma page_size") == [(4_096,)]
 
 

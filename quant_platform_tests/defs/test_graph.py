@@ -211,7 +211,7 @@ def test_two_worker_processes_give_the_bits_of_one(
         run_id = run(home, instance, "weekly_replay", *tickers_of(home), in_process=False, workers=2, refresh=True)
         messages = [entry.message for entry in instance.all_logs(run_id)]
         for chunk in ("chunk_000", "chunk_001"):
-            step = f"replay_candidates.replay_candidates__work[{chunk}]"
+            step = f"replay_candidates.work[{chunk}]"
             assert any(f'Executing step "{step}" in subprocess' in message for message in messages)
         assert hashes(home, "replay.candidates") == expected
         assert set(versions(home, "replay.candidates").values()).isdisjoint(before.values())
