@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from quant_platform.engine.bars import Bars, Event
 from quant_platform.engine.config import Costs, EngineConfig, Sizing, SizingKind, Units
 from quant_platform.engine.decisions import ACTIONS, Orders, Weights
+from quant_platform.engine.layout import QUANTITY
 from quant_platform.engine.result import BacktestResult
 
 DAY = 86_400_000_000_000
@@ -159,6 +161,24 @@ def random_orders(rng: np.random.Generator, bars: Bars, *, stops: bool = False) 
         time_at_close=rng.random(m) < 0.3,
         drop_passed_target=rng.random(m) < 0.3,
     )
+
+
+def dear(bars: Bars, times: float) -> Bars:
+    """The same market with units so many times as dear: every quantity is as much smaller."""
+    return replace(
+        bars,
+        **{name: times * getattr(bars, name) for name in ("open", "high", "low", "close", "tick")},
+        volume=None if bars.volume is None else bars.volume / times,
+        lot=None if bars.lot is None else bars.lot / times,
+        dividends=tuple(replace(event, value=event.value * times) for event in bars.dividends),
+    )
+
+
+def smaller(orders: Orders, times: float) -> Orders:
+    """The same orders for a so many times smaller quantity."""
+    numbers = orders.numbers.copy()
+    numbers[:, QUANTITY] /= times
+    return replace(orders, numbers=numbers)
 
 
 def random_weights(rng: np.random.Generator, bars: Bars) -> Weights:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,9 @@ from quant_platform.engine.backtest import run
 from quant_platform_tests.engine import cases
 from quant_platform_tests.engine.twin import Twin, run_twin
 
-CASES = 250
+# Small blocks: a mutant of the engine meets them uncompiled, where a large one would take too long to be tried.
+CASES = 25
+DEAR = 5_000.0
 
 
 def assert_same(seed: object, result: cases.BacktestResult, twin: Twin) -> None:
@@ -38,7 +42,7 @@ def assert_same(seed: object, result: cases.BacktestResult, twin: Twin) -> None:
     assert len(closed) == result.trades["exit_bar"].is_not_null().sum()
 
 
-@pytest.mark.parametrize("block", range(8))
+@pytest.mark.parametrize("block", range(80))
 def test_orders_of_every_kind(block: int) -> None:
     traded = 0
     for case in range(CASES):
@@ -48,10 +52,10 @@ def test_orders_of_every_kind(block: int) -> None:
         result = run(bars, orders, config)
         assert_same((11, block, case), result, run_twin(bars, orders, config))
         traded += result.fills.height
-    assert traded > 5 * CASES
+    assert traded > 2 * CASES
 
 
-@pytest.mark.parametrize("block", range(4))
+@pytest.mark.parametrize("block", range(40))
 def test_target_weights(block: int) -> None:
     traded = 0
     for case in range(CASES):
@@ -61,4 +65,23 @@ def test_target_weights(block: int) -> None:
         result = run(bars, weights, config)
         assert_same((12, block, case), result, run_twin(bars, weights, config))
         traded += result.fills.height
-    assert traded > 5 * CASES
+    assert traded > 2 * CASES
+
+
+@pytest.mark.parametrize("block", range(12))
+def test_quantities_far_below_one(block: int) -> None:
+    """A unit that costs more than the account holds is traded by its thousandths, as those of coins are."""
+    traded = 0
+    for case in range(CASES):
+        rng = np.random.default_rng([13, block, case])
+        bars = cases.dear(cases.random_bars(rng), DEAR)
+        config = replace(cases.random_config(rng), units="fractional" if rng.random() < 0.7 else "lot")
+        if config.sizing.kind == "units":
+            config = replace(config, sizing=replace(config.sizing, value=config.sizing.value / DEAR))
+        orders = cases.random_orders(rng, bars, stops=config.sizing.kind == "risk_fraction")
+        orders = cases.smaller(orders, DEAR)
+        result = run(bars, orders, config)
+        assert_same((13, block, case), result, run_twin(bars, orders, config))
+        quantities = result.fills["quantity"].abs()
+        traded += int((quantities < 0.1).sum())
+    assert traded > 2 * CASES

@@ -33,6 +33,22 @@ def test_weights_from_parquet_close_what_they_do_not_name(tmp_path: Path) -> Non
     np.testing.assert_array_equal(found.weights, [[0.5, 0.25], [0.0, 0.25]])
 
 
+@pytest.mark.parametrize("bar", range(9))
+def test_a_date_is_the_bar_of_its_stamp_the_first_and_the_last_too(bar: int) -> None:
+    frame = pl.DataFrame({"date": [f"1970-01-0{1 + bar}"], "asset": ["A1"], "action": ["long_entry"]})
+    found = from_table(frame, BARS)
+    assert isinstance(found, Orders)
+    assert found.places[0, :2].tolist() == [bar, 1]
+
+
+@pytest.mark.parametrize(("action", "quantity"), [("long_entry", 0.05), ("short_entry", 1e-9), ("trade", -0.05)])
+def test_a_quantity_may_be_as_small_as_it_likes(action: str, quantity: float) -> None:
+    frame = pl.DataFrame({"date": ["1970-01-02"], "asset": ["A1"], "action": [action], "quantity": [quantity]})
+    found = from_table(frame, BARS)
+    assert isinstance(found, Orders)
+    assert found.numbers[0, 0] == quantity
+
+
 def test_times_of_day_and_bars_held() -> None:
     frame = pl.DataFrame(
         {"date": ["1970-01-02T00:00:00"], "asset": ["A1"], "action": ["short_entry"], "time_bars": [2]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from quant_platform.engine.backtest import run
 from quant_platform.engine.bars import Bars, Event
-from quant_platform.engine.config import BacktestInvalid, EngineConfig, Sizing
+from quant_platform.engine.config import BacktestInvalid, Costs, EngineConfig, Sizing
 from quant_platform.engine.decisions import ExitRule, Orders, Signals, Weights
 from quant_platform_tests.engine.cases import CASH, DAY, MISSING, config, flat_bars, shown
 
@@ -183,6 +183,19 @@ def test_defaults_are_those_of_the_page() -> None:
     assert (plain.initial_cash, plain.periods_per_year, plain.cash_buffer) == (1_000_000.0, 252.0, 0.0)
     assert (plain.short_of_cash, plain.units, plain.participation) == ("cut", "fractional", None)
     assert plain.sizing == Sizing("equity_fraction", 1.0, "decision")
+    assert (plain.allow_short, plain.accumulate, plain.zero_volume_halts) == (True, False, True)
+    assert plain.trail_counts_entry_bar
+    unlimited = (plain.symbol_limit, plain.portfolio_limit, plain.new_exposure_limit)
+    assert (*unlimited, plain.kill_drawdown, plain.kill_daily_loss) == (np.inf,) * 5
+
+
+def test_costs_that_are_not_stated_are_none_and_what_is_unknown_is_not_free() -> None:
+    assert asdict(Costs(commission_rate=0.001, half_spread=0.0005)) == {
+        "commission_rate": 0.001, "half_spread": 0.0005, "maker_rate": None, "per_unit": 0.0, "per_order": 0.0,
+        "minimum": 0.0, "slippage_fixed": 0.0, "slip_targets": False, "volatility_share": 0.0,
+        "impact_coefficient": 0.0, "impact_window_bars": 20, "borrow_rate": 0.0, "margin_rate": 0.0,
+        "unknown_half_spread": 0.0025, "unknown_impact": 0.005, "unknown_funding": 0.001, "unknown_recovery": 0.0,
+    }  # fmt: skip
 
 
 def test_prices_that_end_with_a_position_open_are_marked_at_the_last_close() -> None:

@@ -284,6 +284,17 @@ def test_a_split_keeps_value_levels_and_waiting_orders() -> None:
     assert result.trades["net_pnl"].to_list() == [-300.0]
 
 
+@pytest.mark.parametrize(
+    ("ratio", "ordered", "filled"),
+    [(2.0, 3.0, 6.0), (0.5, 10.0, 5.0), (0.5, 5.0, 2.0), (1.5, 3.0, 4.0), (3.0, 1.0, 3.0)],
+)
+def test_an_order_that_waits_through_a_split_keeps_its_whole_lots(ratio: float, ordered: float, filled: float) -> None:
+    """It was decided on bar 1, bar 2 does not trade, and the units change before the open of bar 3."""
+    bars = flat_bars({2: MISSING}, splits=(Event(3, 0, ratio),))
+    result = run(bars, Orders.build([1], [0], [LONG], quantity=ordered), config(units="whole"))
+    assert shown(result) == [(3, filled, 100)]
+
+
 def test_a_part_of_a_lot_after_a_split_is_paid_out() -> None:
     over = dict.fromkeys(range(4, 9), (66.0, 67.0, 65.0, 66.0))
     bars = flat_bars(over, splits=(Event(4, 0, 1.5),))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import polars as pl
@@ -88,6 +88,23 @@ def test_the_allocator_refuses_what_it_cannot_read(wrong: np.ndarray) -> None:
 
 
 GOOD = Observation(day=0, equity=100.0)
+
+
+def test_what_an_observation_does_not_state_is_nothing() -> None:
+    assert asdict(GOOD) == {
+        "day": 0, "equity": 100.0, "bars_since_data": 0.0, "missing_last_hour": 0, "realised_slippage": 0.0,
+        "modelled_slippage": 0.0, "fills": 0, "orders": 0, "rejects": 0, "position_mismatch": 0.0, "funding_rate": 0.0,
+        "drift_alarms": 0, "clock_skew_seconds": 0.0,
+    }  # fmt: skip
+
+
+def test_switches_that_are_on_by_default_and_those_that_are_not() -> None:
+    """Two bars late, three missing, twice the modelled slippage over 20 fills, any difference to the venue."""
+    off = dict.fromkeys(
+        ("drawdown", "daily_loss", "reject_rate", "funding_rate", "drift_alarms", "clock_skew_seconds"), math.inf
+    )
+    on = {"bars_since_data": 2.0, "missing_last_hour": 3.0, "slippage_ratio": 2.0, "position_mismatch": 0.0}
+    assert asdict(KillLimits()) == off | on | {"slippage_fills": 20, "reject_orders": 20}
 
 
 @pytest.mark.parametrize(
