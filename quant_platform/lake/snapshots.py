@@ -8,6 +8,7 @@ carries the id of its snapshot.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import secrets
 import shutil
@@ -26,6 +27,7 @@ from quant_platform.lake.integrity import Finding, read_version
 from quant_platform.lake.inventory import inventory_row
 from quant_platform.lake.keys import Key, shown_key
 from quant_platform.lake.lake import Lake
+from quant_platform.lake.locks import exclusive
 from quant_platform.lake.manifest import (
     MANIFEST,
     Selection,
@@ -48,6 +50,8 @@ from quant_platform.lake.store import Store
 from quant_platform.lake.views import copy_tables
 
 SECURITY_COLUMNS = ("ticker", "symbol")
+# Beside the copy that an export makes, locked for as long as its process lives.
+ALIVE = ".alive"
 
 
 def create(
@@ -166,38 +170,57 @@ def export(lake: Lake, snapshots: Path, snapshot_id: str, target: Path) -> Path:
     snapshot = load(snapshots, snapshot_id)
     if target.exists():
         raise SnapshotInvalid(f"the folder {target} exists", where=snapshot_id, action="name a new folder")
+    _forget_killed(target.resolve())
     copying = target.resolve().with_name(f".{target.name}.copying-{secrets.token_hex(4)}")
+    alive = copying.with_name(f"{copying.name}{ALIVE}")
+    with exclusive(alive, wait=True):
+        try:
+            _copy_whole(lake, snapshots, snapshot, copying)
+            with storage_failures(target):
+                copying.rename(target)
+                flush_folder(target.parent)
+        finally:
+            shutil.rmtree(copying, ignore_errors=True)
+            alive.unlink(missing_ok=True)
+    return target
+
+
+def _forget_killed(target: Path) -> None:
+    """Remove what exports to the same folder left that were killed: the system let go of their lock when they died."""
+    for alive in target.parent.glob(f".{glob.escape(target.name)}.copying-*{ALIVE}"):
+        with exclusive(alive, wait=False) as nobody_else:
+            if nobody_else:
+                shutil.rmtree(alive.with_name(alive.name.removesuffix(ALIVE)), ignore_errors=True)
+                alive.unlink(missing_ok=True)
+
+
+def _copy_whole(lake: Lake, snapshots: Path, snapshot: Snapshot, copying: Path) -> None:
+    """Copy every file of a snapshot, see that they are what they were, and make the database of their rows."""
+    snapshot_id = snapshot.snapshot_id
     held = lake_of(lake, snapshots, snapshot)
     copy = lake_of(Lake(copying / "lake", lake.tables), copying / "snapshots", snapshot)
     manifest = Path(snapshot_id) / MANIFEST
-    try:
-        held.store.fetch(file_path(held, file) for table in snapshot.tables for file in table.files)
-        with storage_failures(target):
-            for table in snapshot.tables:
-                for file in table.files:
-                    _copy_file(existing_file(held, snapshot_id, file), file_path(copy, file))
-            _copy_file(snapshots / manifest, copying / "snapshots" / manifest)
-        broken = verify(copy, copying / "snapshots", snapshot_id)
-        if broken:
-            raise SnapshotInvalid(
-                f"the snapshot is no longer what it was: {broken[0].message}",
-                where=snapshot_id,
-                how_many=f"{len(broken)} files",
-                action=broken[0].action,
-            )
-        tables = [lake.table(table.name) for table in snapshot.tables]
-        rows = [
-            inventory_row(table.name, file.key, file_path(copy, file), copying)
-            for table in snapshot.tables
-            for file in table.files
-        ]
-        write_database(copying / "quant.duckdb", partial(copy_tables, home=copying), tables, rows)
-        with storage_failures(target):
-            copying.rename(target)
-            flush_folder(target.parent)
-    finally:
-        shutil.rmtree(copying, ignore_errors=True)
-    return target
+    held.store.fetch(file_path(held, file) for table in snapshot.tables for file in table.files)
+    with storage_failures(copying):
+        for table in snapshot.tables:
+            for file in table.files:
+                _copy_file(existing_file(held, snapshot_id, file), file_path(copy, file))
+        _copy_file(snapshots / manifest, copying / "snapshots" / manifest)
+    broken = verify(copy, copying / "snapshots", snapshot_id)
+    if broken:
+        raise SnapshotInvalid(
+            f"the snapshot is no longer what it was: {broken[0].message}",
+            where=snapshot_id,
+            how_many=f"{len(broken)} files",
+            action=broken[0].action,
+        )
+    tables = [lake.table(table.name) for table in snapshot.tables]
+    rows = [
+        inventory_row(table.name, file.key, file_path(copy, file), copying)
+        for table in snapshot.tables
+        for file in table.files
+    ]
+    write_database(copying / "quant.duckdb", partial(copy_tables, home=copying), tables, rows)
 
 
 def named_files(lake: Lake, snapshots: Path | None) -> set[Path]:

@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 
 from quant_platform.contracts.errors import PartitionMissing, SnapshotInvalid, StorageFailed
 from quant_platform.lake import DataCatalog, Lake, partition_files, snapshots
+from quant_platform.lake.locks import exclusive
 from quant_platform.lake.manifest import SnapshotFile, file_path
 from quant_platform_tests.lake.frames import BARS, FEATURES, SECURITIES, bars, features, provenance, securities
 from quant_platform_tests.lake.objects import Place, on_every_store
@@ -259,6 +260,26 @@ def test_an_export_is_whole_or_not_there(
     with pytest.raises(SnapshotInvalid, match="is not what 2026-02-05-US-v1 has recorded"):
         snapshots.export(full, home / "snapshots", made.snapshot_id, folder / "b")
     assert list(folder.iterdir()) == []
+
+
+@on_every_store
+def test_what_a_killed_export_left_goes_with_the_next_and_one_under_way_stays(
+    full: Lake, home: Path, tmp_path: Path
+) -> None:
+    made = snapshots.create(full, home / "snapshots", "US")
+    folder = tmp_path / "out"
+    killed, living = folder / ".copy.copying-0123", folder / ".copy.copying-4567"
+    other = folder / ".else.copying-89ab"
+    for left in (killed, living, other):
+        left.mkdir(parents=True)
+        (left / "part").write_text("half")
+        left.with_name(f"{left.name}.alive").touch()
+    with exclusive(living.with_name(f"{living.name}.alive"), wait=True):
+        snapshots.export(full, home / "snapshots", made.snapshot_id, folder / "copy")
+    left = {path.name for path in folder.iterdir()} - {f"{living.name}.alive"}
+    assert left == {"copy", living.name, other.name, f"{other.name}.alive"}
+    copied = Lake(folder / "copy" / "lake", full.tables)
+    assert snapshots.verify(copied, folder / "copy" / "snapshots", made.snapshot_id) == []
 
 
 @on_every_store
