@@ -47,10 +47,14 @@ class Grid:
 
     def spread(self, frame: pl.DataFrame, column: str) -> Floats:
         """One column as ``[T, N]``, NaN where there is no row."""
-        rows, names = self.places(frame)
+        return self.laid(self.places(frame), frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy())
+
+    def laid(self, places: tuple[Longs, Longs], values: Floats | Bools) -> Floats:
+        """Values as ``[T, N]`` at the places of :meth:`places`, NaN where there is none; the last of a place wins."""
+        rows, names = places
         out = np.full(self.shape, np.nan)
         inside = (rows >= 0) & (names >= 0)
-        out[rows[inside], names[inside]] = frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy()[inside]
+        out[rows[inside], names[inside]] = values[inside]
         return out
 
 

@@ -308,7 +308,7 @@ def _living(panel: Panel) -> tuple[Any, Any, dict[str, Any]]:
         i,
         {
             "year": pl.Series(year).cast(pl.String),
-            "ticker": pl.Series(np.asarray(panel.tickers, dtype=object)[i].tolist(), dtype=pl.String),
+            "ticker": pl.Series(panel.tickers, dtype=pl.String).gather(i),
             "session": pl.Series(panel.sessions[t], dtype=pl.Date),
         },
     )
