@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from quant_platform.contracts.errors import SchemaViolation
+from quant_platform.contracts.ordering import sorted_by
 from quant_platform.contracts.tables import table
 from quant_platform.labs.suite.backtest import BacktestResult
 from quant_platform.labs.suite.build import STYLES
@@ -324,7 +325,7 @@ def _select(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     columns = schema.columns()
     chosen = frame.select(pl.col(column).cast(found.dtype) for column, found in columns.items())
     floats = [column for column, found in columns.items() if found.dtype == pl.Float64]
-    return chosen.with_columns(pl.col(floats).fill_nan(None)).sort(schema.primary_key())
+    return sorted_by(chosen.with_columns(pl.col(floats).fill_nan(None)), schema.primary_key())
 
 
 def _places(frame: pl.DataFrame, sessions: Any, tickers: tuple[str, ...]) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -41,10 +42,20 @@ class SessionClock:
 
     def rows(self, days: Days) -> Longs:
         """Position of each day among the sessions; -1 where it is none."""
-        wanted = days.astype("datetime64[D]")
-        found = np.minimum(np.searchsorted(self.days, wanted), len(self.days) - 1)
-        rows: Longs = np.where(self.days[found] == wanted, found, -1)
+        wanted = days.astype("datetime64[D]").astype(np.int64)
+        first, table = self._by_day
+        # The place before the first day and the one after the last are no session; a missing day is far before.
+        places = np.clip(wanted, first - 1, first + len(table) - 2) - (first - 1)
+        rows: Longs = table[places]
         return rows
+
+    @cached_property
+    def _by_day(self) -> tuple[int, Longs]:
+        """First day, and the row of each calendar day from the one before it to the one after the last."""
+        days = self.days.astype("datetime64[D]").astype(np.int64)
+        table = np.full(days[-1] - days[0] + 3, -1, dtype=np.int64)
+        table[days - days[0] + 1] = np.arange(len(days))
+        return int(days[0]), table
 
 
 def session_clock(name: str) -> SessionClock:
