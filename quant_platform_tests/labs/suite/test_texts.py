@@ -11,9 +11,14 @@ import pytest
 from quant_platform.labs.suite.sessions import session_clock
 from quant_platform.labs.suite.texts import _dates_of_texts, _numbers_of_texts, dates_of, numbers_of, stripped
 
-DAYS = ["2024-01-31", " 2024-01-31 ", "20240131", "2024/01/31", "31.01.2024", "2024-01-31T00:00:00", "2024-01-31 00:00:00",
-        "31/01/2024", "", "NaN", "-", None, "x", "2024-02-30", "1899-12-31", "2024-1-5"]  # fmt: skip
-NUMBERS = ["1", " 1.5 ", "-2e-3", "+4", "1_000", "1,5", "nan", "NaN", "inf", "-inf", "", "n/a", "-", None, "abc", "0x"]
+DAYS = [
+    *("2024-01-31", " 2024-01-31 ", "20240131", "2024/01/31", "31.01.2024", "2024-01-31T00:00:00"),
+    *("2024-01-31 00:00:00", "31/01/2024", "", "NaN", "-", None, "x", "2024-02-30", "1899-12-31", "2024-1-5"),
+]
+NUMBERS = [
+    *("1", " 1.5 ", "-2e-3", "+4", "1_000", "1,5", "nan", "NaN"),
+    *("inf", "-inf", "", "n/a", "-", None, "abc", "0x"),
+]
 
 
 @pytest.mark.parametrize(
