@@ -12,7 +12,7 @@ instrument.
 """
 
 from quant_platform.expressions.evaluate import Evaluation
-from quant_platform.expressions.frames import evaluate_frame
+from quant_platform.expressions.frames import evaluate_frame, evaluate_stacked
 from quant_platform.expressions.location import Formula, Location
 from quant_platform.expressions.nodes import Kind
 from quant_platform.expressions.plan import Plan, compile_plan
@@ -28,4 +28,5 @@ __all__ = [
     "Primitive",
     "compile_plan",
     "evaluate_frame",
+    "evaluate_stacked",
 ]

@@ -12,7 +12,7 @@ import pytest
 
 import quant_platform.expressions
 from quant_platform.contracts.errors import SchemaViolation
-from quant_platform.expressions import Formula, Kind, compile_plan, evaluate_frame
+from quant_platform.expressions import Formula, Kind, compile_plan, evaluate_frame, evaluate_stacked
 
 COLUMNS = dict.fromkeys(
     ("open", "high", "low", "close", "volume", "quote_volume", "funding_rate", "bench_ret"), Kind.NUMBER
@@ -154,6 +154,22 @@ def test_frame_in_frame_out() -> None:
     assert not_available == {"gone": ("volume",)}
     with pytest.raises(SchemaViolation, match="a number was expected and the type was String"):
         evaluate_frame(plan, frame.with_columns(close=pl.lit("x")))
+
+
+def test_stacked_instruments_see_their_own_bars_only() -> None:
+    plan = compile_plan({"change": "d(close,1)", "up": "close>lag(close,1)", "gone": "volume+1"}, COLUMNS)
+    one = pl.DataFrame({"close": [1.0, None, 3.0, 5.0]})
+    two = pl.DataFrame({"close": [9.0, 4.0]})
+    found = evaluate_stacked(plan, pl.concat([one, two]), [4, 2])
+    np.testing.assert_array_equal(found["change"], [np.nan, np.nan, np.nan, 2.0, np.nan, -5.0])
+    assert found["up"].tolist() == [False, False, False, True, False, False]
+    assert np.isnan(found["gone"]).all()
+    for k, frame in enumerate((one, two)):
+        alone, _ = evaluate_frame(plan, frame)
+        rows = slice(0, 4) if k == 0 else slice(4, 6)
+        assert pl.Series(found["change"][rows]).fill_nan(None).to_list() == alone["change"].to_list()
+    with pytest.raises(SchemaViolation, match="a number was expected and the type was String"):
+        evaluate_stacked(plan, one.with_columns(close=pl.lit("x")), [4])
 
 
 def test_import_starts_no_thread() -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import polars as pl
 
 from quant_platform.contracts.errors import SignalInvalid
+from quant_platform.contracts.tables import table
 from quant_platform.labs.suite.backtest import BacktestResult, Workbench, run_variants
 from quant_platform.labs.suite.contract import Validated
 from quant_platform.labs.suite.frames import panel_of_frames
 from quant_platform.labs.suite.panel import Panel, SignalPanel, signal_panel
-from quant_platform.lake.data_catalog import DataCatalog
+from quant_platform.lake.data_catalog import EXPOSURES, RETURNS, DataCatalog
 from quant_platform.specification.settings import settings
 from quant_platform.specification.suite import BacktestConfig, SuiteSpec, SuiteSpecs, load_suite
 
@@ -30,13 +31,18 @@ def panel_of(catalog: DataCatalog, spec: SuiteSpec) -> Panel:
         When the snapshot does not hold the suite's tables.
     """
     return panel_of_frames(
-        catalog.get_retfile(),
-        catalog.get_otherfile(),
+        catalog.read(RETURNS, columns=_without_year(RETURNS)),
+        catalog.read(EXPOSURES, columns=_without_year(EXPOSURES)),
         catalog.get_datefile(),
         spec,
         snapshot_id=catalog.snapshot_id,
         simulated=catalog.simulated,
     )
+
+
+def _without_year(name: str) -> list[str]:
+    """Columns of a table but the one that every row of a partition shares, and that a panel does not need."""
+    return [column for column in table(name).schema.column_names() if column != "year"]
 
 
 def run_backtest(

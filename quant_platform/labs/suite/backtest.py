@@ -122,7 +122,9 @@ class Workbench:
     def rates(self, config: BacktestConfig) -> CostRates:
         """Return the cost rates of a variant at its capital's root; impact is per unit of capital 1."""
         if config.tc_model not in self._rates:
-            self._rates[config.tc_model] = cost_rates(config.tc_model, self.panel, self.costs)
+            self._rates[config.tc_model] = cost_rates(
+                config.tc_model, self.panel, self.costs, of_spread=self._rates.get("spread")
+            )
         return self._rates[config.tc_model]
 
     @property

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from quant_platform.contracts.errors import SchemaViolation
-from quant_platform.expressions import Formula, Kind, Plan, compile_plan, evaluate_frame
+from quant_platform.expressions import Formula, Kind, Plan, compile_plan, evaluate_stacked
 from quant_platform.labs.suite.derived import (
     Grid,
     endings,
@@ -20,7 +20,7 @@ from quant_platform.labs.suite.derived import (
     trailing_momentum,
 )
 from quant_platform.labs.suite.own_panel import index_bars
-from quant_platform.labs.suite.panel import NOT_KNOWN, Panel, SignalPanel, dense_signal
+from quant_platform.labs.suite.panel import NOT_KNOWN, Panel, SignalPanel, dense_signal, laid
 from quant_platform.labs.suite.published import BAR_COLUMNS, BOOK, MarketTables, published
 from quant_platform.labs.suite.ranking import rank_panel
 from quant_platform.labs.suite.sessions import session_clock
@@ -190,7 +190,8 @@ def evaluated_signals(plan: Plan, rows: pl.DataFrame, panel: Panel) -> tuple[lis
     plan
         Compiled expressions.
     rows
-        ``ticker, session`` and the columns of the plan, one row per session between the first and the last of a name.
+        ``ticker, session`` and the columns of the plan, one row per session between the first and the last of a name,
+        oldest first within a name.
     panel
         The rows on which values stand.
 
@@ -200,14 +201,14 @@ def evaluated_signals(plan: Plan, rows: pl.DataFrame, panel: Panel) -> tuple[lis
         The signals that have values, and by name of the others the cause why they have none.
     """
     grid = Grid(panel.sessions, panel.tickers)
-    frames = []
-    for one in rows.partition_by("ticker", maintain_order=True):
-        values, _ = evaluate_frame(plan, one)
-        frames.append(one.select("ticker", "session").hstack(values))
-    everything = pl.concat(frames)
+    runs = rows["ticker"].rle()
+    if runs.struct.field("value").n_unique() < runs.len():
+        rows = rows.sort("ticker", maintain_order=True)
+        runs = rows["ticker"].rle()
+    places = grid.places(rows)
     signals, missing = [], {}
-    for name in plan.outputs:
-        inside = np.where(panel.universe, grid.spread(everything, name), np.nan)
+    for name, values in evaluate_stacked(plan, rows, runs.struct.field("len").to_list()).items():
+        inside = np.where(panel.universe, laid(panel.shape, *places, values)[0], np.nan)
         if np.isfinite(inside).any():
             signals.append(dense_signal(name, inside))
         else:
@@ -224,7 +225,7 @@ def contract_rows(signal: SignalPanel, panel: Panel) -> pl.DataFrame:
     following = panel.clock.days[panel.clock.rows(panel.sessions) + 1]
     return pl.DataFrame(
         {
-            "security_id": pl.Series(np.asarray(panel.tickers, dtype=object)[i], dtype=pl.String),
+            "security_id": pl.Series(panel.tickers, dtype=pl.String).gather(i),
             "date_sig": pl.Series(panel.sessions[t], dtype=pl.Date),
             "date_avail": pl.Series(following[t], dtype=pl.Date),
             "avail_hour": pl.Series([None] * len(t), dtype=pl.Float64),

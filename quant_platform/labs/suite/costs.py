@@ -43,8 +43,19 @@ class CostRates:
     end_loss: float = 0.0
 
 
-def cost_rates(model: CostModel, panel: Panel, costs: CostsSpec) -> CostRates:
+def cost_rates(model: CostModel, panel: Panel, costs: CostsSpec, *, of_spread: CostRates | None = None) -> CostRates:
     """Return the rates of a cost model on every row.
+
+    Parameters
+    ----------
+    model
+        ``naive``, ``spread`` or ``impact``.
+    panel
+        ADV and volatility.
+    costs
+        The numbers.
+    of_spread
+        Rates of ``spread`` on the same panel, where they are known: ``impact`` trades at the same spreads.
 
     Notes
     -----
@@ -70,15 +81,17 @@ def cost_rates(model: CostModel, panel: Panel, costs: CostsSpec) -> CostRates:
     if model == "naive":
         return CostRates(np.full((1, 1), costs.naive_bps * _BPS), nothing, holding, end_loss)
     dates, names = panel.shape
-    linear = np.empty((dates, names))
+    known_linear = of_spread is not None
+    linear = of_spread.linear if of_spread is not None else np.empty((dates, names))
     impact = np.empty((dates, names)) if model == "impact" else nothing
     largest = np.zeros((dates, 1))
     for rows in row_blocks(dates, names):
         adv = _before(panel.adv, rows)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            half = costs.half_spread_bps * (adv / costs.reference_adv) ** (-costs.spread_elasticity)
-        half = np.clip(half, costs.min_half_spread_bps, costs.max_half_spread_bps)
-        linear[rows] = (costs.fee_bps + np.where(np.isfinite(half), half, costs.max_half_spread_bps)) * _BPS
+        if not known_linear:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                half = costs.half_spread_bps * (adv / costs.reference_adv) ** (-costs.spread_elasticity)
+            half = np.clip(half, costs.min_half_spread_bps, costs.max_half_spread_bps)
+            linear[rows] = (costs.fee_bps + np.where(np.isfinite(half), half, costs.max_half_spread_bps)) * _BPS
         if model == "impact":
             with np.errstate(divide="ignore", invalid="ignore"):
                 part = costs.impact_coefficient * _before(panel.volatility, rows) / np.sqrt(adv)

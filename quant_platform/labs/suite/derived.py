@@ -6,6 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from quant_platform.labs.suite.panel import laid
+from quant_platform.labs.suite.sessions import DayRows
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Longs = npt.NDArray[np.int64]
@@ -36,22 +39,20 @@ class Grid:
         self.days = days
         self.tickers = tickers
         self.shape = (len(days), len(tickers))
+        self._names = pl.Enum(tickers)
+        self._of_day = DayRows(days)
 
     def places(self, frame: pl.DataFrame) -> tuple[Longs, Longs]:
         """Row and column of each line; -1 outside."""
-        stamps = frame["session"].to_numpy().astype("datetime64[D]")
-        rows = np.minimum(np.searchsorted(self.days, stamps), len(self.days) - 1)
-        rows = np.where(self.days[rows] == stamps, rows, -1)
-        names = frame["ticker"].cast(pl.String).cast(pl.Enum(self.tickers), strict=False)
-        return rows, names.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
+        names = frame["ticker"]
+        if names.dtype != self._names:
+            names = names.cast(pl.String).cast(self._names, strict=False)
+        columns = names.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
+        return self._of_day.rows(frame["session"].to_numpy()), columns
 
     def spread(self, frame: pl.DataFrame, column: str) -> Floats:
         """One column as ``[T, N]``, NaN where there is no row."""
-        rows, names = self.places(frame)
-        out = np.full(self.shape, np.nan)
-        inside = (rows >= 0) & (names >= 0)
-        out[rows[inside], names[inside]] = frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy()[inside]
-        return out
+        return laid(self.shape, *self.places(frame), frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy())[0]
 
 
 def endings(actions: pl.DataFrame, priced: Bools, grid: Grid) -> tuple[Longs, Floats]:

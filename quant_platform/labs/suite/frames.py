@@ -10,13 +10,14 @@ import numpy.typing as npt
 import polars as pl
 
 from quant_platform.contracts.errors import SchemaViolation
+from quant_platform.contracts.ordering import sorted_by
 from quant_platform.contracts.tables import table
 from quant_platform.labs.suite.backtest import BacktestResult
 from quant_platform.labs.suite.build import STYLES
 from quant_platform.labs.suite.contract import Validated
 from quant_platform.labs.suite.experiments import CRITERIA_SCHEMA
-from quant_platform.labs.suite.panel import NOT_KNOWN, Panel
-from quant_platform.labs.suite.sessions import Days, SessionClock, session_clock
+from quant_platform.labs.suite.panel import NOT_KNOWN, Panel, laid
+from quant_platform.labs.suite.sessions import DayRows, Days, SessionClock, session_clock
 from quant_platform.labs.suite.suite import SuiteResult
 from quant_platform.specification.suite import SuiteSpec
 
@@ -102,9 +103,10 @@ def panel_of_frames(
     rows, names = _places(returns, sessions, tickers)
 
     def spread(column: str, frame: pl.DataFrame = returns, places: Any = (rows, names)) -> Floats:
-        out = np.full(shape, np.nan)
-        out[places] = frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        return out
+        values = frame[column]
+        if values.null_count() == values.len():
+            return np.full(shape, np.nan)
+        return laid(shape, places[0], places[1], values.cast(pl.Float64).to_numpy())[0]
 
     priced, universe = spread("priced") == 1.0, spread("member") == 1.0
     paid = spread("paid_out") == 1.0
@@ -121,8 +123,9 @@ def panel_of_frames(
         missing["open"] = NOT_KNOWN["open"]
     if not np.isfinite(adv).any():
         missing["adv"] = NOT_KNOWN["adv"]
-    places = _places(exposures, sessions, tickers)
-    industries = tuple(exposures["industry"].drop_nulls().unique().sort().to_list())
+    alike = all(exposures[name].equals(returns[name]) for name in ("session", "ticker"))
+    places = (rows, names) if alike else _places(exposures, sessions, tickers)
+    industries = tuple(exposures["industry"].unique().drop_nulls().sort().to_list())
     if not industries:
         missing["industry"] = NOT_KNOWN["industry"]
     styles = {}
@@ -308,7 +311,7 @@ def _living(panel: Panel) -> tuple[Any, Any, dict[str, Any]]:
         i,
         {
             "year": pl.Series(year).cast(pl.String),
-            "ticker": pl.Series(np.asarray(panel.tickers, dtype=object)[i].tolist(), dtype=pl.String),
+            "ticker": pl.Series(panel.tickers, dtype=pl.String).gather(i),
             "session": pl.Series(panel.sessions[t], dtype=pl.Date),
         },
     )
@@ -324,13 +327,12 @@ def _select(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     columns = schema.columns()
     chosen = frame.select(pl.col(column).cast(found.dtype) for column, found in columns.items())
     floats = [column for column, found in columns.items() if found.dtype == pl.Float64]
-    return chosen.with_columns(pl.col(floats).fill_nan(None)).sort(schema.primary_key())
+    return sorted_by(chosen.with_columns(pl.col(floats).fill_nan(None)), schema.primary_key())
 
 
 def _places(frame: pl.DataFrame, sessions: Any, tickers: tuple[str, ...]) -> tuple[Any, Any]:
-    stamps = frame["session"].to_numpy().astype("datetime64[D]")
-    rows = np.minimum(np.searchsorted(sessions, stamps), len(sessions) - 1)
-    wrong = sessions[rows] != stamps
+    rows = DayRows(sessions).rows(frame["session"].to_numpy())
+    wrong = rows < 0
     names = frame["ticker"].cast(pl.String).cast(pl.Enum(tickers), strict=False)
     if wrong.any() or names.null_count():
         raise SchemaViolation(
@@ -343,6 +345,6 @@ def _places(frame: pl.DataFrame, sessions: Any, tickers: tuple[str, ...]) -> tup
 
 def _codes(series: pl.Series, names: tuple[str, ...], shape: tuple[int, int], places: Any) -> npt.NDArray[np.int16]:
     out = np.full(shape, -1, dtype=np.int16)
-    codes = series.replace_strict({name: k for k, name in enumerate(names)}, default=None, return_dtype=pl.Int16)
+    codes = series.cast(pl.String).cast(pl.Enum(names), strict=False).to_physical().cast(pl.Int16)
     out[places] = codes.fill_null(-1).to_numpy()
     return out

@@ -208,7 +208,7 @@ def index_bars(panel: Panel) -> pl.DataFrame:
     cap = panel.market_cap if panel.market_cap is not None else np.full(panel.shape, np.nan)
     return pl.DataFrame(
         {
-            "ticker": pl.Series(np.asarray(panel.tickers, dtype=object)[i].tolist(), dtype=pl.String),
+            "ticker": pl.Series(panel.tickers, dtype=pl.Enum(panel.tickers)).gather(i),
             "session": pl.Series(panel.sessions[t], dtype=pl.Date),
             "close": np.where(panel.priced, level, np.nan)[t, i],
             "market_cap": pl.Series(cap[t, i]).fill_nan(None),

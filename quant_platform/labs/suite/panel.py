@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from quant_platform.contracts.errors import NotAvailable
+from quant_platform.contracts.ordering import sorted_by
 from quant_platform.labs.suite.kernels import forward_return_rows, median_distance_rows
 from quant_platform.labs.suite.ranking import Ranked, rank_panel, row_blocks
 from quant_platform.labs.suite.sessions import SessionClock, entry_rows
@@ -231,6 +233,28 @@ class SignalPanel:
     superseded: int
 
 
+def laid(shape: tuple[int, int], rows: Longs, columns: Longs, values: npt.NDArray[Any]) -> tuple[Floats, int]:
+    """Values at their places of ``[T, N]``, NaN where there is none, and how many had a place.
+
+    Parameters
+    ----------
+    shape
+        T and N.
+    rows, columns
+        Place of each value; one outside the shape is left out. The last value of a place wins.
+    values
+        Numbers or flags.
+    """
+    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    places, count = rows * shape[1] + columns, int(np.count_nonzero(inside))
+    if count < inside.size:
+        places, values = places[inside], values[inside]
+    out = np.full(shape[0] * shape[1], np.nan)
+    # Numpy keeps the last of repeated positions.
+    out[places] = values
+    return out.reshape(shape), count
+
+
 def signal_panel(signal: pl.DataFrame, panel: Panel, *, name: str = "signal") -> SignalPanel:
     """Spread a validated signal over the panel.
 
@@ -248,28 +272,24 @@ def signal_panel(signal: pl.DataFrame, panel: Panel, *, name: str = "signal") ->
     **Timing.** A value stands on the row on which it can first be traded: see `sessions.align_dates`.
     **Missing values.** Rows beyond the sessions or names of the panel are counted, not squeezed in.
     """
-    ordered = signal.sort("date_sig", maintain_order=True)
+    ordered = sorted_by(signal, ["date_sig"])
     names = ordered["security_id"].cast(pl.Enum(panel.tickers), strict=False)
     columns = names.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
     values = ordered["signal"].to_numpy()
     opened, closed = entry_rows(ordered, panel.clock)
     first = int(panel.clock.rows(panel.sessions[:1])[0])
     seen = panel.clock.rows(ordered["date_sig"].to_numpy())
-    spread, inside_all, kept_all = [], 0, 0
-    for which, rows in enumerate((closed, opened, seen)):
-        place = rows - first
-        inside = (place >= 0) & (place < panel.shape[0]) & (columns >= 0)
-        out = np.full(panel.shape, np.nan)
-        # Later signal dates come last and win; numpy keeps the last of repeated positions.
-        out[place[inside], columns[inside]] = values[inside]
-        spread.append(out)
-        if which == 0:
-            inside_all, kept_all = int(inside.sum()), int(np.count_nonzero(~np.isnan(out)))
+    # Later signal dates come last and win.
+    at_close, inside_all = laid(panel.shape, closed - first, columns, values)
+    same = np.array_equal(opened, closed)
+    at_open = at_close if same else laid(panel.shape, opened - first, columns, values)[0]
+    by_date, _ = laid(panel.shape, seen - first, columns, values)
+    kept_all = int(np.count_nonzero(~np.isnan(at_close)))
     return SignalPanel(
         name=name,
-        at_close=spread[0],
-        at_open=spread[1],
-        by_date=spread[2],
+        at_close=at_close,
+        at_open=at_open,
+        by_date=by_date,
         rows=signal.height,
         outside=signal.height - inside_all,
         superseded=inside_all - kept_all,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from quant_platform.specification.suite import ContractSpec
 
 _DELIMITERS = ",;\t|"
 _SNIFFED_BYTES = 65_536
+_SOMETHING = re.compile(rb"[!-~]")
 
 # What a file begins with, and what to do instead.
 _FOREIGN = (
@@ -103,10 +104,10 @@ def _read(path: Path, head: bytes, contract: ContractSpec, where: str) -> pl.Dat
 
 def _read_csv(path: Path, head: bytes, where: str) -> pl.DataFrame:
     content, encoding = _text(path, head, where)
-    delimiter = _delimiter(content[:_SNIFFED_BYTES], where)
+    delimiter = _delimiter(content[:_SNIFFED_BYTES].decode(errors="ignore"), where)
     try:
         frame = pl.read_csv(
-            io.BytesIO(content.encode()),
+            content,
             separator=delimiter,
             infer_schema=False,
             truncate_ragged_lines=False,
@@ -137,11 +138,14 @@ def _distinct(frame: pl.DataFrame) -> bool:
     return len(set(names)) == len(names)
 
 
-def _text(path: Path, head: bytes, where: str) -> tuple[str, str]:
-    """Decode the whole file; UTF-16 by its mark, else UTF-8."""
+def _text(path: Path, head: bytes, where: str) -> tuple[bytes, str]:
+    """The whole file as UTF-8 whose lines end in a line feed, and what it was; UTF-16 by its mark, else UTF-8."""
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        text = path.read_bytes().decode(encoding)
+        content = path.read_bytes()
+        if encoding == "utf-16" or not content.isascii():
+            # A file of plain ASCII is text as it stands: making one of it would copy it twice.
+            content = content.decode(encoding).encode()
     except (UnicodeDecodeError, OSError) as error:
         raise SignalUnreadable(
             "the file is neither UTF-8 nor UTF-16 text, Parquet nor Arrow",
@@ -149,11 +153,11 @@ def _text(path: Path, head: bytes, where: str) -> tuple[str, str]:
             cause="another encoding (often Windows-1252), or another kind of file",
             action="save it as UTF-8",
         ) from error
-    if "\x00" in text:
+    if b"\x00" in content:
         raise SignalUnreadable("the file holds zero bytes", where=where, cause="a binary file, or a damaged one")
-    if not text.strip():
+    if _SOMETHING.search(content) is None and not content.decode().strip():
         raise SignalEmpty("the file holds nothing but white space", where=where)
-    return text.replace("\r\n", "\n").replace("\r", "\n"), encoding
+    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in content else content, encoding
 
 
 def _delimiter(text: str, where: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,28 @@ Days = NDArray[np.datetime64]
 Longs = NDArray[np.int64]
 
 UTC_DAYS = "UTC"
+
+
+class DayRows:
+    """The row of each of some days, looked up in a table of the calendar between the first and the last of them.
+
+    Parameters
+    ----------
+    days
+        ``[S]`` sorted, at least one.
+    """
+
+    def __init__(self, days: Days) -> None:
+        numbers = days.astype("datetime64[D]").astype(np.int64)
+        # The place before the first day and the one after the last are no rows.
+        self._first, self._table = int(numbers[0]) - 1, np.full(numbers[-1] - numbers[0] + 3, -1, dtype=np.int64)
+        self._table[numbers - self._first] = np.arange(len(numbers))
+
+    def rows(self, days: Days) -> Longs:
+        """Position of each day; -1 for one that is not among them, or is missing."""
+        wanted = days.astype("datetime64[D]").astype(np.int64)
+        rows: Longs = self._table[np.clip(wanted, self._first, self._first + len(self._table) - 1) - self._first]
+        return rows
 
 
 @dataclass(frozen=True)
@@ -41,10 +64,11 @@ class SessionClock:
 
     def rows(self, days: Days) -> Longs:
         """Position of each day among the sessions; -1 where it is none."""
-        wanted = days.astype("datetime64[D]")
-        found = np.minimum(np.searchsorted(self.days, wanted), len(self.days) - 1)
-        rows: Longs = np.where(self.days[found] == wanted, found, -1)
-        return rows
+        return self._of_day.rows(days)
+
+    @cached_property
+    def _of_day(self) -> DayRows:
+        return DayRows(self.days)
 
 
 def session_clock(name: str) -> SessionClock:
@@ -124,6 +148,16 @@ def entry_rows(signal: pl.DataFrame, clock: SessionClock) -> tuple[Longs, Longs]
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     hour = pl.col("avail_hour").cast(pl.Float64) if "avail_hour" in signal.columns else pl.lit(None, dtype=pl.Float64)
     keyed = signal.select("date_sig", "date_avail", hour.alias("avail_hour"))
+    # Rows of one moment mostly follow each other: a moment is looked at once for all of them.
+    begins = keyed.select(pl.any_horizontal(pl.all().ne_missing(pl.all().shift()))).to_series().to_numpy()
+    heads = np.flatnonzero(np.concatenate([[True], begins[1:]]))
+    opened, closed = _entries(keyed[heads], clock)
+    lengths = np.diff(heads, append=keyed.height)
+    return np.repeat(opened, lengths), np.repeat(closed, lengths)
+
+
+def _entries(keyed: pl.DataFrame, clock: SessionClock) -> tuple[Longs, Longs]:
+    """:func:`entry_rows` of ``date_sig, date_avail, avail_hour``."""
     moments = keyed.unique()
     seen = clock.rows(moments["date_sig"].to_numpy())
     if (seen < 0).any():

@@ -78,6 +78,13 @@ def test_an_unknown_impact_is_the_worst_that_was_seen_so_far() -> None:
     adv = np.array([[4.0, 16.0], [NAN, 1.0], [64.0, NAN], [9.0, 9.0]])
     volatility = np.full((4, 2), 0.02)
     rates = cost_rates("impact", small(2, 4, adv=adv, volatility=volatility), SPECS.costs)
+    # The spreads of the impact model are those of the spread model, computed or taken over.
+    panel = small(2, 4, adv=adv, volatility=volatility)
+    spread = cost_rates("spread", panel, SPECS.costs)
+    taken = cost_rates("impact", panel, SPECS.costs, of_spread=spread)
+    assert taken.linear is spread.linear
+    np.testing.assert_array_equal(taken.linear, rates.linear)
+    np.testing.assert_array_equal(taken.impact, rates.impact)
     np.testing.assert_allclose(rates.impact, [[0.02, 0.02], [0.01, 0.005], [0.02, 0.02], [0.0025, 0.02]], rtol=1e-12)
     twice = SPECS.costs.model_copy(update={"impact_coefficient": 2.0})
     doubled = cost_rates("impact", small(2, 4, adv=adv, volatility=volatility), twice)
