@@ -11,7 +11,6 @@ Results and what is needed on the way are written into arrays that are given and
 References
 ----------
 Juhola, M., Katajainen, J., Raita, T. (1991), IEEE Transactions on Signal Processing 39(1), 204-208.
-Leiserson, C., Prokop, H., Randall, K. (1998), Using de Bruijn sequences to index a 1 in a computer word, MIT.
 """
 
 from __future__ import annotations
@@ -19,17 +18,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from quant_platform.contracts.compiled import compiled
+from quant_platform.contracts import bits
+from quant_platform.contracts.compiled import compiled, compiled_with
 
 Numbers = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int32]
 Words = npt.NDArray[np.int64]
 
-_SEQUENCE = 0x03F79D71B4CB0A89
-# Place of the only bit of a word, by the top six bits of its product with the sequence.
-_BIT = np.zeros(64, dtype=np.int64)
-for _k in range(64):
-    _BIT[((_SEQUENCE << _k) & (2**64 - 1)) >> 58] = _k
+# These kernels hold the machine code of another module.
+_compiled = compiled_with(bits)
 
 _DIGITS, _DIGIT_BITS = 3, 10  # of a value, which a column is sorted by
 _ROW_BITS = 63 - _DIGITS * _DIGIT_BITS
@@ -69,12 +66,12 @@ def sorted_places(x: Numbers, places: Places, ordered: Numbers, keys: Words, spa
 @compiled
 def _packed(x: Numbers, keys: Words, rows: Words) -> int:
     """The upper bits of each present value, in ascending order, with its row in the lower bits; how many there are."""
-    bits = x.view(np.int64)
+    patterns = x.view(np.int64)
     size = 0
     smallest, largest = 0x7FFFFFFFFFFFFFFF, -0x7FFFFFFFFFFFFFFF
     for i in range(x.size):
         if not np.isnan(x[i]):
-            key = bits[i] if x[i] != 0.0 else 0
+            key = patterns[i] if x[i] != 0.0 else 0
             # Below zero the other bits count down.
             key ^= 0x7FFFFFFFFFFFFFFF & (key >> 63)
             smallest = min(smallest, key)
@@ -142,7 +139,7 @@ def _unpacked(x: Numbers, keys: Words, places: Places, ordered: Numbers) -> bool
     return True
 
 
-@compiled
+@_compiled
 def _after(words: Words, place: int) -> int:
     """The next place of the set after one; there must be one."""
     word = (place + 1) >> 6
@@ -150,11 +147,10 @@ def _after(words: Words, place: int) -> int:
     while left == 0:
         word += 1
         left = words[word]
-    bit: int = _BIT[(((left & -left) * _SEQUENCE) >> 58) & 63]
-    return (word << 6) + bit
+    return (word << 6) + bits.first_bit(left)
 
 
-@compiled
+@_compiled
 def _before(words: Words, place: int) -> int:
     """The last place of the set before one; there must be one."""
     word = place >> 6
@@ -162,20 +158,10 @@ def _before(words: Words, place: int) -> int:
     while left == 0:
         word -= 1
         left = words[word]
-    if left < 0:
-        return (word << 6) + 63
-    left |= left >> 1
-    left |= left >> 2
-    left |= left >> 4
-    left |= left >> 8
-    left |= left >> 16
-    left |= left >> 32
-    left ^= left >> 1
-    bit: int = _BIT[((left * _SEQUENCE) >> 58) & 63]
-    return (word << 6) + bit
+    return (word << 6) + bits.last_bit(left)
 
 
-@compiled
+@_compiled
 def window_quantile(places: Places, ordered: Numbers, p: float, n: int, required: int, out: Numbers) -> Numbers:
     """Quantile of the last ``n`` values, linear between order statistics (Hyndman and Fan 1996, type 7)."""
     words = np.zeros((ordered.size >> 6) + 2, dtype=np.int64)
@@ -223,15 +209,6 @@ def window_quantile(places: Places, ordered: Numbers, p: float, n: int, required
 
 
 @compiled
-def _members(word: int) -> int:
-    """How many bits of a word are set."""
-    word -= (word >> 1) & 0x5555555555555555
-    word = (word & 0x3333333333333333) + ((word >> 2) & 0x3333333333333333)
-    word = (word + (word >> 4)) & 0x0F0F0F0F0F0F0F0F
-    return ((word * 0x0101010101010101) >> 56) & 127
-
-
-@compiled
 def _counted(tree: Places, levels: int, place: int, one: int) -> None:
     """Count a place that comes (1) or goes (-1) in its word and in everything above it."""
     node = (1 << levels) + (place >> 6)
@@ -240,11 +217,11 @@ def _counted(tree: Places, levels: int, place: int, one: int) -> None:
         node >>= 1
 
 
-@compiled
+@_compiled
 def _before_place(words: Words, tree: Places, levels: int, place: int) -> int:
     """How many places of the set come before one."""
     word = place >> 6
-    count = _members(words[word] & ((1 << (place & 63)) - 1))
+    count = bits.bit_count(words[word] & ((1 << (place & 63)) - 1))
     node = (1 << levels) + word
     for _ in range(levels):
         # What is left of a right child comes before it. No branch: half of the guesses would be wrong.
@@ -267,7 +244,7 @@ def _equals(ordered: Numbers) -> tuple[Places, Places]:
     return first, end
 
 
-@compiled
+@_compiled
 def window_rank(places: Places, ordered: Numbers, n: int, required: int, shift: float, out: Numbers) -> Numbers:
     """(Average-tie rank of the current value among the last ``n`` - ``shift``) / count.
 
