@@ -69,6 +69,7 @@ def evaluate(
     needs: Mapping[str, frozenset[str]] | None = None,
     kept: Collection[str] | None = None,
     uses: Mapping[str, Use] | None = None,
+    arrays: Arrays | None = None,
 ) -> Evaluation:
     """Compute named nodes; an intermediate is dropped as soon as its last reader is done.
 
@@ -88,6 +89,8 @@ def evaluate(
         Outputs whose values are a part of the result; all when None.
     uses
         What is made of outputs, by any name.
+    arrays
+        Where arrays are taken from, of as many rows as the columns; new ones when None.
 
     Raises
     ------
@@ -102,7 +105,7 @@ def evaluate(
     readers = (
         Counter(counted) + pending.readers + Counter(roots[name] for name in roots if kept is None or name in kept)
     )
-    arrays = Arrays(_row_count(columns))
+    arrays = Arrays(_row_count(columns)) if arrays is None else arrays
     values: dict[Node, Value] = {}
     for node in order:
         values[node] = _value(node, values, kinds, columns, origin, arrays)

@@ -14,6 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 import numpy as np
 import numpy.typing as npt
 
+from quant_platform.expressions.arrays import Arrays
 from quant_platform.expressions.evaluate import Evaluation, Use, evaluate
 from quant_platform.expressions.location import Formula
 from quant_platform.expressions.memory import memory_bars
@@ -59,6 +60,7 @@ class Plan:
         *,
         origin: int = 0,
         uses: Mapping[str, Use] | None = None,
+        arrays: Arrays | None = None,
     ) -> Evaluation:
         """Compute the outputs over the bars of one instrument.
 
@@ -74,6 +76,8 @@ class Plan:
             value computed from a later start, with its full memory before it, has the same bits.
         uses
             What is made of outputs as soon as they are computed, wanted or not.
+        arrays
+            Where arrays are taken from, of as many rows as the columns, by a caller who needs some afterwards.
 
         Returns
         -------
@@ -91,7 +95,7 @@ class Plan:
         roots = {name: self.outputs[name] for name in (*names, *sorted(used))}
         if used:
             roots = {name: root for name, root in self.outputs.items() if name in roots}
-        return evaluate(roots, self.kinds, columns, origin, needs=self.columns, kept=names, uses=uses)
+        return evaluate(roots, self.kinds, columns, origin, needs=self.columns, kept=names, uses=uses, arrays=arrays)
 
 
 def compile_plan(

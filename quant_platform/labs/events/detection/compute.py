@@ -29,6 +29,7 @@ import polars as pl
 
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.expressions import Evaluation, Use
+from quant_platform.expressions.arrays import Arrays
 from quant_platform.labs.events.detection.columns import COLUMNS, CONTEXT_FLAGS, CONTEXT_NUMBERS, MARKET_FLAGS
 from quant_platform.labs.events.detection.context import market_context
 from quant_platform.labs.events.detection.grid import BAR_US, month_start, stamps
@@ -194,7 +195,8 @@ def compute_symbol(
         )
     columns, absent = _columns(market, context)
     origin = int(bars[0]) // BAR_US if bars.size else 0
-    result = _run(plan, plan.lab.active, columns, absent, origin)
+    arrays = Arrays(market.height)
+    result = _run(plan, plan.lab.active, columns, absent, origin, arrays)
     first = int(np.searchsorted(bars, _micros(since))) if since else 0
     found: dict[str, _Detected | None] = {name: result.made.get(name) for name in plan.lab.active}
     fired = {name: detected.fired if detected else None for name, detected in found.items()}
@@ -209,7 +211,7 @@ def compute_symbol(
         symbol=str(market["symbol"][0]) if market.height else "",
         features=features,
         states=states,
-        flags=keys.hstack(_flags(values, found, market.height)[first:]),
+        flags=keys.hstack(_flags(values, found, arrays)[first:]),
         not_available=not_available,
     )
 
@@ -239,8 +241,9 @@ def onsets_of(
         rows = market[symbol]
         bars = stamps(rows)
         columns, absent = _columns(rows, context[symbol])
-        result = _run(plan, [event.id], columns, absent, int(bars[0]) // BAR_US if bars.size else 0)
-        frames.append(rows.select(KEYS).hstack(_flags(dict(result.values), dict(result.made), rows.height)))
+        arrays = Arrays(rows.height)
+        result = _run(plan, [event.id], columns, absent, int(bars[0]) // BAR_US if bars.size else 0, arrays)
+        frames.append(rows.select(KEYS).hstack(_flags(dict(result.values), dict(result.made), arrays)))
     return pl.concat(frames)
 
 
@@ -277,7 +280,7 @@ class _Detected:
 
 
 def _run(
-    plan: EventPlan, events: Collection[str], columns: Mapping[str, Array], absent: Absent, origin: int
+    plan: EventPlan, events: Collection[str], columns: Mapping[str, Array], absent: Absent, origin: int, arrays: Arrays
 ) -> Evaluation:
     """Values of a plan without those from which events were detected, and what was detected."""
     uses = {
@@ -288,7 +291,9 @@ def _run(
         for name in events
     }
     gone = {output for use in uses.values() for output in use.outputs[:2]}
-    return plan.plan.run(columns, [name for name in plan.plan.outputs if name not in gone], origin=origin, uses=uses)
+    return plan.plan.run(
+        columns, [name for name in plan.plan.outputs if name not in gone], origin=origin, uses=uses, arrays=arrays
+    )
 
 
 def _detected(
@@ -319,17 +324,17 @@ def _features(plan: EventPlan, values: dict[str, Array], absent: Absent) -> pl.D
     return pl.DataFrame(made)
 
 
-def _flags(values: dict[str, Array], detected: Mapping[str, _Detected | None], rows: int) -> pl.DataFrame:
+def _flags(values: dict[str, Array], detected: Mapping[str, _Detected | None], arrays: Arrays) -> pl.DataFrame:
     """Flag, direction and intensity of each event; takes the last out of ``values``."""
-    # One block, so that the system gives large pages; nearly all of it is zero, or not known.
-    block = np.zeros((2 * len(detected), rows))
     made = []
-    for number, (name, found) in enumerate(detected.items()):
+    for name, found in detected.items():
         names = (name, f"{name}__direction", f"{name}__intensity")
         if found is None:
-            made += [pl.Series(column, [None], pl.Float64).new_from_index(0, rows) for column in names]
+            made += [pl.Series(column, [None], pl.Float64).new_from_index(0, arrays.rows) for column in names]
             continue
-        flag, direction = block[2 * number : 2 * number + 2]
+        flag, direction = arrays.take(), arrays.take()
+        flag.fill(0.0)
+        direction.fill(0.0)
         flag[found.rows] = 1.0
         direction[found.rows] = found.signs
         counts = pl.Series(found.fired.accepted)
