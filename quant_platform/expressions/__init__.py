@@ -11,7 +11,7 @@ instrument.
 [nan, nan, -0.25]
 """
 
-from quant_platform.expressions.evaluate import Evaluation
+from quant_platform.expressions.evaluate import Evaluation, Use
 from quant_platform.expressions.frames import evaluate_frame, evaluate_stacked
 from quant_platform.expressions.location import Formula, Location
 from quant_platform.expressions.nodes import Kind
@@ -26,6 +26,7 @@ __all__ = [
     "Location",
     "Plan",
     "Primitive",
+    "Use",
     "compile_plan",
     "evaluate_frame",
     "evaluate_stacked",

@@ -1,18 +1,43 @@
-"""Run the nodes of a plan over the columns of one instrument."""
+"""Run the nodes of a plan over the columns of one instrument.
+
+1. ``_order`` puts the nodes in order, inputs first, and counts the readers of each;
+2. ``_value`` computes node after node into arrays of :class:`.arrays.Arrays`;
+3. after each node, what its :class:`Use` makes of it is made, and arrays without a reader left are given back;
+4. what is left are the outputs that are kept.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from quant_platform.contracts.errors import SchemaViolation
+from quant_platform.expressions.arrays import Arrays
+from quant_platform.expressions.kernels import drop_infinite
 from quant_platform.expressions.nodes import Kind, Node, columns_of, topological_order
 from quant_platform.expressions.operations import Conditions, Numbers, Ordering, Value, apply
+
+
+@dataclass(frozen=True)
+class Use:
+    """What is made of some outputs as soon as the last of them is computed, so that they need not be kept.
+
+    Parameters
+    ----------
+    outputs
+        Their names.
+    make
+        Called with their arrays in this order. It must neither change nor keep them.
+    """
+
+    outputs: tuple[str, ...]
+    make: Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -26,10 +51,13 @@ class Evaluation:
     not_available
         Outputs that could not be computed, each with the columns that are absent. They are not in ``values``: an absent
         input is neither a zero nor a silence.
+    made
+        What each use made of its outputs; a use of an output that is not available is absent.
     """
 
     values: Mapping[str, Numbers | Conditions]
     not_available: Mapping[str, tuple[str, ...]]
+    made: Mapping[str, Any] = field(default_factory=dict)
 
 
 def evaluate(
@@ -39,6 +67,9 @@ def evaluate(
     origin: int = 0,
     *,
     needs: Mapping[str, frozenset[str]] | None = None,
+    kept: Collection[str] | None = None,
+    uses: Mapping[str, Use] | None = None,
+    arrays: Arrays | None = None,
 ) -> Evaluation:
     """Compute named nodes; an intermediate is dropped as soon as its last reader is done.
 
@@ -54,6 +85,12 @@ def evaluate(
         Number of the first row, see :meth:`.plan.Plan.run`.
     needs
         The columns that each output reads, where they are known.
+    kept
+        Outputs whose values are a part of the result; all when None.
+    uses
+        What is made of outputs, by any name.
+    arrays
+        Where arrays are taken from, of as many rows as the columns; new ones when None.
 
     Raises
     ------
@@ -63,29 +100,62 @@ def evaluate(
     read = {name: columns_of(root) for name, root in outputs.items()} if needs is None else needs
     absent = {name: tuple(sorted(read[name] - columns.keys())) for name in outputs}
     roots = {name: root for name, root in outputs.items() if not absent[name]}
-    rows = _row_count(columns)
     order, counted = _order(tuple(roots.values()))
-    readers = dict(counted)
+    pending = _Pending(roots, {} if uses is None else uses)
+    readers = (
+        Counter(counted) + pending.readers + Counter(roots[name] for name in roots if kept is None or name in kept)
+    )
+    arrays = Arrays(_row_count(columns)) if arrays is None else arrays
     values: dict[Node, Value] = {}
     for node in order:
-        values[node] = _value(node, values, kinds, columns, rows, origin)
-        for child in node.inputs:
+        values[node] = _value(node, values, kinds, columns, origin, arrays)
+        done = [*node.inputs, *pending.make_with(node, values)]
+        for child in done:
             readers[child] -= 1
             if readers[child] == 0:
-                del values[child]
+                _give_back(values.pop(child), arrays)
     return Evaluation(
-        {name: _array(values[root]) for name, root in roots.items()},
+        {name: _array(values[root]) for name, root in roots.items() if kept is None or name in kept},
         {name: missing for name, missing in absent.items() if missing},
+        pending.made,
     )
+
+
+class _Pending:
+    """Uses that wait for their outputs."""
+
+    def __init__(self, roots: Mapping[str, Node], uses: Mapping[str, Use]) -> None:
+        self.made: dict[str, Any] = {}
+        self._nodes = {
+            name: tuple(roots[output] for output in use.outputs)
+            for name, use in uses.items()
+            if all(output in roots for output in use.outputs)
+        }
+        self._uses = uses
+        self._missing = {name: set(nodes) for name, nodes in self._nodes.items()}
+        self._waiting: dict[Node, list[str]] = {}
+        for name, nodes in self._missing.items():
+            for node in nodes:
+                self._waiting.setdefault(node, []).append(name)
+        self.readers = Counter(node for nodes in self._nodes.values() for node in nodes)
+
+    def make_with(self, node: Node, values: Mapping[Node, Value]) -> list[Node]:
+        """Make what waited for a node alone; the nodes that were read."""
+        read: list[Node] = []
+        for name in self._waiting.pop(node, ()):
+            self._missing[name].discard(node)
+            if not self._missing[name]:
+                nodes = self._nodes[name]
+                self.made[name] = self._uses[name].make(*(_array(values[each]) for each in nodes))
+                read += nodes
+        return read
 
 
 @lru_cache(maxsize=16)
 def _order(roots: tuple[Node, ...]) -> tuple[tuple[Node, ...], Mapping[Node, int]]:
-    """Nodes of some roots, inputs first, and how many readers each has; one walk for all instruments of a plan."""
+    """Nodes of some roots, inputs first, and how many nodes read each; one walk for all instruments of a plan."""
     order = tuple(topological_order(roots))
-    readers = Counter(child for node in order for child in node.inputs)
-    readers.update(roots)
-    return order, readers
+    return order, Counter(child for node in order for child in node.inputs)
 
 
 def _value(
@@ -93,17 +163,25 @@ def _value(
     values: Mapping[Node, Value],
     kinds: Mapping[str, Kind],
     columns: Mapping[str, npt.NDArray[np.generic]],
-    rows: int,
     origin: int,
+    arrays: Arrays,
 ) -> Value:
     if node.operation == "constant":
-        return np.full(rows, node.literals[0], dtype=np.float64)
+        return np.broadcast_to(np.float64(node.literals[0]), (arrays.rows,))
     if node.operation == "column":
-        return _column(node.name, kinds[node.name], columns[node.name])
-    return apply(node.operation, [values[child] for child in node.inputs], node.literals, origin)
+        return _column(node.name, kinds[node.name], columns[node.name], arrays)
+    return apply(node.operation, [values[child] for child in node.inputs], node.literals, origin, arrays)
 
 
-def _column(name: str, kind: Kind, values: npt.NDArray[np.generic]) -> Numbers | Conditions:
+def _give_back(value: Value, arrays: Arrays) -> None:
+    if isinstance(value, Ordering):
+        for taken in value.taken:
+            arrays.give(taken)
+    elif value.dtype != np.bool_:
+        arrays.give(cast(Numbers, value))
+
+
+def _column(name: str, kind: Kind, values: npt.NDArray[np.generic], arrays: Arrays) -> Numbers | Conditions:
     is_condition = values.dtype == np.bool_
     if is_condition != (kind is Kind.CONDITION) or not np.issubdtype(
         values.dtype, np.bool_ if is_condition else np.number
@@ -115,9 +193,9 @@ def _column(name: str, kind: Kind, values: npt.NDArray[np.generic]) -> Numbers |
         )
     if is_condition:
         return np.array(values, dtype=np.bool_)
-    numbers = np.array(values, dtype=np.float64)
-    numbers[np.isinf(numbers)] = np.nan
-    return numbers
+    numbers = arrays.take()
+    np.copyto(numbers, values, casting="unsafe")
+    return drop_infinite(numbers)
 
 
 def _row_count(columns: Mapping[str, npt.NDArray[np.generic]]) -> int:
@@ -134,4 +212,5 @@ def _row_count(columns: Mapping[str, npt.NDArray[np.generic]]) -> int:
 def _array(value: Value) -> Numbers | Conditions:
     if isinstance(value, Ordering):
         raise AssertionError("ranks are an input of order statistics and never an output")
-    return value
+    # A number that is the same on every bar was repeated and not written out.
+    return value if value.flags.writeable else value.copy()

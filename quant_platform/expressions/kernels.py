@@ -10,8 +10,8 @@ point gets the same bits wherever the data start.
 
 Ranks and quantiles are in :mod:`.order_kernels`.
 
-Shapes: every array has one entry per bar; results are float64 of the same length, NaN where fewer than ``required``
-values are present.
+Shapes: every array has one entry per bar; results are float64 of the same length, written into an array that is given
+and may hold anything, NaN where fewer than ``required`` values are present.
 
 References
 ----------
@@ -27,12 +27,25 @@ import numpy.typing as npt
 from quant_platform.contracts.compiled import compiled
 
 Numbers = npt.NDArray[np.float64]
+Conditions = npt.NDArray[np.bool_]
 
 
 @compiled
-def window_sum(x: Numbers, n: int, required: int, phase: int = 0) -> Numbers:
+def drop_infinite(x: Numbers) -> Numbers:
+    """Make what is infinite missing, in place."""
+    infinite = 0
+    for i in range(x.size):
+        infinite += abs(x[i]) == np.inf
+    if infinite > 0:
+        for i in range(x.size):
+            if abs(x[i]) == np.inf:
+                x[i] = np.nan
+    return x
+
+
+@compiled
+def window_sum(x: Numbers, n: int, required: int, phase: int, out: Numbers) -> Numbers:
     """Sum of the present values among the last ``n``."""
-    out = np.full(x.size, np.nan)
     tail_count = np.zeros(n + 1, dtype=np.int64)
     tail_sum = np.zeros(n + 1)
     for start in range(-phase, x.size, n):
@@ -44,24 +57,23 @@ def window_sum(x: Numbers, n: int, required: int, phase: int = 0) -> Numbers:
                 count += 1
                 total += x[i]
             k = i - start + 1
-            if count + tail_count[k] >= required:
-                out[i] = total + tail_sum[k]
+            out[i] = total + tail_sum[k] if count + tail_count[k] >= required else np.nan
+        if stop - start < n:
+            break
         count = 0
         total = 0.0
-        if stop - start == n:
-            for k in range(n - 1, -1, -1):
-                if start + k >= 0 and not np.isnan(x[start + k]):
-                    count += 1
-                    total += x[start + k]
-                tail_count[k] = count
-                tail_sum[k] = total
+        for k in range(n - 1, -1, -1):
+            if start + k >= 0 and not np.isnan(x[start + k]):
+                count += 1
+                total += x[start + k]
+            tail_count[k] = count
+            tail_sum[k] = total
     return out
 
 
 @compiled
-def window_maximum(x: Numbers, n: int, required: int) -> Numbers:
-    """Largest present value among the last ``n``."""
-    out = np.full(x.size, np.nan)
+def window_extreme(x: Numbers, n: int, required: int, sign: float, out: Numbers) -> Numbers:
+    """Largest present value among the last ``n`` where ``sign`` is 1, the smallest where it is -1."""
     tail_count = np.zeros(n + 1, dtype=np.int64)
     tail_max = np.full(n + 1, -np.inf)
     for start in range(0, x.size, n):
@@ -69,186 +81,214 @@ def window_maximum(x: Numbers, n: int, required: int) -> Numbers:
         count = 0
         largest = -np.inf
         for i in range(start, stop):
-            if not np.isnan(x[i]):
-                count += 1
-                largest = max(largest, x[i])
+            value = sign * x[i]
+            count += value == value
+            largest = value if value > largest else largest
             k = i - start + 1
-            if count + tail_count[k] >= required:
-                out[i] = max(largest, tail_max[k])
+            tail = tail_max[k]
+            whole = tail if tail > largest else largest
+            out[i] = sign * whole if count + tail_count[k] >= required else np.nan
+        if stop - start < n:
+            break
         count = 0
         largest = -np.inf
-        if stop - start == n:
-            for k in range(n - 1, -1, -1):
-                if not np.isnan(x[start + k]):
-                    count += 1
-                    largest = max(largest, x[start + k])
-                tail_count[k] = count
-                tail_max[k] = largest
+        for k in range(n - 1, -1, -1):
+            value = sign * x[start + k]
+            count += value == value
+            largest = value if value > largest else largest
+            tail_count[k] = count
+            tail_max[k] = largest
     return out
 
 
 @compiled
-def window_moments(x: Numbers, n: int, required: int, phase: int = 0) -> tuple[Numbers, Numbers]:
-    """Mean and sample standard deviation of the present values among the last ``n``."""
-    means = np.full(x.size, np.nan)
-    deviations = np.full(x.size, np.nan)
-    tail_count = np.zeros(n + 1, dtype=np.int64)
-    tail_mean = np.zeros(n + 1)
-    tail_square = np.zeros(n + 1)
+def window_mean(x: Numbers, n: int, required: int, phase: int, out: Numbers) -> Numbers:
+    """Mean of the present values among the last ``n``.
+
+    A mean waits for its own last step. The prefix and the suffix of a block are therefore made side by side, so that
+    the processor divides for one while the other waits.
+    """
+    tail_count, next_count = np.zeros(n + 1), np.zeros(n + 1)
+    tail_mean, next_mean = np.zeros(n + 1), np.zeros(n + 1)
     for start in range(-phase, x.size, n):
-        stop = min(start + n, x.size)
-        count = 0
-        mean = 0.0
-        square = 0.0
-        for i in range(max(start, 0), stop):
-            if not np.isnan(x[i]):
-                count += 1
-                delta = x[i] - mean
-                mean += delta / count
-                square += delta * (x[i] - mean)
-            k = i - start + 1
-            joined = count + tail_count[k]
-            if joined < required:
-                continue
-            if tail_count[k] == 0:
-                joined_mean = mean
-                joined_square = square
-            elif count == 0:
-                joined_mean = tail_mean[k]
-                joined_square = tail_square[k]
-            else:
-                delta = mean - tail_mean[k]
-                joined_mean = tail_mean[k] + delta * (count / joined)
-                joined_square = square + tail_square[k] + delta * delta * (count * (tail_count[k] / joined))
-            means[i] = joined_mean
-            if joined > 1:
-                deviations[i] = np.sqrt(joined_square / (joined - 1))
-        count = 0
-        mean = 0.0
-        square = 0.0
-        if stop - start == n:
-            for k in range(n - 1, -1, -1):
-                value = x[start + k] if start + k >= 0 else np.nan
-                if not np.isnan(value):
-                    count += 1
-                    delta = value - mean
-                    mean += delta / count
-                    square += delta * (value - mean)
-                tail_count[k] = count
-                tail_mean[k] = mean
-                tail_square[k] = square
-    return means, deviations
+        count = back_count = 0.0
+        mean = back_mean = 0.0
+        for k in range(n):
+            i = start + k
+            if 0 <= i < x.size:
+                if not np.isnan(x[i]):
+                    count += 1.0
+                    mean += (x[i] - mean) / count
+                tail = tail_count[k + 1]
+                joined = count + tail
+                if joined < required:
+                    out[i] = np.nan
+                elif tail == 0.0:
+                    out[i] = mean
+                elif count == 0.0:
+                    out[i] = tail_mean[k + 1]
+                else:
+                    out[i] = tail_mean[k + 1] + (mean - tail_mean[k + 1]) * (count / joined)
+            back = n - 1 - k
+            i = start + back
+            if 0 <= i < x.size and not np.isnan(x[i]):
+                back_count += 1.0
+                back_mean += (x[i] - back_mean) / back_count
+            next_count[back] = back_count
+            next_mean[back] = back_mean
+        tail_count, next_count = next_count, tail_count
+        tail_mean, next_mean = next_mean, tail_mean
+    return out
 
 
 @compiled
-def window_products(x: Numbers, y: Numbers, n: int, required: int, phase: int = 0) -> tuple[Numbers, Numbers, Numbers]:
-    """Centred sums of x squared, y squared and x times y over the bars of the last ``n`` where both are present."""
-    xx = np.full(x.size, np.nan)
-    yy = np.full(x.size, np.nan)
-    xy = np.full(x.size, np.nan)
-    tail_count = np.zeros(n + 1, dtype=np.int64)
-    tail = np.zeros((n + 1, 5))
+def window_deviation(x: Numbers, n: int, required: int, phase: int, out: Numbers) -> Numbers:
+    """Sample standard deviation of the present values among the last ``n``; made as :func:`window_mean` is."""
+    tail_count, next_count = np.zeros(n + 1), np.zeros(n + 1)
+    tail_mean, next_mean = np.zeros(n + 1), np.zeros(n + 1)
+    tail_square, next_square = np.zeros(n + 1), np.zeros(n + 1)
     for start in range(-phase, x.size, n):
-        stop = min(start + n, x.size)
-        count = 0
+        count = back_count = 0.0
+        mean = back_mean = 0.0
+        square = back_square = 0.0
+        for k in range(n):
+            i = start + k
+            if 0 <= i < x.size:
+                if not np.isnan(x[i]):
+                    count += 1.0
+                    delta = x[i] - mean
+                    mean += delta / count
+                    square += delta * (x[i] - mean)
+                tail = tail_count[k + 1]
+                joined = count + tail
+                if joined < required or joined < 2.0:
+                    out[i] = np.nan
+                else:
+                    whole = square
+                    if count == 0.0:
+                        whole = tail_square[k + 1]
+                    elif tail > 0.0:
+                        delta = mean - tail_mean[k + 1]
+                        whole = square + tail_square[k + 1] + delta * delta * (count * (tail / joined))
+                    out[i] = np.sqrt(whole / (joined - 1.0))
+            back = n - 1 - k
+            i = start + back
+            if 0 <= i < x.size and not np.isnan(x[i]):
+                back_count += 1.0
+                delta = x[i] - back_mean
+                back_mean += delta / back_count
+                back_square += delta * (x[i] - back_mean)
+            next_count[back] = back_count
+            next_mean[back] = back_mean
+            next_square[back] = back_square
+        tail_count, next_count = next_count, tail_count
+        tail_mean, next_mean = next_mean, tail_mean
+        tail_square, next_square = next_square, tail_square
+    return out
+
+
+@compiled
+def window_products(
+    x: Numbers, y: Numbers, n: int, required: int, phase: int, xx: Numbers, yy: Numbers, xy: Numbers
+) -> None:
+    """Centred sums of x squared, y squared and x times y over the bars of the last ``n`` where both are present.
+
+    Made as :func:`window_mean` is, into ``xx``, ``yy`` and ``xy``.
+    """
+    tail_count, next_count = np.zeros(n + 1), np.zeros(n + 1)
+    tails, nexts = np.zeros((n + 1, 5)), np.zeros((n + 1, 5))
+    for start in range(-phase, x.size, n):
+        count = back_count = 0.0
         mean_x = mean_y = sum_xx = sum_yy = sum_xy = 0.0
-        for i in range(max(start, 0), stop):
-            if not (np.isnan(x[i]) or np.isnan(y[i])):
-                count += 1
-                delta_x = x[i] - mean_x
-                delta_y = y[i] - mean_y
-                mean_x += delta_x / count
-                mean_y += delta_y / count
-                sum_xx += delta_x * (x[i] - mean_x)
-                sum_yy += delta_y * (y[i] - mean_y)
-                sum_xy += delta_x * (y[i] - mean_y)
-            k = i - start + 1
-            joined = count + tail_count[k]
-            if joined < required:
-                continue
-            if tail_count[k] == 0:
-                xx[i], yy[i], xy[i] = sum_xx, sum_yy, sum_xy
-                continue
-            weight = count * (tail_count[k] / joined)
-            gap_x = (mean_x - tail[k, 0]) if count > 0 else 0.0
-            gap_y = (mean_y - tail[k, 1]) if count > 0 else 0.0
-            xx[i] = sum_xx + tail[k, 2] + gap_x * gap_x * weight
-            yy[i] = sum_yy + tail[k, 3] + gap_y * gap_y * weight
-            xy[i] = sum_xy + tail[k, 4] + gap_x * gap_y * weight
-        count = 0
-        mean_x = mean_y = sum_xx = sum_yy = sum_xy = 0.0
-        if stop - start == n:
-            for k in range(n - 1, -1, -1):
-                a = x[start + k] if start + k >= 0 else np.nan
-                b = y[start + k] if start + k >= 0 else np.nan
-                if not (np.isnan(a) or np.isnan(b)):
-                    count += 1
-                    delta_x = a - mean_x
-                    delta_y = b - mean_y
+        back_x = back_y = back_xx = back_yy = back_xy = 0.0
+        for k in range(n):
+            i = start + k
+            if 0 <= i < x.size:
+                if not (np.isnan(x[i]) or np.isnan(y[i])):
+                    count += 1.0
+                    delta_x = x[i] - mean_x
+                    delta_y = y[i] - mean_y
                     mean_x += delta_x / count
                     mean_y += delta_y / count
-                    sum_xx += delta_x * (a - mean_x)
-                    sum_yy += delta_y * (b - mean_y)
-                    sum_xy += delta_x * (b - mean_y)
-                tail_count[k] = count
-                tail[k, 0] = mean_x
-                tail[k, 1] = mean_y
-                tail[k, 2] = sum_xx
-                tail[k, 3] = sum_yy
-                tail[k, 4] = sum_xy
-    return xx, yy, xy
+                    sum_xx += delta_x * (x[i] - mean_x)
+                    sum_yy += delta_y * (y[i] - mean_y)
+                    sum_xy += delta_x * (y[i] - mean_y)
+                joined = count + tail_count[k + 1]
+                if joined < required:
+                    xx[i] = yy[i] = xy[i] = np.nan
+                elif tail_count[k + 1] == 0.0:
+                    xx[i], yy[i], xy[i] = sum_xx, sum_yy, sum_xy
+                else:
+                    tail = tails[k + 1]
+                    weight = count * (tail_count[k + 1] / joined)
+                    gap_x = (mean_x - tail[0]) if count > 0.0 else 0.0
+                    gap_y = (mean_y - tail[1]) if count > 0.0 else 0.0
+                    xx[i] = sum_xx + tail[2] + gap_x * gap_x * weight
+                    yy[i] = sum_yy + tail[3] + gap_y * gap_y * weight
+                    xy[i] = sum_xy + tail[4] + gap_x * gap_y * weight
+            back = n - 1 - k
+            i = start + back
+            if 0 <= i < x.size and not (np.isnan(x[i]) or np.isnan(y[i])):
+                back_count += 1.0
+                delta_x = x[i] - back_x
+                delta_y = y[i] - back_y
+                back_x += delta_x / back_count
+                back_y += delta_y / back_count
+                back_xx += delta_x * (x[i] - back_x)
+                back_yy += delta_y * (y[i] - back_y)
+                back_xy += delta_x * (y[i] - back_y)
+            next_count[back] = back_count
+            own = nexts[back]
+            own[0], own[1], own[2], own[3], own[4] = back_x, back_y, back_xx, back_yy, back_xy
+        tail_count, next_count = next_count, tail_count
+        tails, nexts = nexts, tails
 
 
 @compiled
-def lagged_median(x: Numbers, count: int, step: int, required: int) -> Numbers:
+def lagged_median(x: Numbers, count: int, step: int, required: int, out: Numbers) -> Numbers:
     """Median of the present values at the lags ``step``, ``2 step``, ... ``count step``.
 
-    The values of each clock bar are kept in order; from one row to the next of the same bar one comes and one goes.
+    The values of each clock bar are kept in order; from one row to the next of the same bar one comes and one goes. The
+    rows of one day are taken together, place by place, so that many clock bars are done by one instruction.
+    Of equal values the newest stands first, so the one that goes is the last of its equals.
     """
-    out = np.full(x.size, np.nan)
-    bars = min(step, x.size)
-    samples = np.empty((bars, count))
+    bars = max(1, min(step, x.size))
+    # Behind the present values infinity stands: it moves nothing when it comes or goes.
+    ordered = np.full((count + 1, bars), np.inf)
     filled = np.zeros(bars, dtype=np.int64)
-    for i in range(x.size):
-        sample = samples[i % step]
-        many = filled[i % step]
-        if many >= required:
+    new, old, before = np.empty(bars), np.empty(bars), np.empty(bars)
+    for first in range(0, x.size, bars):
+        some = min(bars, x.size - first)
+        gone = first - count * step
+        for bar in range(some):
+            many = filled[bar]
             half = many // 2
-            if many % 2 == 1:
-                out[i] = sample[half]
+            if many < required:
+                out[first + bar] = np.nan
+            elif many % 2 == 1:
+                out[first + bar] = ordered[half, bar]
             else:
-                out[i] = sample[half - 1] + (sample[half] - sample[half - 1]) * 0.5
-        new = x[i]
-        place = many
-        if i >= count * step and not np.isnan(x[i - count * step]):
-            old = x[i - count * step]
-            place = many - 1
-            # Of equal values the oldest stands last.
-            while sample[place] != old:
-                place -= 1
-            if np.isnan(new):
-                filled[i % step] = many - 1
-                for k in range(place, many - 1):
-                    sample[k] = sample[k + 1]
-                continue
-            while place < many - 1 and sample[place + 1] < new:
-                sample[place] = sample[place + 1]
-                place += 1
-        elif np.isnan(new):
-            continue
-        else:
-            filled[i % step] = many + 1
-        while place > 0 and sample[place - 1] >= new:
-            sample[place] = sample[place - 1]
-            place -= 1
-        sample[place] = new
+                low = ordered[half - 1, bar]
+                out[first + bar] = low + (ordered[half, bar] - low) * 0.5
+            value = x[first + bar]
+            last = x[gone + bar] if gone >= 0 else np.nan
+            filled[bar] += (value == value) - (last == last)
+            new[bar] = value if value == value else np.inf
+            old[bar] = last if last == last else np.inf
+            before[bar] = -np.inf
+        for place in range(count):
+            here, above = ordered[place], ordered[place + 1]
+            for bar in range(some):
+                left = here[bar] if above[bar] <= old[bar] else above[bar]
+                moved = new[bar] if before[bar] < new[bar] else before[bar]
+                before[bar] = left
+                here[bar] = left if left < new[bar] else moved
     return out
 
 
 @compiled
-def streak(c: npt.NDArray[np.bool_], cap: int) -> Numbers:
+def streak(c: Conditions, cap: int, out: Numbers) -> Numbers:
     """Length of the run of true that ends at each bar, no more than ``cap``."""
-    out = np.zeros(c.size)
     length = 0
     for i in range(c.size):
         length = min(length + 1, cap) if c[i] else 0
@@ -257,15 +297,36 @@ def streak(c: npt.NDArray[np.bool_], cap: int) -> Numbers:
 
 
 @compiled
-def past_value(x: Numbers, c: npt.NDArray[np.bool_], k: int, n: int) -> Numbers:
+def any_of_last(c: Conditions, n: int) -> Conditions:
+    """Whether the condition held on any of the last ``n`` bars."""
+    out = np.empty(c.size, dtype=np.bool_)
+    since = n
+    for i in range(c.size):
+        since = 0 if c[i] else since + 1
+        out[i] = since < n
+    return out
+
+
+@compiled
+def count_of_last(c: Conditions, n: int, required: int, out: Numbers) -> Numbers:
+    """On how many of the last ``n`` bars the condition held; missing on the first ``required - 1``."""
+    count = 0
+    for i in range(c.size):
+        count += c[i]
+        if i >= n:
+            count -= c[i - n]
+        out[i] = count if i >= required - 1 else np.nan
+    return out
+
+
+@compiled
+def past_value(x: Numbers, c: Conditions, k: int, n: int, out: Numbers) -> Numbers:
     """Value on the ``k``-th last bar before the current one on which ``c`` held, if it is one of the last ``n``."""
-    out = np.full(x.size, np.nan)
     held = np.full(k, -n - 1, dtype=np.int64)
     count = 0
     for i in range(x.size):
         place = held[count % k]
-        if i - place <= n and place >= 0:
-            out[i] = x[place]
+        out[i] = x[place] if i - place <= n and place >= 0 else np.nan
         if c[i]:
             held[count % k] = i
             count += 1

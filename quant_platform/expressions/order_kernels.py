@@ -6,10 +6,11 @@ quantile stands on one of the places and moves to the next or the previous bit, 
 go have moved it: about two steps a bar whatever the window is (the moving cursor of Juhola, Katajainen and Raita 1991).
 Order statistics are exact: the value at a place is the value.
 
+Results and what is needed on the way are written into arrays that are given and may hold anything.
+
 References
 ----------
 Juhola, M., Katajainen, J., Raita, T. (1991), IEEE Transactions on Signal Processing 39(1), 204-208.
-Leiserson, C., Prokop, H., Randall, K. (1998), Using de Bruijn sequences to index a 1 in a computer word, MIT.
 """
 
 from __future__ import annotations
@@ -17,69 +18,108 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from quant_platform.contracts.compiled import compiled
+from quant_platform.contracts import bits
+from quant_platform.contracts.compiled import compiled, compiled_with
 
 Numbers = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int32]
 Words = npt.NDArray[np.int64]
 
-_SEQUENCE = 0x03F79D71B4CB0A89
-# Place of the only bit of a word, by the top six bits of its product with the sequence.
-_BIT = np.zeros(64, dtype=np.int64)
-for _k in range(64):
-    _BIT[((_SEQUENCE << _k) & (2**64 - 1)) >> 58] = _k
+# These kernels hold the machine code of another module.
+_compiled = compiled_with(bits)
+
+_DIGITS, _DIGIT_BITS = 3, 10  # of a value, which a column is sorted by
+_ROW_BITS = 63 - _DIGITS * _DIGIT_BITS
 
 
-def sorted_places(x: Numbers) -> tuple[Places, Numbers]:
+def sorted_places(x: Numbers, places: Places, ordered: Numbers, keys: Words, spare: Words) -> tuple[Places, Numbers]:
     """Place of each value in the sorted column, -1 where it is missing, and the sorted present values.
 
     Parameters
     ----------
     x
         One value per bar; NaN is missing.
+    places, ordered
+        Where the result is written; of the second as many values as are present.
+    keys, spare
+        One number per bar each, to work in.
 
     Notes
     -----
     Zero and minus zero are equal, and zero. Which of several equal values comes first is not said.
 
-    Numpy sorts whole numbers with vector instructions, much faster than it finds an order. So the upper bits of each
-    value and its row are packed into one number; values that agree in those bits, in about ten digits, are then put
-    right among themselves. Where very many do, numpy finds the order.
+    The upper bits of each value, counted from the smallest, and its row are packed into one number; these are sorted by
+    three digits of the value, the lowest first, which reads and writes them in order. Values that agree in those digits
+    are then put right among themselves. Where very many do, numpy finds the order.
     """
-    width = max(1, int(x.size - 1).bit_length())
-    keys = _packed(x, width)
-    keys.sort()
-    places, ordered, done = _unpacked(x, keys, width)
-    if done:
-        return places, ordered
+    size = _packed(x, keys, spare)
+    if _unpacked(x, _by_digits(keys[:size], spare), places, ordered):
+        return places, ordered[:size]
     rows = np.flatnonzero(~np.isnan(x))
     order = np.argsort(x[rows])
-    places[rows[order]] = np.arange(rows.size, dtype=np.int32)
-    return places, np.asarray(x[rows[order]] + 0.0)
+    places[:] = -1
+    places[rows[order]] = np.arange(size, dtype=np.int32)
+    np.add(x[rows[order]], 0.0, out=ordered[:size])
+    return places, ordered[:size]
 
 
 @compiled
-def _packed(x: Numbers, width: int) -> Words:
-    """The upper bits of each present value, in ascending order, with its row in the lowest ``width`` bits."""
-    keys = np.empty(x.size, dtype=np.int64)
-    bits = x.view(np.int64)
+def _packed(x: Numbers, keys: Words, rows: Words) -> int:
+    """The upper bits of each present value, in ascending order, with its row in the lower bits; how many there are."""
+    patterns = x.view(np.int64)
     size = 0
+    smallest, largest = 0x7FFFFFFFFFFFFFFF, -0x7FFFFFFFFFFFFFFF
     for i in range(x.size):
         if not np.isnan(x[i]):
-            key = bits[i] if x[i] != 0.0 else 0
+            key = patterns[i] if x[i] != 0.0 else 0
             # Below zero the other bits count down.
-            key = key ^ 0x7FFFFFFFFFFFFFFF if key < 0 else key
-            keys[size] = ((key >> width) << width) | i
+            key ^= 0x7FFFFFFFFFFFFFFF & (key >> 63)
+            smallest = min(smallest, key)
+            largest = max(largest, key)
+            keys[size] = key
+            rows[size] = i
             size += 1
-    return keys[:size]
+    # The difference may not fit into a signed number.
+    width = np.uint64(largest) - np.uint64(smallest)
+    shift = np.uint64(0)
+    while (width >> shift) >> np.uint64(_DIGITS * _DIGIT_BITS) != np.uint64(0):
+        shift += np.uint64(1)
+    for k in range(size):
+        key = np.int64((np.uint64(keys[k]) - np.uint64(smallest)) >> shift)
+        keys[k] = (key << _ROW_BITS) | rows[k]
+    return size
 
 
 @compiled
-def _unpacked(x: Numbers, keys: Words, width: int) -> tuple[Places, Numbers, bool]:
+def _by_digits(keys: Words, spare: Words) -> Words:
+    """Sort packed keys by their digits, from one array into the other and back; the one that holds them at last."""
+    counts = np.zeros((_DIGITS, 1 << _DIGIT_BITS), dtype=np.int64)
+    last = (1 << _DIGIT_BITS) - 1
+    for k in range(keys.size):
+        key = keys[k] >> _ROW_BITS
+        for digit in range(_DIGITS):
+            counts[digit, (key >> (digit * _DIGIT_BITS)) & last] += 1
+    given, taken = keys, spare[: keys.size]
+    for digit in range(_DIGITS):
+        where = counts[digit]
+        shift = _ROW_BITS + digit * _DIGIT_BITS
+        begin = 0
+        for value in range(where.size):
+            begin, where[value] = begin + where[value], begin
+        for k in range(given.size):
+            value = (given[k] >> shift) & last
+            taken[where[value]] = given[k]
+            where[value] += 1
+        given, taken = taken, given
+    return given
+
+
+@compiled
+def _unpacked(x: Numbers, keys: Words, places: Places, ordered: Numbers) -> bool:
     """Places and sorted values of sorted keys; false when too many values agree in their upper bits to be put right."""
-    places = np.full(x.size, -1, dtype=np.int32)
-    ordered = np.empty(keys.size)
-    mask = (1 << width) - 1
+    if keys.size < x.size:
+        places[:] = -1
+    mask = (1 << _ROW_BITS) - 1
     moves = 0
     for k in range(keys.size):
         row = keys[k] & mask
@@ -92,14 +132,14 @@ def _unpacked(x: Numbers, keys: Words, width: int) -> tuple[Places, Numbers, boo
             at -= 1
             moves += 1
         if moves > 8 * keys.size:
-            return places, ordered, False
+            return False
         ordered[at] = value
         keys[at] = row
         places[row] = at
-    return places, ordered, True
+    return True
 
 
-@compiled
+@_compiled
 def _after(words: Words, place: int) -> int:
     """The next place of the set after one; there must be one."""
     word = (place + 1) >> 6
@@ -107,11 +147,10 @@ def _after(words: Words, place: int) -> int:
     while left == 0:
         word += 1
         left = words[word]
-    bit: int = _BIT[(((left & -left) * _SEQUENCE) >> 58) & 63]
-    return (word << 6) + bit
+    return (word << 6) + bits.first_bit(left)
 
 
-@compiled
+@_compiled
 def _before(words: Words, place: int) -> int:
     """The last place of the set before one; there must be one."""
     word = place >> 6
@@ -119,23 +158,12 @@ def _before(words: Words, place: int) -> int:
     while left == 0:
         word -= 1
         left = words[word]
-    if left < 0:
-        return (word << 6) + 63
-    left |= left >> 1
-    left |= left >> 2
-    left |= left >> 4
-    left |= left >> 8
-    left |= left >> 16
-    left |= left >> 32
-    left ^= left >> 1
-    bit: int = _BIT[((left * _SEQUENCE) >> 58) & 63]
-    return (word << 6) + bit
+    return (word << 6) + bits.last_bit(left)
 
 
-@compiled
-def window_quantile(places: Places, ordered: Numbers, p: float, n: int, required: int) -> Numbers:
+@_compiled
+def window_quantile(places: Places, ordered: Numbers, p: float, n: int, required: int, out: Numbers) -> Numbers:
     """Quantile of the last ``n`` values, linear between order statistics (Hyndman and Fan 1996, type 7)."""
-    out = np.full(places.size, np.nan)
     words = np.zeros((ordered.size >> 6) + 2, dtype=np.int64)
     count = 0
     cursor = -1
@@ -148,21 +176,21 @@ def window_quantile(places: Places, ordered: Numbers, p: float, n: int, required
             if count == 1:
                 cursor = new
                 at = 0
-            elif new < cursor:
-                at += 1
-        if i >= n and places[i - n] >= 0:
-            old = places[i - n]
+            # A number that is added, and no branch: half of the guesses would be wrong.
+            at += new < cursor
+        old = places[i - n] if i >= n else -1
+        if old >= 0:
             words[old >> 6] &= ~(1 << (old & 63))
             count -= 1
-            if old < cursor:
-                at -= 1
-            elif old == cursor and count > 0:
+            at -= old < cursor
+            if old == cursor and count > 0:
                 if at < count:
                     cursor = _after(words, cursor)
                 else:
                     cursor = _before(words, cursor)
                     at -= 1
         if count < required:
+            out[i] = np.nan
             continue
         position = (count - 1) * p
         lower = int(position)
@@ -181,34 +209,31 @@ def window_quantile(places: Places, ordered: Numbers, p: float, n: int, required
 
 
 @compiled
-def _below(words: Words, in_word: Places, in_block: Places, place: int) -> int:
+def _counted(tree: Places, levels: int, place: int, one: int) -> None:
+    """Count a place that comes (1) or goes (-1) in its word and in everything above it."""
+    node = (1 << levels) + (place >> 6)
+    for _ in range(levels):
+        tree[node] += one
+        node >>= 1
+
+
+@_compiled
+def _before_place(words: Words, tree: Places, levels: int, place: int) -> int:
     """How many places of the set come before one."""
     word = place >> 6
-    block = word >> 6
-    count = 0
-    for k in range(block):
-        count += in_block[k]
-    for k in range(block << 6, word):
-        count += in_word[k]
-    left = words[word] & ((1 << (place & 63)) - 1)
-    while left != 0:
-        left &= left - 1
-        count += 1
+    count = bits.bit_count(words[word] & ((1 << (place & 63)) - 1))
+    node = (1 << levels) + word
+    for _ in range(levels):
+        # What is left of a right child comes before it. No branch: half of the guesses would be wrong.
+        count += tree[node - 1] * (node & 1)
+        node >>= 1
     return count
 
 
 @compiled
-def window_rank(places: Places, ordered: Numbers, n: int, required: int, shift: float) -> Numbers:
-    """(Average-tie rank of the current value among the last ``n`` - ``shift``) / count.
-
-    Members of the set are counted per word and per 64 words, so that a rank is a sum of few numbers.
-    """
-    out = np.full(places.size, np.nan)
+def _equals(ordered: Numbers) -> tuple[Places, Places]:
+    """Where the values begin and end that are equal to that of a place."""
     size = ordered.size
-    words = np.zeros((size >> 6) + 2, dtype=np.int64)
-    in_word = np.zeros(words.size, dtype=np.int32)
-    in_block = np.zeros((words.size >> 6) + 1, dtype=np.int32)
-    # Where the values begin and end that are equal to that of a place.
     first = np.empty(size, dtype=np.int32)
     end = np.empty(size, dtype=np.int32)
     for place in range(size):
@@ -216,25 +241,44 @@ def window_rank(places: Places, ordered: Numbers, n: int, required: int, shift: 
     for place in range(size - 1, -1, -1):
         tied = place + 1 < size and ordered[place] == ordered[place + 1]
         end[place] = end[place + 1] if tied else place + 1
+    return first, end
+
+
+@_compiled
+def window_rank(places: Places, ordered: Numbers, n: int, required: int, shift: float, out: Numbers) -> Numbers:
+    """(Average-tie rank of the current value among the last ``n`` - ``shift``) / count.
+
+    The members of each word are counted in a tree of pairs, pairs of pairs and so on, as values come and go. A rank is
+    the sum of what the tree counts left of a word, and of the bits of that word.
+    """
+    size = ordered.size
+    words = np.zeros((size >> 6) + 2, dtype=np.int64)
+    levels = 0
+    while 1 << levels < words.size:
+        levels += 1
+    tree = np.zeros(2 << levels, dtype=np.int32)
+    tied = False
+    for place in range(1, size):
+        tied |= ordered[place] == ordered[place - 1]
+    first, end = _equals(ordered if tied else ordered[:0])
     count = 0
     for i in range(places.size):
         new = places[i]
         if new >= 0:
             words[new >> 6] |= 1 << (new & 63)
-            in_word[new >> 6] += 1
-            in_block[new >> 12] += 1
+            _counted(tree, levels, new, 1)
             count += 1
         if i >= n and places[i - n] >= 0:
             old = places[i - n]
             words[old >> 6] &= ~(1 << (old & 63))
-            in_word[old >> 6] -= 1
-            in_block[old >> 12] -= 1
+            _counted(tree, levels, old, -1)
             count -= 1
         if new < 0 or count < required:
+            out[i] = np.nan
             continue
-        below = _below(words, in_word, in_block, first[new])
+        below = _before_place(words, tree, levels, first[new] if tied else new)
         ties = 1
-        if end[new] - first[new] > 1:
-            ties = _below(words, in_word, in_block, end[new]) - below
+        if tied and end[new] - first[new] > 1:
+            ties = _before_place(words, tree, levels, end[new]) - below
         out[i] = (below + 0.5 * (ties + 1) - shift) / count
     return out

@@ -14,7 +14,8 @@ from graphlib import CycleError, TopologicalSorter
 import numpy as np
 import numpy.typing as npt
 
-from quant_platform.expressions.evaluate import Evaluation, evaluate
+from quant_platform.expressions.arrays import Arrays
+from quant_platform.expressions.evaluate import Evaluation, Use, evaluate
 from quant_platform.expressions.location import Formula
 from quant_platform.expressions.memory import memory_bars
 from quant_platform.expressions.nodes import Forest, Kind, Node, columns_of, topological_order
@@ -58,6 +59,8 @@ class Plan:
         wanted: Collection[str] | None = None,
         *,
         origin: int = 0,
+        uses: Mapping[str, Use] | None = None,
+        arrays: Arrays | None = None,
     ) -> Evaluation:
         """Compute the outputs over the bars of one instrument.
 
@@ -67,10 +70,14 @@ class Plan:
             Arrays of equal length, oldest bar first, one row per bar of the grid: a bar without data is a row of NaN,
             not an absent row. Numbers are converted to float64 and infinite values to NaN; conditions must be bool.
         wanted
-            Names of the outputs to compute; all when None.
+            Names of the outputs to compute and keep; all when None.
         origin
             Number of the first row, counted from a fixed point such as 1970. Sums round according to it, so that a
             value computed from a later start, with its full memory before it, has the same bits.
+        uses
+            What is made of outputs as soon as they are computed, wanted or not.
+        arrays
+            Where arrays are taken from, of as many rows as the columns, by a caller who needs some afterwards.
 
         Returns
         -------
@@ -82,8 +89,13 @@ class Plan:
         SchemaViolation
             Columns differ in length or have a type the plan cannot use.
         """
-        roots = self.outputs if wanted is None else {name: self.outputs[name] for name in wanted}
-        return evaluate(roots, self.kinds, columns, origin, needs=self.columns)
+        names = self.outputs if wanted is None else wanted
+        used = {name for use in (uses or {}).values() for name in use.outputs} - set(names)
+        # In the order of the plan what belongs together is computed together.
+        roots = {name: self.outputs[name] for name in (*names, *sorted(used))}
+        if used:
+            roots = {name: root for name, root in self.outputs.items() if name in roots}
+        return evaluate(roots, self.kinds, columns, origin, needs=self.columns, kept=names, uses=uses, arrays=arrays)
 
 
 def compile_plan(

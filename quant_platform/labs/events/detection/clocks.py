@@ -7,6 +7,7 @@ local times are converted day by day with their time zone, so summer time needs 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -64,7 +65,16 @@ def fees_at(instants: Stamps, spec: ContextSpec) -> npt.NDArray[np.float64]:
 
 def clock_labels(instants: Stamps, state: ClockState) -> npt.NDArray[np.int64]:
     """Number of the span each instant lies in, and the number of spans at the weekend of UTC."""
-    first, last = _days(instants)
+    starts, codes = _span_starts(state, *_days(instants))
+    # The instants rise too, and there are far more of them than of spans.
+    rows = np.searchsorted(instants, starts)
+    held = np.diff(rows, append=instants.size)
+    return np.repeat(codes, held)
+
+
+@lru_cache(maxsize=16)
+def _span_starts(state: ClockState, first: date, last: date) -> tuple[Stamps, npt.NDArray[np.int64]]:
+    """When each span of these days begins, and its number; one conversion for all instruments of a month."""
     begins: list[tuple[int, int]] = []
     for day in _each(first - timedelta(days=1), last):
         if day.weekday() >= 5:
@@ -74,7 +84,7 @@ def clock_labels(instants: Stamps, state: ClockState) -> npt.NDArray[np.int64]:
     begins.sort()
     starts = np.array([instant for instant, _ in begins], dtype=np.int64)
     codes = np.array([code for _, code in begins], dtype=np.int64)
-    return codes[np.searchsorted(starts, instants, side="right") - 1]
+    return starts, codes
 
 
 def _are_among(instants: Stamps, found: list[int]) -> Flags:

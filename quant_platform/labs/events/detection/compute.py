@@ -4,8 +4,8 @@ For one symbol (:func:`compute_symbol`):
 
 1. rows are checked to be the full grid (:func:`.grid.stamps`) and joined with their context, row by row;
 2. the shared plan runs over all rows (:meth:`Plan.run`); an output whose column is absent is not available;
-3. an event's condition counts only where its direction and intensity are known; ``onsets`` and ``accepted`` turn it
-   into flags (:mod:`.onsets`);
+3. as soon as the parts of an event are there, ``_detected`` finds its accepted onsets (:mod:`.onsets`), which count
+   only where direction and intensity are known, and lets condition and direction go;
 4. flags of rows with fewer earlier rows than the event's memory are null: nobody can say yet whether it fired;
 5. states are labelled (:mod:`.states`), windows after events last, from the accepted flags;
 6. frames are built for the rows from ``since`` on.
@@ -16,10 +16,11 @@ rows before it equals one pass over all of history bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -27,12 +28,13 @@ import numpy.typing as npt
 import polars as pl
 
 from quant_platform.contracts.errors import SchemaViolation
-from quant_platform.expressions import Evaluation
+from quant_platform.expressions import Evaluation, Use
+from quant_platform.expressions.arrays import Arrays
 from quant_platform.labs.events.detection.columns import COLUMNS, CONTEXT_FLAGS, CONTEXT_NUMBERS, MARKET_FLAGS
 from quant_platform.labs.events.detection.context import market_context
 from quant_platform.labs.events.detection.grid import BAR_US, month_start, stamps
 from quant_platform.labs.events.detection.labels import Absent, Fired, state_columns
-from quant_platform.labs.events.detection.onsets import accepted, onsets
+from quant_platform.labs.events.detection.onsets import Rows, accepted
 from quant_platform.labs.events.detection.plan import EventPlan, event_plan, one_event_plan, part
 from quant_platform.specification.event_lab import EventLab
 from quant_platform.specification.events import EventSpec
@@ -44,6 +46,7 @@ _NOT_KNOWN = pl.Series([None], dtype=pl.Float64)
 
 Array = npt.NDArray[np.generic]
 Conditions = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -192,9 +195,11 @@ def compute_symbol(
         )
     columns, absent = _columns(market, context)
     origin = int(bars[0]) // BAR_US if bars.size else 0
-    result = plan.plan.run(columns, origin=origin)
+    arrays = Arrays(market.height)
+    result = _run(plan, plan.lab.active, columns, absent, origin, arrays)
     first = int(np.searchsorted(bars, _micros(since))) if since else 0
-    fired = {name: _fired(name, plan, result, absent) for name in plan.lab.active}
+    found: dict[str, _Detected | None] = {name: result.made.get(name) for name in plan.lab.active}
+    fired = {name: detected.fired if detected else None for name, detected in found.items()}
     keys = market.select(KEYS)[first:]
     states = keys.hstack(state_columns(plan, result, absent, fired, bars)[first:])
     not_available = _not_available(plan, result)
@@ -206,7 +211,7 @@ def compute_symbol(
         symbol=str(market["symbol"][0]) if market.height else "",
         features=features,
         states=states,
-        flags=keys.hstack(_flags(values, fired, market.height)[first:]),
+        flags=keys.hstack(_flags(values, found, arrays)[first:]),
         not_available=not_available,
     )
 
@@ -231,15 +236,14 @@ def onsets_of(
         Rows of ``events.event_flags`` with the columns of this event alone.
     """
     plan = one_event_plan(lab, event)
-    wanted = list(plan.plan.outputs)
     frames = []
     for symbol in sorted(market):
         rows = market[symbol]
         bars = stamps(rows)
         columns, absent = _columns(rows, context[symbol])
-        result = plan.plan.run(columns, wanted, origin=int(bars[0]) // BAR_US if bars.size else 0)
-        fired = {event.id: _fired(event.id, plan, result, absent)}
-        frames.append(rows.select(KEYS).hstack(_flags(dict(result.values), fired, rows.height)))
+        arrays = Arrays(rows.height)
+        result = _run(plan, [event.id], columns, absent, int(bars[0]) // BAR_US if bars.size else 0, arrays)
+        frames.append(rows.select(KEYS).hstack(_flags(dict(result.values), dict(result.made), arrays)))
     return pl.concat(frames)
 
 
@@ -258,25 +262,52 @@ def _columns(market: pl.DataFrame, context: pl.DataFrame) -> tuple[dict[str, Arr
             if series.null_count():
                 partly[name] = series.is_null().to_numpy()
             if name in CONTEXT_FLAGS:
-                arrays[name] = series.fill_null(False).to_numpy()
+                arrays[name] = (series.fill_null(False) if name in partly else series).to_numpy()
             else:
-                numbers = series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+                known = series.cast(pl.Float64)
+                numbers = (known.fill_null(float("nan")) if name in partly else known).to_numpy()
                 arrays[name] = numbers == 1.0 if name in MARKET_FLAGS else numbers
     return arrays, Absent(partly, market.height)
 
 
-def _fired(name: str, plan: EventPlan, result: Evaluation, absent: Absent) -> Fired | None:
-    """Accepted onsets of one event; None when a column is absent."""
-    parts = [part(name, piece) for piece in ("condition", "direction", "intensity")]
-    if any(p in result.not_available for p in parts):
-        return None
+@dataclass(frozen=True)
+class _Detected:
+    """Accepted onsets of one event: per bar, as rows, and the sign of the direction on each of these rows."""
+
+    fired: Fired
+    rows: Rows
+    signs: Numbers
+
+
+def _run(
+    plan: EventPlan, events: Collection[str], columns: Mapping[str, Array], absent: Absent, origin: int, arrays: Arrays
+) -> Evaluation:
+    """Values of a plan without those from which events were detected, and what was detected."""
+    uses = {
+        name: Use(
+            tuple(part(name, piece) for piece in ("condition", "direction", "intensity")),
+            partial(_detected, name, plan, absent),
+        )
+        for name in events
+    }
+    gone = {output for use in uses.values() for output in use.outputs[:2]}
+    return plan.plan.run(
+        columns, [name for name in plan.plan.outputs if name not in gone], origin=origin, uses=uses, arrays=arrays
+    )
+
+
+def _detected(
+    name: str, plan: EventPlan, absent: Absent, condition: Conditions, direction: Numbers, intensity: Numbers
+) -> _Detected:
     event = plan.lab.events[name]
-    condition, direction, intensity = (result.values[p] for p in parts)
-    holds = condition.astype(np.bool_, copy=False) & ~np.isnan(direction) & ~np.isnan(intensity)
-    counts = accepted(onsets(holds, event.onset), event.cooldown_bars)
+    rising = event.onset == "rising"
+    rows = accepted(condition, direction, intensity, rising=rising, cooldown_bars=event.cooldown_bars)
     known = ~absent.on(plan.event_columns[name])
     known[: plan.event_memory[name]] = False
-    return Fired(counts & known, known)
+    rows = rows[known[rows]]
+    counts = np.zeros_like(known)
+    counts[rows] = True
+    return _Detected(Fired(counts, known), rows, np.sign(direction[rows]))
 
 
 def _features(plan: EventPlan, values: dict[str, Array], absent: Absent) -> pl.DataFrame:
@@ -293,23 +324,29 @@ def _features(plan: EventPlan, values: dict[str, Array], absent: Absent) -> pl.D
     return pl.DataFrame(made)
 
 
-def _flags(values: dict[str, Array], fired: Mapping[str, Fired | None], rows: int) -> pl.DataFrame:
-    """Flag, direction and intensity of each event; takes the last two out of ``values``."""
+def _flags(values: dict[str, Array], detected: Mapping[str, _Detected | None], arrays: Arrays) -> pl.DataFrame:
+    """Flag, direction and intensity of each event; takes the last out of ``values``."""
     made = []
-    for name, found in fired.items():
+    for name, found in detected.items():
         names = (name, f"{name}__direction", f"{name}__intensity")
         if found is None:
-            made += [pl.Series(column, [None], pl.Float64).new_from_index(0, rows) for column in names]
+            made += [pl.Series(column, [None], pl.Float64).new_from_index(0, arrays.rows) for column in names]
             continue
-        made.append(_nullable(name, found.accepted.astype(np.float64), found.known))
-        made.append(_nullable(names[1], np.sign(values.pop(part(name, "direction"))), found.accepted))
-        made.append(_nullable(names[2], values.pop(part(name, "intensity")), found.accepted))
+        flag, direction = arrays.take(), arrays.take()
+        flag.fill(0.0)
+        direction.fill(0.0)
+        flag[found.rows] = 1.0
+        direction[found.rows] = found.signs
+        counts = pl.Series(found.fired.accepted)
+        made.append(_nullable(name, flag, pl.Series(found.fired.known)))
+        made.append(_nullable(names[1], direction, counts))
+        made.append(_nullable(names[2], values.pop(part(name, "intensity")), counts))
     return pl.DataFrame(made)
 
 
-def _nullable(name: str, values: Array, known: Conditions) -> pl.Series:
+def _nullable(name: str, values: Array, known: pl.Series) -> pl.Series:
     """Values where known, null elsewhere; the values are NaN nowhere that is known."""
-    return pl.Series(name, values).zip_with(pl.Series(known), _NOT_KNOWN)
+    return pl.Series(name, values).zip_with(known, _NOT_KNOWN)
 
 
 def _not_available(plan: EventPlan, result: Evaluation) -> dict[str, tuple[str, ...]]:

@@ -94,7 +94,8 @@ def _codes(
     codes, labels = _plain_codes(plan, name, state, result)
     if codes is not None:
         codes = at_cadence(codes, int(bars[0]) // BAR_US if bars.size else 0, state.cadence_bars)
-        codes = np.where(absent.on(plan.state_columns[name]), -1, codes)
+        if absent.any_of(plan.state_columns[name]):
+            codes = np.where(absent.on(plan.state_columns[name]), -1, codes)
     return codes, labels
 
 
@@ -105,11 +106,13 @@ def _plain_codes(
         values = result.values.get(part(name, "expression"))
         if values is None:
             return None, state.labels
-        number = values.astype(np.float64)
+        number = values.astype(np.float64, copy=False)
         memory = plan.lab.hysteresis_memory_bars
         return band_labels(number, np.array(state.edges), state.hysteresis, memory), state.labels
     labels = tuple(state.rules)
-    held = [values.astype(np.bool_) for p in labels if (values := result.values.get(part(name, p))) is not None]
+    held = [
+        values.astype(np.bool_, copy=False) for p in labels if (values := result.values.get(part(name, p))) is not None
+    ]
     return (rule_labels(held) if len(held) == len(labels) else None), labels
 
 
@@ -127,7 +130,7 @@ def _after_events(
         if found is None:
             continue
         ends = result.values.get(part(name, "exit"))
-        stops = np.zeros(found.accepted.size, dtype=np.bool_) if ends is None else ends.astype(np.bool_)
+        stops = np.zeros(found.accepted.size, dtype=np.bool_) if ends is None else ends.astype(np.bool_, copy=False)
         window = window_after(found.accepted, stops, plan.lab.events[name].max_active_bars)
         inside = window if inside is None else inside | window
         known = found.known if known is None else known & found.known
@@ -139,5 +142,5 @@ def _after_events(
 def _labelled(name: str, codes: Codes | None, labels: Sequence[str], rows: int) -> pl.Series:
     if codes is None:
         return pl.Series(name, [None], pl.String).new_from_index(0, rows)
-    words = pl.Series(name, [*labels, None], pl.String)
-    return words.gather(pl.Series(np.where(codes < 0, len(labels), codes)))
+    words = pl.Series(name, [None, *labels], pl.String)
+    return words.gather(pl.Series((codes + 1).astype(np.uint32)))

@@ -11,49 +11,62 @@ the history can shift every later one. This one looks back ``cooldown_bars`` and
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 
 from quant_platform.contracts.compiled import compiled
 
 Conditions = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 
 
-def onsets(condition: Conditions, kind: Literal["rising", "level"]) -> Conditions:
-    """Bars on which an event begins.
+def accepted(
+    condition: Conditions, direction: Numbers, intensity: Numbers, *, rising: bool, cooldown_bars: int
+) -> Rows:
+    """Rows of the onsets that follow a quiet period.
 
     Parameters
     ----------
     condition
         The rule per bar, shape (bars,), missing is false.
-    kind
-        ``rising`` or ``level``.
-    """
-    if kind == "level":
-        return condition.copy()
-    begun = np.zeros_like(condition)
-    begun[1:] = condition[1:] & ~condition[:-1]
-    return begun
-
-
-def accepted(begun: Conditions, cooldown_bars: int) -> Conditions:
-    """Onsets that follow a quiet period.
-
-    Parameters
-    ----------
-    begun
-        Onsets per bar, shape (bars,).
+    direction, intensity
+        Numbers per bar; where one of them is NaN the rule does not count.
+    rising
+        Whether an onset is the first bar on which the rule holds, and not every bar on which it does.
     cooldown_bars
         Bars before an onset that must hold no other; 0 accepts all.
     """
-    places = np.flatnonzero(begun)
-    counts = np.zeros_like(begun)
-    if places.size:
-        gaps = np.diff(places, prepend=places[0] - cooldown_bars - 1)
-        counts[places[gaps > cooldown_bars]] = True
-    return counts
+    return _accepted(
+        condition, condition[: condition.size & ~7].view(np.int64), direction, intensity, rising, cooldown_bars
+    )
+
+
+@compiled
+def _accepted(
+    condition: Conditions, eights: Rows, direction: Numbers, intensity: Numbers, rising: bool, cooldown_bars: int
+) -> Rows:
+    """As :func:`accepted`; ``eights`` are eight rows of the condition each, nearly all of them without a true one."""
+    found = np.empty(condition.size // (cooldown_bars + 1) + 1, dtype=np.int64)
+    size = 0
+    # What is before the first row is not known, so that it is no rising onset.
+    held = rising
+    last = -cooldown_bars - 1
+    i = 0
+    while i < condition.size:
+        if i & 7 == 0 and i >> 3 < eights.size and eights[i >> 3] == 0:
+            held = False
+            i += 8
+            continue
+        holds = condition[i] and not (np.isnan(direction[i]) or np.isnan(intensity[i]))
+        if holds and not (rising and held):
+            if i - last > cooldown_bars:
+                found[size] = i
+                size += 1
+            last = i
+        held = holds
+        i += 1
+    return found[:size].copy()
 
 
 @compiled

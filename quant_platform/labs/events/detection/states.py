@@ -86,8 +86,10 @@ def band_labels(x: Numbers, edges: Numbers, margin: float, memory_bars: int) -> 
 
 def rule_labels(conditions: Sequence[npt.NDArray[np.bool_]]) -> Codes:
     """Number of the first condition that holds on each bar."""
-    stacked = np.array(conditions)
-    return np.where(stacked.any(axis=0), stacked.argmax(axis=0), -1).astype(np.int64)
+    codes = np.full(conditions[0].size, -1, dtype=np.int64)
+    for code in range(len(conditions) - 1, -1, -1):
+        codes[conditions[code]] = code
+    return codes
 
 
 def at_cadence(codes: Codes, first_bar: int, cadence_bars: int) -> Codes:
@@ -104,6 +106,15 @@ def at_cadence(codes: Codes, first_bar: int, cadence_bars: int) -> Codes:
     """
     if cadence_bars == 1:
         return codes
-    rows = np.arange(codes.size)
-    source = rows - (first_bar + rows) % cadence_bars
-    return np.where(source >= 0, codes[np.maximum(source, 0)], -1)
+    return _held(codes, first_bar % cadence_bars, cadence_bars)
+
+
+@compiled
+def _held(codes: Codes, phase: int, cadence_bars: int) -> Codes:
+    out = np.empty_like(codes)
+    code = -1
+    for i in range(codes.size):
+        if (i + phase) % cadence_bars == 0:
+            code = codes[i]
+        out[i] = code
+    return out

@@ -8,22 +8,42 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quant_platform.labs.events.detection.clocks import clock_labels
-from quant_platform.labs.events.detection.onsets import accepted, onsets, window_after
+from quant_platform.labs.events.detection.onsets import accepted, window_after
 from quant_platform.labs.events.detection.states import at_cadence, band_labels, rule_labels
 from quant_platform_tests.labs.events.detection.worlds import lab
 
 
 def bits(text: str) -> np.ndarray:
-    return np.array([letter == "x" for letter in text])
+    return np.array([letter == "x" for letter in text], dtype=np.bool_)
 
 
 def text(values: np.ndarray) -> str:
     return "".join("x" if value else "." for value in values)
 
 
+def onsets(condition: np.ndarray, *, rising: bool = False, cooldown: int = 0, missing: str = "") -> np.ndarray:
+    """Accepted onsets per bar; the direction is missing on the bars that are marked."""
+    gaps = bits(missing.ljust(condition.size, "."))
+    direction = np.where(gaps, np.nan, 1.0)
+    rows = accepted(condition, direction, np.zeros(condition.size), rising=rising, cooldown_bars=cooldown)
+    found = np.zeros(condition.size, dtype=np.bool_)
+    found[rows] = True
+    return found
+
+
 def test_rising_marks_the_first_bar_of_each_streak_and_level_every_bar() -> None:
-    assert text(onsets(bits("x.xx.xxx"), "rising")) == "..x..x.."
-    assert text(onsets(bits("x.xx.xxx"), "level")) == "x.xx.xxx"
+    assert text(onsets(bits("x.xx.xxx"), rising=True)) == "..x..x.."
+    assert text(onsets(bits("x.xx.xxx"))) == "x.xx.xxx"
+    # Eight bars that are all false, and the end of a streak at their edge.
+    assert text(onsets(bits(".......xx" + 8 * "." + "x......"), rising=True)) == ".......x" + 9 * "." + "x......"
+    assert text(onsets(bits("........xx......" + 8 * "." + "xx"), rising=True)) == "........x......." + 8 * "." + "x."
+
+
+def test_a_bar_without_direction_or_intensity_is_one_on_which_the_rule_does_not_hold() -> None:
+    assert text(onsets(bits("xxxxx"), missing=".x...")) == "x.xxx"
+    assert text(onsets(bits(".xxxx"), rising=True, missing="..x..")) == ".x.x."
+    unknown = np.array([0.0, np.nan, 0.0])
+    assert accepted(bits("xxx"), np.ones(3), unknown, rising=False, cooldown_bars=0).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(
@@ -36,17 +56,18 @@ def test_rising_marks_the_first_bar_of_each_streak_and_level_every_bar() -> None
         ("x..x...x", 3, "x......x"),
         ("xxx", 0, "xxx"),
         ("....", 5, "...."),
+        ("", 5, ""),
     ],
 )
 def test_an_onset_counts_after_a_quiet_period(begun: str, cooldown: int, expected: str) -> None:
-    assert text(accepted(bits(begun), cooldown)) == expected
+    assert text(onsets(bits(begun), cooldown=cooldown)) == expected
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(0, 8), st.integers(0, 20))
 @settings(max_examples=200, deadline=None)
 def test_acceptance_remembers_the_quiet_period_and_no_more(begun: list[bool], cooldown: int, cut: int) -> None:
-    whole = accepted(np.array(begun), cooldown)
-    part = accepted(np.array(begun[cut:]), cooldown)
+    whole = onsets(np.array(begun), cooldown=cooldown)
+    part = onsets(np.array(begun[cut:], dtype=np.bool_), cooldown=cooldown)
     assert part[cooldown:].tolist() == whole[cut + cooldown :].tolist()
     for i, counts in enumerate(whole):
         assert counts == (begun[i] and not any(begun[max(0, i - cooldown) : i]))

@@ -1,0 +1,84 @@
+"""Arrays that are taken and given back, and what is made of outputs on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from quant_platform.expressions import Kind, Use, compile_plan
+from quant_platform.expressions.arrays import Arrays
+
+X = np.array([1.0, 2.0, np.nan, 4.0])
+
+
+@pytest.mark.parametrize("rows", [0, 1, 8, 1000])
+def test_no_two_arrays_that_are_out_share_memory(rows: int) -> None:
+    arrays = Arrays(rows)
+    out = [arrays.take() for _ in range(200)]
+    assert {array.shape for array in out} == {(rows,)}
+    for number, array in enumerate(out):
+        array.fill(number)
+    assert all((array == number).all() for number, array in enumerate(out))
+
+
+def test_what_was_given_back_last_is_taken_first() -> None:
+    arrays = Arrays(3)
+    first, second = arrays.take(), arrays.take()
+    arrays.give(first)
+    arrays.give(second)
+    assert arrays.take() is second
+    assert arrays.take() is first
+
+
+def test_a_repeated_number_and_a_part_with_steps_are_not_taken_again() -> None:
+    arrays = Arrays(3)
+    arrays.give(np.broadcast_to(np.float64(2.0), (3,)))
+    arrays.give(np.zeros(6)[::2])
+    assert arrays.take().flags.c_contiguous
+    assert arrays.take().flags.writeable
+
+
+def test_a_use_is_made_of_outputs_that_are_not_kept() -> None:
+    plan = compile_plan({"twice": "2*x", "high": "x>1.5", "lagged": "lag(x,1)"}, {"x": Kind.NUMBER})
+    seen: list[tuple[list[bool], list[float]]] = []
+
+    def make(high: npt.NDArray[np.bool_], twice: npt.NDArray[np.float64]) -> int:
+        seen.append((high.tolist(), twice.tolist()))
+        return int(high.sum())
+
+    found = plan.run({"x": X}, ["lagged"], uses={"count": Use(("high", "twice"), make)})
+    assert found.made == {"count": 2}
+    assert seen[0][0] == [False, True, False, True]
+    assert np.array_equal(seen[0][1], [2.0, 4.0, np.nan, 8.0], equal_nan=True)
+    assert list(found.values) == ["lagged"]
+    assert np.array_equal(found.values["lagged"], [np.nan, 1.0, 2.0, np.nan], equal_nan=True)
+
+
+def test_a_use_of_one_output_twice_and_of_a_kept_one_leaves_it_there() -> None:
+    plan = compile_plan({"twice": "2*x"}, {"x": Kind.NUMBER})
+    found = plan.run({"x": X}, uses={"equal": Use(("twice", "twice"), lambda a, b: a is b)})
+    assert found.made == {"equal": True}
+    assert np.array_equal(found.values["twice"], 2 * X, equal_nan=True)
+
+
+def test_a_use_of_what_is_not_available_is_not_made() -> None:
+    plan = compile_plan({"twice": "2*x", "other": "y"}, {"x": Kind.NUMBER, "y": Kind.NUMBER})
+    found = plan.run({"x": X}, [], uses={"both": Use(("twice", "other"), lambda *both: len(both))})
+    assert found.made == {}
+    assert dict(found.not_available) == {"other": ("y",)}
+    assert found.values == {}
+
+
+def test_a_constant_is_an_array_of_its_own() -> None:
+    found = compile_plan({"two": "2+0*1", "mean": "sma(3,2)"}, {"x": Kind.NUMBER}).run({"x": X}).values
+    assert found["two"].tolist() == [2.0, 2.0, 2.0, 2.0]
+    found["two"][0] = 5.0
+    assert found["mean"].tolist()[1:] == [3.0, 3.0, 3.0]
+
+
+def test_columns_that_are_given_are_not_changed() -> None:
+    given = np.array([1.0, np.inf, -1.0])
+    found = compile_plan({"x_": "x", "c": "abs(x)"}, {"x": Kind.NUMBER}).run({"x": given}).values
+    assert given.tolist() == [1.0, np.inf, -1.0]
+    assert np.array_equal(found["x_"], [1.0, np.nan, -1.0], equal_nan=True)
