@@ -102,7 +102,10 @@ def test_what_a_sweep_does_not_know_is_refused(changes: dict[str, Any], said: st
         sweep(given.pop("bars"), given.pop("entries"), given.pop("exits"), **given)
 
 
-def one_trade(bars: Bars, costs: Costs = Costs.zero(), **changes: Any) -> dict[str, Any]:
+FREE = Costs.zero()
+
+
+def one_trade(bars: Bars, costs: Costs = FREE, **changes: Any) -> dict[str, Any]:
     """Bought at the open of bar 2 and sold at that of bar 4."""
     entries, exits = np.zeros((bars.shape[0], 1), dtype=bool), np.zeros((bars.shape[0], 1), dtype=bool)
     entries[1], exits[3] = True, True
@@ -186,3 +189,20 @@ def test_columns_are_numbered_or_named() -> None:
     assert plain.select("column", "asset").rows() == [("0", "A0"), ("1", "A1")]
     named = sweep(bars, empty, empty, costs=COSTS, columns=["x", "y"], assets=[1, 0]).to_frame()
     assert named.select("column", "asset").rows() == [("x", "A1"), ("y", "A0")]
+
+
+def test_an_account_that_lost_everything_buys_nothing_more_and_has_no_returns_after() -> None:
+    """Sold on bar 4 at a spread of more than the price; the entry of bar 5 finds no cash, here and in the engine."""
+    spread = np.zeros((9, 1))
+    spread[4] = 1.5
+    bars = flat_bars(half_spread=spread)
+    entries, exits = np.zeros((9, 1), dtype=bool), np.zeros((9, 1), dtype=bool)
+    entries[[1, 5]], exits[3] = True, True
+    found = sweep(bars, entries, exits, costs=FREE).to_frame().row(0, named=True)
+    assert (found["trades"], found["open_at_end"], found["total_return"], found["max_drawdown"]) == (1, 0, -1.0, 1.0)
+    assert found["held_share"] == pytest.approx(2 / 9)
+    # Four returns of nothing and one of -1: mean -.2, variance (4 x .04 + .64) / 4 = .2.
+    assert found["sharpe"] == pytest.approx(-0.2 / np.sqrt(0.2) * np.sqrt(252.0))
+    config = EngineConfig(costs=FREE, sizing=Sizing("cash_fraction", 1.0, "fill"))
+    same = measure(run(bars, Signals(long_entry=entries, long_exit=exits), config))
+    assert found["sharpe"] == pytest.approx(same.sharpe)
