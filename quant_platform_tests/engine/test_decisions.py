@@ -149,7 +149,7 @@ def test_signals_become_one_order_per_bar_and_asset() -> None:
 
 @pytest.mark.parametrize("name", ["long_entry", "long_exit", "short_entry", "short_exit"])
 def test_each_signal_alone_is_enough(name: str) -> None:
-    found = Signals(**{name: truths((2, 0))}).as_orders()  # type: ignore[arg-type]  # one of four arrays
+    found = Signals(**{name: truths((2, 0))}).as_orders()
     assert found.places[0, :2].tolist() == [2, 0]
     assert np.isnan(found.numbers).all()
     assert found.places[0, 3:].tolist() == [0, 0]
@@ -180,6 +180,6 @@ def test_target_weights_that_contradict_themselves(bars: Any, weights: Any, said
 
 
 def test_target_weights_of_bars_in_a_row() -> None:
-    found = Weights([0, 1], [[0.5, NAN], [-0.5, 0.0]])  # type: ignore[arg-type]  # lists will do
+    found = Weights([0, 1], [[0.5, NAN], [-0.5, 0.0]])
     assert found.bars.tolist() == [0, 1]
     np.testing.assert_array_equal(found.weights, [[0.5, NAN], [-0.5, 0.0]])
