@@ -119,6 +119,8 @@ class Signals:
                 )
             object.__setattr__(self, name, array)
             shapes.add(array.shape)
+        if not shapes:
+            raise BacktestInvalid("signals have no shapes: none of the four is given", where="Signals")
         if self.quantity is not None:
             quantity = np.asarray(self.quantity, dtype=np.float64)
             if not np.all(np.isnan(quantity) | ((quantity > 0.0) & np.isfinite(quantity))):

@@ -6,7 +6,8 @@ Algorithm, for each column k (an account of its own, long or flat), over the bar
    an entry buys for all the cash, costs included;
 2. what is held is marked at the close; return and fall from the peak go into the figures;
 3. the decisions of the close of t are read: an exit of what is held or waits to be bought, else an entry where nothing
-   is held. An exit wins over an entry of the same bar when something is held, and means nothing when nothing is.
+   is held. An exit wins over an entry of the same bar when something is held, and means nothing when nothing is;
+4. an account that has lost everything buys nothing more, and has no returns after that bar.
 
 These are the rules of :func:`quant_platform.engine.backtest.run` with signals and ``Sizing("cash_fraction", 1.0,
 "fill")``, and the tests hold each figure of random columns against it. A bar of a flat account costs one byte read.
@@ -185,6 +186,7 @@ def _walk(
         equity, peak, fall, total, squares = initial_cash, initial_cash, 0.0, 0.0, 0.0
         trades, wins, gains, losses, bars_held, held = 0, 0, 0.0, 0.0, 0, 0
         fees, spread_paid, unknown_fills = 0.0, 0.0, 0
+        seen = sessions
         t = 0
         while t < sessions:
             if state == _NOTHING:
@@ -241,6 +243,10 @@ def _walk(
             squares += gained * gained
             peak = max(peak, equity)
             fall = max(fall, 1.0 - equity / peak)
+            if equity <= 0.0:
+                # Nothing is left to buy with, and no return can be made of it.
+                seen = t + 1
+                break
             if state == _HOLDS:
                 if exits[k, t]:
                     state = _SELLS
@@ -252,8 +258,8 @@ def _walk(
             t += 1
         row = values[k]
         row[0] = equity / initial_cash - 1.0
-        spread = (squares - total * total / sessions) / (sessions - 1) if sessions > 1 else 0.0
-        row[1] = total / sessions / math.sqrt(spread) * math.sqrt(periods_per_year) if spread > 1e-28 else math.nan
+        spread = (squares - total * total / seen) / (seen - 1) if seen > 1 else 0.0
+        row[1] = total / seen / math.sqrt(spread) * math.sqrt(periods_per_year) if spread > 1e-28 else math.nan
         row[2], row[3] = fall, trades
         row[4] = wins / trades if trades > 0 else math.nan
         row[5] = gains / losses if losses > 0.0 else math.nan

@@ -248,3 +248,15 @@ def test_the_last_bar_of_an_open_position_counts() -> None:
     assert metrics.total_return == pytest.approx((700 - 10) / CASH)
     assert metrics.break_even_bps == pytest.approx(1e4 * 700 / 10_000)
     assert metrics.trades == 0
+
+
+def test_trailing_windows_of_each_asset_begin_where_they_should() -> None:
+    """Windows of two: the mean of the two bars before, and the two steps between the three closes before."""
+    values = np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0], [8.0, 80.0]])
+    np.testing.assert_allclose(trailing_mean(values, 2), [[np.nan] * 2, [1.0, 10.0], [1.5, 15.0], [3.0, 30.0]])
+    volatility = trailing_volatility(np.exp(np.array([[0.0], [0.05], [0.15], [0.15], [0.15], [0.15]])), 2)[:, 0]
+    # Steps of .05, .1, 0, 0, 0: one is half of the window, and enough.
+    expected = [np.nan, np.nan, 0.05, np.sqrt((0.0025 + 0.01) / 2), np.sqrt(0.01 / 2), 0.0]
+    np.testing.assert_allclose(volatility, expected, atol=1e-15)
+    # Zero is a value like any other, and what is small stays so.
+    np.testing.assert_allclose(trailing_mean(np.array([[0.0], [0.05], [0.0]]), 2)[:, 0], [np.nan, 0.0, 0.025])

@@ -159,3 +159,96 @@ def test_files_that_are_none(tmp_path: Path, name: str, content: bytes, said: st
     path.write_bytes(content)
     with pytest.raises(DecisionsInvalid, match=said):
         read_decisions(path, BARS)
+
+
+@pytest.mark.parametrize("weight", [10.0, -10.0, 0.05, 0.0])
+def test_a_weight_may_be_ten_times_equity_and_no_more(weight: float) -> None:
+    frame = pl.DataFrame({"asset": ["A0"], "date": ["1970-01-02"], "weight": [weight]})
+    found = from_table(frame, BARS)
+    assert isinstance(found, Weights)
+    assert found.weights.tolist() == [[weight, 0.0]]
+    with pytest.raises(DecisionsInvalid, match="weight_in_percent in 1"):
+        from_table(frame.with_columns(weight=pl.lit(10.5)), BARS)
+
+
+def ordered(**columns: object) -> pl.DataFrame:
+    return pl.DataFrame({"asset": ["A0"], "date": ["1970-01-02"], "action": ["long_entry"]}).with_columns(
+        **{name: pl.lit(value) for name, value in columns.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "code"),
+    [
+        ({"stop": 0.999}, None),
+        ({"stop": 1.0}, "level_unreachable"),
+        ({"stop": 1.05}, "level_unreachable"),
+        ({"trail": 1.0}, "level_unreachable"),
+        ({"stop": 0.05, "target": 0.05, "trail": 0.05, "stop_price": 0.05, "target_price": 0.05}, None),
+        ({"target": 5.0}, None),
+        ({"stop": float("inf")}, "level_invalid"),
+        ({"action": "trade", "quantity": 0.05, "stop": 1.0}, "level_unreachable"),
+        ({"action": "trade", "quantity": -0.05, "stop": 1.0}, None),
+        ({"action": "long_exit", "stop": 1.0}, None),
+        ({"quantity": float("inf")}, "quantity_missing"),
+        ({"quantity": 0.0}, "quantity_missing"),
+        ({"action": "trade", "quantity": float("-inf")}, "quantity_missing"),
+        ({"time_bars": 1}, None),
+        ({"time_bars": float("inf")}, "time_invalid"),
+        ({"time_bars": -1}, "time_invalid"),
+        ({"date_fill": "1970-01-01"}, "look_ahead"),
+        ({"date_fill": "1970-01-03"}, None),
+    ],
+)
+def test_numbers_at_the_end_of_their_range(columns: dict[str, object], code: str | None) -> None:
+    if code is None:
+        found = from_table(ordered(**columns), BARS)
+        assert isinstance(found, Orders)
+        assert found.places[0, 3] == columns.get("time_bars", 0)
+    else:
+        with pytest.raises(DecisionsInvalid, match=f"{code} in 1 rows") as error:
+            from_table(ordered(**columns), BARS)
+        assert error.value.rows[0]["code"] == code
+
+
+def test_each_column_is_read_into_its_own_place() -> None:
+    given = {"quantity": 1.0, "stop": 0.2, "target": 0.3, "trail": 0.4, "stop_price": 50.0, "target_price": 160.0}
+    found = from_table(ordered(**given, time_bars=7), BARS)
+    assert isinstance(found, Orders)
+    assert found.numbers.tolist() == [list(given.values())]
+    assert found.places.tolist() == [[1, 0, 1, 7, 0]]
+
+
+def test_a_row_with_two_faults_is_one_row() -> None:
+    frame = pl.concat([ordered(stop=0.0, quantity=-1.0), ordered(stop=0.1, quantity=1.0)])
+    with pytest.raises(DecisionsInvalid, match="quantity_missing in 1 rows; level_invalid in 1 rows") as error:
+        from_table(frame, BARS)
+    assert error.value.how_many == "1 of 2 rows"
+    assert [row["line"] for row in error.value.rows] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        pl.Series(["1970-01-02", "1970-01-03 00:00:00"]),
+        pl.Series(["1970-01-02", "1970-01-03"], dtype=pl.Categorical),
+        pl.Series([1, 2], dtype=pl.Int32).cast(pl.Date),
+        pl.Series([86_400_000, 2 * 86_400_000]).cast(pl.Datetime("ms")),
+    ],
+)
+def test_dates_may_be_written_in_several_ways(dates: pl.Series) -> None:
+    frame = pl.DataFrame({"asset": ["A0", "A0"], "date": dates, "action": ["long_entry", "long_exit"]})
+    found = from_table(frame, BARS)
+    assert isinstance(found, Orders)
+    assert found.places[:, 0].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("columns", "cause"),
+    [(["asset;date"], "separator"), (["asset", "weight"], ""), (["ASSET", "date "], "lower case"), (["x", "y"], "")],
+)
+def test_the_likely_cause_of_a_column_that_is_missing(columns: list[str], cause: str) -> None:
+    with pytest.raises(DecisionsInvalid, match="columns are missing") as error:
+        from_table(pl.DataFrame({name: ["A0"] for name in columns}), BARS)
+    assert cause in error.value.cause
+    assert bool(cause) == bool(error.value.cause)

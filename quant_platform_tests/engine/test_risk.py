@@ -189,3 +189,40 @@ def test_impact_of_almgren_and_others(volatility: float, theta: float, days: flo
 def test_the_log_is_a_table() -> None:
     clips = allocate(TARGETS, np.zeros((2, 2)), RiskLimits()).clips
     assert clips.schema["before"] == pl.Float64
+
+
+MOVED = np.array([50, 50, 100, 100, 100, 100, 100, 100, 150, 150])
+
+
+def test_the_worked_example_of_drift() -> None:
+    """METHODS 5.4: tenths against .05 .05 .1 .1 .1 .1 .1 .1 .15 .15 are .109861, over .0338 for a thousand each."""
+    reference, current = np.arange(1000.0), np.repeat(100.0 * np.arange(10), MOVED)
+    found = drift_alarm(reference, current)
+    assert found.index.value == pytest.approx(0.109861, abs=5e-7)
+    assert found.index.bound == pytest.approx(0.0338, abs=5e-5)
+    assert found.raised
+    assert not drift_alarm(reference, current, smallest=0.11).raised
+    # It has to be above what matters, not at it.
+    assert not drift_alarm(reference, current, smallest=found.index.value).raised
+    # A tenth of the values moves as far, and luck alone reaches .338.
+    few = drift_alarm(reference, current, every=10)
+    assert few.index.bound == pytest.approx(0.338, abs=5e-4)
+    assert not few.raised
+    assert drift_alarm(reference, current, confidence=0.5).index.bound < found.index.bound
+
+
+def test_every_row_of_the_log_names_strategy_and_symbol() -> None:
+    found = allocate([[0.1, 0.2], [0.1, 0.6]], np.zeros((2, 2)), RiskLimits(symbol=0.4))
+    # The second symbol holds .8 for .4; the first is within.
+    assert [(*row[:3], *(round(x, 12) for x in row[3:])) for row in found.clips.rows()] == [
+        ("symbol", 0, 1, 0.2, 0.1), ("symbol", 1, 1, 0.6, 0.3),
+    ]  # fmt: skip
+
+
+def test_a_limit_may_be_nothing_or_little_and_positions_must_be_known() -> None:
+    np.testing.assert_allclose(allocate([[0.1]], [[0.0]], RiskLimits(symbol=0.05)).weights, [[0.05]])
+    assert allocate([[0.1]], [[0.0]], RiskLimits(portfolio=0.0)).weights.tolist() == [[0.0]]
+    with pytest.raises(BacktestInvalid, match="complete arrays"):
+        allocate([[0.1]], [[math.nan]], RiskLimits())
+    with pytest.raises(BacktestInvalid, match="strategy was nan"):
+        RiskLimits(strategy=math.nan)

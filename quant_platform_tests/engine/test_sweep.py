@@ -100,3 +100,109 @@ def test_what_a_sweep_does_not_know_is_refused(changes: dict[str, Any], said: st
     given: dict[str, Any] = {"bars": flat_bars(), "entries": empty, "exits": empty, "costs": COSTS} | changes
     with pytest.raises(BacktestInvalid, match=said):
         sweep(given.pop("bars"), given.pop("entries"), given.pop("exits"), **given)
+
+
+FREE = Costs.zero()
+
+
+def one_trade(bars: Bars, costs: Costs = FREE, **changes: Any) -> dict[str, Any]:
+    """Bought at the open of bar 2 and sold at that of bar 4."""
+    entries, exits = np.zeros((bars.shape[0], 1), dtype=bool), np.zeros((bars.shape[0], 1), dtype=bool)
+    entries[1], exits[3] = True, True
+    return sweep(bars, entries, exits, costs=costs, **changes).to_frame().row(0, named=True)
+
+
+def test_a_sweep_starts_with_a_million_and_counts_years_of_252_bars() -> None:
+    found = one_trade(flat_bars(sessions=6), Costs(commission_rate=0.001, half_spread=0.0))
+    # All of it goes into units and their commission; selling pays another thousandth of what is left.
+    bought = 1e6 / 1.001
+    assert found["commission"] == pytest.approx(0.001 * bought + 0.001 * bought)
+    assert found["spread"] == 0.0
+    returns = np.array([0.0, 0.0, bought / 1e6 - 1.0, 0.0, -0.001, 0.0])
+    assert found["sharpe"] == pytest.approx(returns.mean() / returns.std(ddof=1) * np.sqrt(252.0))
+    again = one_trade(flat_bars(sessions=6), Costs(commission_rate=0.001, half_spread=0.0), periods_per_year=63.0)
+    assert again["sharpe"] == pytest.approx(found["sharpe"] / 2.0)
+
+
+@pytest.mark.parametrize(
+    ("last", "hits", "factor"), [(110.0, 1.0, None), (100.0, 0.0, None), (90.0, 0.0, 0.0), (101.0, 1.0, None)]
+)
+def test_a_trade_of_a_few_cents_wins_or_loses_as_any_other(last: float, hits: float, factor: float | None) -> None:
+    """Half a unit of money gains or loses five hundredths; what neither gains nor loses is no win."""
+    found = one_trade(flat_bars({4: (last, 115, 85, 100)}), initial_cash=0.5)
+    assert (found["trades"], found["hit_rate"], found["profit_factor"]) == (1, hits, factor)
+    assert found["total_return"] == pytest.approx(last / 100.0 - 1.0)
+
+
+def test_two_bars_are_enough_for_a_sharpe_ratio_and_one_is_not() -> None:
+    entries, exits = np.zeros((2, 1), dtype=bool), np.zeros((2, 1), dtype=bool)
+    entries[0] = True
+    bars = flat_bars({1: (100, 110, 100, 110)}, sessions=2)
+    found = sweep(bars, entries, exits, costs=Costs.zero()).to_frame().row(0, named=True)
+    # Returns 0 and .1: mean .05, variance .005.
+    assert found["sharpe"] == pytest.approx(0.05 / np.sqrt(0.005) * np.sqrt(252.0))
+    assert (found["trades"], found["open_at_end"], found["held_share"]) == (0, 1, 0.5)
+    alone = sweep(flat_bars(sessions=1), entries[:1], exits[:1], costs=Costs.zero()).to_frame()
+    assert alone["sharpe"].to_list() == [None]
+
+
+def test_what_waits_to_be_sold_is_held_and_open() -> None:
+    """Sold by the close of bar 3, but nothing trades after it: it stays, marked at its last close of 105."""
+    nothing = (np.nan,) * 4
+    over: dict[int, Any] = {3: (100, 105, 99, 105), **dict.fromkeys(range(4, 9), nothing)}
+    found = one_trade(flat_bars(over))
+    assert (found["trades"], found["open_at_end"], found["held_share"]) == (0, 1, pytest.approx(7 / 9))
+    assert found["total_return"] == pytest.approx(0.05)
+
+
+def test_a_bar_without_volume_halts_unless_said_and_one_with_little_does_not() -> None:
+    volume = np.full((9, 1), 0.05)
+    bars = flat_bars({4: (110, 111, 99, 100), 5: (120, 121, 99, 100)}, volume=volume)
+    assert one_trade(bars)["total_return"] == pytest.approx(0.10)
+    volume[4] = 0.0
+    bars = flat_bars({4: (110, 111, 99, 100), 5: (120, 121, 99, 100)}, volume=volume)
+    assert one_trade(bars)["total_return"] == pytest.approx(0.20)
+    assert one_trade(bars, zero_volume_halts=False)["total_return"] == pytest.approx(0.10)
+
+
+def test_a_spread_of_more_than_the_price_leaves_nothing_and_never_less() -> None:
+    spread = np.zeros((9, 1))
+    spread[4] = 1.5
+    found = one_trade(flat_bars(half_spread=spread), initial_cash=1000.0)
+    assert (found["total_return"], found["max_drawdown"], found["spread"]) == (-1.0, 1.0, 1000.0)
+    assert found["unknown_spread_fills"] == 0
+    spread[4] = np.nan
+    found = one_trade(flat_bars(half_spread=spread), Costs(0.0, 0.0, unknown_half_spread=0.25), initial_cash=1000.0)
+    assert (found["total_return"], found["unknown_spread_fills"], found["spread"]) == (-0.25, 1, 250.0)
+
+
+@pytest.mark.parametrize("place", [-1, 1])
+def test_an_asset_on_either_side_of_those_of_the_bars_is_refused(place: int) -> None:
+    with pytest.raises(BacktestInvalid, match="outside the 1 of the bars"):
+        one_trade(flat_bars(), assets=[place])
+
+
+def test_columns_are_numbered_or_named() -> None:
+    empty = np.zeros((9, 2), dtype=bool)
+    bars = flat_bars(assets=2)
+    plain = sweep(bars, empty, empty, costs=COSTS).to_frame()
+    assert plain.select("column", "asset").rows() == [("0", "A0"), ("1", "A1")]
+    named = sweep(bars, empty, empty, costs=COSTS, columns=["x", "y"], assets=[1, 0]).to_frame()
+    assert named.select("column", "asset").rows() == [("x", "A1"), ("y", "A0")]
+
+
+def test_an_account_that_lost_everything_buys_nothing_more_and_has_no_returns_after() -> None:
+    """Sold on bar 4 at a spread of more than the price; the entry of bar 5 finds no cash, here and in the engine."""
+    spread = np.zeros((9, 1))
+    spread[4] = 1.5
+    bars = flat_bars(half_spread=spread)
+    entries, exits = np.zeros((9, 1), dtype=bool), np.zeros((9, 1), dtype=bool)
+    entries[[1, 5]], exits[3] = True, True
+    found = sweep(bars, entries, exits, costs=FREE).to_frame().row(0, named=True)
+    assert (found["trades"], found["open_at_end"], found["total_return"], found["max_drawdown"]) == (1, 0, -1.0, 1.0)
+    assert found["held_share"] == pytest.approx(2 / 9)
+    # Four returns of nothing and one of -1: mean -.2, variance (4 x .04 + .64) / 4 = .2.
+    assert found["sharpe"] == pytest.approx(-0.2 / np.sqrt(0.2) * np.sqrt(252.0))
+    config = EngineConfig(costs=FREE, sizing=Sizing("cash_fraction", 1.0, "fill"))
+    same = measure(run(bars, Signals(long_entry=entries, long_exit=exits), config))
+    assert found["sharpe"] == pytest.approx(same.sharpe)
