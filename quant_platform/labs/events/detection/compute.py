@@ -26,7 +26,6 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.expressions import Evaluation, Use
@@ -42,6 +41,8 @@ from quant_platform.specification.events import EventSpec
 from quant_platform.specification.states import AfterEventState
 
 KEYS = ("symbol", "month", "bar")
+
+_NOT_KNOWN = pl.Series([None], dtype=pl.Float64)
 
 Array = npt.NDArray[np.generic]
 Conditions = npt.NDArray[np.bool_]
@@ -333,19 +334,19 @@ def _flags(values: dict[str, Array], detected: Mapping[str, _Detected | None], a
             continue
         flag, direction = arrays.take(), arrays.take()
         flag.fill(0.0)
+        direction.fill(0.0)
         flag[found.rows] = 1.0
-        direction[found.rows] = found.signs  # on the other rows it is null, whatever the array holds
-        made.append(_nullable(name, flag, found.fired.known))
-        made.append(_nullable(names[1], direction, found.fired.accepted))
-        made.append(_nullable(names[2], values.pop(part(name, "intensity")), found.fired.accepted))
+        direction[found.rows] = found.signs
+        counts = pl.Series(found.fired.accepted)
+        made.append(_nullable(name, flag, pl.Series(found.fired.known)))
+        made.append(_nullable(names[1], direction, counts))
+        made.append(_nullable(names[2], values.pop(part(name, "intensity")), counts))
     return pl.DataFrame(made)
 
 
-def _nullable(name: str, values: Array, known: Conditions) -> pl.Series:
-    """Values where known, null elsewhere, shape (bars,) each; the array itself becomes the column, without a copy."""
-    present = np.packbits(known, bitorder="little")
-    column = pa.Array.from_buffers(pa.float64(), values.size, [pa.py_buffer(present), pa.py_buffer(values)])
-    return pl.Series(name, column)
+def _nullable(name: str, values: Array, known: pl.Series) -> pl.Series:
+    """Values where known, null elsewhere; the values are NaN nowhere that is known."""
+    return pl.Series(name, values).zip_with(known, _NOT_KNOWN)
 
 
 def _not_available(plan: EventPlan, result: Evaluation) -> dict[str, tuple[str, ...]]:
