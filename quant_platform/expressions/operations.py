@@ -217,9 +217,10 @@ def apply(operation: str, inputs: Sequence[Value], literals: Sequence[Literal], 
         return _arithmetic(operation, inputs, arrays)  # type: ignore[arg-type]
     if operation in _ANY_NUMBERS:
         return _ANY_NUMBERS[operation](*inputs, *literals, arrays)
-    whole = [x if isinstance(x, Ordering) or x.flags.writeable else x.copy() for x in inputs]
     if operation in _CONDITIONS:
         return _CONDITIONS[operation](*inputs, *literals)
+    # Compiled loops read whole arrays: a number that is repeated is written out.
+    whole = [x if isinstance(x, Ordering) or x.flags.writeable else x.copy() for x in inputs]
     if operation in _ROUNDED:
         return _ROUNDED[operation](*whole, *literals, origin, arrays)
     return _TRAILING[operation](*whole, *literals, arrays)

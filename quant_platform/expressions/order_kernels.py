@@ -120,10 +120,17 @@ def _unpacked(x: Numbers, keys: Words, places: Places, ordered: Numbers) -> bool
     if keys.size < x.size:
         places[:] = -1
     mask = (1 << _ROW_BITS) - 1
-    moves = 0
+    # Two loops: what the first reads and writes anywhere in the columns need not wait for the comparisons.
     for k in range(keys.size):
         row = keys[k] & mask
-        value = x[row] + 0.0
+        ordered[k] = x[row] + 0.0
+        places[row] = k
+    moves = 0
+    for k in range(1, keys.size):
+        value = ordered[k]
+        if ordered[k - 1] <= value:
+            continue
+        row = keys[k] & mask
         at = k
         while at > 0 and ordered[at - 1] > value:
             ordered[at] = ordered[at - 1]
@@ -165,29 +172,36 @@ def _before(words: Words, place: int) -> int:
 def window_quantile(places: Places, ordered: Numbers, p: float, n: int, required: int, out: Numbers) -> Numbers:
     """Quantile of the last ``n`` values, linear between order statistics (Hyndman and Fan 1996, type 7)."""
     words = np.zeros((ordered.size >> 6) + 2, dtype=np.int64)
-    count = 0
-    cursor = -1
-    at = 0
+    # The cursor has ``at`` places of the set before it; ``upper`` is the next one after it, or ``end``. It is kept:
+    # many rows interpolate between the same two places as the row before, and need no search.
+    # What is looked up is unsigned: a negative number would count from the end, and to ask for that costs each time.
+    end = ordered.size
+    count, at = 0, 0
+    cursor, upper = end, end
     for i in range(places.size):
-        new = places[i]
+        new = int(places[i])
         if new >= 0:
-            words[new >> 6] |= 1 << (new & 63)
+            words[np.uint64(new >> 6)] |= 1 << (new & 63)
             count += 1
             if count == 1:
-                cursor = new
-                at = 0
-            # A number that is added, and no branch: half of the guesses would be wrong.
+                cursor, upper, at = new, end, 0
+            # Numbers that are added and joined, and no branches: half of the guesses would be wrong.
             at += new < cursor
-        old = places[i - n] if i >= n else -1
+            if (new > cursor) & (new < upper):
+                upper = new
+        old = int(places[np.uint64(i - n)]) if i >= n else -1
         if old >= 0:
-            words[old >> 6] &= ~(1 << (old & 63))
+            words[np.uint64(old >> 6)] &= ~(1 << (old & 63))
             count -= 1
             at -= old < cursor
-            if old == cursor and count > 0:
+            if old == upper:
+                upper = _after(words, upper) if at + 1 < count else end
+            elif old == cursor and count > 0:
                 if at < count:
-                    cursor = _after(words, cursor)
+                    cursor = upper
+                    upper = _after(words, cursor) if at + 1 < count else end
                 else:
-                    cursor = _before(words, cursor)
+                    cursor, upper = _before(words, cursor), end
                     at -= 1
         if count < required:
             out[i] = np.nan
@@ -196,14 +210,15 @@ def window_quantile(places: Places, ordered: Numbers, p: float, n: int, required
         lower = int(position)
         part = position - lower
         while at < lower:
-            cursor = _after(words, cursor)
+            cursor = upper
             at += 1
+            upper = _after(words, cursor) if at + 1 < count else end
         while at > lower:
-            cursor = _before(words, cursor)
+            cursor, upper = _before(words, cursor), cursor
             at -= 1
-        value = ordered[cursor]
+        value = ordered[np.uint64(cursor)]
         if part > 0.0:
-            value += (ordered[_after(words, cursor)] - value) * part
+            value += (ordered[np.uint64(upper)] - value) * part
         out[i] = value
     return out
 
