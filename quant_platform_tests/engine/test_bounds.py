@@ -150,3 +150,20 @@ def test_any_stop_will_do_for_sizing_by_risk_and_an_exit_needs_none(stop: dict[s
     result = run(flat_bars(), orders, config(sizing=Sizing("risk_fraction", 0.001)))
     # A thousandth of the account is 100, and a unit loses 1.
     assert result.fills["quantity"][0] == pytest.approx(0.001 * CASH / 1.0)
+
+
+@pytest.mark.parametrize(("buffer", "held"), [(0.0, [200.0, 450.0]), (0.1, [180.0, 405.0])])
+def test_what_is_held_takes_none_of_the_room_for_new_exposure(buffer: float, held: list[float]) -> None:
+    """Of .6 that are wanted .2 are held; .25 of the new .4 are granted: .45 of what is not the buffer."""
+    weights = Weights(np.array([1, 4]), np.array([[0.2], [0.6]]))
+    limits = config(new_exposure_limit=0.25, cash_buffer=buffer, tolerance=0.0)
+    found = run(flat_bars(), weights, limits).fills["position"].to_list()
+    assert found == pytest.approx(held)
+
+
+def test_a_trade_of_a_twentieth_of_a_unit_has_its_exit_price() -> None:
+    """Bought at 100 on bar 2, sold at the open of bar 4 at 97."""
+    bars = flat_bars({4: (97.0, 98.0, 96.0, 97.0)})
+    orders = Orders.build([1, 3], [0, 0], ["long_entry", "long_exit"], quantity=[0.05, np.nan])
+    trade = run(bars, orders, config()).trades
+    assert trade.select("entry_price", "exit_price", "quantity").rows() == [(100.0, 97.0, 0.05)]
