@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -214,7 +215,8 @@ def apply(operation: str, inputs: Sequence[Value], literals: Sequence[Literal], 
         Where the result is taken from; nothing of the inputs is part of it.
     """
     if operation in _ARITHMETIC:
-        return _arithmetic(operation, inputs, arrays)  # type: ignore[arg-type]
+        # A plan is compiled only where every operation has inputs of its kind.
+        return _arithmetic(operation, cast(Sequence[Numbers], inputs), arrays)
     if operation in _ANY_NUMBERS:
         return _ANY_NUMBERS[operation](*inputs, *literals, arrays)
     if operation in _CONDITIONS:
