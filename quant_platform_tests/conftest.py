@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     from quant_platform_tests.homes import Market
     from quant_platform_tests.suites import Judged, Stored
 
-# The first is silenced where `quant_platform.defs` is imported, and pytest resets the filters; the second is Dagster
-# calling a method of its own that it has deprecated.
-DAGSTERS_OWN = ("ignore:.*is currently in beta", "ignore:InitResourceContext.dagster_run is deprecated")
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")
@@ -28,8 +25,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if {"market", "judged", "stored_market"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group("market"))
-            for known in DAGSTERS_OWN:
-                item.add_marker(pytest.mark.filterwarnings(known))
     if SHARED_DATA.is_dir():
         return
     gone = [item for item in items if item.get_closest_marker("real_data")]

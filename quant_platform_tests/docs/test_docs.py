@@ -222,7 +222,6 @@ def test_python_parses_and_imports_of_ours_exist(fence: Fence) -> None:
 OF_OURS = [fence for fence in all_fences("python") if "from quant_platform" in fence.text]
 
 
-@pytest.mark.filterwarnings("ignore:.*is currently in beta", "ignore:InitResourceContext.dagster_run is deprecated")
 @pytest.mark.parametrize("fence", OF_OURS, ids=str)
 def test_python_of_ours_runs(fence: Fence, market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = copied(market.home.settings.home, tmp_path / "data")

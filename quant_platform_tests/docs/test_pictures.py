@@ -25,8 +25,6 @@ NAMES = ("equity-graph.svg", "event-lab-graph.svg", "suite-graph.svg", "operatio
 SVG = "{http://www.w3.org/2000/svg}"
 HALF_ARROW = 3.0  # the tip may end this far before its box, in units of the picture
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is currently in beta")
-
 Edges = frozenset[tuple[str, str]]
 
 

@@ -11,8 +11,6 @@ from quant_platform_tests.doors.__main__ import LEAST_CLEAR, all_inputs, place, 
 from quant_platform_tests.doors.trial import Place, tried
 
 PART = 9
-KNOWN = ("ignore:.*is currently in beta", "ignore:InitResourceContext.dagster_run is deprecated")
-pytestmark = [pytest.mark.filterwarnings(known) for known in KNOWN]
 
 
 @pytest.fixture(scope="module")
