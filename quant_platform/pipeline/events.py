@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 
 import polars as pl
 
@@ -20,6 +22,7 @@ from quant_platform.labs.events.detection.context import market_context
 from quant_platform.labs.events.detection.grid import month_start, months_before
 from quant_platform.labs.events.detection.plan import EventPlan, event_plan
 from quant_platform.lake import Provenance
+from quant_platform.lake.lake import Version, Writes
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.months import SymbolMonth
 from quant_platform.pipeline.stage import BatchStage, Done
@@ -72,6 +75,13 @@ def run_events(home: Home, keys: Sequence[SymbolMonth], *, run_id: str, refresh:
 
     stale = [key for key in keys if refresh or not is_current(key)]
     rows: dict[SymbolMonth, dict[str, int]] = {}
+    under_way: list[Future[Version]] = []
+
+    def put(key: SymbolMonth, frames: Mapping[str, pl.DataFrame], writes: Writes) -> None:
+        made = stamped(key[1])
+        under_way.extend(writes.put(name, key, frame, replace(made, asset=name)) for name, frame in frames.items())
+        rows[key] = {name: frame.height for name, frame in frames.items()}
+
     if stale:
         months = sorted({month for _, month in stale})
         wanted = months_before(months[0], plan.warm_bars)[:-1]
@@ -79,7 +89,7 @@ def run_events(home: Home, keys: Sequence[SymbolMonth], *, run_id: str, refresh:
         market = _market(home, span)
         context = market_context(market, plan.lab.context, None)
 
-        def write(found: SymbolEvents) -> None:
+        def write(found: SymbolEvents, writes: Writes) -> None:
             frames = {
                 "features.market_5m": found.features,
                 "features.context_5m": context[found.symbol],
@@ -88,23 +98,21 @@ def run_events(home: Home, keys: Sequence[SymbolMonth], *, run_id: str, refresh:
             }
             for key in (key for key in stale if key[0] == found.symbol):
                 parts = {name: frame.filter(pl.col("month") == key[1]) for name, frame in frames.items()}
-                rows[key] = _write(home, key, parts, stamped(key[1]))
+                put(key, parts, writes)
 
-        # Not a loop, whose variable would hold one symbol while the next is computed.
-        deque(map(write, each_symbol(market, context, plan, since=month_start(months[0]), workers=workers)), maxlen=0)
-    for key in (key for key in stale if key not in rows):
-        # A symbol without a single bar in the span is computed by nobody; its months are made, and empty.
-        empty = {name: table(name).schema.create_empty() for name in TABLES}
-        rows[key] = _write(home, key, empty, stamped(key[1]))
+        # A symbol is computed while the months of the one before go to the disk.
+        with home.lake.overlapping() as writes:
+            symbols = each_symbol(market, context, plan, since=month_start(months[0]), workers=workers)
+            # Not a loop, whose variable would hold one symbol while the next is computed.
+            deque(map(partial(write, writes=writes), symbols), maxlen=0)
+            for key in (key for key in stale if key not in rows):
+                # A symbol without a single bar in the span is computed by nobody; its months are made, and empty.
+                put(key, {name: table(name).schema.create_empty() for name in TABLES}, writes)
+        for write_under_way in under_way:
+            write_under_way.result()
     return [
         Done(key, "written" if key in rows else "current", rows.get(key) or _stored_rows(home, key)) for key in keys
     ]
-
-
-def _write(home: Home, key: SymbolMonth, frames: Mapping[str, pl.DataFrame], provenance: Provenance) -> dict[str, int]:
-    for name, frame in frames.items():
-        home.lake.write(name, key, frame, replace(provenance, asset=name))
-    return {name: frame.height for name, frame in frames.items()}
 
 
 def market_versions(home: Home, month: str, plan: EventPlan) -> str:

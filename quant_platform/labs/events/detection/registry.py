@@ -86,6 +86,14 @@ class EventCheck:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Prices:
+    """Bars with a price to enter at, and the last bar of each symbol."""
+
+    priced: pl.DataFrame
+    last: pl.DataFrame
+
+
 def check_prevalence(
     flags: pl.DataFrame, market: pl.DataFrame, plan: EventPlan, *, known: Collection[str] | None = None
 ) -> list[EventCheck]:
@@ -108,7 +116,8 @@ def check_prevalence(
     list of EventCheck
         In alphabetical order of the events.
     """
-    prices = market.select("symbol", "bar", pl.col("open").fill_nan(None))
+    priced = market.select("symbol", "bar", pl.col("open").fill_nan(None)).drop_nulls("open").drop("open")
+    prices = _Prices(priced, market.group_by("symbol").agg(pl.col("bar").max().alias("last")))
     present = {name: event for name, event in plan.lab.active.items() if name in flags.columns}
     hours = market.select("symbol", "bar", HOURS) if HOURS in market.columns else None
     return [_check(flags, prices, event, plan, hours, known) for event in present.values()]
@@ -125,7 +134,7 @@ def checks_frame(checks: list[EventCheck]) -> pl.DataFrame:
 
 def _check(
     flags: pl.DataFrame,
-    prices: pl.DataFrame,
+    prices: _Prices,
     event: EventSpec,
     plan: EventPlan,
     hours: pl.DataFrame | None,
@@ -210,9 +219,9 @@ def _clustered(hits: pl.DataFrame, bars: int) -> int:
     return int(hits.select(close.fill_null(False).sum()).item()) if hits.height else 0
 
 
-def _joined(hits: pl.DataFrame, prices: pl.DataFrame, event: EventSpec) -> tuple[int, int]:
+def _joined(hits: pl.DataFrame, prices: _Prices, event: EventSpec) -> tuple[int, int]:
     """Events with a price at their entry, and events whose entry bar is not after the last bar."""
-    last = prices.group_by("symbol").agg(pl.col("bar").max().alias("last"))
     entries = hits.select("symbol", (pl.col("bar") + event.entry_lag_bars * BAR).alias("bar"))
-    possible = entries.join(last, on="symbol").filter(pl.col("bar") <= pl.col("last"))
-    return possible.join(prices.drop_nulls("open"), on=["symbol", "bar"], how="semi").height, possible.height
+    possible = entries.join(prices.last, on="symbol").filter(pl.col("bar") <= pl.col("last"))
+    # A symbol has a bar once, and the few are what a table is made of to look into.
+    return prices.priced.join(possible, on=["symbol", "bar"], how="semi").height, possible.height
