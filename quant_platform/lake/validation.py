@@ -13,6 +13,7 @@ import dataframely as dy
 import numpy as np
 import polars as pl
 
+from quant_platform.contracts.empty_frames import empty_frame
 from quant_platform.contracts.errors import SHOWN_ROWS, SchemaViolation
 from quant_platform.contracts.ordering import sorted_by, strictly_ascending
 from quant_platform.contracts.tables import Table
@@ -65,7 +66,7 @@ def declared_types(table: Table) -> Mapping[str, pl.DataType]:
 @lru_cache(maxsize=1024)
 def _types_of_schema(schema: type[dy.Schema]) -> Mapping[str, pl.DataType]:
     # A schema is a class and never changes; every read and write of a partition asks for its types.
-    return MappingProxyType(dict(schema.create_empty().schema))
+    return MappingProxyType(dict(empty_frame(schema).schema))
 
 
 _Rules = Mapping[str, tuple[tuple[str, pl.Expr], ...]]

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from quant_platform.contracts.empty_frames import empty_frame
 from quant_platform.contracts.errors import PlatformError
 from quant_platform.contracts.schemas.clean import CleanFundamentals, CleanFundamentalsQuarantine
 from quant_platform.specification.cleaning import FundamentalsCleaningSpec
@@ -95,7 +96,7 @@ def clean_fundamentals(
         pl.Series("check_kind", ["repair_time" if name in _REPAIRED else "causal" for name in rule]),
     ).filter(pl.col("rule") != "")
     quarantine = kept_out.select(CleanFundamentalsQuarantine.column_names()).cast(
-        CleanFundamentalsQuarantine.create_empty().schema
+        empty_frame(CleanFundamentalsQuarantine).schema
     )
     clean = rows.filter(pl.Series(rule == "")).select(CleanFundamentals.column_names())
     if clean.height + quarantine.height != raw.height:

@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from quant_platform.contracts.empty_frames import empty_frame
 from quant_platform.contracts.errors import PlatformError, SchemaViolation
 from quant_platform.contracts.schemas.perp import (
     PERP_MISSING_REASONS,
@@ -109,9 +110,7 @@ def clean_perp_bars(
     What it does not catch: a wrong price that is plausible, a venue that repeats its last price with a little volume.
     """
     if raw.height == 0:
-        return PerpCleanResult(
-            CleanPerpBars5m.create_empty(), CleanPerpQuarantine.create_empty(), _counts([], None, 0, 0)
-        )
+        return PerpCleanResult(empty_frame(CleanPerpBars5m), empty_frame(CleanPerpQuarantine), _counts([], None, 0, 0))
     symbol, month = _one(raw, "symbol"), _one(raw, "month")
     rows = raw.sort("open_time", "source_row")
     interval = _interval(rows)
@@ -331,7 +330,7 @@ def _quarantine(rows: pl.DataFrame, verdict: RowVerdict, market: Market) -> pl.D
             "interval_seconds": kept["interval_seconds"],
             **{name: kept[name] for name in (*PRICES, "volume")},
         },
-        schema=CleanPerpQuarantine.create_empty().schema,
+        schema=empty_frame(CleanPerpQuarantine).schema,
     ).with_columns(pl.col("expected").fill_nan(None))
 
 

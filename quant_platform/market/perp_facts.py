@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from quant_platform.contracts.empty_frames import empty_frame
 from quant_platform.contracts.errors import PlatformError
 from quant_platform.contracts.schemas.perp import (
     PERP_FACT_TABLES,
@@ -185,7 +186,7 @@ def _result(table: str, raw: pl.DataFrame, rows: pl.DataFrame, stamp: str, verdi
             "expected": verdict.expected[bad],
             "check_kind": ["repair_time" if name in _REPAIRED else "causal" for name in verdict.rule[bad]],
         },
-        schema=CleanPerpFactQuarantine.create_empty().schema,
+        schema=empty_frame(CleanPerpFactQuarantine).schema,
     ).with_columns(pl.col("expected").fill_nan(None))
     if kept.height + quarantine.height != raw.height:
         raise PlatformError(

@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from quant_platform.contracts.empty_frames import empty_frame
 from quant_platform.contracts.schemas.clean import CleanCorporateActions
 from quant_platform.specification.cleaning import StatedFactsRule
 
@@ -120,14 +121,14 @@ def judge_actions(
     dividends do; a split on a day whose own move hides it; an action nobody stated (`audit.unexplained_jumps`).
     """
     if actions.height == 0:
-        return JudgedActions(_with_flag(actions, []), CleanCorporateActions.create_empty())
+        return JudgedActions(_with_flag(actions, []), empty_frame(CleanCorporateActions))
     prices = _Prices(sessions, np.log(close), rule)
     rows = actions.with_columns(pl.col("kind").cast(pl.String)).sort("ex_date", "kind").to_dicts()
     same = _same_bar(rows, prices)
     lines = _the_end(rows, [_judge(row, rows, same, prices, delivered) for row in rows], prices)
     judged = pl.DataFrame(
         [_described(row, line) for row, line in zip(rows, lines, strict=True)],
-        schema=CleanCorporateActions.create_empty().schema,
+        schema=empty_frame(CleanCorporateActions).schema,
         orient="row",
     )
     kept = [
@@ -143,7 +144,7 @@ def judge_actions(
 def as_stated(actions: pl.DataFrame, delivered: str) -> JudgedActions:
     """Every action applied as the source states it, for rules that compare nothing."""
     flags = [delivered == "split_dividend" or (delivered == "split" and kind == SPLIT) for kind in actions["kind"]]
-    return JudgedActions(_with_flag(actions, flags), CleanCorporateActions.create_empty())
+    return JudgedActions(_with_flag(actions, flags), empty_frame(CleanCorporateActions))
 
 
 def applied_actions(judged: Frame) -> Frame:
