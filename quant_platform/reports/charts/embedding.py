@@ -21,7 +21,7 @@ from urllib.parse import quote
 import vl_convert
 
 from quant_platform.contracts.kept import keep, read_kept
-from quant_platform.reports.charts import theme
+from quant_platform.reports.charts import drawing, theme
 from quant_platform.reports.charts.figures import Figure, csv_text, spec_of
 from quant_platform.reports.charts.markup import Html, element
 
@@ -65,7 +65,7 @@ def embed(figure: Figure) -> Html:
 def still(spec: dict[str, Any], prefix: str) -> Html:
     """The spec as SVG in the page's colours, without what only answers a pointer."""
     drawn = {name: value for name, value in spec.items() if name not in ("params", "description")}
-    drawn["layer"] = [layer for layer in spec["layer"] if layer.get("name") != STILL_LEFT_OUT]
+    drawn["layer"] = [_without_tip(layer) for layer in spec["layer"] if layer.get("name") != STILL_LEFT_OUT]
     kept = {layer.get("name") for layer in drawn["layer"]}
     drawn["params"] = [item for item in spec.get("params", []) if kept & set(item.get("views", ()))]
     # The style of the page names the fonts once for all texts.
@@ -81,10 +81,16 @@ def still(spec: dict[str, Any], prefix: str) -> Html:
     return Html(text.strip())
 
 
+def _without_tip(layer: dict[str, Any]) -> dict[str, Any]:
+    """A layer without what it says on hovering: Vega would write that text for every mark, and no picture shows it."""
+    encoding = layer.get("encoding", {})
+    return layer | {"encoding": {name: value for name, value in encoding.items() if name != "tooltip"}}
+
+
 @lru_cache(maxsize=64)
 def _svg(spec: str) -> str:
     """The spec as SVG; pages of many weeks share most of their pictures with their neighbours."""
-    return vl_convert.vegalite_to_svg(spec)
+    return drawing.svg(spec)
 
 
 def script_json(value: Any) -> Html:

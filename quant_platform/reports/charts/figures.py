@@ -15,9 +15,8 @@ from typing import Any, cast
 
 import altair as alt
 import polars as pl
-import vl_convert
 
-from quant_platform.reports.charts import theme
+from quant_platform.reports.charts import drawing, theme
 
 SIMULATED = "SIMULATED"
 Row = Mapping[str, Any]
@@ -103,14 +102,14 @@ def dark(figure: Figure) -> dict[str, Any]:
 
 
 def svg(figure: Figure) -> str:
-    """The figure as a still SVG, drawn by vl-convert without a browser."""
-    text = vl_convert.vegalite_to_svg(theme.measured(spec_of(figure)))
+    """The figure as a still SVG."""
+    text = drawing.svg(theme.measured(spec_of(figure)))
     return text.replace(f'font-family="{theme.MEASURED}"', f'font-family="{theme.AS_MEASURED}"')
 
 
 def png(figure: Figure, *, scale: float = 2.0) -> bytes:
     """The figure as a PNG on the colour of the page; ``scale`` is pixels of the picture per pixel of the figure."""
-    return vl_convert.vegalite_to_png(spec_of(figure) | {"background": theme.LIGHT.card}, scale=scale)
+    return drawing.png(spec_of(figure) | {"background": theme.LIGHT.card}, scale=scale)
 
 
 def csv_text(figure: Figure) -> str:
