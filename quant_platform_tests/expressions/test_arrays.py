@@ -31,6 +31,21 @@ def test_what_was_given_back_last_is_taken_first() -> None:
     assert arrays.take() is first
 
 
+@pytest.mark.parametrize("rows", [0, 1, 1000])
+def test_zeros_are_zeros_whether_they_are_new_or_were_given_back(rows: int) -> None:
+    arrays = Arrays(rows)
+    used = [arrays.take() for _ in range(70)]
+    for array in used:
+        array.fill(np.nan)
+    arrays.give(used[0])
+    assert arrays.zeros() is used[0]
+    assert not used[0].any()
+    new = [arrays.zeros() for _ in range(70)]
+    assert {array.shape for array in new} == {(rows,)}
+    assert not any(array.any() for array in new)
+    assert all(np.isnan(array).all() for array in used[1:])
+
+
 def test_a_repeated_number_and_a_part_with_steps_are_not_taken_again() -> None:
     arrays = Arrays(3)
     arrays.give(np.broadcast_to(np.float64(2.0), (3,)))

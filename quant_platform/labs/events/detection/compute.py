@@ -332,9 +332,7 @@ def _flags(values: dict[str, Array], detected: Mapping[str, _Detected | None], a
         if found is None:
             made += [pl.Series(column, [None], pl.Float64).new_from_index(0, arrays.rows) for column in names]
             continue
-        flag, direction = arrays.take(), arrays.take()
-        flag.fill(0.0)
-        direction.fill(0.0)
+        flag, direction = arrays.zeros(), arrays.zeros()
         flag[found.rows] = 1.0
         direction[found.rows] = found.signs
         counts = pl.Series(found.fired.accepted)
