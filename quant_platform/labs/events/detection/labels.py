@@ -20,6 +20,8 @@ from quant_platform.specification.states import AfterEventState, BandState, Cloc
 
 Conditions = npt.NDArray[np.bool_]
 
+_NOT_KNOWN = pl.Series([None], dtype=pl.String)
+
 
 @dataclass(frozen=True)
 class Fired:
@@ -142,5 +144,6 @@ def _after_events(
 def _labelled(name: str, codes: Codes | None, labels: Sequence[str], rows: int) -> pl.Series:
     if codes is None:
         return pl.Series(name, [None], pl.String).new_from_index(0, rows)
-    words = pl.Series(name, [None, *labels], pl.String)
-    return words.gather(pl.Series((codes + 1).astype(np.uint32)))
+    # The label of what is not known is taken away afterwards: to gather nulls costs twice as much.
+    words = pl.Series(name, labels, pl.String).gather(pl.Series(np.maximum(codes, 0).astype(np.uint32)))
+    return words.zip_with(pl.Series(codes >= 0), _NOT_KNOWN)
