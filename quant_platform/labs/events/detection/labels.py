@@ -13,7 +13,7 @@ from quant_platform.contracts.schemas.events import STATE_COLUMNS
 from quant_platform.expressions import Evaluation
 from quant_platform.labs.events.detection.clocks import clock_labels
 from quant_platform.labs.events.detection.grid import BAR_US, Stamps
-from quant_platform.labs.events.detection.onsets import window_after
+from quant_platform.labs.events.detection.onsets import Rows, window_after
 from quant_platform.labs.events.detection.plan import EventPlan, part
 from quant_platform.labs.events.detection.states import Codes, at_cadence, band_labels, rule_labels
 from quant_platform.specification.states import AfterEventState, BandState, ClockState, RuleState
@@ -25,10 +25,17 @@ _NOT_KNOWN = pl.Series([None], dtype=pl.String)
 
 @dataclass(frozen=True)
 class Fired:
-    """Accepted onsets of an event per bar, and the bars on which that can be said."""
+    """Rows of the accepted onsets of an event, and per bar whether that can be said."""
 
-    accepted: Conditions
+    rows: Rows
     known: Conditions
+
+    @property
+    def accepted(self) -> Conditions:
+        """Per bar whether an onset was accepted; made anew, for to keep it costs more than to make it."""
+        found = np.zeros_like(self.known)
+        found[self.rows] = True
+        return found
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ def _after_events(
         if found is None:
             continue
         ends = result.values.get(part(name, "exit"))
-        stops = np.zeros(found.accepted.size, dtype=np.bool_) if ends is None else ends.astype(np.bool_, copy=False)
+        stops = np.zeros(found.known.size, dtype=np.bool_) if ends is None else ends.astype(np.bool_, copy=False)
         window = window_after(found.accepted, stops, plan.lab.events[name].max_active_bars)
         inside = window if inside is None else inside | window
         known = found.known if known is None else known & found.known
