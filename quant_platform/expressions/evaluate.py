@@ -103,9 +103,9 @@ def evaluate(
     roots = {name: root for name, root in outputs.items() if not absent[name]}
     order, counted = _order(tuple(roots.values()))
     pending = _Pending(roots, {} if uses is None else uses)
-    readers = (
-        Counter(counted) + pending.readers + Counter(roots[name] for name in roots if kept is None or name in kept)
-    )
+    readers = Counter(counted)
+    readers.update(pending.readers)
+    readers.update(root for name, root in roots.items() if kept is None or name in kept)
     arrays = Arrays(_row_count(columns)) if arrays is None else arrays
     values: dict[Node, Value] = {}
     for node in order:
@@ -179,7 +179,7 @@ def _value(
 
 def _is_view(node: Node, value: Value) -> bool:
     """Whether a value is a part of the array of its input."""
-    return bool(node.inputs) and not isinstance(value, Ordering) and not value.flags.writeable
+    return node.operation == "lag" and not isinstance(value, Ordering) and not value.flags.writeable
 
 
 def _give_back(value: Value, arrays: Arrays) -> None:

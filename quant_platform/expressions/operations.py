@@ -68,7 +68,7 @@ _ARITHMETIC: Mapping[str, Callable[..., object]] = MappingProxyType(
         "ncdf": ndtr,
     }
 )
-_STAYS_FINITE = frozenset({"neg", "abs", "sgn", "max2", "min2", "ncdf"})
+_STAYS_FINITE = frozenset({"neg", "abs", "sqrt", "sgn", "max2", "min2", "ncdf"})
 
 
 def _arithmetic(operation: str, inputs: Sequence[Numbers], arrays: Arrays) -> Numbers:
