@@ -2,7 +2,8 @@
 
 1. ``_order`` puts the nodes in order, inputs first, and counts the readers of each;
 2. ``_value`` computes node after node into arrays of :class:`.arrays.Arrays`;
-3. after each node, what its :class:`Use` makes of it is made, and arrays without a reader left are given back;
+3. after each node, what its :class:`Use` makes of it is made, and arrays without a reader left are given back: that
+   of an input of which the result is a view when the view is no longer read;
 4. what is left are the outputs that are kept.
 """
 
@@ -102,18 +103,21 @@ def evaluate(
     roots = {name: root for name, root in outputs.items() if not absent[name]}
     order, counted = _order(tuple(roots.values()))
     pending = _Pending(roots, {} if uses is None else uses)
-    readers = (
-        Counter(counted) + pending.readers + Counter(roots[name] for name in roots if kept is None or name in kept)
-    )
+    readers = Counter(counted)
+    readers.update(pending.readers)
+    readers.update(root for name, root in roots.items() if kept is None or name in kept)
     arrays = Arrays(_row_count(columns)) if arrays is None else arrays
     values: dict[Node, Value] = {}
     for node in order:
         values[node] = _value(node, values, kinds, columns, origin, arrays)
-        done = [*node.inputs, *pending.make_with(node, values)]
-        for child in done:
+        done = [*pending.make_with(node, values), *(() if _is_view(node, values[node]) else node.inputs)]
+        while done:
+            child = done.pop()
             readers[child] -= 1
             if readers[child] == 0:
-                _give_back(values.pop(child), arrays)
+                value = values.pop(child)
+                done += child.inputs if _is_view(child, value) else ()
+                _give_back(value, arrays)
     return Evaluation(
         {name: _array(values[root]) for name, root in roots.items() if kept is None or name in kept},
         {name: missing for name, missing in absent.items() if missing},
@@ -171,6 +175,11 @@ def _value(
     if node.operation == "column":
         return _column(node.name, kinds[node.name], columns[node.name], arrays)
     return apply(node.operation, [values[child] for child in node.inputs], node.literals, origin, arrays)
+
+
+def _is_view(node: Node, value: Value) -> bool:
+    """Whether a value is a part of the array of its input."""
+    return node.operation == "lag" and not isinstance(value, Ordering) and not value.flags.writeable
 
 
 def _give_back(value: Value, arrays: Arrays) -> None:

@@ -45,29 +45,28 @@ def drop_infinite(x: Numbers) -> Numbers:
 
 @compiled
 def window_sum(x: Numbers, n: int, required: int, phase: int, out: Numbers) -> Numbers:
-    """Sum of the present values among the last ``n``."""
-    tail_count = np.zeros(n + 1, dtype=np.int64)
-    tail_sum = np.zeros(n + 1)
+    """Sum of the present values among the last ``n``; made as :func:`window_mean` is."""
+    tail_count, next_count = np.zeros(n + 1, dtype=np.int64), np.zeros(n + 1, dtype=np.int64)
+    tail_sum, next_sum = np.zeros(n + 1), np.zeros(n + 1)
     for start in range(-phase, x.size, n):
-        stop = min(start + n, x.size)
-        count = 0
-        total = 0.0
-        for i in range(max(start, 0), stop):
-            if not np.isnan(x[i]):
-                count += 1
-                total += x[i]
-            k = i - start + 1
-            out[i] = total + tail_sum[k] if count + tail_count[k] >= required else np.nan
-        if stop - start < n:
-            break
-        count = 0
-        total = 0.0
-        for k in range(n - 1, -1, -1):
-            if start + k >= 0 and not np.isnan(x[start + k]):
-                count += 1
-                total += x[start + k]
-            tail_count[k] = count
-            tail_sum[k] = total
+        count = back_count = 0
+        total = back_total = 0.0
+        for k in range(n):
+            i = start + k
+            if 0 <= i < x.size:
+                if not np.isnan(x[i]):
+                    count += 1
+                    total += x[i]
+                out[i] = total + tail_sum[k + 1] if count + tail_count[k + 1] >= required else np.nan
+            back = n - 1 - k
+            i = start + back
+            if 0 <= i < x.size and not np.isnan(x[i]):
+                back_count += 1
+                back_total += x[i]
+            next_count[back] = back_count
+            next_sum[back] = back_total
+        tail_count, next_count = next_count, tail_count
+        tail_sum, next_sum = next_sum, tail_sum
     return out
 
 

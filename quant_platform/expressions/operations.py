@@ -68,7 +68,7 @@ _ARITHMETIC: Mapping[str, Callable[..., object]] = MappingProxyType(
         "ncdf": ndtr,
     }
 )
-_STAYS_FINITE = frozenset({"neg", "abs", "sgn", "max2", "min2", "ncdf"})
+_STAYS_FINITE = frozenset({"neg", "abs", "sqrt", "sgn", "max2", "min2", "ncdf"})
 
 
 def _arithmetic(operation: str, inputs: Sequence[Numbers], arrays: Arrays) -> Numbers:
@@ -101,6 +101,9 @@ _CONDITIONS: Mapping[str, Callable[..., Conditions]] = MappingProxyType(
 
 
 def _lag(x: Numbers | Conditions, k: int, arrays: Arrays) -> Numbers | Conditions:
+    view = arrays.lagged(x, k)
+    if view is not None:
+        return view
     shifted = np.empty_like(x) if x.dtype == np.bool_ else arrays.take()
     shifted[:k] = False if x.dtype == np.bool_ else np.nan
     shifted[k:] = x[: max(0, x.size - k)]
@@ -212,7 +215,7 @@ def apply(operation: str, inputs: Sequence[Value], literals: Sequence[Literal], 
     origin
         Number of the first row, counted from any fixed point.
     arrays
-        Where the result is taken from; nothing of the inputs is part of it.
+        Where the result is taken from. Of the inputs it has a part only where it cannot be written into.
     """
     if operation in _ARITHMETIC:
         # A plan is compiled only where every operation has inputs of its kind.

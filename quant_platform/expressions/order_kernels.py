@@ -178,6 +178,7 @@ def window_quantile(places: Places, ordered: Numbers, p: float, n: int, required
     end = ordered.size
     count, at = 0, 0
     cursor, upper = end, end
+    counted, lower, part = 0, 0, 0.0
     for i in range(places.size):
         new = int(places[i])
         if new >= 0:
@@ -206,9 +207,11 @@ def window_quantile(places: Places, ordered: Numbers, p: float, n: int, required
         if count < required:
             out[i] = np.nan
             continue
-        position = (count - 1) * p
-        lower = int(position)
-        part = position - lower
+        if count != counted:
+            counted = count
+            position = (count - 1) * p
+            lower = int(position)
+            part = position - lower
         while at < lower:
             cursor = upper
             at += 1

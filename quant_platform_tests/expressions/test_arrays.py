@@ -31,6 +31,72 @@ def test_what_was_given_back_last_is_taken_first() -> None:
     assert arrays.take() is first
 
 
+@pytest.mark.parametrize("rows", [0, 1, 1000])
+def test_zeros_are_zeros_whether_they_are_new_or_were_given_back(rows: int) -> None:
+    arrays = Arrays(rows)
+    used = [arrays.take() for _ in range(70)]
+    for array in used:
+        array.fill(np.nan)
+    arrays.give(used[0])
+    assert arrays.zeros() is used[0]
+    assert not used[0].any()
+    new = [arrays.zeros() for _ in range(70)]
+    assert {array.shape for array in new} == {(rows,)}
+    assert not any(array.any() for array in new)
+    assert all(np.isnan(array).all() for array in used[1:])
+
+
+@pytest.mark.parametrize(("rows", "most"), [(1, 1), (5, 5), (900, 640)])
+def test_what_an_array_held_before_is_a_view_behind_missing_numbers(rows: int, most: int) -> None:
+    arrays = Arrays(rows)
+    array, other = arrays.take(), arrays.take()
+    array[:], other[:] = np.arange(rows), -1.0
+    for k in {0, 1, min(3, most), most}:
+        found = arrays.lagged(array, k)
+        assert found is not None
+        assert np.array_equal(found, [np.nan] * min(k, rows) + list(range(rows - k)), equal_nan=True)
+        assert np.shares_memory(found, array) or k >= rows
+        assert not found.flags.writeable
+
+
+def test_there_is_no_view_of_more_bars_than_the_margin_has_or_of_other_arrays() -> None:
+    arrays = Arrays(1000)
+    array = arrays.take()
+    assert arrays.lagged(array, 641) is None
+    assert arrays.lagged(np.zeros(1000), 1) is None
+    assert arrays.lagged(Arrays(1000).take(), 1) is None
+    assert arrays.lagged(np.zeros(1000, dtype=np.bool_), 1) is None
+    once = arrays.lagged(array, 400)
+    assert once is not None
+    assert arrays.lagged(once, 240) is not None
+    assert arrays.lagged(once, 241) is None
+
+
+def test_an_array_is_not_taken_again_while_its_view_is_read_and_a_kept_view_is_copied() -> None:
+    outputs = {
+        "kept": "lag(2*x,1)",
+        "twice": "lag(lag(2*x,1),2)",
+        "far": "lag(2*x,700)",
+        "late": "(3*x+(4*x+(5*x+6*x)))*0+lag(lag(7*x,2),3)",
+        "squared": "lag(8*x,1)*lag(8*x,1)",
+        "mean": "sma(lag(9*x,1),2)",
+    }
+    x = np.random.default_rng(3).normal(size=1500)
+    found = compile_plan(outputs, {"x": Kind.NUMBER}).run({"x": x}).values
+
+    def past(k: int) -> npt.NDArray[np.float64]:
+        return np.concatenate([np.full(k, np.nan), x[:-k]])
+
+    assert np.array_equal(found["kept"], 2 * past(1), equal_nan=True)
+    assert np.array_equal(found["twice"], 2 * past(3), equal_nan=True)
+    assert np.array_equal(found["far"], 2 * past(700), equal_nan=True)
+    assert np.array_equal(found["late"], 7 * past(5), equal_nan=True)
+    assert np.array_equal(found["squared"], (8 * past(1)) ** 2, equal_nan=True)
+    assert np.allclose(found["mean"], (9 * past(1) + 9 * past(2)) / 2, equal_nan=True)
+    assert all(values.flags.writeable for values in found.values())
+    assert not any(np.shares_memory(found["kept"], found[name]) for name in outputs if name != "kept")
+
+
 def test_a_repeated_number_and_a_part_with_steps_are_not_taken_again() -> None:
     arrays = Arrays(3)
     arrays.give(np.broadcast_to(np.float64(2.0), (3,)))

@@ -34,7 +34,7 @@ from quant_platform.labs.events.detection.columns import COLUMNS, CONTEXT_FLAGS,
 from quant_platform.labs.events.detection.context import market_context
 from quant_platform.labs.events.detection.grid import BAR_US, month_start, stamps
 from quant_platform.labs.events.detection.labels import Absent, Fired, state_columns
-from quant_platform.labs.events.detection.onsets import Rows, accepted
+from quant_platform.labs.events.detection.onsets import accepted
 from quant_platform.labs.events.detection.plan import EventPlan, event_plan, one_event_plan, part
 from quant_platform.specification.event_lab import EventLab
 from quant_platform.specification.events import EventSpec
@@ -272,10 +272,9 @@ def _columns(market: pl.DataFrame, context: pl.DataFrame) -> tuple[dict[str, Arr
 
 @dataclass(frozen=True)
 class _Detected:
-    """Accepted onsets of one event: per bar, as rows, and the sign of the direction on each of these rows."""
+    """Accepted onsets of one event, and the sign of the direction on the row of each."""
 
     fired: Fired
-    rows: Rows
     signs: Numbers
 
 
@@ -305,9 +304,7 @@ def _detected(
     known = ~absent.on(plan.event_columns[name])
     known[: plan.event_memory[name]] = False
     rows = rows[known[rows]]
-    counts = np.zeros_like(known)
-    counts[rows] = True
-    return _Detected(Fired(counts, known), rows, np.sign(direction[rows]))
+    return _Detected(Fired(rows, known), np.sign(direction[rows]))
 
 
 def _features(plan: EventPlan, values: dict[str, Array], absent: Absent) -> pl.DataFrame:
@@ -332,11 +329,9 @@ def _flags(values: dict[str, Array], detected: Mapping[str, _Detected | None], a
         if found is None:
             made += [pl.Series(column, [None], pl.Float64).new_from_index(0, arrays.rows) for column in names]
             continue
-        flag, direction = arrays.take(), arrays.take()
-        flag.fill(0.0)
-        direction.fill(0.0)
-        flag[found.rows] = 1.0
-        direction[found.rows] = found.signs
+        flag, direction = arrays.zeros(), arrays.zeros()
+        flag[found.fired.rows] = 1.0
+        direction[found.fired.rows] = found.signs
         counts = pl.Series(found.fired.accepted)
         made.append(_nullable(name, flag, pl.Series(found.fired.known)))
         made.append(_nullable(names[1], direction, counts))

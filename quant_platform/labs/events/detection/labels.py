@@ -13,20 +13,29 @@ from quant_platform.contracts.schemas.events import STATE_COLUMNS
 from quant_platform.expressions import Evaluation
 from quant_platform.labs.events.detection.clocks import clock_labels
 from quant_platform.labs.events.detection.grid import BAR_US, Stamps
-from quant_platform.labs.events.detection.onsets import window_after
+from quant_platform.labs.events.detection.onsets import Rows, window_after
 from quant_platform.labs.events.detection.plan import EventPlan, part
 from quant_platform.labs.events.detection.states import Codes, at_cadence, band_labels, rule_labels
 from quant_platform.specification.states import AfterEventState, BandState, ClockState, RuleState
 
 Conditions = npt.NDArray[np.bool_]
 
+_NOT_KNOWN = pl.Series([None], dtype=pl.String)
+
 
 @dataclass(frozen=True)
 class Fired:
-    """Accepted onsets of an event per bar, and the bars on which that can be said."""
+    """Rows of the accepted onsets of an event, and per bar whether that can be said."""
 
-    accepted: Conditions
+    rows: Rows
     known: Conditions
+
+    @property
+    def accepted(self) -> Conditions:
+        """Per bar whether an onset was accepted; made anew, for to keep it costs more than to make it."""
+        found = np.zeros_like(self.known)
+        found[self.rows] = True
+        return found
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,7 @@ def _after_events(
         if found is None:
             continue
         ends = result.values.get(part(name, "exit"))
-        stops = np.zeros(found.accepted.size, dtype=np.bool_) if ends is None else ends.astype(np.bool_, copy=False)
+        stops = np.zeros(found.known.size, dtype=np.bool_) if ends is None else ends.astype(np.bool_, copy=False)
         window = window_after(found.accepted, stops, plan.lab.events[name].max_active_bars)
         inside = window if inside is None else inside | window
         known = found.known if known is None else known & found.known
@@ -142,5 +151,6 @@ def _after_events(
 def _labelled(name: str, codes: Codes | None, labels: Sequence[str], rows: int) -> pl.Series:
     if codes is None:
         return pl.Series(name, [None], pl.String).new_from_index(0, rows)
-    words = pl.Series(name, [None, *labels], pl.String)
-    return words.gather(pl.Series((codes + 1).astype(np.uint32)))
+    # The label of what is not known is taken away afterwards: to gather nulls costs twice as much.
+    words = pl.Series(name, labels, pl.String).gather(pl.Series(np.maximum(codes, 0).astype(np.uint32)))
+    return words.zip_with(pl.Series(codes >= 0), _NOT_KNOWN)

@@ -65,11 +65,19 @@ def band_labels(x: Numbers, edges: Numbers, margin: float, memory_bars: int) -> 
     out = np.full(x.size, -1, dtype=np.int64)
     code = -1
     sure = -1
+    # Most numbers are in the band of the last one that was outside every margin, between its margins.
+    band, low, high = -1, np.inf, -np.inf
     for i in range(x.size):
-        if np.isnan(x[i]):
+        if low <= x[i] < high:
+            code = band
+            sure = i
+            out[i] = code
+        elif np.isnan(x[i]):
             continue
-        if not _in_margin(x[i], edges, margin):
-            code = _band(x[i], edges)
+        elif not _in_margin(x[i], edges, margin):
+            code = band = _band(x[i], edges)
+            low = edges[band - 1] + margin if band > 0 else -np.inf
+            high = edges[band] - margin if band < edges.size else np.inf
             sure = i
             out[i] = code
         elif sure >= 0 and i - sure <= memory_bars:

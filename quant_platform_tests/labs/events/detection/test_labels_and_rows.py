@@ -54,7 +54,7 @@ def labelled(
 
 
 def fired(accepted: str, known: str) -> Fired:
-    return Fired(bits(accepted), bits(known))
+    return Fired(np.flatnonzero(bits(accepted)), bits(known))
 
 
 def after(found: dict[str, Fired | None], exits: dict[str, str] | None = None) -> list[str]:

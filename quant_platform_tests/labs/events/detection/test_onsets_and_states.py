@@ -109,12 +109,13 @@ def plain_bands(x: list[float], edges: list[float], margin: float, memory: int) 
 @given(
     st.lists(st.sampled_from([0.0, 0.28, 0.31, 0.34, 0.37, 0.5, 0.66, 0.69, 0.72, 1.0, float("nan")]), max_size=50),
     st.integers(1, 12),
+    st.sampled_from([0.0, 0.03, 0.2]),  # the last is so wide that the margins of the two edges meet
 )
 @settings(max_examples=300, deadline=None)
-def test_bands_follow_their_definition(x: list[float], memory: int) -> None:
+def test_bands_follow_their_definition(x: list[float], memory: int, margin: float) -> None:
     edges = [0.33, 0.67]
-    found = band_labels(np.array(x, dtype=float), np.array(edges), 0.03, memory)
-    assert found.tolist() == plain_bands(x, edges, 0.03, memory)
+    found = band_labels(np.array(x, dtype=float), np.array(edges), margin, memory)
+    assert found.tolist() == plain_bands(x, edges, margin, memory)
 
 
 def test_a_label_stays_inside_the_margin() -> None:
