@@ -35,6 +35,7 @@ from quant_platform.labs.suite.ranking import Ranked, rank_panel
 from quant_platform.labs.suite.residual import residualise
 from quant_platform.labs.suite.summary import REGIMES, market_regimes, summarise_book
 from quant_platform.specification.suite import BacktestConfig, CostsSpec, Residualize, SuiteSpec
+from quant_platform.statistics.one_thread import in_one_thread
 from quant_platform.statistics.sharpe_interval import drawdowns
 
 Floats = npt.NDArray[np.float64]
@@ -213,6 +214,7 @@ class PreparedSignal:
         return found
 
 
+@in_one_thread
 def run_variants(
     signal: SignalPanel | PreparedSignal,
     configs: Sequence[BacktestConfig],

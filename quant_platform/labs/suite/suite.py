@@ -25,6 +25,7 @@ from quant_platform.labs.suite.trials import Selection, merge_ledger, select, tr
 from quant_platform.labs.suite.uniqueness import PartialIC, correlations, partial_ic
 from quant_platform.labs.suite.verdict import Verdict, judge, reference_of
 from quant_platform.specification.suite import PresetSpec, SuiteSpecs
+from quant_platform.statistics.one_thread import in_one_thread
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class SuiteResult:
         return self.summary()
 
 
+@in_one_thread
 def run_suite(
     signal: SignalPanel,
     baselines: Sequence[SignalPanel] | Mapping[str, tuple[PreparedSignal, BacktestResult]],
@@ -217,6 +219,7 @@ def run_suite(
     )
 
 
+@in_one_thread
 def prepare_baselines(
     baselines: Sequence[SignalPanel], bench: Workbench, preset: PresetSpec
 ) -> dict[str, tuple[PreparedSignal, BacktestResult]]:

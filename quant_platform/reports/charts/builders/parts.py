@@ -323,13 +323,15 @@ def finished(
     """
     behind = [_watermark()] if words.simulated else []
     shown_layers = [*layers] if drawable else [_nothing()]
-    chart = alt.layer(*behind, *shown_layers).properties(
+    # In one step: Altair puts the layers together anew, and holds their parameters against its schema, at every copy.
+    chart = alt.LayerChart(
+        layer=[*behind, *shown_layers],
         width=width,
         height=height,
         description=f"{words.title}. {words.description}",
         autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+        config=alt.Config(**theme.config()),
     )
-    chart = chart.configure(**theme.config())
     if drawable:
         # Last, and by name: every other way of putting the data in copies each row several times.
         chart.data = inline(rows if drawn is None else drawn, dates)
