@@ -15,6 +15,7 @@ from dagster._core.instance.ref import InstanceRef
 
 from quant_platform.contracts.errors import DatabaseUnavailable
 from quant_platform.defs.event_storage import batch_events
+from quant_platform.defs.printed_logs import printed_logs_in
 from quant_platform.defs.sqlite_storages import storages_in
 from quant_platform.lake.atomic import atomic_text
 from quant_platform.pipeline.home import Home
@@ -109,7 +110,7 @@ def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
         require_database(home.settings)
     # A worker process may have been forked by a server that was started under another home and still has its
     # environment: the folders go with the instance, as Dagster's own storages have them.
-    overrides = storages_in(folder) if address is None else None
+    overrides = storages_in(folder) | printed_logs_in(folder) if address is None else None
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=overrides)) as instance:
         if address is not None:
             _postgres(address).require_own(instance, home.settings)

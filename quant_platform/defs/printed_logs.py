@@ -56,6 +56,12 @@ class PrintedLogs(LocalComputeLogManager):
         touch_file(self.get_captured_local_path(log_key, "complete"))
 
 
+def printed_logs_in(folder: Path) -> dict[str, Any]:
+    """Instance settings that keep what is printed in the Dagster folder given, whatever the environment."""
+    config = {"base_dir": str(folder / "storage")}
+    return {"compute_logs": {"module": __name__, "class": PrintedLogs.__name__, "config": config}}
+
+
 @contextmanager
 def mirrored(stream: Any, path: Path) -> Iterator[None]:
     """Append what goes to a stream to a file, and show it on the stream as before.
