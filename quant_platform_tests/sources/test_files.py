@@ -173,6 +173,39 @@ def test_a_long_parquet_whose_ticker_column_is_called_ticker(tmp_path: Path) -> 
     assert bars.select("source_row", "close").rows() == [(2, 3.0), (1, 2.0)]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_long_file_that_is_not_sorted_by_ticker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, kept: bool
+) -> None:
+    if not kept:
+        monkeypatch.setattr("quant_platform.sources.files.bars.MOST_KEPT_BYTES", 0)
+    lines = ["name,Date,Open,High,Low,Close,Volume"]
+    days = ("2020-01-02", "2020-01-03", "2020-01-06")
+    for position, (ticker, day) in enumerate((t, d) for d in days for t in ("bb", "aa", "cc")):
+        price = 10 + position
+        lines.append(f"{ticker},{day},{price},{price},{price},{price},100")
+    (tmp_path / "all.csv").write_text("\n".join(lines) + "\n")
+    if suffix == "parquet":
+        pl.read_csv(tmp_path / "all.csv").write_parquet(tmp_path / "all.parquet")
+    spec = folder_spec("long_file", path=f"all.{suffix}").model_dump()
+    spec["files"]["bars"]["columns"]["ticker"] = "name"
+    source = open_folder(tmp_path, SourceSpec.model_validate(spec))
+    assert source.tickers() == ["AA", "BB", "CC"]
+    one = source.bars("BB")
+    assert one["source_row"].to_list() == [0, 3, 6]
+    assert one["close"].to_list() == [10.0, 13.0, 16.0]
+    some = source.bars_many(["CC", "AA"])
+    assert some.select("ticker", "source_row", "close").rows() == [
+        ("AA", 1, 11.0),
+        ("AA", 4, 14.0),
+        ("AA", 7, 17.0),
+        ("CC", 2, 12.0),
+        ("CC", 5, 15.0),
+        ("CC", 8, 18.0),
+    ]
+
+
 def test_a_torn_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "all.parquet").write_bytes(b"PAR1 and then nothing")
     with pytest.raises(SourceMalformed, match="not readable Parquet"):

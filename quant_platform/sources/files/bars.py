@@ -21,6 +21,9 @@ from quant_platform.specification.sources import PRICE_COLUMNS, BarFiles, FilesS
 # Names that no vendor gives a column, so that a file may have columns called ticker or source_row.
 TICKER, ROW = "__ticker", "__row"
 
+MOST_KEPT_BYTES = 512 << 20
+BYTES_A_FIELD = 8
+
 
 class BarReader(Protocol):
     """How one layout finds and reads bars."""
@@ -276,7 +279,9 @@ def _open_parquet(path: Path) -> pl.LazyFrame:
 class LongFile:
     """One file of all tickers; ``source_row`` is the position in that file.
 
-    From Parquet sorted by ticker, one ticker costs the row groups it lies in; a CSV is read once and kept.
+    The file is read once and kept, the rows of a ticker together, so that a ticker costs its own rows. A Parquet file
+    of more than `MOST_KEPT_BYTES` is not: from it one ticker costs the row groups it lies in, which are few where it is
+    sorted by ticker.
     """
 
     shape: BarShape
@@ -301,6 +306,24 @@ class LongFile:
         require_columns(table.frame.columns, wanted, where, shape.layout.ignored_columns)
         shape.note(where, table.findings)
         return table.frame.select(*wanted, LINE).with_row_index(ROW).lazy()
+
+    @cached_property
+    def _together(self) -> tuple[pl.DataFrame, Mapping[str, tuple[int, int]]] | None:
+        """The rows by ticker, and where those of each of the vendor's begin and how many they are; None if too many."""
+        column = self._ticker_column
+        width = len(self._rows.collect_schema())
+        if self.path.suffix == ".parquet" and self._count() * width * BYTES_A_FIELD > MOST_KEPT_BYTES:
+            return None
+        frame = self._rows.collect()
+        if not frame[column].is_sorted():
+            # Rows of one ticker stay in the order of the file.
+            frame = frame.sort(column, maintain_order=True)
+        runs = frame[column].rle().struct.unnest()
+        begins = runs["len"].cum_sum() - runs["len"]
+        return frame, dict(zip(runs["value"], zip(begins, runs["len"], strict=True), strict=True))
+
+    def _count(self) -> int:
+        return int(self._rows.select(pl.len()).collect().item())
 
     @cached_property
     def _vendor_names(self) -> Mapping[str, str]:
@@ -342,10 +365,18 @@ class LongFile:
                 raise unknown_ticker(ticker, self.shape.spec.name)
             ours[self._vendor_names[ticker]] = ticker
         column = pl.col(self._ticker_column)
+        return self._rows_of(list(ours)).with_columns(
+            column.replace_strict(ours, return_dtype=pl.String).alias(TICKER)
+        ), str(self.path)
+
+    def _rows_of(self, vendors: Sequence[str]) -> pl.DataFrame:
+        if self._together is not None:
+            frame, spans = self._together
+            return pl.concat([frame.slice(*spans[vendor]) for vendor in vendors])
+        column = pl.col(self._ticker_column)
         # One name is compared, so that the statistics of the row groups can rule the others out.
-        chosen = column == next(iter(ours)) if len(ours) == 1 else column.is_in(list(ours))
-        frame = self._rows.filter(chosen).collect()
-        return frame.with_columns(column.replace_strict(ours, return_dtype=pl.String).alias(TICKER)), str(self.path)
+        chosen = column == vendors[0] if len(vendors) == 1 else column.is_in(list(vendors))
+        return self._rows.filter(chosen).collect()
 
 
 def _as_text(column: str, schema: pl.Schema) -> pl.Expr:
