@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from quant_platform_tests.benchmarks.attribution import (
     STARTING,
     WRITING,
     part_of,
-    watched,
 )
 
 BURN = """
@@ -51,26 +50,35 @@ def test_a_stack_works_for_its_innermost_part(innermost_first: list[str], part: 
     assert part_of(innermost_first) == part
 
 
-def _burner(file_name: str) -> Any:
-    """A function that burns processor time and claims to stand in some file."""
-    space: dict[str, Any] = {}
-    exec(compile(BURN, file_name, "exec"), space)
+# In a process of its own: what native threads of other tests still use here would be given to the two.
+TWO_THREADS = f"""
+import json, threading, time
+from quant_platform_tests.benchmarks.attribution import watched
+
+def burner(file_name):
+    space = {{}}
+    exec(compile({BURN!r}, file_name, "exec"), space)
     return space["burn"]
+
+computing, writing = burner("/x/quant_platform/labs/a.py"), burner("/x/quant_platform/lake/b.py")
+began = time.process_time()
+with watched() as found:
+    writer = threading.Thread(target=writing, args=(0.6,))
+    writer.start()
+    computing(1.0)
+    writer.join()
+print(json.dumps([time.process_time() - began, found.seconds]))
+"""
 
 
 def test_the_seconds_of_two_threads_go_to_their_parts_and_add_up() -> None:
-    computing, writing = _burner("/x/quant_platform/labs/a.py"), _burner("/x/quant_platform/lake/b.py")
-    began = time.process_time()
-    with watched() as found:
-        writer = threading.Thread(target=writing, args=(0.6,))
-        writer.start()
-        computing(1.0)
-        writer.join()
-    total = time.process_time() - began
+    ended = subprocess.run([sys.executable, "-c", TWO_THREADS], check=True, capture_output=True, text=True)
+    total, seconds = json.loads(ended.stdout)
     # A look every 20 ms: what a thread used before its first and after its last one is not seen.
-    assert found.seconds[COMPUTING] == pytest.approx(1.0, abs=0.3)
-    assert found.seconds[WRITING] == pytest.approx(0.6, abs=0.3)
-    assert sum(found.seconds.values()) <= total + 0.01
+    assert seconds[COMPUTING] == pytest.approx(1.0, abs=0.3)
+    assert seconds[WRITING] == pytest.approx(0.6, abs=0.3)
+    # The kernel's count of a thread that runs is as old as its last tick.
+    assert sum(seconds.values()) <= total + 0.05
 
 
 def _row(names: int, seconds: dict[str, float], log: int, **more: Any) -> dict[str, Any]:
