@@ -69,5 +69,5 @@ def paid_funding(panel: PricePanel, cost: CostSpec) -> PaidFunding:
 
 
 def _trailing_mean(values: Floats, bars: int) -> Floats:
-    series = pl.Series(values).fill_nan(None).rolling_mean(bars, min_samples=bars // 2)
+    series = pl.Series(values, nan_to_null=True).rolling_mean(bars, min_samples=bars // 2)
     return series.fill_null(np.nan).to_numpy()

@@ -135,7 +135,7 @@ class BacktestResult:
                 "exit_reason": pl.Series(layout.REASONS, dtype=REASON).gather(reason),
                 "quantity": numbers[:, layout.TRADE_UNITS],
                 "entry_price": numbers[:, layout.TRADE_ENTRY_PRICE],
-                "exit_price": pl.Series(numbers[:, layout.TRADE_EXIT_PRICE]).fill_nan(None),
+                "exit_price": pl.Series(numbers[:, layout.TRADE_EXIT_PRICE], nan_to_null=True),
                 "price_pnl": numbers[:, layout.TRADE_PRICE_PNL],
                 "commission": numbers[:, layout.TRADE_COMMISSION],
                 "spread": numbers[:, layout.TRADE_SPREAD],
@@ -169,7 +169,7 @@ class BacktestResult:
                 "stamp": self._stamps(np.arange(len(equity))),
                 "cash": self._curve[:, layout.CURVE_CASH],
                 "equity": equity,
-                "return": pl.Series(returns).fill_nan(None),
+                "return": pl.Series(returns, nan_to_null=True),
                 "drawdown": 1.0 - equity / peak,
             }
         )
@@ -188,8 +188,8 @@ class BacktestResult:
                 "stamp": self._stamps(np.arange(len(equity))),
                 "long": long,
                 "short": short,
-                "gross": pl.Series(gross).fill_nan(None),
-                "net": pl.Series(net).fill_nan(None),
+                "gross": pl.Series(gross, nan_to_null=True),
+                "net": pl.Series(net, nan_to_null=True),
                 "held": self._curve[:, layout.CURVE_HELD].astype(np.int64),
             }
         )

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from quant_platform.contracts.columns import floats_of
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.expressions.nodes import Kind
 from quant_platform.expressions.plan import Plan
@@ -100,12 +101,11 @@ def _array(series: pl.Series, kind: Kind) -> npt.NDArray[np.generic]:
             where=f"column {series.name}",
             action="give numbers as a numeric type and conditions as Boolean",
         )
-    return np.asarray(series.cast(pl.Float64).fill_null(float("nan")).to_numpy())
+    return floats_of(series)
 
 
 def _series(name: str, kind: Kind, values: npt.NDArray[np.generic] | None, rows: int) -> pl.Series:
     dtype = pl.Boolean if kind is Kind.CONDITION else pl.Float64
     if values is None:
         return pl.Series(name, [None] * rows, dtype=dtype)
-    series = pl.Series(name, values, dtype=dtype)
-    return series.fill_nan(None) if kind is Kind.NUMBER else series
+    return pl.Series(name, values, dtype=dtype, nan_to_null=kind is Kind.NUMBER)

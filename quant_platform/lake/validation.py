@@ -13,13 +13,13 @@ import dataframely as dy
 import numpy as np
 import polars as pl
 
+from quant_platform.contracts.columns import is_constant
 from quant_platform.contracts.empty_frames import empty_frame
 from quant_platform.contracts.errors import SHOWN_ROWS, SchemaViolation
-from quant_platform.contracts.ordering import sorted_by, strictly_ascending
+from quant_platform.contracts.ordering import sorted_by, surely_ascending
 from quant_platform.contracts.tables import Table
 from quant_platform.lake.keys import Key, key_parts, shown_key
 
-_MANY_ROWS = 50_000
 _PLAN_TAIL = re.compile(r"\n*Resolved plan until failure:.*", re.DOTALL)
 
 
@@ -100,14 +100,14 @@ def keeps_all_rules(schema: type[dy.Schema], frame: pl.DataFrame) -> bool:
 
 
 def _surely_unique(schema: type[dy.Schema], frame: pl.DataFrame) -> bool:
-    """Whether no primary key occurs twice for certain: one column of it, mostly the last, never repeats.
+    """Whether no primary key occurs twice for certain: the rows come in its order, each after the one before.
 
-    Or the rows come in the order of the key, each after the one before, which costs less to see in many rows.
+    Or one column of it, mostly the last, never repeats.
     """
     keys = schema.primary_key()
-    if frame.height >= _MANY_ROWS and strictly_ascending(frame, keys):
-        return True
-    return any(frame.get_column(name).n_unique() == frame.height for name in reversed(keys))
+    return surely_ascending(frame, keys) or any(
+        frame.get_column(name).n_unique() == frame.height for name in reversed(keys)
+    )
 
 
 class _Values:
@@ -229,7 +229,7 @@ def _likely_cause(table: Table, counts: Mapping[str, int]) -> str:
 
 def _says_only(series: pl.Series, part: str) -> bool:
     """Whether every value is the part of a key for certain; False where an expression has to tell."""
-    return len(series) == 0 or (series.null_count() == 0 and str(series[0]) == part and series.n_unique() == 1)
+    return len(series) == 0 or (str(series[0]) == part and is_constant(series))
 
 
 def _refuse_other_partition(table: Table, key: Key, frame: pl.DataFrame, where: str) -> None:

@@ -16,7 +16,7 @@ import zipfile
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,12 @@ class ExchangeCalendar:
     start: date
     end: date
     time_zone: str
+
+    @cached_property
+    def ends_a_week(self) -> NDArray[np.bool_]:
+        """Whether each session is the last one of its ISO week."""
+        week = iso_week(self.days)
+        return np.append(week[1:] != week[:-1], True)
 
 
 def calendar(exchange: str) -> ExchangeCalendar:
@@ -238,6 +244,11 @@ def session_array(exchange: str, start: date, end: date) -> Days:
         When the exchange is unknown, ``start`` lies after ``end``, or a bound lies outside the calendar.
     """
     found = calendar(exchange)
+    return found.days[_places(found, start, end)]
+
+
+def _places(found: ExchangeCalendar, start: date, end: date) -> slice:
+    exchange = found.exchange
     if start > end:
         raise CalendarError(f"the range starts on {start}, after its end {end}", where=f"calendar {exchange}")
     if start < found.start or end > found.end:
@@ -248,7 +259,7 @@ def session_array(exchange: str, start: date, end: date) -> Days:
             action=f"leave those rows out, or state the sessions in specs/calendars/{exchange}.yaml",
         )
     first, last = np.searchsorted(found.days, [np.datetime64(start), np.datetime64(end) + 1])
-    return found.days[first:last]
+    return slice(first, last)
 
 
 def sessions(exchange: str, start: date, end: date) -> list[date]:
@@ -291,10 +302,8 @@ def week_last_sessions(exchange: str, start: date, end: date) -> Days:
     by the end of the data, so a cut through a week cannot invent a weekly signal on a Wednesday.
     """
     found = calendar(exchange)
-    week = iso_week(found.days)
-    last_of_week = np.append(week[1:] != week[:-1], True)
-    bounded = session_array(exchange, start, end)
-    return bounded[np.isin(bounded, found.days[last_of_week])]
+    wanted = _places(found, start, end)
+    return found.days[wanted][found.ends_a_week[wanted]]
 
 
 def iso_week(days: Days) -> Days:

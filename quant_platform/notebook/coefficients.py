@@ -140,7 +140,7 @@ def information_coefficient(
     overlap = math.ceil(horizon / step)
     primary, second = nonoverlapping_test(ic, overlap), ewc_test(ic, overlap=overlap)
     by_date = pl.DataFrame(
-        {"date_sig": sessions.gather(dates), "ic": pl.Series(ic).fill_nan(None), "names": pl.Series(both)}
+        {"date_sig": sessions.gather(dates), "ic": pl.Series(ic, nan_to_null=True), "names": pl.Series(both)}
     )
     return InformationCoefficient(
         by_date=by_date,

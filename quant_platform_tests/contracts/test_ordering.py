@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from quant_platform.contracts import ordering
-from quant_platform.contracts.ordering import sorted_by, strictly_ascending
+from quant_platform.contracts.ordering import sorted_by, strictly_ascending, surely_ascending
 
 
 def _frame(rows: int, seed: int) -> pl.DataFrame:
@@ -57,6 +57,33 @@ def test_strictly_ascending() -> None:
     assert not strictly_ascending(frame.with_columns(pl.col("a").cast(pl.Categorical)), ["a", "b"])
     assert strictly_ascending(frame.with_columns(pl.col("a").cast(pl.Enum(["x", "y"]))), ["a", "b"])
     assert not strictly_ascending(frame.with_columns(pl.col("a").cast(pl.Enum(["y", "x"]))), ["a", "b"])
+
+
+@pytest.mark.parametrize("keys", [["ticker", "day"], ["ticker", "day", "kind"], ["number"], ["at", "number"], ["day"]])
+@pytest.mark.parametrize("seed", range(4))
+def test_few_rows_are_told_as_many_are(keys: list[str], seed: int) -> None:
+    """One ticker's rows in order, then with two exchanged, one twice and one missing: the sorted rows tell the same."""
+    rows = 12
+    day = pl.Series([date(2024, 1, 1) + timedelta(days=k // 2) for k in range(rows)], dtype=pl.Date)
+    kind = pl.Series(["long", "short"] * (rows // 2), dtype=pl.Enum(["long", "short"]))
+    frame = pl.DataFrame({"ticker": ["A"] * rows, "day": day, "kind": kind, "number": range(rows)})
+    frame = frame.with_columns(pl.col("day").cast(pl.Datetime("us", "UTC")).alias("at"))
+    places = np.random.default_rng(seed).permutation(rows)[:2]
+    order = np.arange(rows)
+    order[places] = places[::-1]
+    for other in (frame, frame[order], frame[[*range(rows), int(places[0])]].sort(keys), frame.clear()):
+        tuples = other.select(keys).rows()
+        expected = all(tuples[k] < tuples[k + 1] for k in range(len(tuples) - 1))
+        assert surely_ascending(other, keys) is expected
+        assert strictly_ascending(other, keys) is expected
+    hole = frame.with_columns(pl.when(pl.col("number") == places[0]).then(None).otherwise("number").alias("number"))
+    assert not surely_ascending(hole, ["number"])
+
+
+def test_few_rows_of_differing_texts_are_not_asked() -> None:
+    frame = pl.DataFrame({"a": ["x", "y"], "b": [1, 2]})
+    assert strictly_ascending(frame, ["a", "b"])
+    assert not surely_ascending(frame, ["a", "b"])
 
 
 def test_no_rows_are_in_order() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from quant_platform.contracts.columns import distinct
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.expressions import Formula, Kind, Location, Plan, compile_plan, evaluate_frame
 from quant_platform.specification.features import FeatureSet
@@ -81,17 +82,18 @@ def _formula(specs: FeatureSet, name: str, text: str) -> Formula:
 
 
 def _require_one_sorted_ticker(bars: pl.DataFrame) -> None:
-    tickers = bars["ticker"].unique()
-    if tickers.len() > 1:
+    tickers = distinct(bars["ticker"])
+    if len(tickers) > 1:
         raise SchemaViolation(
             "bars of several tickers were given at once",
             where="column ticker",
-            how_many=f"{tickers.len()} tickers",
+            how_many=f"{len(tickers)} tickers",
             cause="a window would run from one company into the next",
             action="call once per ticker, for example over bars.partition_by('ticker')",
         )
-    disorder = bars.filter(pl.col("session") <= pl.col("session").shift(1))
-    if disorder.height:
+    days = bars["session"].to_numpy()
+    if (days[1:] <= days[:-1]).any():
+        disorder = bars.filter(pl.col("session") <= pl.col("session").shift(1))
         raise SchemaViolation(
             "sessions were not in strictly rising order",
             where="column session",

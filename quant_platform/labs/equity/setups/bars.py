@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from quant_platform.contracts.columns import distinct, floats_of
 from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.labs.equity.setups.kernel import Floats, Integers
 
@@ -74,7 +75,7 @@ def traded_bars(bars: pl.DataFrame, sessions: Sequence[date] | Sessions) -> Trad
     sessions are counted. A missing open, high, low (a suspect print) or volume stays missing.
     """
     market = as_sessions(sessions)
-    names = sorted(set(bars["ticker"].unique()))
+    names = distinct(bars["ticker"])
     if len(names) > 1:
         raise SchemaViolation(
             "the bars of one ticker were expected", where="clean.equity_bars", rows=[{"ticker": name} for name in names]
@@ -88,7 +89,7 @@ def traded_bars(bars: pl.DataFrame, sessions: Sequence[date] | Sessions) -> Trad
             cause="an unsorted frame, or two rows of one session",
             action="sort by session; the lake stores partitions sorted",
         )
-    values = {name: bars[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in (*_PRICES, "volume")}
+    values = {name: floats_of(bars[name]) for name in (*_PRICES, "volume")}
     traded = np.isfinite(values["close"])
     if market.size:
         traded &= days <= market[-1]

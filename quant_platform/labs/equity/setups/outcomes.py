@@ -47,22 +47,21 @@ class Outcomes:
         """Outcome columns of ``replay.candidates``, open trades marked to the last close."""
         sessions = self.bars.sessions
         outcome = pl.Series(OUTCOMES, dtype=OUTCOME).gather(_CODES[self.states[:, kernel.OUTCOME]])
-        columns = {
-            "outcome": outcome,
-            "date_entry": session_series(sessions, self.states[:, kernel.ENTRY_POSITION]),
-            "entry_price": self.results[:, kernel.ENTRY_PRICE],
-            "date_exit": session_series(sessions, self.states[:, kernel.EXIT_POSITION]),
-            "exit_price": self.results[:, kernel.EXIT_PRICE],
-            "gross_r": self.results[:, kernel.GROSS_R],
-            "realised_r": self.results[:, kernel.GROSS_R] - self.cost_r,
-            "bars_held": self.states[:, kernel.BARS_HELD].astype(np.int32),
-            "mae_r": self.results[:, kernel.MAE_R],
-            "mfe_r": self.results[:, kernel.MFE_R],
-            "resolved_at": session_series(sessions, self.states[:, kernel.RESOLVED_POSITION]),
-        }
-        held = pl.col("bars_held")
-        return pl.DataFrame(columns).with_columns(
-            pl.selectors.float().fill_nan(None), bars_held=pl.when(held >= 0).then(held)
+        held = self.states[:, kernel.BARS_HELD]
+        return pl.DataFrame(
+            {
+                "outcome": outcome,
+                "date_entry": session_series(sessions, self.states[:, kernel.ENTRY_POSITION]),
+                "entry_price": _known(self.results[:, kernel.ENTRY_PRICE]),
+                "date_exit": session_series(sessions, self.states[:, kernel.EXIT_POSITION]),
+                "exit_price": _known(self.results[:, kernel.EXIT_PRICE]),
+                "gross_r": _known(self.results[:, kernel.GROSS_R]),
+                "realised_r": _known(self.results[:, kernel.GROSS_R] - self.cost_r),
+                "bars_held": _known(np.where(held >= 0, held, np.nan)).cast(pl.Int32),
+                "mae_r": _known(self.results[:, kernel.MAE_R]),
+                "mfe_r": _known(self.results[:, kernel.MFE_R]),
+                "resolved_at": session_series(sessions, self.states[:, kernel.RESOLVED_POSITION]),
+            }
         )
 
 
@@ -126,6 +125,10 @@ def follow(
     )
     cost_r = spec.cost_bps * entry_reference / (1e4 * levels[:, 2])
     return Outcomes(bars=bars, results=results, states=states, cost_r=cost_r)
+
+
+def _known(numbers: Floats) -> pl.Series:
+    return pl.Series(numbers, nan_to_null=True)
 
 
 def _delisting_returns(direction: Floats, known: float | None, spec: ReplaySpec) -> Floats:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from quant_platform.contracts.columns import dates_series
 from quant_platform.contracts.schemas.equity import DIRECTIONS
 from quant_platform.labs.equity.setups import kernel
 from quant_platform.labs.equity.setups.bars import Sessions, TradedBars, as_sessions
@@ -40,14 +41,14 @@ class Setups:
         position = self.bars.position[self.bar]
         return pl.DataFrame(
             {
-                "ticker": pl.repeat(self.bars.ticker, len(self.bar), dtype=pl.String, eager=True),
-                "date_sig": sessions[position],
+                "ticker": pl.Series([self.bars.ticker]).new_from_index(0, len(self.bar)),
+                "date_sig": dates_series(sessions[position]),
                 "direction": direction_series(self.direction),
                 "date_avail": session_series(sessions, np.where(position < self.bars.last_position, position + 1, -1)),
                 "entry_reference": v[:, kernel.ENTRY_REFERENCE],
                 "stop": v[:, kernel.STOP_PRICE],
                 "target": v[:, kernel.TARGET_PRICE],
-                "target_2": pl.Series(v[:, kernel.TARGET_2_PRICE]).fill_nan(None),
+                "target_2": pl.Series(v[:, kernel.TARGET_2_PRICE], nan_to_null=True),
                 "atr": v[:, kernel.ATR],
                 "rr": v[:, kernel.REWARD_RISK],
                 "stop_distance_bps": 1e4 * v[:, kernel.RISK] / v[:, kernel.ENTRY_REFERENCE],
@@ -137,4 +138,4 @@ def session_series(sessions: Sessions, position: Integers) -> pl.Series:
     dates = np.full(len(position), np.datetime64("NaT"), dtype="datetime64[D]")
     known = position >= 0
     dates[known] = sessions[position[known]]
-    return pl.Series(dates, dtype=pl.Date)
+    return dates_series(dates)

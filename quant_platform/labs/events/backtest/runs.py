@@ -152,7 +152,7 @@ def daily_of(result: BacktestResult, windows: tuple[Segment, ...]) -> pl.DataFra
             "day": days,
             "segment": segment_names(last, windows),
             "equity": closing,
-            "ret": pl.Series(ret).fill_nan(None),
+            "ret": pl.Series(ret, nan_to_null=True),
             "drawdown": np.clip(deepest, 0.0, 1.0),
             "gross": result.exposures["gross"].gather(last),
             "entries": np.bincount(entered, minlength=len(last))[: len(last)],

@@ -312,7 +312,7 @@ def _shifted(values: Floats, bars: int) -> Floats:
 
 def _rolling(values: Floats, bars: int, kind: str) -> Floats:
     """Maximum, minimum or mean of the last ``bars`` values, at least nine tenths of which must be there."""
-    series = pl.Series(values).fill_nan(None)
+    series = pl.Series(values, nan_to_null=True)
     needed = max(1, int(np.ceil(SEEN_SHARE * bars)))
     if kind == "max":
         found = series.rolling_max(bars, min_samples=needed)
