@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Protocol, runtime_checkable
 
 import polars as pl
@@ -84,6 +85,7 @@ def reading_report(source: object) -> tuple[Finding, ...]:
     return source.reading_report() if isinstance(source, ReportsReading) else ()
 
 
+@cache
 def bars_schema() -> pl.Schema:
     """Columns of ``raw.equity_bars``."""
     columns: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -97,6 +99,7 @@ def bars_schema() -> pl.Schema:
     return pl.Schema(columns)
 
 
+@cache
 def actions_schema() -> pl.Schema:
     """Columns of ``raw.corporate_actions``."""
     columns: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -110,6 +113,7 @@ def actions_schema() -> pl.Schema:
     return pl.Schema(columns)
 
 
+@cache
 def fundamentals_schema() -> pl.Schema:
     """Columns of ``raw.fundamentals``."""
     columns: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -123,6 +127,7 @@ def fundamentals_schema() -> pl.Schema:
     return pl.Schema(columns)
 
 
+@cache
 def securities_schema() -> pl.Schema:
     """Columns of ``raw.securities`` that a source states."""
     columns: dict[str, pl.DataType | type[pl.DataType]] = {

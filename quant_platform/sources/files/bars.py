@@ -11,8 +11,10 @@ from typing import Protocol
 
 import polars as pl
 
+from quant_platform.contracts.columns import distinct
 from quant_platform.contracts.errors import SourceMalformed, SourceNotFound, SpecError
 from quant_platform.contracts.findings import Finding, examples
+from quant_platform.contracts.ordering import sorted_by
 from quant_platform.sources.files.dates import to_dates
 from quant_platform.sources.files.text import LINE, read_csv, require_columns, require_file, to_numbers
 from quant_platform.sources.protocol import bars_schema, safe_ticker
@@ -20,6 +22,8 @@ from quant_platform.specification.sources import PRICE_COLUMNS, BarFiles, FilesS
 
 # Names that no vendor gives a column, so that a file may have columns called ticker or source_row.
 TICKER, ROW = "__ticker", "__row"
+
+_ORDER = ("ticker", "session", "source_row")
 
 MOST_KEPT_BYTES = 512 << 20
 BYTES_A_FIELD = 8
@@ -96,7 +100,7 @@ class BarShape:
             pl.col(ROW).cast(pl.Int64).alias("source_row"),
             pl.col(columns.session).alias("session"),
             *(pl.col(vendor).alias(name) for name, vendor in names.items()),
-            pl.lit(self.spec.adjustment).alias("adjustment"),
+            pl.lit(self.spec.adjustment, bars_schema()["adjustment"]).alias("adjustment"),
             pl.lit(self.spec.name).alias("source"),
             *[name for name in (LINE, *self.action_columns) if name in frame.columns],
         )
@@ -104,7 +108,9 @@ class BarShape:
         if self.layout.on_duplicate_key == "refuse":
             refuse_duplicates(shaped, where)
         self._note(shaped, where)
-        return shaped.select(bars_schema().names()).cast(bars_schema()).sort("ticker", "session", "source_row")
+        bars = shaped.select(bars_schema().names())
+        # Rows of a file mostly come by date.
+        return sorted_by(bars if bars.schema == bars_schema() else bars.cast(bars_schema()), _ORDER)
 
     @property
     def wanted(self) -> list[str]:
@@ -126,9 +132,13 @@ class BarShape:
             self.found[where, "file"] = tuple(findings)
 
     def _note(self, shaped: pl.DataFrame, where: str) -> None:
-        without = shaped.filter(pl.all_horizontal(pl.col(name).is_null() for name in PRICE_COLUMNS if name != "volume"))
-        key = (where, ",".join(shaped["ticker"].unique().sort()) if shaped["ticker"].n_unique() < 3 else "many")
+        tickers = distinct(shaped["ticker"])
+        key = (where, ",".join(tickers) if len(tickers) < 3 else "many")
         self.found.pop(key, None)
+        prices = [name for name in PRICE_COLUMNS if name != "volume"]
+        if not all(shaped[name].null_count() for name in prices):
+            return
+        without = shaped.filter(pl.all_horizontal(pl.col(name).is_null() for name in prices))
         if without.height:
             self.found[key] = (
                 Finding(
@@ -144,8 +154,9 @@ class BarShape:
 
 def refuse_future(frame: pl.DataFrame, today: date, max_future_days: int, where: str) -> None:
     """Raise ``SourceMalformed`` where a bar is dated later than the day it was read."""
-    future = frame.filter(pl.col("session") > today + timedelta(days=max_future_days))
-    if future.height:
+    last, newest = today + timedelta(days=max_future_days), frame["session"].max()
+    if isinstance(newest, date) and newest > last:
+        future = frame.filter(pl.col("session") > last)
         raise SourceMalformed(
             f"bars are dated after today, {today}",
             where=where,
@@ -365,14 +376,14 @@ class LongFile:
                 raise unknown_ticker(ticker, self.shape.spec.name)
             ours[self._vendor_names[ticker]] = ticker
         column = pl.col(self._ticker_column)
-        return self._rows_of(list(ours)).with_columns(
-            column.replace_strict(ours, return_dtype=pl.String).alias(TICKER)
-        ), str(self.path)
+        named = pl.lit(tickers[0]) if len(ours) == 1 else column.replace_strict(ours, return_dtype=pl.String)
+        return self._rows_of(list(ours)).with_columns(named.alias(TICKER)), str(self.path)
 
     def _rows_of(self, vendors: Sequence[str]) -> pl.DataFrame:
         if self._together is not None:
             frame, spans = self._together
-            return pl.concat([frame.slice(*spans[vendor]) for vendor in vendors])
+            parts = [frame.slice(*spans[vendor]) for vendor in vendors]
+            return parts[0] if len(parts) == 1 else pl.concat(parts)
         column = pl.col(self._ticker_column)
         # One name is compared, so that the statistics of the row groups can rule the others out.
         chosen = column == vendors[0] if len(vendors) == 1 else column.is_in(list(vendors))

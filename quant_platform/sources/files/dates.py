@@ -88,6 +88,8 @@ def to_dates(
     dates = (
         stamps if isinstance(stamps, pl.Series) else _local(stamps, where, column, style, exchange, must_be_sessions)
     )
+    if dates is raw and not dates.null_count() and _between(dates, EARLIEST, LATEST):
+        return frame
     missing = dates.is_null()
     if nullable:
         missing = missing & (raw if raw.dtype != pl.String else plain_text(raw, style)).is_not_null()
@@ -123,6 +125,11 @@ def to_dates(
             action="correct `date_format` in the source spec: %y is a year of two digits, %Y one of four",
         )
     return frame.with_columns(dates.alias(column))
+
+
+def _between(dates: pl.Series, first: date, last: date) -> bool:
+    low, high = dates.min(), dates.max()
+    return not isinstance(low, date) or not isinstance(high, date) or first <= low <= high <= last
 
 
 def _stamps(frame: pl.DataFrame, column: str, where: str, style: TextTable) -> pl.Series | Stamps:

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+import numpy as np
 import polars as pl
 
+from quant_platform.contracts.columns import floats_of
 from quant_platform.contracts.errors import SourceMalformed, SourceNotFound
 from quant_platform.contracts.findings import Finding, examples
 from quant_platform.specification.sources import TextTable
@@ -429,20 +431,21 @@ def to_numbers(
     SourceMalformed
         When a field is not a number; five rows with line and value are shown.
     """
+    changed: list[pl.Series] = []
     for name in columns:
         dtype = frame[name].dtype
         if dtype in (pl.String, pl.Categorical, pl.Enum):
-            frame = _text_to_numbers(frame, name, where, style, suffixes)
-        elif dtype.is_numeric() or dtype == pl.Null:
-            frame = frame.with_columns(pl.col(name).cast(pl.Float64).fill_nan(None))
-        else:
+            changed.append(_text_to_numbers(frame, name, where, style, suffixes))
+        elif not (dtype.is_numeric() or dtype == pl.Null):
             raise SourceMalformed(
                 f"the column {name!r} holds {dtype}, not numbers", where=where, action="correct the source spec"
             )
-    return frame
+        elif dtype != pl.Float64 or np.isnan(floats_of(frame[name])).sum() > frame[name].null_count():
+            changed.append(pl.Series(name, floats_of(frame[name]), nan_to_null=True))
+    return frame.with_columns(changed) if changed else frame
 
 
-def _text_to_numbers(frame: pl.DataFrame, name: str, where: str, style: TextTable, suffixes: bool) -> pl.DataFrame:
+def _text_to_numbers(frame: pl.DataFrame, name: str, where: str, style: TextTable, suffixes: bool) -> pl.Series:
     text = plain_text(frame[name].cast(pl.String), style)
     for sign in style.number_signs:
         text = text.str.replace_all(sign, "", literal=True)
@@ -476,7 +479,7 @@ def _text_to_numbers(frame: pl.DataFrame, name: str, where: str, style: TextTabl
             action="correct `decimal`, `thousands` or `number_signs` in the source spec, add the text to `missing` if "
             "it says that there is no value, or correct the file",
         )
-    return frame.with_columns((number * scale).alias(name))
+    return (number * scale).alias(name)
 
 
 def plain_text(text: pl.Series, style: TextTable) -> pl.Series:
