@@ -15,6 +15,7 @@ from quant_platform.labs.equity.setups.setups import session_series
 from quant_platform.specification.replay import ReplaySpec
 
 OUTCOME = pl.Enum(OUTCOMES)
+_OUTCOMES = pl.Series(OUTCOMES, dtype=OUTCOME)
 _CODES = np.array(
     [
         OUTCOMES.index(name) for name in ("pending", "target", "stop", "timeout", "delisted", "no_entry")
@@ -46,7 +47,7 @@ class Outcomes:
     def frame(self) -> pl.DataFrame:
         """Outcome columns of ``replay.candidates``, open trades marked to the last close."""
         sessions = self.bars.sessions
-        outcome = pl.Series(OUTCOMES, dtype=OUTCOME).gather(_CODES[self.states[:, kernel.OUTCOME]])
+        outcome = _OUTCOMES.gather(_CODES[self.states[:, kernel.OUTCOME]])
         held = self.states[:, kernel.BARS_HELD]
         return pl.DataFrame(
             {

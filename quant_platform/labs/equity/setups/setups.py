@@ -18,6 +18,7 @@ from quant_platform.labs.equity.setups.kernel import Floats, Integers, SetupPara
 from quant_platform.specification.setups import SetupSpec
 
 DIRECTION = pl.Enum(DIRECTIONS)
+_DIRECTIONS = pl.Series(DIRECTIONS, dtype=DIRECTION)
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def find_setups(
 
 def direction_series(direction: Floats) -> pl.Series:
     """+1 and -1 as the enum long and short."""
-    return pl.Series(DIRECTIONS, dtype=DIRECTION).gather((direction < 0.0).astype(np.uint32))
+    return _DIRECTIONS.gather((direction < 0.0).astype(np.uint32))
 
 
 def session_series(sessions: Sessions, position: Integers) -> pl.Series:
