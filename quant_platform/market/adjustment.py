@@ -101,6 +101,8 @@ def with_in_prices(actions: pl.DataFrame, delivered: str) -> pl.DataFrame:
 
 def split_factor(sessions: Days, actions: pl.DataFrame, delivered: str) -> Floats:
     """The part of the factor that needs no price, shape (n,): for rules that compare neighbouring raw closes."""
+    if actions.height == 0:
+        return np.ones(len(sessions))
     splits = with_in_prices(actions, delivered).filter(
         (pl.col("kind").cast(pl.String) == "split") & ~pl.col("in_prices")
     )

@@ -159,7 +159,7 @@ def applied_actions(judged: Frame) -> Frame:
 
 
 def _with_flag(actions: pl.DataFrame, flags: list[bool]) -> pl.DataFrame:
-    return actions.with_columns(pl.Series("in_prices", flags, dtype=pl.Boolean))
+    return actions.hstack([pl.Series("in_prices", flags, dtype=pl.Boolean)])
 
 
 @dataclass(frozen=True)
