@@ -176,7 +176,11 @@ def _judged_actions(
 
 def _end(applied: pl.DataFrame) -> np.datetime64 | None:
     """Session of the delisting that is applied."""
-    ends = [day for day, kind in zip(applied["ex_date"], applied["kind"], strict=True) if kind == DELISTING]
+    ends = [
+        day
+        for day, kind in zip(applied["ex_date"].to_list(), applied["kind"].to_list(), strict=True)
+        if kind == DELISTING
+    ]
     return np.datetime64(ends[-1]) if ends else None
 
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from quant_platform.market.medians import medians_before
 from quant_platform.specification.cleaning import FalsePrintRule
 
 Floats = NDArray[np.float64]
@@ -119,24 +119,7 @@ def _usual_range(high: Floats, low: Floats, rows: Places, rule: FalsePrintRule) 
 
 
 def _median_before(values: Floats, rows: Places, rule: FalsePrintRule) -> Floats:
-    """Median of the ``rows_before`` values before each of some rows; NaN where fewer than ``minimum_rows`` are there.
-
-    Parameters
-    ----------
-    values
-        One per row, NaN where there is none, shape (n,).
-    rows
-        Positions of the rows asked for, shape (k,).
-    """
-    padded = np.append(np.full(rule.rows_before, np.nan), values)
-    # What is missing is sorted to the end.
-    window = np.sort(sliding_window_view(padded, rule.rows_before)[rows], axis=1)
-    present = rule.rows_before - np.isnan(window).sum(axis=1)
-    each = np.arange(len(rows))
-    lower, upper = window[each, np.maximum(present - 1, 0) // 2], window[each, present // 2]
-    with np.errstate(invalid="ignore"):
-        middle = np.where(present % 2 == 1, lower, lower + (upper - lower) * 0.5)
-    return np.where(present >= rule.minimum_rows, middle, np.nan)
+    return medians_before(values, rows, length=rule.rows_before, required=rule.minimum_rows)
 
 
 def _excused(stamps: Days, volume: Floats, splits: Floats, rows: Places, rule: FalsePrintRule) -> Flags:

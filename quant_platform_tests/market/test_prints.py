@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from quant_platform.market.calendar import session_array
-from quant_platform.market.prints import HIGH, LOW, OPEN, _median_before, false_prints
+from quant_platform.market.prints import HIGH, LOW, OPEN, false_prints
 from quant_platform.market.rules import judge
 from quant_platform.specification.cleaning import FalsePrintRule
 from quant_platform_tests.market.builders import cleaning_spec
@@ -198,19 +198,6 @@ def test_what_is_asked_of_few_rows_is_what_would_be_found_row_by_row(seed: int) 
     found = list(zip(*np.nonzero(result.suspect), strict=True))
     assert {(int(row), int(field)): result.expected[row, field] for row, field in found} == due
     assert np.isnan(result.expected[~result.suspect]).all()
-
-
-@pytest.mark.parametrize("rows_before", [5, 20])
-def test_the_median_before_some_rows_is_the_rolling_one_of_polars(rows_before: int) -> None:
-    """The last bits count: a field that lies just as far as it must would be judged by them."""
-    assert RULE is not None
-    random = np.random.default_rng(rows_before)
-    values = random.lognormal(0.0, 2.0, 2_000)
-    values[random.random(2_000) < np.repeat([0.0, 0.3, 0.7, 1.0], 500)] = np.nan
-    rule = RULE.model_copy(update={"rows_before": rows_before})
-    whole = pl.Series(values).fill_nan(None).shift(1).rolling_median(rows_before, min_samples=rule.minimum_rows)
-    rows = np.sort(random.choice(2_000, 1_500, replace=False))
-    np.testing.assert_array_equal(_median_before(values, rows, rule), whole.fill_null(np.nan).to_numpy()[rows])
 
 
 @pytest.fixture(scope="module")
