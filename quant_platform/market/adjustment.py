@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from quant_platform.contracts.errors import SchemaViolation
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Days = NDArray[np.datetime64]
 
 
@@ -75,46 +76,86 @@ def adjustment_factors(sessions: Days, close: Floats, actions: pl.DataFrame, del
     ones = np.ones(n)
     if n == 0 or actions.height == 0:
         return Adjustment(ones, ones, ones)
-    splits = with_in_prices(actions, delivered).filter(pl.col("kind").cast(pl.String) == "split")
-    _require(splits, pl.col("value") > 0, "a split ratio was not positive")
-    dates, values = _ordered(splits.filter(~pl.col("in_prices")))
+    stated = _Stated.of(actions, delivered)
+    stated.require_positive(stated.splits)
+    dates, values = stated.ordered(stated.splits & ~stated.in_prices)
     in_range = dates <= sessions[-1]
     to_come = _product_after(sessions, dates[in_range], 1.0 / values[in_range])
     if delivered == "split_dividend":
         return Adjustment(to_come, ones, 1.0 / to_come)
     # What a price of each session must be multiplied by to speak in shares of before every split the vendor knew of.
-    known_dates, known_values = _ordered(splits.filter("in_prices"))
+    known_dates, known_values = stated.ordered(stated.splits & stated.in_prices)
     to_unadjusted = 1.0 / _product_after(sessions, known_dates, 1.0 / known_values)
-    dividends = actions.filter(pl.col("kind").cast(pl.String) == "cash_dividend")
-    by_dividends = _dividend_factor(sessions, close * to_unadjusted, dividends)
+    by_dividends = _dividend_factor(sessions, close * to_unadjusted, *stated.ordered(stated.dividends))
     return Adjustment(by_dividends * to_come, to_unadjusted, 1.0 / to_come)
-
-
-def with_in_prices(actions: pl.DataFrame, delivered: str) -> pl.DataFrame:
-    """Actions with the column ``in_prices``; where nobody judged them, what the source says of its prices decides."""
-    if "in_prices" in actions.columns:
-        return actions
-    split = pl.col("kind").cast(pl.String) == "split"
-    stated = pl.lit(True) if delivered == "split_dividend" else split if delivered == "split" else pl.lit(False)
-    return actions.with_columns(stated.alias("in_prices"))
 
 
 def split_factor(sessions: Days, actions: pl.DataFrame, delivered: str) -> Floats:
     """The part of the factor that needs no price, shape (n,): for rules that compare neighbouring raw closes."""
-    splits = with_in_prices(actions, delivered).filter(
-        (pl.col("kind").cast(pl.String) == "split") & ~pl.col("in_prices")
-    )
-    if splits.height == 0:
+    if actions.height == 0:
         return np.ones(len(sessions))
-    _require(splits, pl.col("value") > 0, "a split ratio was not positive")
-    dates, values = _ordered(splits)
+    stated = _Stated.of(actions, delivered)
+    to_come = stated.splits & ~stated.in_prices
+    stated.require_positive(to_come)
+    dates, values = stated.ordered(to_come)
     return _product_after(sessions, dates, 1.0 / values)
 
 
-def _dividend_factor(sessions: Days, unadjusted_close: Floats, dividends: pl.DataFrame) -> Floats:
-    if dividends.height == 0:
+@dataclass(frozen=True)
+class _Stated:
+    """Actions as one array per column, shape (k,), in the order of their frame.
+
+    A ticker has a dozen of them: to filter and to sort frames of a dozen rows costs more than all that is multiplied.
+    """
+
+    actions: pl.DataFrame
+    dates: Days
+    values: Floats
+    splits: Flags
+    dividends: Flags
+    in_prices: Flags
+
+    @classmethod
+    def of(cls, actions: pl.DataFrame, delivered: str) -> _Stated:
+        """The columns of a frame; where nobody judged ``in_prices``, what the source says of its prices decides."""
+        kinds = actions["kind"].to_list()
+        splits = np.array([kind == "split" for kind in kinds], dtype=np.bool_)
+        if "in_prices" in actions.columns:
+            in_prices = actions["in_prices"].to_numpy()
+        elif delivered == "split_dividend":
+            in_prices = np.ones(len(kinds), dtype=np.bool_)
+        else:
+            in_prices = splits & (delivered == "split")
+        return cls(
+            actions,
+            actions["ex_date"].to_numpy().astype("datetime64[D]"),
+            actions["value"].to_numpy().astype(np.float64),
+            splits,
+            np.array([kind == "cash_dividend" for kind in kinds], dtype=np.bool_),
+            in_prices,
+        )
+
+    def ordered(self, wanted: Flags) -> tuple[Days, Floats]:
+        """Ex-dates and values of some actions, by ex-date."""
+        dates, values = self.dates[wanted], self.values[wanted]
+        order = np.argsort(dates, kind="stable")
+        return dates[order], values[order]
+
+    def require_positive(self, wanted: Flags) -> None:
+        """Refuse splits of zero or fewer new shares per old."""
+        wrong = wanted & (self.values <= 0)
+        if wrong.any():
+            raise SchemaViolation(
+                "a split ratio was not positive",
+                where="raw.corporate_actions, column value",
+                how_many=f"{wrong.sum()} of {wanted.sum()} rows",
+                rows=self.actions.filter(pl.Series(wrong)).select("ticker", "ex_date", "value"),
+            )
+
+
+def _dividend_factor(sessions: Days, unadjusted_close: Floats, dates: Days, cash: Floats) -> Floats:
+    if len(dates) == 0:
         return np.ones(len(sessions))
-    dates, cash = _ordered(dividends)
     position = np.searchsorted(sessions, dates)
     valid = np.flatnonzero(np.isfinite(unadjusted_close))
     before = np.searchsorted(valid, position) - 1
@@ -142,22 +183,3 @@ def _product_after(sessions: Days, dates: Days, values: Floats) -> Floats:
     suffix = np.append(np.cumprod(values[::-1])[::-1], 1.0)
     later: Floats = suffix[np.searchsorted(dates, sessions, side="right")]
     return later
-
-
-def _ordered(actions: pl.DataFrame) -> tuple[Days, Floats]:
-    ordered = actions.sort("ex_date")
-    return (
-        ordered["ex_date"].to_numpy().astype("datetime64[D]"),
-        ordered["value"].to_numpy().astype(np.float64),
-    )
-
-
-def _require(actions: pl.DataFrame, good: pl.Expr, what: str) -> None:
-    wrong = actions.filter(~good)
-    if wrong.height:
-        raise SchemaViolation(
-            what,
-            where="raw.corporate_actions, column value",
-            how_many=f"{wrong.height} of {actions.height} rows",
-            rows=wrong.select("ticker", "ex_date", "value"),
-        )

@@ -22,19 +22,35 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from quant_platform.contracts.empty_frames import empty_frame
 from quant_platform.contracts.errors import PlatformError, SchemaViolation
-from quant_platform.contracts.schemas.clean import CHECK_KINDS, MISSING_REASONS
+from quant_platform.contracts.schemas.clean import (
+    MISSING_REASONS,
+    CleanEquityBars,
+    CleanEquityQuarantine,
+    CleanEquitySuspects,
+)
 from quant_platform.market.adjustment import Adjustment, adjustment_factors, split_factor
-from quant_platform.market.rules import PRICES, RULES, SUSPECT_RULES, Verdict, after_the_end, judge
+from quant_platform.market.rules import PRICES, RULES, SUSPECT_RULES, Verdict, after_the_end, among_sessions, judge
 from quant_platform.market.stated_facts import BARS_AROUND_END, DELISTING, JudgedActions, as_stated, judge_actions
 from quant_platform.specification.cleaning import CleaningSpec
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Days = NDArray[np.datetime64]
 
-_REASON = pl.Enum(MISSING_REASONS)
-_KIND = pl.Enum(CHECK_KINDS)
-_NUMBERS = (*PRICES, "volume", "close_unadjusted", "dollar_volume", "adjustment_factor")
+# Two columns hold few words: what is worked out is where in these the word of a session stands.
+_REASONS = pl.Series("missing_reason", [None, "vendor_hole", "quarantined"], dtype=pl.Enum(MISSING_REASONS))
+_PRICED, _HOLE, _JUDGED = np.arange(3, dtype=np.uint32)
+# Open counts 1, high 2, low 4 and close 8: at the sum of those that are suspect stand their names.
+_FIELD_BITS = 1 << np.arange(len(PRICES), dtype=np.uint32)
+_SUSPECT_FIELDS = pl.Series(
+    "suspect",
+    [
+        ",".join(name for name, bit in zip(PRICES, _FIELD_BITS, strict=True) if total & bit) or None
+        for total in range(16)
+    ],
+)
 
 
 @dataclass(frozen=True)
@@ -97,21 +113,29 @@ def clean_bars(raw: pl.DataFrame, actions: pl.DataFrame, spec: CleaningSpec, ses
     if raw.height == 0:
         judged = _judged_actions(actions, np.empty(0, "datetime64[D]"), np.empty(0), "none", spec).judged
         counts = _counts(np.empty(0, np.int8), 0, 0, 0)
-        return CleanResult(_empty_bars(), _empty_quarantine(), _empty_suspects(), judged, counts)
+        return CleanResult(
+            empty_frame(CleanEquityBars),
+            empty_frame(CleanEquityQuarantine),
+            empty_frame(CleanEquitySuspects),
+            judged,
+            counts,
+        )
     ticker, delivered = _one(raw, "ticker"), _one(raw, "adjustment")
-    rows = raw.sort("session", "source_row")
+    rows = _in_order(raw)
     stamps = rows["session"].to_numpy().astype("datetime64[D]")
     values = {name: rows[name].to_numpy().astype(np.float64) for name in (*PRICES, "volume")}
-    facts = _judged_actions(actions, *_sane_closes(stamps, values["close"], days), delivered, spec)
+    on_session = among_sessions(stamps, days)
+    facts = _judged_actions(actions, *_sane_closes(stamps, values["close"], on_session), delivered, spec)
     verdict = judge(stamps, values, split_factor(stamps, facts.applied, delivered), spec, days)
     another = after_the_end(verdict, stamps, values["close"], _end(facts.applied), BARS_AROUND_END)
 
-    grid = days[slice(*_span(stamps[~another], days))]
+    grid = days[slice(*_span(stamps[on_session & ~another], days))]
     bars = _bars(ticker, grid, stamps, values, verdict, facts.applied, delivered)
     quarantine = _quarantine(ticker, rows, verdict)
     suspects = _suspects(ticker, rows, values, verdict)
 
-    priced = int(bars["close"].is_not_nan().sum())
+    has_price = ~np.isnan(bars["close"].to_numpy())
+    priced = int(has_price.sum())
     if priced + quarantine.height != raw.height:
         raise PlatformError(
             "raw rows were lost or doubled while cleaning",
@@ -119,16 +143,27 @@ def clean_bars(raw: pl.DataFrame, actions: pl.DataFrame, spec: CleaningSpec, ses
             how_many=f"{raw.height} delivered, {priced} clean, {quarantine.height} in quarantine",
             action="report this as a defect, with the raw rows",
         )
-    volume_missing = int((bars["close"].is_not_nan() & bars["volume"].is_nan()).sum())
+    volume_missing = int((has_price & np.isnan(bars["volume"].to_numpy())).sum())
     counts = _counts(verdict.rule, bars.height - priced, volume_missing, suspects.height)
     return CleanResult(bars, quarantine, suspects, facts.judged, counts)
 
 
-def _sane_closes(stamps: Days, close: Floats, days: Days) -> tuple[Days, Floats]:
+def _in_order(raw: pl.DataFrame) -> pl.DataFrame:
+    """The rows by session and, within one, as the source has them; mostly they come so."""
+    session, place = raw["session"], raw["source_row"]
+    if session.null_count() == 0 and place.null_count() == 0:
+        day, row = session.to_numpy(), place.to_numpy()
+        if ((day[1:] > day[:-1]) | ((day[1:] == day[:-1]) & (row[1:] > row[:-1]))).all():
+            return raw
+    return raw.sort("session", "source_row")
+
+
+def _sane_closes(stamps: Days, close: Floats, on_session: Flags) -> tuple[Days, Floats]:
     """Sessions and closes that actions are compared with: positive, on a session, the first of each."""
-    good = np.isfinite(close) & (close > 0) & np.isin(stamps, days)
-    kept, first = np.unique(stamps[good], return_index=True)
-    return kept, close[good][first]
+    good = np.isfinite(close) & (close > 0) & on_session
+    kept, closes = stamps[good], close[good]
+    first = np.append(True, kept[1:] != kept[:-1])[: len(kept)]
+    return kept[first], closes[first]
 
 
 def _judged_actions(
@@ -141,12 +176,21 @@ def _judged_actions(
 
 def _end(applied: pl.DataFrame) -> np.datetime64 | None:
     """Session of the delisting that is applied."""
-    ends = applied.filter(pl.col("kind").cast(pl.String) == DELISTING)["ex_date"].to_list()
+    ends = [
+        day
+        for day, kind in zip(applied["ex_date"].to_list(), applied["kind"].to_list(), strict=True)
+        if kind == DELISTING
+    ]
     return np.datetime64(ends[-1]) if ends else None
 
 
 def _one(raw: pl.DataFrame, column: str) -> str:
-    values = raw[column].unique()
+    """The one value of a column."""
+    stated = raw[column]
+    # To find the values costs more than to see that there is one, which is what there mostly is.
+    if stated.null_count() == 0 and stated.min() == stated.max():
+        return str(stated[0])
+    values = stated.unique()
     if len(values) != 1:
         raise SchemaViolation(
             f"the rows have {len(values)} different values of {column}",
@@ -157,11 +201,11 @@ def _one(raw: pl.DataFrame, column: str) -> str:
     return str(values[0])
 
 
-def _span(stamps: Days, days: Days) -> tuple[int, int]:
-    inside = stamps[np.isin(stamps, days)]
+def _span(inside: Days, days: Days) -> tuple[int, int]:
+    """Where the first and the day after the last of some sessions, which come in order, stand among all days."""
     if len(inside) == 0:
         return 0, 0
-    first, last = np.searchsorted(days, [inside[0], inside[-1]])
+    first, last = np.searchsorted(days, inside[[0, -1]])
     return int(first), int(last) + 1
 
 
@@ -177,53 +221,48 @@ def _bars(
     good = verdict.rule < 0
     at = np.searchsorted(grid, stamps[good])
     placed = {name: np.full(len(grid), np.nan) for name in values}
-    suspect = np.full(len(grid), "", dtype=object)
     for name, column in placed.items():
         column[at] = values[name][good]
     # Zero volume beside a price range is judged by the range as delivered: a suspect low is still no quote.
     no_volume = (placed["volume"] == 0) & (placed["high"] > placed["low"])
+    suspect = np.zeros(len(grid), dtype=np.uint32)
     for k, name in enumerate(PRICES):
         flagged = at[verdict.suspect[good, k] >= 0]
         placed[name][flagged] = np.nan
-        suspect[flagged] = [f"{before},{name}" if before else name for before in suspect[flagged]]
+        suspect[flagged] |= _FIELD_BITS[k]
     close = placed["close"]
-    unpriced = np.isnan(close)
     volume = np.where(no_volume, np.nan, placed["volume"])
     factors: Adjustment = adjustment_factors(grid, close, actions, delivered)
-    judged = unpriced & np.isin(grid, stamps[~good])
+    reason = np.where(np.isnan(close), _HOLE, _PRICED)
+    # A row without a date is of no session, and the first in order.
+    judged = stamps[~good & ~np.isnat(stamps)]
+    reason[np.isnan(close) & among_sessions(grid, judged)] = _JUDGED
     # A vendor that adjusted prices for a split has adjusted volume for it too; what it has not, both wait for.
     unadjusted_close = close * factors.to_unadjusted
     unadjusted_volume = volume / factors.to_unadjusted
-    frame = pl.DataFrame(
-        {
-            "session": grid,
-            **{name: placed[name] * factors.total for name in PRICES},
-            "volume": volume * factors.shares,
-            "close_unadjusted": unadjusted_close,
-            "dollar_volume": unadjusted_close * unadjusted_volume,
-            "adjustment_factor": factors.total,
-            "unpriced": unpriced,
-            "judged": judged,
-            "suspect": pl.Series(suspect, dtype=pl.String),
-        }
-    )
-    reason = (
-        pl.when("judged")
-        .then(pl.lit("quarantined", dtype=_REASON))
-        .when("unpriced")
-        .then(pl.lit("vendor_hole", dtype=_REASON))
-    )
-    return frame.select(
-        pl.lit(ticker).alias("ticker"),
-        "session",
-        *_NUMBERS,
-        reason.alias("missing_reason"),
-        pl.when(pl.col("suspect") != "").then("suspect").alias("suspect"),
+    numbers = {
+        **{name: placed[name] * factors.total for name in PRICES},
+        "volume": volume * factors.shares,
+        "close_unadjusted": unadjusted_close,
+        "dollar_volume": unadjusted_close * unadjusted_volume,
+        "adjustment_factor": factors.total,
+    }
+    return pl.DataFrame(
+        [
+            pl.Series("ticker", [ticker]).new_from_index(0, len(grid)),
+            # Days as Polars keeps them: it takes five times as long over days as NumPy keeps them.
+            pl.Series("session", grid.astype(np.int32)).cast(pl.Date),
+            *(pl.Series(name, column) for name, column in numbers.items()),
+            _REASONS[reason],
+            _SUSPECT_FIELDS[suspect],
+        ]
     )
 
 
 def _quarantine(ticker: str, rows: pl.DataFrame, verdict: Verdict) -> pl.DataFrame:
     bad = np.flatnonzero(verdict.rule >= 0)
+    if len(bad) == 0:
+        return empty_frame(CleanEquityQuarantine)
     kept = rows[bad]
     return pl.DataFrame(
         {
@@ -233,91 +272,45 @@ def _quarantine(ticker: str, rows: pl.DataFrame, verdict: Verdict) -> pl.DataFra
             "rule": [RULES[k].name for k in verdict.rule[bad]],
             "column": [verdict.columns[k] for k in verdict.column[bad]],
             "observed": verdict.observed[bad],
-            "expected": verdict.expected[bad],
+            "expected": pl.Series(verdict.expected[bad], nan_to_null=True),
             "check_kind": [RULES[k].check_kind for k in verdict.rule[bad]],
             **{name: kept[name] for name in (*PRICES, "volume")},
         },
-        schema=_quarantine_schema(),
-    ).with_columns(pl.col("expected").fill_nan(None))
+        schema=empty_frame(CleanEquityQuarantine).schema,
+    )
 
 
 def _suspects(ticker: str, rows: pl.DataFrame, values: Mapping[str, Floats], verdict: Verdict) -> pl.DataFrame:
-    at, field = np.nonzero(verdict.suspect >= 0)
-    prices = np.column_stack([values[name] for name in PRICES])
+    suspect = verdict.suspect >= 0
+    if not suspect.any():
+        return empty_frame(CleanEquitySuspects)
+    at, field = np.nonzero(suspect)
+    prices = np.column_stack([values[name][at] for name in PRICES])
     rule = verdict.suspect[at, field]
     return pl.DataFrame(
         {
             "ticker": [ticker] * len(at),
-            "source_row": rows["source_row"].gather(at),
+            "source_row": rows["source_row"][at],
             "column": [PRICES[k] for k in field],
-            "session": rows["session"].gather(at),
+            "session": rows["session"][at],
             "rule": [SUSPECT_RULES[k].name for k in rule],
-            "observed": prices[at, field],
-            "expected": verdict.suspect_expected[at, field],
-            "close": prices[at, 3],
+            "observed": prices[np.arange(len(at)), field],
+            "expected": pl.Series(verdict.suspect_expected[at, field], nan_to_null=True),
+            "close": prices[:, 3],
             "check_kind": [SUSPECT_RULES[k].check_kind for k in rule],
         },
-        schema=_suspects_schema(),
-    ).with_columns(pl.col("expected").fill_nan(None))
+        schema=empty_frame(CleanEquitySuspects).schema,
+    )
 
 
 def _counts(rule: NDArray[np.int8], missing: int, volume_missing: int, suspect_fields: int) -> dict[str, int]:
-    found = {each.name: int((rule == k).sum()) for k, each in enumerate(RULES)}
+    # Rows that broke no rule have -1 and are counted first.
+    clean, *found = np.bincount(rule + 1, minlength=len(RULES) + 1).tolist()
     return {
-        **found,
+        **{each.name: count for each, count in zip(RULES, found, strict=True)},
         "delivered": len(rule),
-        "clean": int((rule < 0).sum()),
+        "clean": clean,
         "missing_sessions": missing,
         "volume_missing": volume_missing,
         "suspect_fields": suspect_fields,
     }
-
-
-def _bars_schema() -> dict[str, pl.DataType | type[pl.DataType]]:
-    return {
-        "ticker": pl.String,
-        "session": pl.Date,
-        **dict.fromkeys(_NUMBERS, pl.Float64),
-        "missing_reason": _REASON,
-        "suspect": pl.String,
-    }
-
-
-def _quarantine_schema() -> dict[str, pl.DataType | type[pl.DataType]]:
-    return {
-        "ticker": pl.String,
-        "source_row": pl.Int64,
-        "session": pl.Date,
-        "rule": pl.String,
-        "column": pl.String,
-        "observed": pl.Float64,
-        "expected": pl.Float64,
-        "check_kind": _KIND,
-        **dict.fromkeys((*PRICES, "volume"), pl.Float64),
-    }
-
-
-def _suspects_schema() -> dict[str, pl.DataType | type[pl.DataType]]:
-    return {
-        "ticker": pl.String,
-        "source_row": pl.Int64,
-        "column": pl.String,
-        "session": pl.Date,
-        "rule": pl.String,
-        "observed": pl.Float64,
-        "expected": pl.Float64,
-        "close": pl.Float64,
-        "check_kind": _KIND,
-    }
-
-
-def _empty_bars() -> pl.DataFrame:
-    return pl.DataFrame(schema=_bars_schema())
-
-
-def _empty_quarantine() -> pl.DataFrame:
-    return pl.DataFrame(schema=_quarantine_schema())
-
-
-def _empty_suspects() -> pl.DataFrame:
-    return pl.DataFrame(schema=_suspects_schema())

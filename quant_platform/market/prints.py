@@ -19,15 +19,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from quant_platform.market.medians import medians_before
 from quant_platform.specification.cleaning import FalsePrintRule
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Days = NDArray[np.datetime64]
+Places = NDArray[np.intp]
 
 OPEN, HIGH, LOW, CLOSE = 0, 1, 2, 3
 
@@ -64,56 +64,70 @@ def false_prints(stamps: Days, prices: Floats, volume: Floats, splits: Floats, r
     What it does not catch: a false print that other prices of the days around it reach, or on a day of heavy volume, or
     on a dislocation; a false close.
     """
-    n = len(stamps)
-    if n == 0:
-        return Prints(np.zeros((0, 4), bool), np.full((0, 4), np.nan))
-    comparable = prices * splits[:, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        span = np.log(comparable[:, HIGH] / comparable[:, LOW])
-    usual = _median_before(span, rule)
-    traded = _median_before(np.where(volume > 0, volume / splits, np.nan), rule)
-    before = _before(comparable[:, CLOSE], rule.closes_before)
-    closes = np.column_stack([comparable[:, CLOSE], before])
-    floor, ceiling = np.nanmin(closes, axis=1), np.nanmax(closes, axis=1)
-    excused = _excused(stamps, rule) | (np.nan_to_num(volume / splits / traded) >= rule.news_volume_multiple)
+    suspect = np.zeros((len(stamps), 4), bool)
+    expected = np.full((len(stamps), 4), np.nan)
+    comparable = [prices[:, field] * splits for field in (OPEN, HIGH, LOW, CLOSE)]
+    floor, ceiling = _closes_around(comparable[CLOSE], rule.closes_before)
+    least = min(rule.minimum_excess, rule.certain_excess)
+    for field, sign, bounds in ((LOW, -1.0, floor), (HIGH, 1.0, ceiling)):
+        # Few rows of thousands come this far: only for them is it asked what is usual.
+        rows = np.flatnonzero(_excess(sign, comparable[field], bounds) >= least)
+        if len(rows) == 0:
+            continue
+        usual = _usual_range(comparable[HIGH], comparable[LOW], rows, rule)
+        price, opening, bound, factor = comparable[field][rows], comparable[OPEN][rows], bounds[rows], splits[rows]
+        by_close = _far(sign, price, bound, usual, rule) & ~_excused(stamps, volume, splits, rows, rule)
+        opened = _far(sign, opening, bound, usual, rule) & by_close
+        with_open = np.fmin(bound, opening) if sign < 0 else np.fmax(bound, opening)
+        found = _far(sign, price, with_open, usual, rule) & by_close | opened
+        suspect[rows[found], field] = True
+        expected[rows[found], field] = (np.where(opened, bound, with_open) / factor)[found]
+        suspect[rows[opened], OPEN] = True
+        expected[rows[opened], OPEN] = (bound / factor)[opened]
+    return Prints(suspect, expected)
 
-    suspect = np.zeros((n, 4), bool)
-    expected = np.full((n, 4), np.nan)
-    for field, sign, bound in ((LOW, -1.0, floor), (HIGH, 1.0, ceiling)):
-        by_close = _far(sign, comparable[:, field], bound, usual, rule) & ~excused
-        opened = _far(sign, comparable[:, OPEN], bound, usual, rule) & by_close
-        with_open = np.fmin(bound, comparable[:, OPEN]) if sign < 0 else np.fmax(bound, comparable[:, OPEN])
-        alone = _far(sign, comparable[:, field], with_open, usual, rule) & by_close
-        suspect[:, field] = alone | opened
-        suspect[:, OPEN] |= opened
-        expected[:, field] = np.where(opened, bound, with_open)
-        expected[opened, OPEN] = bound[opened]
-    return Prints(suspect, np.where(suspect, expected / splits[:, None], np.nan))
+
+def _closes_around(close: Floats, rows: int) -> tuple[Floats, Floats]:
+    """Lowest and highest close of each row and the few rows before it; a close that is missing counts for none."""
+    floor, ceiling = close.copy(), close.copy()
+    for back in range(1, rows + 1):
+        np.fmin(floor[back:], close[:-back], out=floor[back:])
+        np.fmax(ceiling[back:], close[:-back], out=ceiling[back:])
+    return floor, ceiling
+
+
+def _excess(sign: float, price: Floats, bound: Floats) -> Floats:
+    """How far a price lies beyond a bound, below it (sign -1) or above it (1), as a log ratio; NaN where unknown."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        excess: Floats = sign * np.log(price / bound)
+    return excess
 
 
 def _far(sign: float, price: Floats, bound: Floats, usual: Floats, rule: FalsePrintRule) -> Flags:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        excess = sign * np.log(price / bound)
-        known = np.isfinite(usual)
-        ordinary = known & (excess >= np.maximum(rule.minimum_excess, rule.range_multiple * usual))
-        certain = (excess >= rule.certain_excess) & (~known | (excess >= rule.certain_range_multiple * usual))
+    excess = _excess(sign, price, bound)
+    known = np.isfinite(usual)
+    ordinary = known & (excess >= np.maximum(rule.minimum_excess, rule.range_multiple * usual))
+    certain = (excess >= rule.certain_excess) & (~known | (excess >= rule.certain_range_multiple * usual))
     far: Flags = ordinary | certain
     return far
 
 
-def _before(values: Floats, rows: int) -> Floats:
-    """The values of the rows before each row, shape (n, rows), NaN where there is none."""
-    padded = np.append(np.full(rows, np.nan), values[:-1])
-    return sliding_window_view(padded, rows)[: len(values)]
+def _usual_range(high: Floats, low: Floats, rows: Places, rule: FalsePrintRule) -> Floats:
+    """Median log(high / low) of the rows before some rows."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _median_before(np.log(high / low), rows, rule)
 
 
-def _median_before(values: Floats, rule: FalsePrintRule) -> Floats:
-    series = pl.Series(values).fill_nan(None).shift(1)
-    return series.rolling_median(rule.rows_before, min_samples=rule.minimum_rows).fill_null(np.nan).to_numpy()
+def _median_before(values: Floats, rows: Places, rule: FalsePrintRule) -> Floats:
+    return medians_before(values, rows, length=rule.rows_before, required=rule.minimum_rows)
 
 
-def _excused(stamps: Days, rule: FalsePrintRule) -> Flags:
-    inside = np.zeros(len(stamps), bool)
+def _excused(stamps: Days, volume: Floats, splits: Floats, rows: Places, rule: FalsePrintRule) -> Flags:
+    """Which of some rows are news, or lie on a dislocation."""
+    with np.errstate(invalid="ignore"):
+        traded = _median_before(np.where(volume > 0, volume / splits, np.nan), rows, rule)
+        excused: Flags = np.nan_to_num(volume[rows] / splits[rows] / traded) >= rule.news_volume_multiple
+    day = stamps[rows]
     for each in rule.dislocations:
-        inside |= (stamps >= np.datetime64(each.first)) & (stamps <= np.datetime64(each.last))
-    return inside
+        excused |= (day >= np.datetime64(each.first)) & (day <= np.datetime64(each.last))
+    return excused

@@ -62,6 +62,8 @@ RULES: tuple[Rule, ...] = (
     Rule("after_delisting", "repair_time"),
 )
 SUSPECT_RULES: tuple[Rule, ...] = (Rule("decimal_shift"), Rule("false_print"))
+# A jump is nearer to a tenfold one than to none from 10 ** 0.5 = 3.16 on.
+_LEAST_JUMP = 3.0
 _NUMBER = {rule.name: k for k, rule in enumerate(RULES)}
 
 
@@ -100,23 +102,26 @@ def judge(stamps: Days, values: Mapping[str, Floats], splits: Floats, spec: Clea
         Sorted sessions of the exchange.
     """
     n = len(stamps)
-    prices = np.column_stack([values[name] for name in PRICES])
+    # A price is one column of memory: what is asked of each row is then asked of a whole column at a time.
+    prices = np.stack([values[name] for name in PRICES]).T
     volume = values["volume"]
     verdict = Verdict(
         np.full(n, -1, np.int8),
         np.zeros(n, np.int8),
         np.full(n, np.nan),
         np.full(n, np.nan),
-        np.full((n, 4), -1, np.int8),
-        np.full((n, 4), np.nan),
+        np.full((4, n), -1, np.int8).T,
+        np.full((4, n), np.nan).T,
     )
 
-    _note(verdict, "missing_value", *_first(np.isnan(prices)), prices)
+    _note(verdict, "missing_value", np.isnan(prices), prices)
     _non_positive(verdict, prices, volume)
-    _mark(verdict, "not_a_session", ~np.isin(stamps, sessions), "session", stamps.astype(np.int64).astype(float))
+    days = stamps.astype(np.int64).astype(float)
+    _mark(verdict, "not_a_session", ~among_sessions(stamps, sessions), "session", days)
     _duplicates(verdict, stamps, prices, volume, spec)
     _shifted_fields(verdict, prices, splits, spec.decimal_shift)
-    prices = np.where(verdict.suspect >= 0, np.nan, prices)
+    if (verdict.suspect >= 0).any():
+        prices = np.where(verdict.suspect >= 0, np.nan, prices)
     _inconsistent(verdict, prices, spec.ohlc_inconsistent.relative_tolerance)
     if spec.stale.no_trade:
         quote = (volume == 0) & (prices[:, 1] == prices[:, 2])
@@ -156,27 +161,42 @@ def after_the_end(verdict: Verdict, stamps: Days, close: Floats, last: np.dateti
     return stamps > last
 
 
-def _first(bad: Flags) -> tuple[Flags, NDArray[np.int64]]:
-    any_bad: Flags = np.logical_or.reduce(bad, axis=1)
-    return any_bad, bad.argmax(axis=1).astype(np.int64)
+def among_sessions(stamps: Days, sessions: Days) -> Flags:
+    """Which stamps are sessions, shape (n,); a stamp that is missing is none.
+
+    Parameters
+    ----------
+    stamps
+        In any order, shape (n,).
+    sessions
+        In order; they may repeat.
+    """
+    if len(sessions) == 0:
+        return np.zeros(len(stamps), dtype=np.bool_)
+    # `numpy.isin` would sort both, which are sorted.
+    place = np.minimum(np.searchsorted(sessions, stamps), len(sessions) - 1)
+    among: Flags = sessions[place] == stamps
+    return among
 
 
-def _note(
-    verdict: Verdict, name: str, bad: Flags, column: NDArray[np.int64], prices: Floats, expected: Floats | None = None
-) -> None:
-    """Record a rule for the rows that are bad and still without a reason."""
-    new = bad & (verdict.rule < 0)
+def _note(verdict: Verdict, name: str, bad: Flags, prices: Floats) -> None:
+    """Record a rule for the rows without a reason of which a price is bad, and the first price that is."""
+    new = np.flatnonzero(bad.any(axis=1) & (verdict.rule < 0))
+    if len(new) == 0:
+        return
+    column = bad[new].argmax(axis=1)
     verdict.rule[new] = _NUMBER[name]
-    verdict.column[new] = column[new]
-    verdict.observed[new] = np.take_along_axis(prices, column[:, None], axis=1)[new, 0]
-    if expected is not None:
-        verdict.expected[new] = expected[new]
+    verdict.column[new] = column
+    verdict.observed[new] = prices[new, column]
 
 
 def _mark(
     verdict: Verdict, name: str, bad: Flags, column: str, observed: Floats, expected: Floats | None = None
 ) -> None:
-    new = bad & (verdict.rule < 0)
+    """Record a rule for the rows that are bad and still without a reason."""
+    new = np.flatnonzero(bad & (verdict.rule < 0))
+    if len(new) == 0:
+        return
     verdict.rule[new] = _NUMBER[name]
     verdict.column[new] = _COLUMNS.index(column)
     verdict.observed[new] = observed[new]
@@ -185,7 +205,7 @@ def _mark(
 
 
 def _non_positive(verdict: Verdict, prices: Floats, volume: Floats) -> None:
-    _note(verdict, "non_positive", *_first(~(np.isfinite(prices) & (prices > 0))), prices)
+    _note(verdict, "non_positive", ~(np.isfinite(prices) & (prices > 0)), prices)
     _mark(verdict, "non_positive", volume < 0, "volume", volume)
 
 
@@ -221,6 +241,8 @@ def _shifted_fields(verdict: Verdict, prices: Floats, splits: Floats, spec: Deci
     alive = verdict.rule < 0
     with np.errstate(invalid="ignore", divide="ignore"):
         candidates = np.flatnonzero(alive & (high > spec.range_factor * low))
+    if len(candidates) == 0:
+        return
     good = alive.copy()
     good[candidates] = False
     for t in candidates:
@@ -268,11 +290,14 @@ def _inconsistent(verdict: Verdict, prices: Floats, tolerance: float) -> None:
 
 def _stale(verdict: Verdict, prices: Floats, volume: Floats) -> None:
     alive = np.flatnonzero(verdict.rule < 0)
-    row = np.column_stack([prices, volume])[alive]
-    same = np.append(False, (row[1:] == row[:-1]).all(axis=1))
-    repeated = same & (row[:, 4] > 0) & (row[:, 1] > row[:, 2])
+    close = prices[alive, 3]
+    # Few rows repeat the close before: the other fields are compared for these only.
+    again = np.flatnonzero(close[1:] == close[:-1]) + 1
+    here, before = alive[again], alive[again - 1]
+    same = (prices[here] == prices[before]).all(axis=1) & (volume[here] == volume[before])
+    repeated = same & (volume[here] > 0) & (prices[here, 1] > prices[here, 2])
     bad = np.zeros(len(volume), bool)
-    bad[alive[repeated]] = True
+    bad[here[repeated]] = True
     _mark(verdict, "stale", bad, "close", prices[:, 3])
 
 
@@ -281,7 +306,10 @@ def _shifted_rows(verdict: Verdict, close: Floats, splits: Floats, spec: Decimal
     comparable = close[alive] * splits[alive]
     if len(alive) < 3:
         return
-    jump = np.log10(comparable[1:] / comparable[:-1])
+    ratio = comparable[1:] / comparable[:-1]
+    if ratio.max() < _LEAST_JUMP and ratio.min() > 1.0 / _LEAST_JUMP:
+        return
+    jump = np.log10(ratio)
     power = np.rint(jump)
     suspicious = (power != 0) & (np.abs(power) <= spec.max_power) & (np.abs(jump - power) <= spec.close_tolerance)
     done = -1
@@ -317,7 +345,10 @@ def _false_prints(
     if spec.false_print is None:
         return
     alive = np.flatnonzero(verdict.rule < 0)
-    found = false_prints(stamps[alive], prices[alive], volume[alive], splits[alive], spec.false_print)
+    passed = prices.T.take(alive, axis=1).T
+    found = false_prints(stamps[alive], passed, volume[alive], splits[alive], spec.false_print)
+    if not found.suspect.any():
+        return
     rows, fields = np.nonzero(found.suspect)
     verdict.suspect[alive[rows], fields] = 1
     verdict.suspect_expected[alive[rows], fields] = found.expected[rows, fields]

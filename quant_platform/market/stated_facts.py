@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from quant_platform.contracts.empty_frames import empty_frame
 from quant_platform.contracts.schemas.clean import CleanCorporateActions
+from quant_platform.market.medians import median
 from quant_platform.specification.cleaning import StatedFactsRule
 
 Floats = NDArray[np.float64]
@@ -47,6 +48,7 @@ CONTRADICTIONS = {
 # A holder who gets more than twice the last close was told so before, and the close would have moved.
 LARGEST_DELISTING_RETURN = 1.0
 _ELSEWHERE = 0.25
+_JUDGED = empty_frame(CleanCorporateActions).schema
 # So many bars may follow a delisting that is dated early, or precede one that is dated late.
 BARS_AROUND_END = 5
 
@@ -123,22 +125,14 @@ def judge_actions(
     if actions.height == 0:
         return JudgedActions(_with_flag(actions, []), empty_frame(CleanCorporateActions))
     prices = _Prices(sessions, np.log(close), rule)
-    rows = actions.with_columns(pl.col("kind").cast(pl.String)).sort("ex_date", "kind").to_dicts()
+    rows = sorted(actions.to_dicts(), key=lambda row: (row["ex_date"], row["kind"]))
     same = _same_bar(rows, prices)
     lines = _the_end(rows, [_judge(row, rows, same, prices, delivered) for row in rows], prices)
     judged = pl.DataFrame(
-        [_described(row, line) for row, line in zip(rows, lines, strict=True)],
-        schema=empty_frame(CleanCorporateActions).schema,
-        orient="row",
+        [_described(row, line) for row, line in zip(rows, lines, strict=True)], schema=_JUDGED, orient="row"
     )
-    kept = [
-        {**row, "ex_date": line.date.item(), "value": line.value, "in_prices": line.in_prices}
-        for row, line in zip(rows, lines, strict=True)
-        if line.applied
-    ]
-    schema = pl.Schema({**actions.schema, "kind": pl.String(), "in_prices": pl.Boolean()})
-    applied = pl.DataFrame(kept, schema=schema, orient="row").with_columns(pl.col("kind").cast(actions.schema["kind"]))
-    return JudgedActions(applied.unique(["ex_date", "kind", "value"], maintain_order=True), judged)
+    schema = {**actions.schema, "in_prices": pl.Boolean()}
+    return JudgedActions(pl.DataFrame(_applied(rows, lines), schema=schema, orient="row"), judged)
 
 
 def as_stated(actions: pl.DataFrame, delivered: str) -> JudgedActions:
@@ -159,7 +153,7 @@ def applied_actions(judged: Frame) -> Frame:
 
 
 def _with_flag(actions: pl.DataFrame, flags: list[bool]) -> pl.DataFrame:
-    return actions.with_columns(pl.Series("in_prices", flags, dtype=pl.Boolean))
+    return actions.hstack([pl.Series("in_prices", flags, dtype=pl.Boolean)])
 
 
 @dataclass(frozen=True)
@@ -191,7 +185,7 @@ class _Prices:
         if len(bars) < 5:
             return np.nan
         moves = self.log_close[bars] - self.log_close[bars - 1]
-        return float(1.4826 * np.median(np.abs(moves - np.median(moves))))
+        return 1.4826 * median(np.abs(moves - median(moves)))
 
     def visible(self, at: int) -> float:
         """Smallest move that is told from none there; a short history is taken to move 3 % a day."""
@@ -333,6 +327,16 @@ def _the_end(rows: list[dict[str, Any]], lines: list[_Line], prices: _Prices) ->
         replace(line, verdict="impossible", applied=False, hint=hint) if k in ends and k != kept else line
         for k, line in enumerate(lines)
     ]
+
+
+def _applied(rows: list[dict[str, Any]], lines: list[_Line]) -> list[dict[str, Any]]:
+    """The actions that count, as prices show them; two that prices show to be one count once."""
+    kept: dict[tuple[np.datetime64, str, float], dict[str, Any]] = {}
+    for row, line in zip(rows, lines, strict=True):
+        if line.applied:
+            shown = {**row, "ex_date": line.date.item(), "value": line.value, "in_prices": line.in_prices}
+            kept.setdefault((line.date, row["kind"], line.value), shown)
+    return list(kept.values())
 
 
 def _judge_delisting(line: _Line, prices: _Prices) -> _Line:

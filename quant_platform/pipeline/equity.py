@@ -100,8 +100,11 @@ def clean(home: Home, ticker: str, *, refresh: bool) -> Frames:
 
 def _span(raw: pl.DataFrame, home: Home) -> tuple[date, date]:
     """First and last date of the rows, those left out that no calendar of the exchange knows: cleaning names them."""
-    known = calendar(home.universe.exchange)
-    days = raw.get_column("session").filter(raw.get_column("session").is_between(known.start, known.end))
+    known, days = calendar(home.universe.exchange), raw.get_column("session")
+    first, last = days.min(), days.max()
+    if isinstance(first, date) and isinstance(last, date) and known.start <= first and last <= known.end:
+        return first, last
+    days = days.filter(days.is_between(known.start, known.end))
     first, last = days.min(), days.max()
     if isinstance(first, date) and isinstance(last, date):
         return first, last
@@ -114,7 +117,7 @@ def fundamentals(home: Home, ticker: str, *, refresh: bool) -> Frames:
     result = clean_fundamentals(
         home.lake.read("raw.fundamentals", [ticker]),
         home.load("cleaning/fundamentals.yaml", FundamentalsCleaningSpec),
-        home.lake.read("clean.equity_bars", [ticker], missing="ignore"),
+        home.lake.read("clean.equity_bars", [ticker], ["session", "dollar_volume"], missing="ignore"),
     )
     return {"clean.fundamentals": result.values, "clean.fundamentals_quarantine": result.quarantine}
 

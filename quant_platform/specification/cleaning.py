@@ -77,6 +77,12 @@ class FalsePrintRule(SpecModel):
     )
     dislocations: tuple[Dislocation, ...] = Field(description="Sessions on which no print is suspect.")
 
+    @model_validator(mode="after")
+    def _enough_rows(self) -> FalsePrintRule:
+        if self.minimum_rows > self.rows_before:
+            raise ValueError(f"minimum_rows ({self.minimum_rows}) are more than rows_before ({self.rows_before})")
+        return self
+
 
 class StatedFactsRule(SpecModel):
     """When raw prices around an ex-date are held to confirm, or to contradict, a stated action."""

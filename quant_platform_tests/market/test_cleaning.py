@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -11,7 +11,7 @@ from quant_platform.contracts.errors import SchemaViolation
 from quant_platform.contracts.schemas.clean import CleanEquityBars, CleanEquityQuarantine, CleanEquitySuspects
 from quant_platform.market.calendar import session_array
 from quant_platform.market.cleaning import CleanResult, clean_bars
-from quant_platform.market.rules import RULES
+from quant_platform.market.rules import RULES, among_sessions
 from quant_platform_tests.market.builders import Bar, actions, cleaning_spec, flat, raw_bars
 
 CALENDAR = session_array("XNYS", date(2019, 1, 2), date(2020, 12, 31))
@@ -242,6 +242,13 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     backward = clean_bars(raw.reverse(), actions(), cleaning_spec(), CALENDAR)
     assert forward.bars.equals(backward.bars, null_equal=True)
     assert forward.quarantine.equals(backward.quarantine)
+
+
+@pytest.mark.parametrize("sessions", [DAYS, DAYS[3:4], [*DAYS[:5], DAYS[4], *DAYS[5:]], []])
+def test_a_stamp_is_a_session_where_the_exchange_trades(sessions: list[date]) -> None:
+    stamps = [None, *(date(2019, 12, 30) + timedelta(days=k) for k in range(60)), None, DAYS[0]]
+    found = among_sessions(np.array(stamps, "datetime64[D]"), np.array(sessions, "datetime64[D]"))
+    assert found.tolist() == [stamp in set(sessions) for stamp in stamps]
 
 
 def test_no_rows_give_empty_tables_with_the_right_schema() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from quant_platform.market.calendar import session_array
 from quant_platform.market.prints import HIGH, LOW, OPEN, false_prints
 from quant_platform.market.rules import judge
+from quant_platform.specification.cleaning import FalsePrintRule
 from quant_platform_tests.market.builders import cleaning_spec
 
 DAYS = session_array("XNYS", date(2013, 1, 2), date(2013, 3, 28))
@@ -127,6 +129,75 @@ def test_later_rows_do_not_change_the_verdict() -> None:
     whole = found(prices, volume)
     for cut in range(1, len(DAYS)):
         assert found(prices[:cut], volume[:cut], DAYS[:cut]) == {at for at in whole if at[0] < cut}
+
+
+def slow_false_prints(
+    days: np.ndarray, prices: np.ndarray, volume: np.ndarray, splits: np.ndarray, rule: FalsePrintRule
+) -> dict[tuple[int, int], float]:
+    """The four conditions of the module's text, row by row: which fields are suspect, and the price that was due."""
+
+    def far(sign: float, price: float, bound: float, usual: float | None) -> bool:
+        excess = sign * np.log(price / bound)
+        if usual is None:
+            return bool(excess >= rule.certain_excess)
+        enough = max(rule.minimum_excess, rule.range_multiple * usual)
+        certain = excess >= rule.certain_excess and excess >= rule.certain_range_multiple * usual
+        return bool(excess >= enough or certain)
+
+    def usual_before(values: list[float], row: int) -> float | None:
+        known = [value for value in values[max(0, row - rule.rows_before) : row] if not np.isnan(value)]
+        return statistics.median(known) if len(known) >= rule.minimum_rows else None
+
+    comparable = prices * splits[:, None]
+    span = [float(np.log(row[HIGH] / row[LOW])) for row in comparable]
+    shares = [value / split if value > 0 else np.nan for value, split in zip(volume, splits, strict=True)]
+    suspect: dict[tuple[int, int], float] = {}
+    for row, (day, (opened, high, low, _)) in enumerate(zip(days, comparable, strict=True)):
+        if any(np.datetime64(each.first) <= day <= np.datetime64(each.last) for each in rule.dislocations):
+            continue
+        traded = usual_before(shares, row)
+        if traded is not None and volume[row] / splits[row] / traded >= rule.news_volume_multiple:
+            continue
+        usual, closes = usual_before(span, row), comparable[max(0, row - rule.closes_before) : row + 1, 3]
+        for field, price, sign, nearest in ((LOW, low, -1.0, min), (HIGH, high, 1.0, max)):
+            bound = nearest(closes)
+            if not far(sign, price, bound, usual):
+                continue
+            if far(sign, opened, bound, usual):
+                suspect[row, field] = suspect[row, OPEN] = bound / splits[row]
+            elif far(sign, price, bound if np.isnan(opened) else nearest(bound, opened), usual):
+                suspect[row, field] = (bound if np.isnan(opened) else nearest(bound, opened)) / splits[row]
+    return suspect
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_asked_of_few_rows_is_what_would_be_found_row_by_row(seed: int) -> None:
+    assert RULE is not None
+    random = np.random.default_rng(seed)
+    days = session_array("XNYS", date(2008, 6, 2), date(2010, 7, 30))[: int(random.integers(1, 540))]
+    n = len(days)
+    close = 50.0 * np.exp(np.cumsum(random.normal(0.0, 0.03, n)))
+    opened = close * np.exp(random.normal(0.0, 0.02, n))
+    high = np.fmax(opened, close) * np.exp(np.abs(random.normal(0.0, 0.02, n)))
+    low = np.fmin(opened, close) * np.exp(-np.abs(random.normal(0.0, 0.02, n)))
+    volume = random.lognormal(8.0, 1.0, n)
+    for _ in range(1 + n // 8):
+        row, factor = random.integers(n), random.uniform(1.1, 3.0)
+        low[row] /= factor if random.random() < 0.5 else 1.0
+        high[row] *= factor if random.random() < 0.3 else 1.0
+        opened[row] = random.choice([opened[row], low[row], high[row], np.nan])
+        volume[row] = random.choice([volume[row], 0.0, np.nan, 9.0 * volume[row]])
+    for field in (low, high):
+        field[random.random(n) < 0.02] = np.nan
+    splits = np.where(np.arange(n) < n // 2, 0.25, 1.0)
+    prices = np.column_stack([opened, high, low, close])
+    rule = RULE.model_copy(update={"closes_before": int(random.integers(1, 6)), "range_multiple": 2.5})
+
+    result = false_prints(days, prices, volume, splits, rule)
+    due = slow_false_prints(days, prices, volume, splits, rule)
+    found = list(zip(*np.nonzero(result.suspect), strict=True))
+    assert {(int(row), int(field)): result.expected[row, field] for row, field in found} == due
+    assert np.isnan(result.expected[~result.suspect]).all()
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,12 @@ import pytest
 from pydantic import Field
 
 from quant_platform.contracts.errors import OntologyMismatch, SpecError
+from quant_platform.specification.cleaning import CleaningSpec
 from quant_platform.specification.home import PerpMarketSpec
 from quant_platform.specification.loading import SpecModel, load_spec, read_yaml
 from quant_platform.specification.ontology import ontology, spec_hash
+
+SPECS = Path(__file__).resolve().parents[2] / "specs"
 
 
 class Inner(SpecModel):
@@ -246,3 +249,9 @@ def test_a_month_that_does_not_exist_or_lies_before_the_first_is_refused(
     path.write_text(f'source: s\nsymbols: [AUSDT]\nfirst_month: "{first}"\nlast_month: {last}\n')
     with pytest.raises(SpecError, match=said):
         load_spec(path, PerpMarketSpec)
+
+
+def test_a_median_that_needs_more_rows_than_it_is_taken_over_is_refused(tmp_path: Path) -> None:
+    text = (SPECS / "cleaning" / "equity.yaml").read_text().replace("  minimum_rows: 5\n", "  minimum_rows: 21\n")
+    with pytest.raises(SpecError, match=r"minimum_rows \(21\) are more than rows_before \(20\)"):
+        load_spec(_file(tmp_path, text), CleaningSpec)
