@@ -41,7 +41,7 @@ class PartitionsFailed(PlatformError, RuntimeError):
     code = "partitions_failed"
 
 
-def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
+def chunked_asset(stage: Stage, home: Home, lab: str, priority: int = 0) -> dg.AssetsDefinition:
     """Make the assets of a stage over independent partitions, one per output.
 
     Parameters
@@ -52,8 +52,11 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
         The market; whether it goes on decides whether its freshness means something.
     lab
         The group under which the UI shows them.
+    priority
+        Which of the steps that could begin is begun first: that of the highest.
     """
     name = _name(stage)
+    order = {"dagster/priority": str(priority)}
     upstream = [*stage.inputs, *stage.shared_inputs, *stage.upstream]
     ins = {source.replace(".", "_"): source for source in upstream}
     outs = {output.replace(".", "_"): output for output in stage.outputs}
@@ -62,7 +65,7 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
         name=f"{name}__plan",
         ins={short: dg.In(dg.Nothing) for short in ins},
         out=dg.DynamicOut(list[str]),
-        tags={"kind": "plan", **STAYS_HERE},
+        tags={"kind": "plan", **STAYS_HERE, **order},
     )
     def plan(context: dg.OpExecutionContext, home: HomeResource) -> Any:
         opened = home.open()
@@ -71,9 +74,9 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
         for position, chunk in enumerate(chunks(keys, workers)):
             yield dg.DynamicOutput(chunk, mapping_key=f"chunk_{position:03d}")
 
-    work = _sql_op(stage, name) if isinstance(stage, SqlStage) else _work_op(stage, name)
+    work = _sql_op(stage, name, order) if isinstance(stage, SqlStage) else _work_op(stage, name, order)
 
-    @dg.op(name=f"{name}__record", out={short: dg.Out(dg.Nothing) for short in outs}, tags=dict(STAYS_HERE))
+    @dg.op(name=f"{name}__record", out={short: dg.Out(dg.Nothing) for short in outs}, tags={**STAYS_HERE, **order})
     def record(context: dg.AssetExecutionContext, results: list[Any], home: HomeResource) -> Any:
         home.refresh_catalogue()
         _record(stage, context, [row for part in results for row in part])
@@ -100,18 +103,18 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
     return assets
 
 
-def _work_op(stage: Stage, name: str) -> dg.OpDefinition:
-    @dg.op(name=f"{name}__work")
+def _work_op(stage: Stage, name: str, tags: Mapping[str, str]) -> dg.OpDefinition:
+    @dg.op(name=f"{name}__work", tags=tags)
     def work(context: dg.OpExecutionContext, chunk: list[str], home: HomeResource) -> list[dict[str, Any]]:
         return _work(stage, context, chunk, home.open())
 
     return work
 
 
-def _sql_op(stage: SqlStage, name: str) -> dg.OpDefinition:
+def _sql_op(stage: SqlStage, name: str, tags: Mapping[str, str]) -> dg.OpDefinition:
     """The step of a table in SQL: its partitions are asked of one open catalogue, which shows the lake as it is now."""
 
-    @dg.op(name=f"{name}__work")
+    @dg.op(name=f"{name}__work", tags=tags)
     def work(
         context: dg.OpExecutionContext, chunk: list[str], home: HomeResource, catalogue: CatalogueResource
     ) -> list[dict[str, Any]]:

@@ -76,8 +76,8 @@ class Lake:
     def listed(self, table_names: Iterable[str]) -> Iterator[None]:
         """See some tables as they are now, and what this object writes to them, until the block ends.
 
-        Object storage then lists each of them once and not once a partition; nothing changes on a file system. Inside
-        such a block another one changes nothing.
+        Object storage then lists each of them once and not once a partition, and of a file system each folder is looked
+        at once, when it is first asked for. Inside such a block another one changes nothing.
         """
         if self._listing is not self.store:
             yield

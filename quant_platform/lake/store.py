@@ -131,6 +131,45 @@ class Store(Listing, Protocol):
         ...
 
 
+class _SeenOnce:
+    """Names of folders as each was when it was first asked for, with what was noted since.
+
+    A stage asks for the versions of a partition half a dozen times, and each time all threads may meet at the system
+    call. What it notes as its input is then also what it reads, whoever writes meanwhile.
+    """
+
+    def __init__(self, files: LocalFiles) -> None:
+        self._files = files
+        self._seen: dict[Path, list[str]] = {}
+        # Keys of a dictionary, in order; writers note from several threads, and setting one is a single step.
+        self._noted: dict[Path, dict[str, None]] = {}
+
+    def names(self, folder: Path) -> list[str]:
+        """See `Listing`."""
+        seen = self._seen.get(folder)
+        if seen is None:
+            seen = self._seen[folder] = self._files.names(folder)
+        noted = self._noted.get(folder)
+        return list(dict.fromkeys((*seen, *list(noted)))) if noted else seen
+
+    def kind(self, path: Path) -> Kind:
+        """See `Listing`."""
+        return self._files.kind(path)
+
+    def listing(self, folders: Iterable[Path]) -> Listing:
+        """All of them are seen through this one."""
+        del folders
+        return self
+
+    def note(self, path: Path) -> None:
+        """See `Listing`; the folders above may be new as well."""
+        for child in (path, *path.parents):
+            noted = self._noted.setdefault(child.parent, {})
+            if child.name in noted:
+                return
+            noted[child.name] = None
+
+
 class LocalFiles:
     """Files of a file system that keeps the promises of rename and fsync."""
 
@@ -151,9 +190,9 @@ class LocalFiles:
         return "folder" if path.is_dir() else "file"
 
     def listing(self, folders: Iterable[Path]) -> Listing:
-        """A file system is asked when it is needed."""
+        """A file system is asked when it is needed, once for each folder."""
         del folders
-        return self
+        return _SeenOnce(self)
 
     def note(self, path: Path) -> None:
         """What is written is there."""

@@ -201,4 +201,5 @@ CANDIDATES = Stage(
     specs=("setups/equity.yaml", "replay/equity.yaml"),
     kinds=("numba", "parquet"),
 )
-STAGES = (RAW_MARKET, RAW_FUNDAMENTALS, CLEAN, CLEAN_FUNDAMENTALS, FEATURES, CANDIDATES)
+# Features come last: they are the widest, and what reads clean bars after them has to open the files again.
+STAGES = (RAW_MARKET, RAW_FUNDAMENTALS, CLEAN, CLEAN_FUNDAMENTALS, CANDIDATES, FEATURES)

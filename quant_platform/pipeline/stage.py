@@ -269,6 +269,7 @@ class _Run:
         self.stage, self.home, self.run_id, self.refresh = stage, home, run_id, refresh
         self.code_version = stage.code_version(home)
         self.ontology = home.ontology(stage.specs)
+        self.simulated = home.simulated
 
     def start(self, key: Key, writes: Writes) -> _Started | Done:
         """Compute a key and start its writes, or say that it is current or why it failed."""
@@ -315,7 +316,7 @@ class _Run:
             ontology_files=dict(self.ontology.files),
             run_id=self.run_id,
             inputs=inputs,
-            simulated=self.home.simulated,
+            simulated=self.simulated,
         )
 
 

@@ -73,7 +73,7 @@ class FilesSource:
     def fundamentals(self, ticker: str) -> pl.DataFrame:
         """``raw.fundamentals`` of one ticker; empty where the spec or the caller has none."""
         self._known(ticker)
-        return self._fundamentals.rows.filter(pl.col("ticker") == ticker)
+        return self._fundamentals_of.get((ticker,), pl.DataFrame(schema=fundamentals_schema()))
 
     def securities(self) -> pl.DataFrame:
         """``raw.securities``; without a membership file every ticker is a member from its first bar."""
@@ -177,6 +177,10 @@ class FilesSource:
         if section is None or section.location not in self.folders:
             return None
         return read_sectors(self.folders[section.location] / section.path, section, self.files)
+
+    @cached_property
+    def _fundamentals_of(self) -> Mapping[tuple[object, ...], pl.DataFrame]:
+        return self._fundamentals.rows.partition_by("ticker", as_dict=True, maintain_order=True)
 
     @cached_property
     def _fundamentals(self) -> Section:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,6 @@ from quant_platform.labs.equity.setups.setups import session_series
 from quant_platform.specification.replay import ReplaySpec
 
 OUTCOME = pl.Enum(OUTCOMES)
-_OUTCOMES = pl.Series(OUTCOMES, dtype=OUTCOME)
 _CODES = np.array(
     [
         OUTCOMES.index(name) for name in ("pending", "target", "stop", "timeout", "delisted", "no_entry")
@@ -47,7 +47,7 @@ class Outcomes:
     def frame(self) -> pl.DataFrame:
         """Outcome columns of ``replay.candidates``, open trades marked to the last close."""
         sessions = self.bars.sessions
-        outcome = _OUTCOMES.gather(_CODES[self.states[:, kernel.OUTCOME]])
+        outcome = _outcomes().gather(_CODES[self.states[:, kernel.OUTCOME]])
         held = self.states[:, kernel.BARS_HELD]
         return pl.DataFrame(
             {
@@ -126,6 +126,11 @@ def follow(
     )
     cost_r = spec.cost_bps * entry_reference / (1e4 * levels[:, 2])
     return Outcomes(bars=bars, results=results, states=states, cost_r=cost_r)
+
+
+@cache  # not on import: a column starts the threads of Polars, which no fork survives
+def _outcomes() -> pl.Series:
+    return pl.Series(OUTCOMES, dtype=OUTCOME)
 
 
 def _known(numbers: Floats) -> pl.Series:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -18,7 +19,6 @@ from quant_platform.labs.equity.setups.kernel import Floats, Integers, SetupPara
 from quant_platform.specification.setups import SetupSpec
 
 DIRECTION = pl.Enum(DIRECTIONS)
-_DIRECTIONS = pl.Series(DIRECTIONS, dtype=DIRECTION)
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,14 @@ def find_setups(
     )
 
 
+@cache  # not on import: a column starts the threads of Polars, which no fork survives
+def _directions() -> pl.Series:
+    return pl.Series(DIRECTIONS, dtype=DIRECTION)
+
+
 def direction_series(direction: Floats) -> pl.Series:
     """+1 and -1 as the enum long and short."""
-    return _DIRECTIONS.gather((direction < 0.0).astype(np.uint32))
+    return _directions().gather((direction < 0.0).astype(np.uint32))
 
 
 def session_series(sessions: Sessions, position: Integers) -> pl.Series:
