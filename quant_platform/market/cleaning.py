@@ -17,12 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from quant_platform.contracts.empty_frames import empty_frame
+from quant_platform.contracts.empty_frames import column_types, empty_frame
 from quant_platform.contracts.errors import PlatformError, SchemaViolation
 from quant_platform.contracts.schemas.clean import (
     MISSING_REASONS,
@@ -39,18 +40,10 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Days = NDArray[np.datetime64]
 
-# Two columns hold few words: what is worked out is where in these the word of a session stands.
-_REASONS = pl.Series("missing_reason", [None, "vendor_hole", "quarantined"], dtype=pl.Enum(MISSING_REASONS))
+# Where the reason of a session stands in `_reasons`.
 _PRICED, _HOLE, _JUDGED = np.arange(3, dtype=np.uint32)
-# Open counts 1, high 2, low 4 and close 8: at the sum of those that are suspect stand their names.
+# Open counts 1, high 2, low 4 and close 8: at the sum of those that are suspect stand their names in `_suspect_fields`.
 _FIELD_BITS = 1 << np.arange(len(PRICES), dtype=np.uint32)
-_SUSPECT_FIELDS = pl.Series(
-    "suspect",
-    [
-        ",".join(name for name, bit in zip(PRICES, _FIELD_BITS, strict=True) if total & bit) or None
-        for total in range(16)
-    ],
-)
 
 
 @dataclass(frozen=True)
@@ -253,10 +246,27 @@ def _bars(
             # Days as Polars keeps them: it takes five times as long over days as NumPy keeps them.
             pl.Series("session", grid.astype(np.int32)).cast(pl.Date),
             *(pl.Series(name, column) for name, column in numbers.items()),
-            _REASONS[reason],
-            _SUSPECT_FIELDS[suspect],
+            _reasons()[reason],
+            _suspect_fields()[suspect],
         ]
     )
+
+
+# Both are made on their first use: polars starts its threads over them, which a process that is forked would lack.
+@cache
+def _reasons() -> pl.Series:
+    """The words of ``missing_reason``."""
+    return pl.Series("missing_reason", [None, "vendor_hole", "quarantined"], dtype=pl.Enum(MISSING_REASONS))
+
+
+@cache
+def _suspect_fields() -> pl.Series:
+    """The words of ``suspect``."""
+    named = [
+        ",".join(name for name, bit in zip(PRICES, _FIELD_BITS, strict=True) if total & bit)
+        for total in range(2 ** len(PRICES))
+    ]
+    return pl.Series("suspect", [names or None for names in named])
 
 
 def _quarantine(ticker: str, rows: pl.DataFrame, verdict: Verdict) -> pl.DataFrame:
@@ -276,7 +286,7 @@ def _quarantine(ticker: str, rows: pl.DataFrame, verdict: Verdict) -> pl.DataFra
             "check_kind": [RULES[k].check_kind for k in verdict.rule[bad]],
             **{name: kept[name] for name in (*PRICES, "volume")},
         },
-        schema=empty_frame(CleanEquityQuarantine).schema,
+        schema=column_types(CleanEquityQuarantine),
     )
 
 
@@ -299,7 +309,7 @@ def _suspects(ticker: str, rows: pl.DataFrame, values: Mapping[str, Floats], ver
             "close": prices[:, 3],
             "check_kind": [SUSPECT_RULES[k].check_kind for k in rule],
         },
-        schema=empty_frame(CleanEquitySuspects).schema,
+        schema=column_types(CleanEquitySuspects),
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from quant_platform.contracts.empty_frames import empty_frame
+from quant_platform.contracts.empty_frames import column_types, empty_frame
 from quant_platform.contracts.errors import PlatformError
 from quant_platform.contracts.schemas.clean import CleanFundamentals, CleanFundamentalsQuarantine
 from quant_platform.market.medians import median, medians_before
@@ -174,7 +174,7 @@ def _quarantine(rows: pl.DataFrame, rule: NDArray[np.int8], expected: Floats) ->
         "expected": pl.Series(expected[bad], nan_to_null=True),
         "check_kind": ["repair_time" if name in _REPAIRED else "causal" for name in names],
     }
-    schema = empty_frame(CleanFundamentalsQuarantine).schema
+    schema = column_types(CleanFundamentalsQuarantine)
     return pl.DataFrame({name: columns[name] for name in schema}, schema=schema)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from quant_platform.contracts.empty_frames import empty_frame
+from quant_platform.contracts.empty_frames import column_types, empty_frame
 from quant_platform.contracts.schemas.clean import CleanCorporateActions
 from quant_platform.market.medians import median
 from quant_platform.specification.cleaning import StatedFactsRule
@@ -48,7 +48,6 @@ CONTRADICTIONS = {
 # A holder who gets more than twice the last close was told so before, and the close would have moved.
 LARGEST_DELISTING_RETURN = 1.0
 _ELSEWHERE = 0.25
-_JUDGED = empty_frame(CleanCorporateActions).schema
 # So many bars may follow a delisting that is dated early, or precede one that is dated late.
 BARS_AROUND_END = 5
 
@@ -129,7 +128,9 @@ def judge_actions(
     same = _same_bar(rows, prices)
     lines = _the_end(rows, [_judge(row, rows, same, prices, delivered) for row in rows], prices)
     judged = pl.DataFrame(
-        [_described(row, line) for row, line in zip(rows, lines, strict=True)], schema=_JUDGED, orient="row"
+        [_described(row, line) for row, line in zip(rows, lines, strict=True)],
+        schema=column_types(CleanCorporateActions),
+        orient="row",
     )
     schema = {**actions.schema, "in_prices": pl.Boolean()}
     return JudgedActions(pl.DataFrame(_applied(rows, lines), schema=schema, orient="row"), judged)
