@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.events import AssetMaterializationPlannedData
+from dagster._core.storage.tags import PRIORITY_TAG
 
 from quant_platform.contracts.errors import PlatformError
 from quant_platform.defs import schemes
@@ -41,7 +42,7 @@ class PartitionsFailed(PlatformError, RuntimeError):
     code = "partitions_failed"
 
 
-def chunked_asset(stage: Stage, home: Home, lab: str, priority: int = 0) -> dg.AssetsDefinition:
+def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
     """Make the assets of a stage over independent partitions, one per output.
 
     Parameters
@@ -52,11 +53,9 @@ def chunked_asset(stage: Stage, home: Home, lab: str, priority: int = 0) -> dg.A
         The market; whether it goes on decides whether its freshness means something.
     lab
         The group under which the UI shows them.
-    priority
-        Which of the steps that could begin is begun first: that of the highest.
     """
     name = _name(stage)
-    order = {"dagster/priority": str(priority)}
+    order = {PRIORITY_TAG: str(stage.priority)}
     upstream = [*stage.inputs, *stage.shared_inputs, *stage.upstream]
     ins = {source.replace(".", "_"): source for source in upstream}
     outs = {output.replace(".", "_"): output for output in stage.outputs}

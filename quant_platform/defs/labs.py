@@ -50,7 +50,7 @@ class Lab:
 
     def assets(self, home: Home) -> list[dg.AssetsDefinition]:
         """The assets of its stages; the specs of the home decide partitions and code versions."""
-        found = [asset_of(stage, home, self.name, -place) for place, stage in enumerate(stages_of(self.jobs))]
+        found = [asset_of(stage, home, self.name) for stage in stages_of(self.jobs)]
         return (
             [asset.map_asset_specs(lambda spec: aging(spec, home)) for asset in found] if self.goes_on(home) else found
         )
@@ -93,11 +93,11 @@ def job_names_of(home: Home, labs: Sequence[str]) -> list[str]:
     return [job.name for lab in labs_of(home) if lab.name in labs for job in lab.jobs]
 
 
-def asset_of(stage: StageBase, home: Home, lab: str, priority: int = 0) -> dg.AssetsDefinition:
-    """The assets of a stage of any kind; of steps that could begin, Dagster begins the one of the highest priority."""
+def asset_of(stage: StageBase, home: Home, lab: str) -> dg.AssetsDefinition:
+    """The assets of a stage of any kind."""
     match stage:
         case Stage():
-            return chunked_asset(stage, home, lab, priority)
+            return chunked_asset(stage, home, lab)
         case FrameStage():
             return frame_asset(stage, home, lab)
         case BatchStage():

@@ -193,6 +193,8 @@ FEATURES = Stage(
     specs=("features/equity*.yaml",),
     kinds=("numba", "parquet"),
     columns={"features.equity": described_features},
+    # They are the widest: whatever reads clean bars after them has to open the files again.
+    priority=-1,
 )
 CANDIDATES = Stage(
     outputs=("replay.candidates",),
@@ -201,5 +203,4 @@ CANDIDATES = Stage(
     specs=("setups/equity.yaml", "replay/equity.yaml"),
     kinds=("numba", "parquet"),
 )
-# Features come last: they are the widest, and what reads clean bars after them has to open the files again.
-STAGES = (RAW_MARKET, RAW_FUNDAMENTALS, CLEAN, CLEAN_FUNDAMENTALS, CANDIDATES, FEATURES)
+STAGES = (RAW_MARKET, RAW_FUNDAMENTALS, CLEAN, CLEAN_FUNDAMENTALS, FEATURES, CANDIDATES)

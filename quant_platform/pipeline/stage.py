@@ -117,6 +117,8 @@ class Stage(StageBase):
         For a column of the first output, the (table, column) pairs it comes from.
     versions_of
         For a key, what its inputs are, in place of the versions of those partitions.
+    priority
+        Of the stages of a run that could begin, the one of the highest priority does.
     """
 
     inputs: tuple[str, ...] = ()
@@ -126,6 +128,7 @@ class Stage(StageBase):
     always: bool = False
     lineage: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
     versions_of: Callable[[Home, Any], dict[str, str]] | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -162,6 +162,16 @@ def test_a_second_run_leaves_every_version_alone(market: Market, tmp_path: Path)
         assert len(instance.get_materialized_partitions(key_of("replay.candidates"))) == NAMES
 
 
+def test_what_reads_clean_bars_runs_before_the_wide_features(market: Market, tmp_path: Path) -> None:
+    with working_copy(market, tmp_path / "home") as (home, instance):
+        run(home, instance, "ticker_graph", *tickers_of(home)[:2])
+        (last,) = instance.get_runs(limit=1)
+        steps = [log.step_key or "" for log in instance.all_logs(last.run_id, of_type=dg.DagsterEventType.STEP_START)]
+        work = [step.partition(".work")[0] for step in steps if ".work" in step]
+    assert work.index("clean_fundamentals") < work.index("features_equity")
+    assert work.index("replay_candidates") < work.index("features_equity")
+
+
 def test_a_backfill_makes_every_version_again_with_the_same_content(market: Market, tmp_path: Path) -> None:
     with working_copy(market, tmp_path / "home") as (home, instance):
         first, second = tickers_of(home)[:2]

@@ -371,3 +371,25 @@ def test_any_folder_name_holds_a_lake(tmp_path: Path, name: str) -> None:
     lake.write_many(BARS, {"A": bars("A", [1.0]), "*": bars("*", [2.0])}, provenance())
     assert lake.read(BARS)["close"].to_list() == [2.0, 1.0]
     assert lake.read(BARS, ["A"])["ticker"].to_list() == ["A"]
+
+
+def test_a_stage_sees_each_folder_as_it_was_and_what_it_writes_itself(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.write_many(BARS, {"A": bars("A", [1.0]), "B": bars("B", [1.0])}, provenance())
+    asked: list[Path] = []
+    names_in = partition_files.names_in
+    monkeypatch.setattr(partition_files, "names_in", lambda folder: asked.append(folder) or names_in(folder))
+    other = Lake(lake.root)
+    with lake.listed([BARS]):
+        first = lake.version_name(BARS, "A")
+        other.write(BARS, "A", bars("A", [2.0]), provenance())
+        asked.clear()
+        assert lake.version_name(BARS, "A") == first, "what is noted as an input"
+        assert lake.read(BARS, ["A"])["close"].to_list() == [1.0], "is what is read"
+        assert lake.partition_folder(BARS, "A") not in asked
+        own, new = (lake.write(BARS, key, bars(key, [3.0]), provenance()) for key in ("B", "C"))
+        assert lake.version_name(BARS, "B") == own.name
+        assert lake.partitions(BARS) == ["A", "B", "C"]
+        assert [version.name for version in lake.versions(BARS, "C")] == [new.name], "seen once, not twice"
+    assert lake.read(BARS, ["A"])["close"].to_list() == [2.0]
