@@ -122,3 +122,23 @@ def test_the_real_snapshots_are_accounted_for(shared_data: Path) -> None:
     assert dict(off.group_by("ticker").len().iter_rows()) == {"BRK.B": 15, "MET": 2}
     assert off.filter(pl.col("ticker") == "BRK.B")["expected"].is_between(1.8e11, 2.6e11).all()
     assert quarantine.height == zeros.height + off.height
+
+
+@pytest.mark.parametrize(("last_published", "anchored"), [(date(2016, 2, 28), True), (date(2016, 2, 29), False)])
+def test_what_was_traded_counts_for_thirty_days(last_published: date, anchored: bool) -> None:
+    # The bars end on 2016-01-29. A lone capitalisation a thousandth of what they say has no history to contradict it.
+    raw = published("market_cap", [1.0e6 / 0.006 / 1e3]).with_columns(
+        known_at=pl.lit(datetime(last_published.year, last_published.month, last_published.day, 23, 59, tzinfo=UTC))
+    )
+    assert cleaned(raw.cast(RawFundamentals.create_empty().schema), traded(1.0e6)).counts["off_scale"] == anchored
+
+
+def test_the_order_of_rows_and_of_bars_does_not_matter() -> None:
+    capital = [1.0e6 / 0.006 * factor for factor in (1.0, 1.1, 1e-3, 0.9)]
+    raw = pl.concat([published("market_cap", capital), published("price", [20.0, 0.0, 21.0, None])])
+    bars = traded(1.0e6)
+    forward = cleaned(raw, bars)
+    backward = cleaned(raw.reverse(), bars.reverse())
+    assert forward.values.equals(backward.values)
+    assert forward.quarantine.equals(backward.quarantine)
+    assert forward.quarantine["rule"].to_list() == ["off_scale", "zero_for_unknown"]
