@@ -9,9 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import altair as alt
 import polars as pl
@@ -49,20 +49,41 @@ class Words:
 
 
 class Layers(alt.LayerChart):
-    """A chart of layers that is copied as it is.
+    """A chart of layers that are put together already, and that are left so.
 
-    Altair makes a shallow copy by putting the layers together anew, three times for one spec, which takes most of the
-    time of a page; what a copy is given in place of its data touches no layer.
+    Altair looks through the layers, copies each of them several times and holds their parameters against its schema,
+    at first and again for every shallow copy, of which one spec takes two: that was most of the time of a page.
+
+    Parameters
+    ----------
+    layer
+        From back to front, of charts with marks of their own. One with a parameter has a name, no parameter is on two
+        of them, and they do not all have the same data.
+    options
+        As of `altair.LayerChart`.
     """
 
-    def copy(self, deep: bool | Iterable[Any] = True, ignore: list[str] | None = None) -> Self:
-        """A copy; a shallow one shares everything but the names of what it holds."""
-        if deep is not False:
-            copied: Self = super().copy(deep, ignore)
-            return copied
-        twin: Self = object.__new__(type(self))
-        vars(twin).update(vars(self), _kwds=dict(self._kwds))
-        return twin
+    def __init__(self, *, layer: Sequence[alt.Chart], **options: Any) -> None:
+        if "params" not in options:
+            # A parameter stands once, above the layers, and says in which of them it listens.
+            lifted = [_lifted(found, one) for one in layer for found in _parameters(one)]
+            layer = [_without_parameters(one) if _parameters(one) else one for one in layer]
+            options["params"] = lifted or alt.Undefined
+        alt.TopLevelLayerSpec.__init__(self, layer=list(layer), **options)
+
+
+def _parameters(layer: alt.Chart) -> list[alt.SelectionParameter]:
+    return [] if layer.params is alt.Undefined else list(layer.params)
+
+
+def _lifted(parameter: alt.SelectionParameter, layer: alt.Chart) -> alt.TopLevelSelectionParameter:
+    return alt.TopLevelSelectionParameter(**parameter.to_dict(validate=False), views=[layer.name])
+
+
+def _without_parameters(layer: alt.Chart) -> alt.Chart:
+    bare: alt.Chart = layer.copy(deep=False)
+    bare.params = alt.Undefined
+    return bare
 
 
 @dataclass(frozen=True)
@@ -82,7 +103,7 @@ class Figure:
     """
 
     words: Words
-    chart: Layers
+    chart: alt.LayerChart
     data: tuple[Row, ...]
     width: int
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import altair as alt
 import polars as pl
 import pytest
 import vl_convert
@@ -150,10 +151,31 @@ def test_a_copy_of_a_chart_has_data_of_its_own() -> None:
     twin.data = None
     assert type(twin) is type(chart)
     assert chart.data is not None
-    assert twin.layer is chart.layer
     deep = chart.copy()
-    assert deep.layer is not chart.layer
+    assert deep.layer[0] is not chart.layer[0]
     assert deep.to_dict() == chart.to_dict()
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_layers_are_put_together_as_altair_puts_them(
+    kind: str, simulated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = Words("A figure", "Shows.", simulated=simulated)
+    made = json.dumps(figures.spec_of(MAKERS[kind](rows_for(kind), words)))
+    monkeypatch.setattr(parts, "Layers", alt.LayerChart)
+    assert made == json.dumps(figures.spec_of(MAKERS[kind](rows_for(kind), words)))
+    assert kind in (
+        "points",
+        "dots_by_row",
+        "bars",
+        "histogram",
+        "quantiles",
+        "decay",
+        "heat",
+        "by_hour",
+        "months",
+    ) or ('"views"' in made)
 
 
 @pytest.mark.parametrize("kind", MAKERS)

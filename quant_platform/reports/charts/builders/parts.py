@@ -349,8 +349,9 @@ def finished(
     """
     behind = [_watermark()] if words.simulated else []
     shown_layers = [*layers] if drawable else [_nothing()]
-    # In one step: Altair puts the layers together anew, and holds their parameters against its schema, at every copy.
-    chart = Layers(
+    # Altair gives the data of a lone layer to the whole chart.
+    put_together = Layers if drawable else alt.LayerChart
+    chart = put_together(
         layer=[*behind, *shown_layers],
         width=width,
         height=height,
