@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, pairwise
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import polars as pl
 
 from quant_platform.contracts.columns import floats_of
 from quant_platform.contracts.errors import SchemaViolation
+from quant_platform.expressions.arrays import Arrays
 from quant_platform.expressions.nodes import Kind
 from quant_platform.expressions.plan import Plan
 
@@ -85,10 +87,17 @@ def evaluate_stacked(
         name: np.zeros(frame.height, dtype=np.bool_) if root.kind is Kind.CONDITION else np.full(frame.height, np.nan)
         for name, root in plan.outputs.items()
     }
+    # Most instruments have as many bars as others: what one was computed in, the next one is computed in.
+    used: dict[int, Arrays] = {}
     for first, end in pairwise(accumulate(lengths, initial=0)):
-        evaluation = plan.run({name: values[first:end] for name, values in arrays.items()})
+        space = used.setdefault(end - first, Arrays(end - first))
+        evaluation = plan.run({name: values[first:end] for name, values in arrays.items()}, arrays=space)
         for name, values in evaluation.values.items():
             found[name][first:end] = values
+        # Two names may stand for one array; one that is its own base was made elsewhere.
+        for values in {id(values): values for values in evaluation.values.values()}.values():
+            if values.dtype == np.float64 and values.base is not None:
+                space.give(cast(npt.NDArray[np.float64], values))
     return found
 
 

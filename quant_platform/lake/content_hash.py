@@ -23,6 +23,9 @@ import polars as pl
 
 from quant_platform.contracts.errors import SchemaViolation
 
+# Rows that are brought into their canonical form at a time.
+_PIECE = 2**14
+
 
 def content_hash(frame: pl.DataFrame) -> str:
     """Return the hexadecimal SHA-256 of a frame's content; see the module for what counts.
@@ -44,20 +47,14 @@ def _add(digest: Any, name: str, series: pl.Series) -> None:
     digest.update(f"{name}\0{kind}\0{rows}\0".encode())
     # Most columns have no null. A call of Polars costs more than hashing a small partition: buffers are read instead.
     nulls = _nulls(series) if series.null_count() else None
-    digest.update(bytes((rows + 7) // 8) if nulls is None else np.packbits(nulls).tobytes())
+    digest.update(bytes((rows + 7) // 8) if nulls is None else np.packbits(nulls))
     if kind == "text":
         _add_text(digest, _as(series, pl.String()), nulls)
-    elif kind == "float":
-        values = _values(series, nulls).astype("<f8")
-        values[np.isnan(values)] = np.nan
-        digest.update(values.tobytes())
-    elif kind == "unsigned":
-        digest.update(_values(series, nulls).astype("<u8").tobytes())
-    elif kind == "boolean":
-        digest.update(_values(series, nulls).astype("u1").tobytes())
+    elif kind in ("float", "unsigned", "boolean"):
+        _add_numbers(digest, _values(series), nulls, {"float": "<f8", "unsigned": "<u8", "boolean": "u1"}[kind])
     elif kind == "list":
         values_per_row = series.list.len().fill_null(0)
-        digest.update(values_per_row.to_numpy().astype("<i8").tobytes())
+        _add_numbers(digest, values_per_row.to_numpy(), None, "<i8")
         _add(digest, "item", series.filter(values_per_row > 0).explode())
     elif kind == "struct":
         for field in sorted(series.struct.fields):
@@ -65,7 +62,21 @@ def _add(digest: Any, name: str, series: pl.Series) -> None:
     elif kind == "null":
         return
     else:
-        digest.update(_values(series, nulls).astype("<i8").tobytes())
+        _add_numbers(digest, _values(series), nulls, "<i8")
+
+
+def _add_numbers(
+    digest: Any, values: np.ndarray[Any, np.dtype[Any]], nulls: np.ndarray[Any, np.dtype[np.bool_]] | None, form: str
+) -> None:
+    """Numbers in their canonical form, piece by piece: what fits a cache is widened and hashed before it leaves it."""
+    for first in range(0, len(values), _PIECE):
+        piece = values[first : first + _PIECE].astype(form)
+        if nulls is not None:
+            # What a null hides is no part of the content.
+            piece[nulls[first : first + _PIECE]] = 0
+        if form == "<f8":
+            piece[np.isnan(piece)] = np.nan
+        digest.update(piece)
 
 
 def _nulls(series: pl.Series) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -77,10 +88,10 @@ def _nulls(series: pl.Series) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return found
 
 
-def _values(series: pl.Series, nulls: np.ndarray[Any, np.dtype[np.bool_]] | None) -> np.ndarray[Any, np.dtype[Any]]:
-    """The numbers of a column as they are stored, days and stamps as theirs, nulls as 0."""
+def _values(series: pl.Series) -> np.ndarray[Any, np.dtype[Any]]:
+    """The numbers of a column as they are stored, days and stamps as theirs, anything where it is null."""
     temporal = series.dtype.is_temporal()
-    if nulls is None and not temporal:
+    if not temporal and not series.null_count():
         return series.to_numpy()
     array = _arrow(series)
     buffer = array.buffers()[1]
@@ -91,12 +102,7 @@ def _values(series: pl.Series, nulls: np.ndarray[Any, np.dtype[np.bool_]] | None
         values = np.frombuffer(buffer, dtype="<i4" if series.dtype == pl.Date else "<i8")
     else:
         values = np.frombuffer(buffer, dtype=series[:0].to_numpy().dtype)
-    if nulls is None:
-        return values[array.offset : array.offset + len(series)]
-    # A copy: what a null hides is no part of the content, and the buffer belongs to Polars.
-    found = values[array.offset : array.offset + len(series)].copy()
-    found[nulls] = 0
-    return found
+    return values[array.offset : array.offset + len(series)]
 
 
 def _arrow(series: pl.Series) -> Any:
@@ -112,12 +118,16 @@ def _add_text(digest: Any, series: pl.Series, nulls: np.ndarray[Any, np.dtype[np
         return
     # The layout of Arrow is that of the hash, and one step instead of two expressions.
     ends, texts = _laid_out(series)
-    lengths = np.diff(ends)
-    if nulls is not None and lengths[nulls].any():
-        # What a null hides is no part of the content.
-        lengths[nulls] = 0
-        ends, texts = _laid_out(series.drop_nulls()) if lengths.any() else (ends[:1], texts)
-    digest.update(lengths.tobytes())
+    if nulls is not None:
+        lengths = np.diff(ends)
+        if lengths[nulls].any():
+            # What a null hides is no part of the content.
+            lengths[nulls] = 0
+            ends, texts = _laid_out(series.drop_nulls()) if lengths.any() else (ends[:1], texts)
+        digest.update(lengths)
+    else:
+        for first in range(0, len(series), _PIECE):
+            digest.update(np.diff(ends[first : first + _PIECE + 1]))
     if ends[-1] > ends[0]:
         digest.update(memoryview(texts)[ends[0] : ends[-1]])
 

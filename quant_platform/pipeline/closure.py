@@ -33,6 +33,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from quant_platform.contracts.collecting import collected_afterwards
 from quant_platform.contracts.kept import keep, read_kept
 
 PACKAGE = "quant_platform"
@@ -127,7 +128,8 @@ def code_hash(function: Callable[..., Any]) -> str:
 
     Layout-sensitive on purpose: cheap, and never too small.
     """
-    return hash_of(closure(function))
+    with collected_afterwards():
+        return hash_of(closure(function))
 
 
 def hash_of(modules: Iterable[str]) -> str:

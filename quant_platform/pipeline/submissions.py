@@ -205,7 +205,7 @@ def submit(
         signal_hash=content_hash(validated.good),
         rejects_hash=content_hash(validated.rejects),
         file_name=path.name,
-        file_hash=hashlib.sha256(path.read_bytes()).hexdigest(),
+        file_hash=_file_hash(path),
         rows=validated.good.height,
         rejected=validated.rejects.height,
         securities=validated.good["security_id"].n_unique(),
@@ -314,6 +314,11 @@ def registered_models(home: Home, said: Submission) -> pl.DataFrame | None:
         When the file has another hash than it was registered with, or is gone.
     """
     return _proved(signals_folder(home) / said.name / _MODELS, said.models_hash) if said.models_hash else None
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _same_as_before(home: Home, made: Submission) -> Submission:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from quant_platform.contracts.collecting import collected_afterwards
 from quant_platform.contracts.errors import NotAvailable, SnapshotInvalid
 from quant_platform.labs.suite.api import panel_of
 from quant_platform.labs.suite.backtest import BacktestResult, PreparedSignal, Workbench
@@ -285,19 +286,18 @@ def tear_sheet_of(
     from quant_platform.reports.suite.tear_sheet import render_tear_sheet
 
     verdict = found.verdict
-    return render_tear_sheet(
-        frames,
-        Findings(verdict.because, verdict.to_next, verdict.what_would_change, found.not_available),
-        Origin(
-            signal=found.signal,
-            snapshot_id=found.snapshot_id,
-            author=author,
-            submitted_at=submitted_at,
-            signal_hash=signal_hash,
-            preset=found.preset,
-            simulated=found.simulated,
-            names=names,
-            meaning=MEANING[found.outcome.state],
-            looks=looks.sentence if looks is not None else "not counted: this page was made without recording it",
-        ),
+    findings = Findings(verdict.because, verdict.to_next, verdict.what_would_change, found.not_available)
+    origin = Origin(
+        signal=found.signal,
+        snapshot_id=found.snapshot_id,
+        author=author,
+        submitted_at=submitted_at,
+        signal_hash=signal_hash,
+        preset=found.preset,
+        simulated=found.simulated,
+        names=names,
+        meaning=MEANING[found.outcome.state],
+        looks=looks.sentence if looks is not None else "not counted: this page was made without recording it",
     )
+    with collected_afterwards():
+        return render_tear_sheet(frames, findings, origin)

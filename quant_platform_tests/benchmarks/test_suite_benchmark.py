@@ -26,6 +26,26 @@ def test_a_suite_is_timed_from_arrays_and_from_a_file_and_the_page_says_what_was
     assert "alphalens and pyfolio were not asked" in text
     goals = {**found, "core": [{**core, "names": 500, "cpu_seconds": 1.6}]}
     assert "| 1.5 | **not met** |" in suite.page(goals)
-    peer = {"cpu": {"clean": 90.0, "ic": 10.0}, "factors": 9, "versions": {"alphalens-reloaded": "0.5.1"}}
-    asked = {**found, "alphalens": peer, "core": [{**core, "cpu_seconds": 2.0}]}
-    assert "100.0 CPU s (clean 90.0, ic 10.0). That is\n50 times the core" in suite.page(asked)
+    assert 0.0 < whole["import_cpu_seconds"] < 60.0
+    # 80 + 10 seconds of numbers, 2 + 1 + 27 around them: 45 and 60 times cores and ways of 2 seconds.
+    peer = {
+        "cpu": {"clean": 80.0, "ic": 10.0, "reading the file": 2.0, "storing": 1.0, "drawing": 27.0},
+        "import_cpu": 3.0,
+        "factors": 9,
+        "pictures": 4,
+        "versions": {"alphalens-reloaded": "0.5.1", "pyfolio-reloaded": "0.10.1"},
+    }
+    asked = {
+        **found,
+        "alphalens": peer,
+        "core": [{**core, "cpu_seconds": 2.0}],
+        "whole": [{**whole, "cpu_seconds": 2.0, "import_cpu_seconds": 2.5}],
+    }
+    beside = suite.page(asked)
+    assert "| the numbers of 9 factors | 90.0 |" in beside
+    assert "| drawing both tear sheets of the submitted signal, 4 PNG | 27.0 |" in beside
+    assert "| **all of it** | 120.0 |" in beside
+    assert "| the numbers only | 45 | 45.0 | | |\n| all of it | | 60.0 | 40 times | met |" in beside
+    assert "3.0 CPU s there and 2.5 here" in beside
+    slow = {**asked, "whole": [{**whole, "cpu_seconds": 3.01, "import_cpu_seconds": 2.5}]}
+    assert "| all of it | | 39.9 | 40 times | **not met** |" in suite.page(slow)

@@ -38,6 +38,19 @@ def test_sorting_is_that_of_polars(monkeypatch: pytest.MonkeyPatch, keys: list[s
         assert sorted_by(other, by).equals(other.sort(by, maintain_order=True))
 
 
+def test_a_key_of_one_text_decides_nothing_and_one_with_a_hole_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ordering, "_FEW_ROWS", 0)
+    whole = _frame(900, 7).with_columns(one=pl.lit("mine"))
+    assert sorted_by(whole, ["one", "name", "day"]).equals(whole.sort("one", "name", "day", maintain_order=True))
+    assert sorted_by(whole, ["name", "one"]).equals(whole.sort("name", maintain_order=True))
+    ends = whole.with_columns(one=pl.when(pl.col("place") == 400).then(pl.lit("other")).otherwise(pl.lit("mine")))
+    hole = whole.with_columns(one=pl.when(pl.col("place") == 400).then(None).otherwise(pl.lit("mine")))
+    for frame, row in ((ends, -1), (hole, 0)):
+        found = sorted_by(frame, ["one", "name", "day"])
+        assert found["place"][row] == 400
+        assert found.equals(frame.sort("one", "name", "day", maintain_order=True))
+
+
 def test_what_is_in_order_is_returned_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ordering, "_FEW_ROWS", 0)
     frame = _frame(500, 6).sort("name", "place")

@@ -20,7 +20,7 @@ from quant_platform.labs.suite.derived import (
     trailing_momentum,
 )
 from quant_platform.labs.suite.own_panel import index_bars
-from quant_platform.labs.suite.panel import NOT_KNOWN, Panel, SignalPanel, dense_signal, laid
+from quant_platform.labs.suite.panel import NOT_KNOWN, Panel, SignalPanel, dense_signal
 from quant_platform.labs.suite.published import BAR_COLUMNS, BOOK, MarketTables, published
 from quant_platform.labs.suite.ranking import rank_panel
 from quant_platform.labs.suite.sessions import session_clock
@@ -208,8 +208,8 @@ def evaluated_signals(plan: Plan, rows: pl.DataFrame, panel: Panel) -> tuple[lis
     places = grid.places(rows)
     signals, missing = [], {}
     for name, values in evaluate_stacked(plan, rows, runs.struct.field("len").to_list()).items():
-        inside = np.where(panel.universe, laid(panel.shape, *places, values)[0], np.nan)
-        if np.isfinite(inside).any():
+        inside = np.where(panel.universe, places.lay(values), np.nan) if np.isfinite(values).any() else None
+        if inside is not None and np.isfinite(inside).any():
             signals.append(dense_signal(name, inside))
         else:
             missing[name] = "its inputs are not among the data"

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from quant_platform.labs.suite.panel import laid
+from quant_platform.labs.suite.panel import Places
 from quant_platform.labs.suite.sessions import DayRows
 
 Floats = npt.NDArray[np.float64]
@@ -42,17 +42,17 @@ class Grid:
         self._names = pl.Enum(tickers)
         self._of_day = DayRows(days)
 
-    def places(self, frame: pl.DataFrame) -> tuple[Longs, Longs]:
-        """Row and column of each line; -1 outside."""
+    def places(self, frame: pl.DataFrame) -> Places:
+        """The place of each line."""
         names = frame["ticker"]
         if names.dtype != self._names:
             names = names.cast(pl.String).cast(self._names, strict=False)
         columns = names.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
-        return self._of_day.rows(frame["session"].to_numpy()), columns
+        return Places(self.shape, self._of_day.rows(frame["session"].to_numpy()), columns)
 
     def spread(self, frame: pl.DataFrame, column: str) -> Floats:
         """One column as ``[T, N]``, NaN where there is no row."""
-        return laid(self.shape, *self.places(frame), frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy())[0]
+        return self.places(frame).lay(frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy())
 
 
 def endings(actions: pl.DataFrame, priced: Bools, grid: Grid) -> tuple[Longs, Floats]:

@@ -16,12 +16,13 @@ from quant_platform.labs.suite.backtest import BacktestResult
 from quant_platform.labs.suite.build import STYLES
 from quant_platform.labs.suite.contract import Validated
 from quant_platform.labs.suite.experiments import CRITERIA_SCHEMA
-from quant_platform.labs.suite.panel import NOT_KNOWN, Panel, laid
+from quant_platform.labs.suite.panel import NOT_KNOWN, Panel, Places
 from quant_platform.labs.suite.sessions import DayRows, Days, SessionClock, session_clock
 from quant_platform.labs.suite.suite import SuiteResult
 from quant_platform.specification.suite import SuiteSpec
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 
 def returns_frame(panel: Panel) -> pl.DataFrame:
@@ -100,58 +101,59 @@ def panel_of_frames(
     exchange = str(dates["exchange"][0])
     tickers = tuple(returns["ticker"].unique().sort().to_list())
     shape = (len(sessions), len(tickers))
-    rows, names = _places(returns, sessions, tickers)
+    places = _places(returns, sessions, tickers)
 
-    def spread(column: str, frame: pl.DataFrame = returns, places: Any = (rows, names)) -> Floats:
+    def known(column: str, frame: pl.DataFrame = returns, at: Places = places) -> Floats | None:
+        """A column on the panel; None where none of its values is a number."""
         values = frame[column]
         if values.null_count() == values.len():
-            return np.full(shape, np.nan)
-        return laid(shape, places[0], places[1], values.cast(pl.Float64).to_numpy())[0]
+            return None
+        found = at.lay(values.cast(pl.Float64).to_numpy())
+        return found if np.isfinite(found).any() else None
 
-    priced, universe = spread("priced") == 1.0, spread("member") == 1.0
-    paid = spread("paid_out") == 1.0
+    def spread(column: str) -> Floats:
+        found = known(column)
+        return np.full(shape, np.nan) if found is None else found
+
+    def flags(column: str) -> Bools:
+        return places.flag(returns[column].fill_null(value=False).to_numpy())
+
+    paid = flags("paid_out")
     last = np.where(paid.any(axis=0), paid.argmax(axis=0) - 1, shape[0]).astype(np.int64)
-    missing: dict[str, str] = {}
-    cap = spread("market_cap")
-    bucket = _codes(returns["cap_bucket"], spec.cap_bucket_names, shape, (rows, names)) + 1
-    if not np.isfinite(cap).any():
-        missing["market_cap"] = NOT_KNOWN["market_cap"]
-    opens, adv = spread("ret_open_to_open"), spread("adv")
+    cap, opens, adv = known("market_cap"), known("ret_open_to_open"), known("adv")
     # Snapshots made before the column was there have none.
-    unknown = spread("funding_unknown_hours") if "funding_unknown_hours" in returns.columns else np.full(shape, np.nan)
-    if not np.isfinite(opens).any():
-        missing["open"] = NOT_KNOWN["open"]
-    if not np.isfinite(adv).any():
-        missing["adv"] = NOT_KNOWN["adv"]
+    unknown = known("funding_unknown_hours") if "funding_unknown_hours" in returns.columns else None
+    lacking = {"market_cap": cap is None, "open": opens is None, "adv": adv is None}
+    missing = {name: NOT_KNOWN[name] for name, absent in lacking.items() if absent}
     alike = all(exposures[name].equals(returns[name]) for name in ("session", "ticker"))
-    places = (rows, names) if alike else _places(exposures, sessions, tickers)
+    exposed = places if alike else _places(exposures, sessions, tickers)
     industries = tuple(exposures["industry"].unique().drop_nulls().sort().to_list())
     if not industries:
         missing["industry"] = NOT_KNOWN["industry"]
     styles = {}
     for name in STYLES:
-        values = spread(name, exposures, places)
-        if np.isfinite(values).any():
-            styles[name] = values
-        else:
+        values = known(name, exposures, exposed)
+        if values is None:
             missing[f"exposure {name}"] = "its inputs are not among the data"
+        else:
+            styles[name] = values
     if not styles:
         missing["exposures"] = "no style exposure could be computed"
     return Panel(
         sessions=sessions,
         tickers=tickers,
         returns=spread("ret"),
-        open_returns=None if "open" in missing else opens,
-        intraday=None if "open" in missing else spread("ret_open_to_close"),
-        priced=priced,
-        universe=universe,
+        open_returns=opens,
+        intraday=None if opens is None else spread("ret_open_to_close"),
+        priced=flags("priced"),
+        universe=flags("member"),
         last=last,
-        adv=adv,
+        adv=np.full(shape, np.nan) if adv is None else adv,
         volatility=spread("volatility"),
-        market_cap=None if "market_cap" in missing else cap,
-        cap_bucket=bucket.astype(np.int16),
+        market_cap=cap,
+        cap_bucket=_codes(returns["cap_bucket"], spec.cap_bucket_names, places) + np.int16(1),
         cap_buckets=("unknown", *spec.cap_bucket_names),
-        industry=_codes(exposures["industry"], industries, shape, places),
+        industry=_codes(exposures["industry"], industries, exposed),
         industries=industries,
         exposures=styles,
         clock=session_clock(exchange),
@@ -159,7 +161,7 @@ def panel_of_frames(
         not_available=missing,
         snapshot_id=snapshot_id,
         simulated=simulated,
-        funding_unknown_hours=unknown if np.isfinite(unknown).any() else None,
+        funding_unknown_hours=unknown,
     )
 
 
@@ -330,7 +332,7 @@ def _select(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     return sorted_by(chosen.with_columns(pl.col(floats).fill_nan(None)), schema.primary_key())
 
 
-def _places(frame: pl.DataFrame, sessions: Any, tickers: tuple[str, ...]) -> tuple[Any, Any]:
+def _places(frame: pl.DataFrame, sessions: Days, tickers: tuple[str, ...]) -> Places:
     rows = DayRows(sessions).rows(frame["session"].to_numpy())
     wrong = rows < 0
     names = frame["ticker"].cast(pl.String).cast(pl.Enum(tickers), strict=False)
@@ -340,11 +342,9 @@ def _places(frame: pl.DataFrame, sessions: Any, tickers: tuple[str, ...]) -> tup
             how_many=f"{int(wrong.sum()) + names.null_count()} of {frame.height} rows",
             cause="tables of two snapshots were mixed",
         )
-    return rows, names.to_physical().cast(pl.Int64).to_numpy()
+    return Places((len(sessions), len(tickers)), rows, names.to_physical().cast(pl.Int64).to_numpy())
 
 
-def _codes(series: pl.Series, names: tuple[str, ...], shape: tuple[int, int], places: Any) -> npt.NDArray[np.int16]:
-    out = np.full(shape, -1, dtype=np.int16)
+def _codes(series: pl.Series, names: tuple[str, ...], places: Places) -> npt.NDArray[np.int16]:
     codes = series.cast(pl.String).cast(pl.Enum(names), strict=False).to_physical().cast(pl.Int16)
-    out[places] = codes.fill_null(-1).to_numpy()
-    return out
+    return places.code(codes.fill_null(-1).to_numpy())

@@ -243,10 +243,7 @@ def _columns(frame: pl.DataFrame) -> Sequence[str]:
 
 
 def _present(frame: pl.DataFrame, grid: Grid) -> Bools:
-    rows, names = grid.places(frame)
-    out = np.zeros(grid.shape, dtype=np.bool_)
-    out[rows, names] = True
-    return out
+    return grid.places(frame).flag(np.ones(frame.height, dtype=np.bool_))
 
 
 def _held(frame: pl.DataFrame, column: str, grid: Grid, age_days: int) -> Floats:

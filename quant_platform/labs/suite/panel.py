@@ -233,26 +233,40 @@ class SignalPanel:
     superseded: int
 
 
-def laid(shape: tuple[int, int], rows: Longs, columns: Longs, values: npt.NDArray[Any]) -> tuple[Floats, int]:
-    """Values at their places of ``[T, N]``, NaN where there is none, and how many had a place.
+class Places:
+    """Places of rows of a table on ``[T, N]``, for as many of its columns as are laid out.
 
     Parameters
     ----------
     shape
         T and N.
     rows, columns
-        Place of each value; one outside the shape is left out. The last value of a place wins.
-    values
-        Numbers or flags.
+        Place of each row; one outside the shape is left out.
     """
-    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-    places, count = rows * shape[1] + columns, int(np.count_nonzero(inside))
-    if count < inside.size:
-        places, values = places[inside], values[inside]
-    out = np.full(shape[0] * shape[1], np.nan)
-    # Numpy keeps the last of repeated positions.
-    out[places] = values
-    return out.reshape(shape), count
+
+    def __init__(self, shape: tuple[int, int], rows: Longs, columns: Longs) -> None:
+        inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+        self.shape, self.inside = shape, int(np.count_nonzero(inside))
+        self._kept = None if self.inside == inside.size else inside
+        at = rows * shape[1] + columns
+        self._at: Longs = at if self._kept is None else at[self._kept]
+
+    def lay(self, values: npt.NDArray[Any]) -> Floats:
+        """Numbers or flags at their places, NaN where there is none. The last value of a place wins."""
+        return self._scatter(values, np.full(self.shape[0] * self.shape[1], np.nan))
+
+    def flag(self, values: npt.NDArray[np.bool_]) -> Bools:
+        """Flags at their places, False where there is none. The last value of a place wins."""
+        return self._scatter(values, np.zeros(self.shape[0] * self.shape[1], dtype=np.bool_))
+
+    def code(self, values: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+        """Codes at their places, -1 where there is none. The last value of a place wins."""
+        return self._scatter(values, np.full(self.shape[0] * self.shape[1], -1, dtype=np.int16))
+
+    def _scatter(self, values: npt.NDArray[Any], out: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        # Numpy keeps the last of repeated positions.
+        out[self._at] = values if self._kept is None else values[self._kept]
+        return out.reshape(self.shape)
 
 
 def signal_panel(signal: pl.DataFrame, panel: Panel, *, name: str = "signal") -> SignalPanel:
@@ -280,10 +294,11 @@ def signal_panel(signal: pl.DataFrame, panel: Panel, *, name: str = "signal") ->
     first = int(panel.clock.rows(panel.sessions[:1])[0])
     seen = panel.clock.rows(ordered["date_sig"].to_numpy())
     # Later signal dates come last and win.
-    at_close, inside_all = laid(panel.shape, closed - first, columns, values)
+    places = Places(panel.shape, closed - first, columns)
+    at_close, inside_all = places.lay(values), places.inside
     same = np.array_equal(opened, closed)
-    at_open = at_close if same else laid(panel.shape, opened - first, columns, values)[0]
-    by_date, _ = laid(panel.shape, seen - first, columns, values)
+    at_open = at_close if same else Places(panel.shape, opened - first, columns).lay(values)
+    by_date = Places(panel.shape, seen - first, columns).lay(values)
     kept_all = int(np.count_nonzero(~np.isnan(at_close)))
     return SignalPanel(
         name=name,

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib import metadata, resources
 from typing import Any
-from urllib.parse import quote
 
 import vl_convert
 
@@ -26,6 +25,7 @@ from quant_platform.reports.charts.figures import Figure, csv_text, spec_of
 from quant_platform.reports.charts.markup import Html, element
 
 _GLOBALS = "window.vegaEmbed = vegaEmbed; window.vegaLite = vegaLite; window.vega = vega;"
+_OF_AN_ADDRESS = re.compile(rb"[^A-Za-z0-9_.~,:-]")
 STILL_LEFT_OUT = "hover"
 """Layers of this name answer the pointer and are not drawn in the still picture."""
 
@@ -71,7 +71,8 @@ def still(spec: dict[str, Any], prefix: str) -> Html:
     # The style of the page names the fonts once for all texts.
     text = _svg(json.dumps(theme.measured(drawn))).replace(f' font-family="{theme.MEASURED}"', "")
     for colour, variable in theme.as_variables().items():
-        text = re.sub(rf'(fill|stroke)="{colour}"', rf'\1="{variable}"', text)
+        for attribute in ("fill", "stroke"):
+            text = text.replace(f'{attribute}="{colour}"', f'{attribute}="{variable}"')
     # Vega counts its clips over the life of the process: the same figure would be another text each time.
     numbers = {name: place for place, name in enumerate(dict.fromkeys(re.findall(r'id="(\w+)"', text)))}
     text = re.sub(r'id="(\w+)"', lambda found: f'id="{prefix}-{numbers[found[1]]}"', text)
@@ -155,7 +156,9 @@ def _own_script() -> str:
 def _data(figure: Figure) -> Html | None:
     if not figure.data:
         return None
-    address = "data:text/csv;charset=utf-8," + quote(csv_text(figure), safe=",:-._~")
+    # `urllib.parse.quote` looks at letter by letter.
+    written = _OF_AN_ADDRESS.sub(lambda found: b"%%%02X" % ord(found[0]), csv_text(figure).encode())
+    address = "data:text/csv;charset=utf-8," + written.decode("ascii")
     return element("a", "CSV", href=address, download=f"{figure.name}.csv", title="The data of this figure")
 
 

@@ -48,6 +48,44 @@ class Words:
     simulated: bool = False
 
 
+class Layers(alt.LayerChart):
+    """A chart of layers that are put together already, and that are left so.
+
+    Altair looks through the layers, copies each of them several times and holds their parameters against its schema,
+    at first and again for every shallow copy, of which one spec takes two: that was most of the time of a page.
+
+    Parameters
+    ----------
+    layer
+        From back to front, of charts with marks of their own. One with a parameter has a name, no parameter is on two
+        of them, and they do not all have the same data.
+    options
+        As of `altair.LayerChart`.
+    """
+
+    def __init__(self, *, layer: Sequence[alt.Chart], **options: Any) -> None:
+        if "params" not in options:
+            # A parameter stands once, above the layers, and says in which of them it listens.
+            lifted = [_lifted(found, one) for one in layer for found in _parameters(one)]
+            layer = [_without_parameters(one) if _parameters(one) else one for one in layer]
+            options["params"] = lifted or alt.Undefined
+        alt.TopLevelLayerSpec.__init__(self, layer=list(layer), **options)
+
+
+def _parameters(layer: alt.Chart) -> list[alt.SelectionParameter]:
+    return [] if layer.params is alt.Undefined else list(layer.params)
+
+
+def _lifted(parameter: alt.SelectionParameter, layer: alt.Chart) -> alt.TopLevelSelectionParameter:
+    return alt.TopLevelSelectionParameter(**parameter.to_dict(validate=False), views=[layer.name])
+
+
+def _without_parameters(layer: alt.Chart) -> alt.Chart:
+    bare: alt.Chart = layer.copy(deep=False)
+    bare.params = alt.Undefined
+    return bare
+
+
 @dataclass(frozen=True)
 class Figure:
     """A finished figure.
@@ -81,7 +119,7 @@ def spec_of(figure: Figure) -> dict[str, Any]:
     The address of the schema is left out: nothing needs it, and a page should name no host. The chart is not held
     against Altair's schema again, which takes most of the time of a page; the tests do that for every builder.
     """
-    chart: alt.LayerChart = figure.chart.copy(deep=False)
+    chart = figure.chart.copy(deep=False)
     # Altair asks every value of every row what it is: the rows, which are plain values, are put in afterwards.
     rows: Any = chart.data
     if rows is not alt.Undefined:
@@ -116,7 +154,7 @@ def csv_text(figure: Figure) -> str:
     """The data of a figure as CSV: a header, a row each, a missing value as nothing."""
     names = list(dict.fromkeys(name for row in figure.data for name in row))
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(figure.data)
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([row.get(name) for name in names] for row in figure.data)
     return buffer.getvalue()

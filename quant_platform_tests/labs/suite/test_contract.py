@@ -230,6 +230,19 @@ def test_there_are_sixty_broken_files():
     assert len(REFUSED) + len(KEPT_OUT) >= 60
 
 
+@pytest.mark.parametrize("order", [["date_sig", "security_id"], ["security_id", "date_sig"], ["signal"]])
+def test_a_row_that_stands_twice_is_found_in_every_order_of_a_file(order):
+    frame = pl.DataFrame(rows()).sort(order, maintain_order=True)
+    assert check(frame).rejects.height == 0
+    # One before 1970 as well, where the number of a day is negative.
+    early = [{"security_id": "N03", "date_sig": "1969-12-31", "date_avail": "1969-12-31", "signal": "1"}] * 2
+    twice = pl.concat([frame, frame.filter(pl.col("security_id") == "N07").head(1), pl.DataFrame(early)])
+    for one in (twice, twice.sort(order, maintain_order=True)):
+        found = check(one).rejects
+        assert found["code"].to_list() == ["signal_duplicate"] * 4
+        assert sorted(found["security_id"].to_list()) == ["N03", "N03", "N07", "N07"]
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_file_that_cannot_be_judged_is_refused_with_its_code(name, tmp_path):
     content, code = REFUSED[name]

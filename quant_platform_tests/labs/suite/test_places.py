@@ -10,7 +10,7 @@ import polars as pl
 from quant_platform.expressions import Kind, compile_plan
 from quant_platform.labs.suite.build import evaluated_signals
 from quant_platform.labs.suite.own_panel import index_bars
-from quant_platform.labs.suite.panel import laid
+from quant_platform.labs.suite.panel import Places
 from quant_platform.labs.suite.sessions import DayRows, entry_rows, session_clock
 from quant_platform_tests.labs.suite.worlds import make_panel
 
@@ -18,11 +18,16 @@ from quant_platform_tests.labs.suite.worlds import make_panel
 def test_values_at_their_places_by_hand() -> None:
     rows = np.array([0, 1, 1, -1, 2, 0])
     columns = np.array([1, 0, 0, 0, 0, 2])
-    found, inside = laid((2, 2), rows, columns, np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
-    np.testing.assert_array_equal(found, [[np.nan, 1.0], [3.0, np.nan]])
-    assert inside == 3
-    flags, _ = laid((1, 2), np.array([0]), np.array([1]), np.array([True]))
-    np.testing.assert_array_equal(flags, [[np.nan, 1.0]])
+    places = Places((2, 2), rows, columns)
+    assert places.inside == 3
+    np.testing.assert_array_equal(places.lay(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])), [[np.nan, 1.0], [3.0, np.nan]])
+    np.testing.assert_array_equal(
+        places.flag(np.array([True, True, False, True, True, True])), [[False, True], [False, False]]
+    )
+    codes = places.code(np.array([4, 5, 6, 7, 8, 9], dtype=np.int16))
+    assert codes.dtype == np.int16
+    assert codes.tolist() == [[-1, 4], [6, -1]]
+    np.testing.assert_array_equal(Places((1, 2), np.array([0]), np.array([1])).lay(np.array([True])), [[np.nan, 1.0]])
 
 
 def test_rows_of_days_by_hand() -> None:

@@ -210,8 +210,9 @@ def test_lines_lie_on_their_session_and_name_or_nowhere() -> None:
             "x": [2.0, None, 9.0, 9.0, 9.0],
         }
     ).with_columns(pl.col("session").str.to_date())
-    rows, names = grid().places(frame)
-    assert (rows.tolist(), names.tolist()) == ([1, 3, 1, -1, -1], [1, 0, -1, 0, 0])
+    places = grid().places(frame)
+    assert places.inside == 2
+    assert np.argwhere(places.flag(np.ones(5, dtype=np.bool_))).tolist() == [[1, 1], [3, 0]]
     spread = grid().spread(frame, "x")
     assert spread[1, 1] == 2.0
     assert np.isnan(spread).sum() == 7

@@ -8,13 +8,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import altair as alt
 import polars as pl
 import pytest
 import vl_convert
 
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.reports.charts import builders, figures, theme
-from quant_platform.reports.charts.builders import Field
+from quant_platform.reports.charts.builders import Field, parts
 from quant_platform.reports.charts.figures import Figure, Words
 
 WORDS = Words("A figure", "What it shows.", note="n = 3", sql="select 1")
@@ -114,6 +115,58 @@ def test_the_spec_of_a_figure_is_what_altair_makes_of_its_chart(
     del made["$schema"]
     assert figures.spec_of(figure) == made
     assert figure.chart.to_dict(validate=True) | {"$schema": ""} == made | {"$schema": ""}
+
+
+def test_what_is_no_number_or_no_day_is_missing_in_a_frame_as_in_rows() -> None:
+    day = datetime.date(2024, 2, 29)
+    frame = pl.DataFrame(
+        {
+            "size": [1.5, math.nan, math.inf, None],
+            "count": pl.Series([3, None, -2, 0], dtype=pl.Int32),
+            "day": [day, None, day, day],
+            "at": [datetime.datetime(2024, 2, 29, 12), None, None, None],
+            "none": [None, None, None, None],
+        }
+    )
+    fields = (
+        Field("size", "size"), Field("count", "count", "count"), DAY, Field("at", "at", "date"), Field("none", "none"),
+    )  # fmt: skip
+    stated = [
+        {"size": 1.5, "count": 3.0, "day": "2024-02-29", "at": "2024-02-29", "none": None},
+        {"size": None, "count": None, "day": None, "at": None, "none": None},
+        {"size": None, "count": -2.0, "day": "2024-02-29", "at": None, "none": None},
+        {"size": None, "count": 0.0, "day": "2024-02-29", "at": None, "none": None},
+    ]
+    for rows in (frame, frame.to_dicts()):
+        found = parts.rows_of(rows, *fields)
+        assert found == stated
+        assert [type(row["count"]) for row in found if row["count"] is not None] == [float] * 3
+    with pytest.raises(StatisticError, match="a number was expected, was True"):
+        parts.rows_of(pl.DataFrame({"size": [True]}), Field("size", "size"))
+
+
+def test_a_copy_of_a_chart_has_data_of_its_own() -> None:
+    chart = MAKERS["lines"](DATED, WORDS).chart
+    twin = chart.copy(deep=False)
+    twin.data = None
+    assert type(twin) is type(chart)
+    assert chart.data is not None
+    deep = chart.copy()
+    assert deep.layer[0] is not chart.layer[0]
+    assert deep.to_dict() == chart.to_dict()
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_layers_are_put_together_as_altair_puts_them(
+    kind: str, simulated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = Words("A figure", "Shows.", simulated=simulated)
+    made = json.dumps(figures.spec_of(MAKERS[kind](rows_for(kind), words)))
+    monkeypatch.setattr(parts, "Layers", alt.LayerChart)
+    assert made == json.dumps(figures.spec_of(MAKERS[kind](rows_for(kind), words)))
+    if kind in ("lines", "underwater", "scatter"):
+        assert '"views"' in made
 
 
 @pytest.mark.parametrize("kind", MAKERS)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -41,6 +42,13 @@ def test_every_text_of_a_figure_arrives_as_it_was() -> None:
     assert (found.label, found.note, found.sql) == (f"One. {EVIL}", EVIL, f"select '{EVIL}'")
     assert found.saved == [{"name": EVIL, "size": "2.0"}, {"name": "#1f5f99", "size": "1.0"}]
     assert "#1f5f99" in found.picture.text
+
+
+def test_the_data_of_a_figure_are_a_link_as_python_writes_one() -> None:
+    rows = [{"name": 'a, "b" <&\n%', "size": -1.5e-07}, {"name": "Ærø–~_.:", "size": None}]
+    figure = builders.bars(rows, Words("T", "D"), row=Field("name", "name", "category"), value=Field("size", "size"))
+    stated = 'name,size\n"a, ""b"" <&\n%",-1.5e-07\nÆrø–~_.:,\n'
+    assert f'href="data:text/csv;charset=utf-8,{quote(stated, safe=",:-._~")}"' in embedding.embed(figure)
 
 
 def test_the_picture_has_the_colours_of_the_page_and_ids_of_its_own() -> None:

@@ -77,7 +77,7 @@ def heat(
         base.transform_filter("datum.strength !== null")
         .mark_rect(stroke=theme.LIGHT.card, strokeWidth=2, tooltip=True)
         .encode(
-            fill=alt.condition("datum.below", alt.value(theme.LIGHT.second), alt.value(theme.LIGHT.first)),
+            fill=parts.either(alt.FillValue, "datum.below", theme.LIGHT.second, theme.LIGHT.first),
             fillOpacity=alt.FillOpacity(field="strength", type="quantitative", scale=None, legend=None),
             tooltip=said,
         )

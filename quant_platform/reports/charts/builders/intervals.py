@@ -302,7 +302,7 @@ def _dots(base: alt.Chart, starred: Field | None, hollow: Field | None) -> list[
         dots = plain.mark_circle(size=DOT, opacity=1.0, clip=True)
     else:
         dots = plain.mark_point(size=DOT, strokeWidth=1.4, opacity=1.0, clip=True, filled=False).encode(
-            fill=alt.condition(f"datum.{hollow.name}", alt.value(theme.LIGHT.card), alt.value(theme.LIGHT.first))
+            fill=parts.either(alt.FillValue, f"datum.{hollow.name}", theme.LIGHT.card, theme.LIGHT.first)
         )
     # The dots come last: what a legend switches belongs to the layer that is always there.
     return [*layers, dots.properties(name="dots")]

@@ -177,7 +177,7 @@ def _hover(base: alt.Chart, x: Field, y: Field, painted: Any, tips: list[alt.Too
             x=parts.x_axis(x),
             y=parts.y_axis(y),
             color=painted,
-            opacity=alt.condition(near, alt.value(1.0), alt.value(0.0)),
+            opacity=parts.either(alt.OpacityValue, near, 1.0, 0.0),
             tooltip=tips,
         )
         .properties(name="hover")

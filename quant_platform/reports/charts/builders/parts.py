@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Literal, ParamSpec, cast
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 import altair as alt
 import polars as pl
@@ -14,10 +14,11 @@ from altair.utils.schemapi import debug_mode
 
 from quant_platform.contracts.errors import StatisticError
 from quant_platform.reports.charts import formatting, theme
-from quant_platform.reports.charts.figures import SIMULATED, Figure, Row, Rows, Words
+from quant_platform.reports.charts.figures import SIMULATED, Figure, Layers, Row, Rows, Words
 
 Kind = Literal["number", "money", "percent", "count", "year", "date", "category", "flag"]
 P = ParamSpec("P")
+Channel = TypeVar("Channel", alt.OpacityValue, alt.FillValue)
 WIDTH, HEIGHT = 360, 240
 LETTER, LEGEND_SYMBOL, AXIS_ROOM = 0.58, 28.0, 60
 """Mean width of a letter in font sizes; what a legend puts beside a name, and what the axis takes, in pixels."""
@@ -108,16 +109,30 @@ def rows_of(rows: Rows, *fields: Field | None) -> list[dict[str, Any]]:
         When no row has one of the columns, or a number was expected and was something else.
     """
     wanted = list({field.name: field for field in fields if field is not None}.values())
-    held: Sequence[Row] = rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows
-    present = set(rows.columns) if isinstance(rows, pl.DataFrame) else {name for row in held for name in row}
+    framed = isinstance(rows, pl.DataFrame)
+    present = set(rows.columns) if isinstance(rows, pl.DataFrame) else {name for row in rows for name in row}
     absent = [field.name for field in wanted if field.name not in present]
-    if absent and (held or isinstance(rows, pl.DataFrame)):
+    if absent and (framed or rows):
         raise StatisticError(
             f"the rows of a figure have no column {', '.join(absent)}",
             where=f"figure, columns {', '.join(sorted(present))}",
             action="name a column of the table, or add it to the rows",
         )
-    return [{field.name: _plain(row.get(field.name), field) for field in wanted} for row in held]
+    if isinstance(rows, pl.DataFrame):
+        names = [field.name for field in wanted]
+        columns = [_plain_column(rows[field.name], field) for field in wanted]
+        return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    return [{field.name: _plain(row.get(field.name), field) for field in wanted} for row in rows]
+
+
+def _plain_column(values: pl.Series, field: Field) -> list[Any]:
+    """:func:`_plain` of every value, in one step where the type of the column says what they are."""
+    if field.measured and values.dtype.is_numeric() and not values.dtype.is_decimal():
+        numbers = values.cast(pl.Float64)
+        return numbers.set(~numbers.is_finite(), None).to_list()
+    if field.kind == "date" and values.dtype == pl.Date:
+        return values.cast(pl.String).to_list()
+    return [_plain(value, field) for value in values.to_list()]
 
 
 def _plain(value: Any, field: Field) -> Any:
@@ -268,7 +283,18 @@ def shown(parameter: alt.Parameter | None, opacity: float = 1.0) -> Any:
     """Opacity of a mark whose series a legend may have switched off."""
     if parameter is None:
         return alt.OpacityValue(opacity)
-    return alt.condition(parameter, alt.value(opacity), alt.value(0.06))
+    return either(alt.OpacityValue, parameter, opacity, 0.06)
+
+
+def either(channel: type[Channel], condition: str | alt.Parameter, one: Any, other: Any) -> Channel:
+    """One value of a channel where a condition holds, and the other elsewhere.
+
+    Altair looks through its schema for the class of a bare condition, which takes longer than the rest of a layer; in
+    one it finds, ``empty`` comes last.
+    """
+    stated: dict[str, Any] = dict(alt.condition(condition, alt.value(one), alt.value(other)))
+    last = sorted(stated["condition"].items(), key=lambda item: item[0] == "empty")
+    return channel(**stated | {"condition": dict(last)})
 
 
 def zoom(*channels: Literal["x", "y"]) -> alt.Parameter:
@@ -323,8 +349,9 @@ def finished(
     """
     behind = [_watermark()] if words.simulated else []
     shown_layers = [*layers] if drawable else [_nothing()]
-    # In one step: Altair puts the layers together anew, and holds their parameters against its schema, at every copy.
-    chart = alt.LayerChart(
+    # Altair gives the data of a lone layer to the whole chart.
+    put_together = Layers if drawable else alt.LayerChart
+    chart = put_together(
         layer=[*behind, *shown_layers],
         width=width,
         height=height,
