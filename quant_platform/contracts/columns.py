@@ -32,7 +32,9 @@ def dates_series(days: npt.NDArray[np.datetime64]) -> pl.Series:
 
 def is_constant(series: pl.Series) -> bool:
     """Whether the rows of a column, one at least, all hold the same value and none is missing."""
-    return len(series) > 0 and not series.null_count() and (series == series[0]).all(ignore_nulls=False) is True
+    if not len(series) or series.null_count() or series[0] != series[-1]:
+        return False
+    return bool((series == series[0]).all())
 
 
 def distinct(series: pl.Series) -> list[Any]:

@@ -105,7 +105,7 @@ def sorted_by(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
         return frame.sort(keys, maintain_order=True)
     order: npt.NDArray[np.int64] | None = None
     for name in reversed(keys):
-        if _constant(frame[name]):
+        if is_constant(frame[name]):
             continue
         codes = _codes(frame[name])
         if codes is None:
@@ -117,12 +117,6 @@ def sorted_by(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
         places = np.argsort(codes, kind="stable")
         order = places if order is None else order[places]
     return frame if order is None else frame[order]
-
-
-def _constant(series: pl.Series) -> bool:
-    """Whether a column is one text throughout, as the partition of a row often is."""
-    whole = series.dtype == pl.String and not series.null_count() and series[0] == series[-1]
-    return whole and (series == series[0]).all()
 
 
 def _codes(series: pl.Series) -> npt.NDArray[np.uint16] | npt.NDArray[np.int64] | None:
