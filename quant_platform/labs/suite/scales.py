@@ -6,13 +6,14 @@ computation has, for nearly every name at once, and on the whole sample only:
 1. the mean is zero: a z-score, a residual of a regression over the sample;
 2. the standard deviation is the same number for all: a division by it;
 3. the median is zero, and no common value: a robust z-score;
-4. the smallest and the largest value are the same two numbers, each taken once: a min-max scale;
+4. the smallest and the largest value are the same two numbers, each taken once: a min-max scale; or one of them is: a
+   share of the highest price, a distance from the lowest;
 5. the sorted values have equal steps: a rank over time;
 6. a few values are taken equally often: quantiles over time.
 
 Signals that are computed day by day may have such a number too: a trailing rank lies between 0 and 1, a counter has
 equal steps. They have it in the first half as well as in the whole. Marks 2 to 6 are taken only where the first half of
-the sample does not show them.
+the sample does not show them, that of one end where one of the halves does not.
 
 What it does not catch: a scale over the sample that was hidden by another step (a rank across names, a cap); parameters
 fitted to the sample.
@@ -83,6 +84,24 @@ def whole_sample_scale(values: Floats, spec: AuditSpec) -> str | None:
         share = float(seen.mean())
         if share >= needed and float(mark(half, spec.scale_tolerance)[seen].mean()) < 0.5:
             return f"{what} for {int(seen.sum())} of {names} names"
+    return _one_end(whole, half, np.sort(values[values.shape[0] // 2 :, judged], axis=0)[:, vary], spec.scale_tolerance)
+
+
+def _one_end(whole: Floats, early: Floats, late: Floats, tolerance: float) -> str | None:
+    """Say that the names share their largest or smallest value, which is taken once, so in one half only.
+
+    A value that is the same for all names of a date has its largest at the same date, and its second largest as well.
+    """
+    first, last = _ends(whole)
+    near, columns = tolerance * (last - first), np.arange(whole.shape[1])
+    below, above = whole[np.maximum(_count(whole) - 2, 0), columns], whole[min(1, whole.shape[0] - 1)]
+    for what, mark, beside in (("largest", _same_largest, below), ("smallest", _same_smallest, above)):
+        seen = mark(whole, tolerance)
+        if float(_same(beside, near).mean()) > 0.5:
+            continue
+        in_halves = [float(mark(half, tolerance)[seen].mean()) for half in (early, late) if seen.any()]
+        if float(seen.mean()) >= _NEARLY_ALL and min(in_halves) <= 0.5:
+            return f"the {what} value is the same number for {int(seen.sum())} of {seen.size} names"
     return None
 
 
@@ -129,11 +148,22 @@ def _zero_median(ordered: Floats, tolerance: float) -> Bools:
 
 
 def _same_ends(ordered: Floats, tolerance: float) -> Bools:
+    both: Bools = _same_smallest(ordered, tolerance) & _same_largest(ordered, tolerance)
+    return both
+
+
+def _same_largest(ordered: Floats, tolerance: float) -> Bools:
     first, last = _ends(ordered)
     near = tolerance * (last - first)
-    once = ((ordered <= first + near).sum(axis=0) == 1) & ((ordered >= last - near).sum(axis=0) == 1)
-    ends: Bools = _same(first, near) & _same(last, near) & once
-    return ends
+    largest: Bools = _same(last, near) & ((ordered >= last - near).sum(axis=0) == 1)
+    return largest
+
+
+def _same_smallest(ordered: Floats, tolerance: float) -> Bools:
+    first, last = _ends(ordered)
+    near = tolerance * (last - first)
+    smallest: Bools = _same(first, near) & ((ordered <= first + near).sum(axis=0) == 1)
+    return smallest
 
 
 def _equal_steps(ordered: Floats, _: float) -> Bools:

@@ -154,6 +154,8 @@ MORE_LEAKS = {
         "look_ahead_scale",
         0,
     ),
+    "share of the full-sample high": (lambda p, _: price(p) / price(p).max(axis=0), "look_ahead_scale", 0),
+    "rise from the full-sample low": (lambda p, _: -(price(p) / price(p).min(axis=0) - 1.0), "look_ahead_scale", 0),
     "full-sample quintiles": (
         lambda p, _: np.floor(
             pl.DataFrame(week(p)).fill_nan(None).select((pl.all().rank() - 1) * 5 / pl.all().count()).fill_null(np.nan)
@@ -176,6 +178,10 @@ MORE_HONEST = {
     "days since a beginning": lambda p, s: (
         np.arange(p.shape[0])[:, np.newaxis] + np.random.default_rng(s).integers(0, 500, p.shape[1]).astype(float)
     ),
+    "the market's month, the same for all names": lambda p, _: np.broadcast_to(
+        np.log(price(p).mean(axis=1) / back(price(p), 21).mean(axis=1))[:, np.newaxis], p.shape
+    ).copy(),
+    "a clock": lambda p, _: np.broadcast_to(np.sqrt(np.arange(p.shape[0]))[:, np.newaxis], p.shape).copy(),
     "sign of the week": lambda p, _: np.sign(week(p)),
     "quintile of its session": lambda p, s: np.floor(noise(p, s).argsort(axis=1).argsort(axis=1) * 5 / p.shape[1]),
     "rank of its session": lambda p, s: noise(p, s).argsort(axis=1).argsort(axis=1) / (p.shape[1] - 1.0),
