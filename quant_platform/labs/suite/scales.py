@@ -55,6 +55,8 @@ def whole_sample_scale(values: Floats, spec: AuditSpec) -> str | None:
     str or None
         What was seen, in words; None where nothing was.
     """
+    # Halves are those of the dates that have a value: a signal may cover a part of the panel only.
+    values = values[~np.isnan(values).all(axis=1)]
     judged = np.flatnonzero((~np.isnan(values)).sum(axis=0) >= spec.scale_min_dates)
     judged = judged[:: max(1, -(-judged.size // _MOST_NAMES))]
     if judged.size == 0:

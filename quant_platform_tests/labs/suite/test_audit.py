@@ -156,6 +156,13 @@ MORE_LEAKS = {
     ),
     "share of the full-sample high": (lambda p, _: price(p) / price(p).max(axis=0), "look_ahead_scale", 0),
     "rise from the full-sample low": (lambda p, _: -(price(p) / price(p).min(axis=0) - 1.0), "look_ahead_scale", 0),
+    "share of the high of a part of the panel": (
+        lambda p, _: np.where(
+            np.arange(p.shape[0])[:, np.newaxis] < 200, price(p) / price(p)[:200].max(axis=0), np.nan
+        ),
+        "look_ahead_scale",
+        0,
+    ),
     "full-sample quintiles": (
         lambda p, _: np.floor(
             pl.DataFrame(week(p)).fill_nan(None).select((pl.all().rank() - 1) * 5 / pl.all().count()).fill_null(np.nan)
