@@ -27,8 +27,9 @@ from quant_platform.notebook.home import Home
 from quant_platform.pipeline.experiments import registration_of
 from quant_platform.pipeline.submissions import validate_frame
 from quant_platform.pipeline.suite import DEFAULT_PRESET
-from quant_platform.pipeline.suite_evaluation import locked_from, prepared, tear_sheet_of
+from quant_platform.pipeline.suite_evaluation import locked_from, prepared, said_of
 from quant_platform.reports.charts.figures import Words
+from quant_platform.reports.suite.beside import drawn_here
 from quant_platform.reports.suite.figures import cumulative_return
 from quant_platform.specification.loading import load_spec
 from quant_platform.specification.settings import settings
@@ -192,14 +193,14 @@ class Suite:
     @cached_property
     def tear_sheet(self) -> str:
         """The page, as HTML that loads nothing."""
-        return tear_sheet_of(
+        said = said_of(
             self.result,
-            self.frames,
             author="not registered",
             submitted_at="never",
             signal_hash=self._hash,
             names=self.names,
         )
+        return drawn_here(self.frames, *said)()
 
     def save(self, path: Path | str) -> Path:
         """Write the page into a file and return where it is."""

@@ -8,9 +8,10 @@ counts the trials that were known when it was made, and later ones do not change
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from quant_platform import __version__
@@ -25,6 +26,7 @@ from quant_platform.pipeline.stage import BatchStage, Done
 from quant_platform.pipeline.submissions import registered_models, registered_rows
 from quant_platform.pipeline.suite_evaluation import SignalSnapshot, evaluated, ledgers, locked_from, prepared
 from quant_platform.pipeline.suite_market import SNAPSHOT_TABLES, stored_rows
+from quant_platform.reports.suite.beside import Drawing, drawn_beside
 from quant_platform.specification.ontology import Ontology
 from quant_platform.specification.suite import (
     PresetSpec,
@@ -149,40 +151,59 @@ def run_suites(home: Home, keys: Sequence[SignalSnapshot], *, run_id: str, refre
     del workers
     version, ontology = SUITE.code_version(home), home.ontology(SUITE.specs)
     done = []
-    for key in keys:
-        said, validated = registered_rows(home, key[0])
-        catalog = DataCatalog(key[1], region_of(key[1]), home.settings.home)
-        preset = asked_for(home, key)
-        registration = registration_of(home, key[0])
-        inputs = {"signal": said.signal_hash, "snapshot": catalog.snapshot.sha256, "preset": preset.name}
-        if registration is not None:
-            inputs["experiment"] = f"{registration.hash} {'locked' if locked_from(registration) else 'opened'}"
-        current = tear_sheet_path(home, key).is_file() and all(
-            home.lake.is_current(name, key, version, ontology.hash, inputs) for name in SUITE_TABLES
-        )
-        if refresh or not current:
-            ready = home.shared(
-                "suite bench",
-                f"{key[1]} {ontology.hash} {preset.name} {locked_from(registration)}",
-                partial(prepared, home.specs, catalog, preset, locked_from(registration)),
-            )
-            at = datetime.now(UTC)
-            extra = {"evaluated_at": at.isoformat(), "platform": __version__}
-            known = ledgers(home)
-            if registration is not None and registration.opening is not None:
-                # The look is on record before anything of the holdout is computed.
-                looked = known.of(key).with_look(ready, said, preset, registration, at).looks
-                stamp = _stamp("suite.looks", version, ontology, run_id, inputs, catalog.simulated, extra)
-                home.lake.write("suite.looks", key, looked, stamp)
-            found = evaluated(ready, said, validated, preset, known, at, registration)
-            keep_specs(home, ontology)
-            atomic_text(tear_sheet_path(home, key), found.page)
-            home.lake.store.publish([tear_sheet_path(home, key)])
-            for name in SUITE_TABLES:
-                stamp = _stamp(name, version, ontology, run_id, inputs, catalog.simulated, extra)
-                home.lake.write(name, key, found.frames[name], stamp)
-        done.append(Done(key, "written" if refresh or not current else "current", stored_rows(home, SUITE_TABLES, key)))
+    with ExitStack() as beside:
+        # The process that draws starts with the first suite that is not current, and draws all of them.
+        drawing = cache(lambda: beside.enter_context(drawn_beside()))
+        for key in keys:
+            written = _judged(home, key, version, ontology, run_id, refresh, drawing)
+            done.append(Done(key, "written" if written else "current", stored_rows(home, SUITE_TABLES, key)))
     return done
+
+
+def _judged(
+    home: Home,
+    key: SignalSnapshot,
+    version: str,
+    ontology: Ontology,
+    run_id: str,
+    refresh: bool,
+    drawing: Callable[[], Drawing],
+) -> bool:
+    """Judge one signal where that is not current or is asked for; whether it was."""
+    said, validated = registered_rows(home, key[0])
+    catalog = DataCatalog(key[1], region_of(key[1]), home.settings.home)
+    preset = asked_for(home, key)
+    registration = registration_of(home, key[0])
+    inputs = {"signal": said.signal_hash, "snapshot": catalog.snapshot.sha256, "preset": preset.name}
+    if registration is not None:
+        inputs["experiment"] = f"{registration.hash} {'locked' if locked_from(registration) else 'opened'}"
+    current = tear_sheet_path(home, key).is_file() and all(
+        home.lake.is_current(name, key, version, ontology.hash, inputs) for name in SUITE_TABLES
+    )
+    if current and not refresh:
+        return False
+    draw = drawing()
+    ready = home.shared(
+        "suite bench",
+        f"{key[1]} {ontology.hash} {preset.name} {locked_from(registration)}",
+        partial(prepared, home.specs, catalog, preset, locked_from(registration)),
+    )
+    at = datetime.now(UTC)
+    extra = {"evaluated_at": at.isoformat(), "platform": __version__}
+    known = ledgers(home)
+    if registration is not None and registration.opening is not None:
+        # The look is on record before anything of the holdout is computed.
+        looked = known.of(key).with_look(ready, said, preset, registration, at).looks
+        stamp = _stamp("suite.looks", version, ontology, run_id, inputs, catalog.simulated, extra)
+        home.lake.write("suite.looks", key, looked, stamp)
+    found = evaluated(ready, said, validated, preset, known, at, registration, draw)
+    keep_specs(home, ontology)
+    atomic_text(tear_sheet_path(home, key), found.page())
+    home.lake.store.publish([tear_sheet_path(home, key)])
+    for name in SUITE_TABLES:
+        stamp = _stamp(name, version, ontology, run_id, inputs, catalog.simulated, extra)
+        home.lake.write(name, key, found.frames[name], stamp)
+    return True
 
 
 def kept_specs(home: Home, ontology_hash: str) -> Path:

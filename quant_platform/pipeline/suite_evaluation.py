@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from quant_platform.contracts.collecting import collected_afterwards
 from quant_platform.contracts.errors import NotAvailable, SnapshotInvalid
 from quant_platform.labs.suite.api import panel_of
 from quant_platform.labs.suite.backtest import BacktestResult, PreparedSignal, Workbench
@@ -38,6 +37,8 @@ from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.submissions import Submission
 from quant_platform.pipeline.suite_market import lacking, snapshot_baselines
 from quant_platform.pipeline.suite_snapshots import names_of
+from quant_platform.reports.suite.beside import Drawing, Drawn, drawn_here
+from quant_platform.reports.suite.findings import Findings, Origin
 from quant_platform.specification.suite import (
     PresetSpec,
     SuiteSpec,
@@ -109,10 +110,10 @@ def locked_from(registration: Registration | None) -> date | None:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Everything a suite is: the rows of its tables, and its page."""
+    """Everything a suite is: the rows of its tables, and its page, which may still be drawn."""
 
     frames: Mapping[str, pl.DataFrame]
-    page: str
+    page: Drawn
 
 
 def prepared(specs: Path, catalog: DataCatalog, preset: PresetSpec, locked: date | None = None) -> Prepared:
@@ -167,6 +168,7 @@ def evaluated(
     known: Ledgers,
     at: datetime,
     registration: Registration | None = None,
+    drawing: Drawing = drawn_here,
 ) -> Evaluated:
     """Judge one signal; the same arguments give the same bytes.
 
@@ -184,6 +186,8 @@ def evaluated(
         Time of the run, UTC: trials and looks that are new get it.
     registration
         The experiment of the signal, with its opening where there was one.
+    drawing
+        Who draws the page.
     """
     panel, rows = ready.bench.panel, validated.require_rows().good
     if ready.locked_from is not None:
@@ -203,9 +207,8 @@ def evaluated(
     mine = known.of((said.name, panel.snapshot_id)).with_look(ready, said, preset, registration, at)
     frames["suite.trials"] = merge_ledger(mine.trials, found.trials)
     frames["suite.looks"] = mine.looks
-    page = tear_sheet_of(
+    said_there = said_of(
         found,
-        frames,
         author=said.author,
         submitted_at=said.submitted_at,
         signal_hash=said.signal_hash,
@@ -217,7 +220,7 @@ def evaluated(
         ),
         names=ready.names,
     )
-    return Evaluated(frames, page)
+    return Evaluated(frames, drawing(frames, *said_there))
 
 
 def stored_registration(verdict: pl.DataFrame) -> str:
@@ -258,22 +261,21 @@ def _holdout_looks(
     )
 
 
-def tear_sheet_of(
+def said_of(
     found: SuiteResult,
-    frames: Mapping[str, pl.DataFrame],
     *,
     author: str,
     submitted_at: str,
     signal_hash: str,
     names: str,
     looks: Looks | None = None,
-) -> str:
-    """Draw the page of a suite.
+) -> tuple[Findings, Origin]:
+    """What the page of a suite says beside its rows.
 
     Parameters
     ----------
-    found, frames
-        The suite, and its rows by table.
+    found
+        The suite.
     author, submitted_at, signal_hash
         What is known of the registration of the signal.
     names
@@ -281,10 +283,6 @@ def tear_sheet_of(
     looks
         How often the holdout was looked at; None for a suite that is not recorded.
     """
-    # Drawing imports Altair; a process that only lists assets should not wait for it.
-    from quant_platform.reports.suite.sheet import Findings, Origin
-    from quant_platform.reports.suite.tear_sheet import render_tear_sheet
-
     verdict = found.verdict
     findings = Findings(verdict.because, verdict.to_next, verdict.what_would_change, found.not_available)
     origin = Origin(
@@ -299,5 +297,4 @@ def tear_sheet_of(
         meaning=MEANING[found.outcome.state],
         looks=looks.sentence if looks is not None else "not counted: this page was made without recording it",
     )
-    with collected_afterwards():
-        return render_tear_sheet(frames, findings, origin)
+    return findings, origin

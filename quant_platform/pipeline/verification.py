@@ -220,7 +220,7 @@ def verify_run(home: Home, run: SuiteRun) -> Verification:
     known = ledgers(home).until(run.evaluated_at)
     again = evaluated(ready, said, rows, preset, known, run.evaluated_at, registration)
     compared = [_table(home, run, name, again.frames[name]) for name in run.content_hashes]
-    compared.append(_page(home, run, again.page))
+    compared.append(_page(home, run, again.page()))
     return Verification(run, tuple(notes), tuple(compared))
 
 

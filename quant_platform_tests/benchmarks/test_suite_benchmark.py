@@ -27,25 +27,33 @@ def test_a_suite_is_timed_from_arrays_and_from_a_file_and_the_page_says_what_was
     goals = {**found, "core": [{**core, "names": 500, "cpu_seconds": 1.6}]}
     assert "| 1.5 | **not met** |" in suite.page(goals)
     assert 0.0 < whole["import_cpu_seconds"] < 60.0
-    # 80 + 10 seconds of numbers, 2 + 1 + 27 around them: 45 and 60 times cores and ways of 2 seconds.
+    # A process that has drawn nothing has another one draw, whose seconds are among all.
+    assert 0.5 < whole["drawing_cpu_seconds"] < whole["cpu_seconds"]
+    # 80 + 10 seconds of numbers, 2 + 1 + 27 around them; on the wall a tenth more, and 9 more for the drawing.
+    cpu = {"clean": 80.0, "ic": 10.0, "reading the file": 2.0, "storing": 1.0, "drawing": 27.0}
     peer = {
-        "cpu": {"clean": 80.0, "ic": 10.0, "reading the file": 2.0, "storing": 1.0, "drawing": 27.0},
+        "cpu": cpu,
+        "wall": {"clean": 88.0, "ic": 11.0, "reading the file": 2.2, "storing": 1.1, "drawing": 38.7},
         "import_cpu": 3.0,
         "factors": 9,
         "pictures": 4,
         "versions": {"alphalens-reloaded": "0.5.1", "pyfolio-reloaded": "0.10.1"},
     }
+    ours = {**whole, "wall_seconds": 3.0, "cpu_seconds": 4.0, "import_cpu_seconds": 2.5, "drawing_cpu_seconds": 1.5}
     asked = {
         **found,
         "alphalens": peer,
-        "core": [{**core, "cpu_seconds": 2.0}],
-        "whole": [{**whole, "cpu_seconds": 2.0, "import_cpu_seconds": 2.5}],
+        "core": [{**core, "cpu_seconds": 2.0, "wall_seconds": 1.0}],
+        "whole": [ours],
     }
     beside = suite.page(asked)
-    assert "| the numbers of 9 factors | 90.0 |" in beside
-    assert "| drawing both tear sheets of the submitted signal, 4 PNG | 27.0 |" in beside
-    assert "| **all of it** | 120.0 |" in beside
-    assert "| the numbers only | 45 | 45.0 | | |\n| all of it | | 60.0 | 40 times | met |" in beside
+    assert "| the numbers of 9 factors | 99.0 | 90.0 |" in beside
+    assert "| drawing both tear sheets of the submitted signal, 4 PNG | 38.7 | 27.0 |" in beside
+    assert "| **all of it** | 141.0 | 120.0 |" in beside
+    assert "| the numbers only | the core | 99 | 45 | | |" in beside
+    assert "| the numbers only | the whole way | 33.0 | 22.5 | | |" in beside
+    assert "| all of it | the whole way | 47.0 | 30.0 | 40 times faster | met |" in beside
     assert "3.0 CPU s there and 2.5 here" in beside
-    slow = {**asked, "whole": [{**whole, "cpu_seconds": 3.01, "import_cpu_seconds": 2.5}]}
-    assert "| all of it | | 39.9 | 40 times | **not met** |" in suite.page(slow)
+    assert "it takes 1.5 of our 4.0 CPU s" in beside
+    slow = {**asked, "whole": [{**ours, "wall_seconds": 3.53}]}
+    assert "| all of it | the whole way | 39.9 | 30.0 | 40 times faster | **not met** |" in suite.page(slow)

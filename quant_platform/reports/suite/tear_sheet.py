@@ -13,6 +13,7 @@ from quant_platform.reports.charts.pages import (
     tiles,
 )
 from quant_platform.reports.suite.explaining import capacity_section, prediction_section, uniqueness_section
+from quant_platform.reports.suite.findings import Findings, Origin
 from quant_platform.reports.suite.judging import (
     headline,
     registration_section,
@@ -22,7 +23,7 @@ from quant_platform.reports.suite.judging import (
     where_section,
 )
 from quant_platform.reports.suite.performing import over_time_section, performance_section
-from quant_platform.reports.suite.sheet import SECTIONS, Findings, Origin, Sheet
+from quant_platform.reports.suite.sheet import SECTIONS, Sheet
 
 
 def render_tear_sheet(frames: Mapping[str, pl.DataFrame], findings: Findings, origin: Origin) -> str:

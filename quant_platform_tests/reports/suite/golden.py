@@ -17,7 +17,7 @@ import numpy as np
 from quant_platform.labs.suite.experiments import Opening, Registration, experiment_hash
 from quant_platform.labs.suite.frames import suite_frames
 from quant_platform.labs.suite.suite import SuiteResult
-from quant_platform.reports.suite.sheet import Findings, Origin
+from quant_platform.reports.suite.findings import Findings, Origin
 from quant_platform.reports.suite.tear_sheet import render_tear_sheet
 from quant_platform.specification.suite import BacktestConfig, Criterion, ExperimentSpec
 from quant_platform_tests.labs.suite.truth import REDUCED, planted_world

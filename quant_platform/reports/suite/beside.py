@@ -1,0 +1,136 @@
+"""Tear sheets drawn by a process of their own, which gets ready while this one still computes.
+
+Altair and vl-convert take 1.7 CPU-seconds to start, the pictures of a page as long again, and vl-convert does not let
+go of the interpreter: a thread that draws would keep the others waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from importlib import import_module
+from typing import IO, Any
+
+import polars as pl
+
+from quant_platform.contracts.collecting import collected_afterwards
+from quant_platform.reports.suite.findings import Findings, Origin
+
+Frames = Mapping[str, pl.DataFrame]
+Drawn = Callable[[], str]
+"""The page, as soon as it is drawn."""
+Drawing = Callable[[Frames, Findings, Origin], Drawn]
+_DRAWS = "quant_platform.reports.suite.tear_sheet"
+_LEAST_CORES = 2
+
+
+def drawn_here(frames: Frames, findings: Findings, origin: Origin) -> Drawn:
+    """A page that this process draws when it is asked for; the arguments are those of ``render_tear_sheet``."""
+    return partial(_page, frames, findings, origin)
+
+
+@contextmanager
+def drawn_beside() -> Iterator[Drawing]:
+    """Let another process draw while the block runs, and this one where that brings nothing.
+
+    That is on a machine of one core, and where this process has drawn before, and so has loaded what it needs. Where
+    the other one fails, this is said, and this process draws. It ends with the block or with this process, whichever
+    comes first; nothing is lost with it.
+    """
+    if not _brings_something():
+        yield drawn_here
+        return
+    with (
+        subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
+        ThreadPoolExecutor(1) as waits,
+    ):
+        try:
+            yield partial(_asked, process, waits)
+        finally:
+            process.kill()
+            waits.shutdown()
+            # What was not sent is sent on closing, to nobody.
+            with suppress(OSError):
+                _pipes(process)[0].close()
+
+
+def _brings_something() -> bool:
+    return (os.cpu_count() or 1) >= _LEAST_CORES and _DRAWS not in sys.modules
+
+
+def _asked(
+    process: subprocess.Popen[bytes], waits: ThreadPoolExecutor, frames: Frames, findings: Findings, origin: Origin
+) -> Drawn:
+    answer = waits.submit(_answer, process, (dict(frames), findings, origin))
+
+    def drawn() -> str:
+        try:
+            found = answer.result()
+        except (OSError, EOFError, pickle.UnpicklingError) as lost:
+            found = lost
+        if isinstance(found, str):
+            return found
+        logging.getLogger(__name__).warning(
+            "the process that was to draw the tear sheet of %s failed (%r): it is drawn by this one",
+            origin.signal,
+            found,
+        )
+        return _page(frames, findings, origin)
+
+    return drawn
+
+
+def _answer(process: subprocess.Popen[bytes], work: tuple[Any, ...]) -> str | BaseException:
+    asks, answers = _pipes(process)
+    pickle.dump(work, asks, pickle.HIGHEST_PROTOCOL)
+    asks.flush()
+    answer: str | BaseException = pickle.load(answers)
+    return answer
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    return process.stdin, process.stdout
+
+
+def _page(frames: Frames, findings: Findings, origin: Origin) -> str:
+    # Drawing imports Altair; a process that only lists assets, or lets another one draw, should not wait for it.
+    from quant_platform.reports.suite.tear_sheet import render_tear_sheet
+
+    with collected_afterwards():
+        return render_tear_sheet(frames, findings, origin)
+
+
+def _main() -> None:
+    """Draw what is asked for, one page after the other, until nobody can ask any more."""
+    # Ctrl-C is for the process that asks; this one ends with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What a library may print goes where errors go: the answers stand alone.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    import_module(_DRAWS)
+    import_module("quant_platform.reports.charts.drawing").svg({"mark": "point", "data": {"values": []}})
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            work = pickle.load(sys.stdin.buffer)
+            try:
+                answer: str | Exception = _page(*work)
+            except Exception as failed:
+                answer = RuntimeError(repr(failed))
+            pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
+            answers.flush()
+    # Taking everything apart would take longer than leaving.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _main()
