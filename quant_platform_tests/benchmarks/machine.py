@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,6 +32,25 @@ def versions() -> dict[str, str]:
 def load_average() -> list[float]:
     """Processes that wanted a core, averaged over one, five and fifteen minutes."""
     return [round(load, 2) for load in os.getloadavg()]
+
+
+def resident_gib(process: int) -> float:
+    """Memory that a process and those it has started hold now, in GiB; what they share counts for each.
+
+    ``ru_maxrss`` would not do for a child: what its parent held when it was started counts as its own there.
+    """
+    holds: dict[int, int] = {}
+    parent: dict[int, int] = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):
+            stated = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            holds[int(stated["Pid"])] = int(stated.get("VmRSS", "0 kB").split()[0])
+            parent[int(stated["Pid"])] = int(stated["PPid"])
+
+    def below(one: int) -> int:
+        return holds.get(one, 0) + sum(below(child) for child, started_by in parent.items() if started_by == one)
+
+    return below(process) / 2**20
 
 
 def _processor() -> str:

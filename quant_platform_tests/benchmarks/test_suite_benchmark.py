@@ -1,11 +1,32 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from quant_platform_tests.benchmarks import suite
+from quant_platform_tests.benchmarks.machine import resident_gib
+
+# Holds 0.2 GiB and starts one that holds 0.3, which waits for a line.
+_BOTH = """
+import subprocess, sys
+held = bytearray(205 << 20)
+inner = "held = bytearray(307 << 20); print('there', flush=True); input()"
+subprocess.run([sys.executable, "-c", inner], check=True)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the memory of others is read from /proc")
+def test_the_memory_of_a_process_is_that_of_those_it_starts_too() -> None:
+    with subprocess.Popen([sys.executable, "-c", _BOTH], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"there\n"
+        found = resident_gib(process.pid)
+        process.communicate(b"\n")
+    assert 0.5 < found < 0.56
 
 
 @pytest.mark.long
