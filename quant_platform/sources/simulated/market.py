@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import polars as pl
@@ -26,7 +26,26 @@ _REPORT_DELAY = timedelta(days=45)
 _VALUES = ("open", "high", "low", "close", "volume")
 
 
-@dataclass(frozen=True)
+class _ByName(Mapping[str, pl.DataFrame]):
+    """A frame for each name, made when it is asked for: most processes need a few names, or none but their list."""
+
+    def __init__(self, names: Sequence[str], frame_of: Callable[[int], pl.DataFrame]) -> None:
+        self._places, self._frame_of = {name: place for place, name in enumerate(names)}, frame_of
+
+    def __getitem__(self, name: str) -> pl.DataFrame:
+        return self._frame_of(self._places[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+
+@dataclass(frozen=True, eq=False)
 class SimulatedMarket:
     """All tables of one market.
 
@@ -40,11 +59,8 @@ class SimulatedMarket:
         Industry per ticker; empty where the spec names none.
     planted_errors
         Ticker and kind of each vendor error.
-    oracle
-        ``session, ticker, expected_return``: the expected total return of the session given the sessions before it,
-        for every bar that traded. The return after a delisting is not in it.
-    total_return
-        ``session, ticker, total_return``: what the session earned, dividends included.
+    sessions
+        Every session of the market.
     """
 
     bars: Mapping[str, pl.DataFrame]
@@ -53,8 +69,30 @@ class SimulatedMarket:
     listed: Mapping[str, tuple[date, date | None]]
     industry: Mapping[str, str]
     planted_errors: tuple[tuple[str, str], ...]
-    oracle: pl.DataFrame
-    total_return: pl.DataFrame
+    sessions: Days
+    _close: NDArray[np.float64]
+    _expected: NDArray[np.float64]
+    _total: NDArray[np.float64]
+
+    @cached_property
+    def oracle(self) -> pl.DataFrame:
+        """``session, ticker, expected_return``: the expected total return of the session given the sessions before it.
+
+        For every bar that traded; the return after a delisting is not in it.
+        """
+        return self._long("expected_return", self._expected)
+
+    @cached_property
+    def total_return(self) -> pl.DataFrame:
+        """``session, ticker, total_return``: what the session earned, dividends included."""
+        return self._long("total_return", self._total)
+
+    def _long(self, name: str, values: NDArray[np.float64]) -> pl.DataFrame:
+        t, i = np.nonzero(np.isfinite(self._close))
+        return pl.DataFrame(
+            {"session": self.sessions[t], "ticker": np.array(list(self.listed))[i].tolist(), name: values[t, i]},
+            schema={"session": pl.Date, "ticker": pl.String, name: pl.Float64},
+        )
 
 
 @lru_cache(maxsize=4)
@@ -69,22 +107,18 @@ def simulate(spec: SimulatedSpec, exchange: str = "XNYS", source: str = "simulat
     lengths = np.isfinite(trading.close).sum(axis=0).tolist()
     planted = plan(spec.vendor_errors, lengths, random["vendor"])
     tickers = [f"SIM{i:0{max(3, len(str(spec.names - 1)))}d}" for i in range(spec.names)]
+    actions = _actions(spec.names, trading)
     return SimulatedMarket(
-        bars={name: _bars(planted, i, name, days, trading, bars, source) for i, name in enumerate(tickers)},
-        actions=_actions(tickers, days, trading, source),
-        fundamentals=_with_shares(
-            spec,
-            _fundamentals(tickers, days, trading, random["fundamentals"], source),
-            days,
-            trading,
-            random["shares"],
-            source,
-        ),
+        bars=_ByName(tickers, lambda i: _bars(planted, i, tickers[i], days, trading, bars, source)),
+        actions=_ByName(tickers, lambda i: _action_rows(tickers[i], actions[i], days, source)),
+        fundamentals=_ByName(tickers, _fundamentals(spec, tickers, days, trading, actions, random, source)),
         listed={name: _listed(i, days, trading) for i, name in enumerate(tickers)},
         industry={tickers[i]: spec.industries[code] for i, code in enumerate(returns.industry.tolist())},
         planted_errors=tuple((tickers[e.name], e.kind) for e in planted),
-        oracle=_long(tickers, days, trading, "expected_return", returns.expected),
-        total_return=_long(tickers, days, trading, "total_return", returns.total),
+        sessions=days,
+        _close=trading.close,
+        _expected=returns.expected,
+        _total=returns.total,
     )
 
 
@@ -126,84 +160,91 @@ def _bars(
     ).cast(bars_schema())
 
 
-def _actions(tickers: list[str], days: Days, trading: Trading, source: str) -> dict[str, pl.DataFrame]:
-    rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in tickers}
+_Action = tuple[int, str, float]
+
+
+def _actions(names: int, trading: Trading) -> list[list[_Action]]:
+    """Session, kind and value of the actions of each name."""
+    found: list[list[_Action]] = [[] for _ in range(names)]
     for t, i, kind, value in trading.actions:
-        day = _day(days, t)
-        rows[tickers[i]].append((tickers[i], day, kind, value, action_known_at(kind, day), source))
-    return {
-        name: pl.DataFrame(found, schema=actions_schema(), orient="row").sort("ex_date", "kind")
-        for name, found in rows.items()
-    }
-
-
-def _fundamentals(
-    tickers: list[str], days: Days, trading: Trading, random: np.random.Generator, source: str
-) -> dict[str, pl.DataFrame]:
-    """Earnings and book value per share at each quarter's end, published 45 days later; they predict nothing."""
-    ends = np.arange(_QUARTER - 1, len(days), _QUARTER)
-    noise = random.normal(size=(2, len(ends), len(tickers)))
-    metrics = (("earnings_per_share", 0.05 / 4, 0.4), ("book_value_per_share", 0.5, 0.2))
-    frames = {}
-    for i, ticker in enumerate(tickers):
-        close = trading.close[ends, i]
-        rows = [
-            (
-                ticker,
-                metric,
-                datetime.combine(_day(days, int(t)) + _REPORT_DELAY, time(21), tzinfo=UTC),
-                round(float(close[q]) * level * float(np.exp(spread * noise[m, q, i])), 4),
-                "USD",
-                source,
-            )
-            for m, (metric, level, spread) in enumerate(metrics)
-            for q, t in enumerate(ends)
-            if np.isfinite(close[q])
-        ]
-        frames[ticker] = pl.DataFrame(rows, schema=fundamentals_schema(), orient="row")
-    return frames
-
-
-def _with_shares(
-    spec: SimulatedSpec,
-    frames: dict[str, pl.DataFrame],
-    days: Days,
-    trading: Trading,
-    random: np.random.Generator,
-    source: str,
-) -> dict[str, pl.DataFrame]:
-    """Add shares outstanding: stated at the listing and after each quarter; splits alone change them."""
-    if spec.market_cap is None:
-        return frames
-    caps = spec.market_cap * np.exp(spec.market_cap_log_sd * random.normal(size=len(frames)))
-    splits: dict[int, list[tuple[int, float]]] = {}
-    for t, i, kind, value in trading.actions:
-        if kind == "split":
-            splits.setdefault(i, []).append((t, value))
-    ends = np.arange(_QUARTER - 1, len(days), _QUARTER)
-    found = {}
-    for i, (ticker, frame) in enumerate(frames.items()):
-        span = _traded(i, days, trading)
-        shares = round(float(caps[i] / trading.close[span.start, i]))
-        rows = [(span.start, timedelta(0))] + [(int(t), _REPORT_DELAY) for t in ends if span.start < t < span.stop]
-        stated = [
-            (
-                ticker,
-                "shares_outstanding",
-                datetime.combine(_day(days, t) + delay, time(21), tzinfo=UTC),
-                float(round(shares * np.prod([ratio for day, ratio in splits.get(i, []) if day <= t]))),
-                "shares",
-                source,
-            )
-            for t, delay in rows
-        ]
-        found[ticker] = pl.concat([frame, pl.DataFrame(stated, schema=fundamentals_schema(), orient="row")])
+        found[i].append((t, kind, value))
     return found
 
 
-def _long(tickers: list[str], days: Days, trading: Trading, name: str, values: NDArray[np.float64]) -> pl.DataFrame:
-    t, i = np.nonzero(np.isfinite(trading.close))
-    return pl.DataFrame(
-        {"session": days[t], "ticker": np.array(tickers)[i].tolist(), name: values[t, i]},
-        schema={"session": pl.Date, "ticker": pl.String, name: pl.Float64},
-    )
+def _action_rows(ticker: str, actions: Sequence[_Action], days: Days, source: str) -> pl.DataFrame:
+    on = [(_day(days, t), kind, value) for t, kind, value in actions]
+    rows = [(ticker, day, kind, value, action_known_at(kind, day), source) for day, kind, value in on]
+    return pl.DataFrame(rows, schema=actions_schema(), orient="row").sort("ex_date", "kind")
+
+
+def _fundamentals(
+    spec: SimulatedSpec,
+    tickers: Sequence[str],
+    days: Days,
+    trading: Trading,
+    actions: Sequence[Sequence[_Action]],
+    random: Mapping[str, np.random.Generator],
+    source: str,
+) -> Callable[[int], pl.DataFrame]:
+    """Earnings, book value and shares of a name by its place; what is drawn is drawn here, for all of them."""
+    ends = np.arange(_QUARTER - 1, len(days), _QUARTER)
+    noise = random["fundamentals"].normal(size=(2, len(ends), len(tickers)))
+    caps = None
+    if spec.market_cap is not None:
+        caps = spec.market_cap * np.exp(spec.market_cap_log_sd * random["shares"].normal(size=len(tickers)))
+
+    def frame_of(i: int) -> pl.DataFrame:
+        rows = _per_share(tickers[i], days, ends, trading.close[ends, i], noise[:, :, i], source)
+        if caps is not None:
+            rows += _shares(tickers[i], days, ends, trading, i, float(caps[i]), actions[i], source)
+        return pl.DataFrame(rows, schema=fundamentals_schema(), orient="row")
+
+    return frame_of
+
+
+def _per_share(
+    ticker: str, days: Days, ends: NDArray[np.intp], close: NDArray[np.float64], noise: NDArray[np.float64], source: str
+) -> list[tuple[object, ...]]:
+    """Earnings and book value per share at each quarter's end, published 45 days later; they predict nothing."""
+    metrics = (("earnings_per_share", 0.05 / 4, 0.4), ("book_value_per_share", 0.5, 0.2))
+    return [
+        (
+            ticker,
+            metric,
+            datetime.combine(_day(days, int(t)) + _REPORT_DELAY, time(21), tzinfo=UTC),
+            round(float(close[q]) * level * float(np.exp(spread * noise[m, q])), 4),
+            "USD",
+            source,
+        )
+        for m, (metric, level, spread) in enumerate(metrics)
+        for q, t in enumerate(ends)
+        if np.isfinite(close[q])
+    ]
+
+
+def _shares(
+    ticker: str,
+    days: Days,
+    ends: NDArray[np.intp],
+    trading: Trading,
+    i: int,
+    cap: float,
+    actions: Sequence[_Action],
+    source: str,
+) -> list[tuple[object, ...]]:
+    """Shares outstanding: stated at the listing and after each quarter; splits alone change them."""
+    splits = [(t, value) for t, kind, value in actions if kind == "split"]
+    span = _traded(i, days, trading)
+    shares = round(float(cap / trading.close[span.start, i]))
+    rows = [(span.start, timedelta(0))] + [(int(t), _REPORT_DELAY) for t in ends if span.start < t < span.stop]
+    return [
+        (
+            ticker,
+            "shares_outstanding",
+            datetime.combine(_day(days, t) + delay, time(21), tzinfo=UTC),
+            float(round(shares * np.prod([ratio for day, ratio in splits if day <= t]))),
+            "shares",
+            source,
+        )
+        for t, delay in rows
+    ]

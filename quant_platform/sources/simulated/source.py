@@ -120,7 +120,7 @@ class SimulatedSource:
     @cached_property
     def _times(self) -> tuple[Days, Days, Days]:
         """Every session of the market with its opening and closing time."""
-        days = self.market.oracle["session"].unique().sort().to_numpy().astype("datetime64[D]")
+        days = self.market.sessions
         closes = session_closes(self.spec.exchange, days)
         return days, closes - np.timedelta64(TRADED), closes
 
