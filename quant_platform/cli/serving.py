@@ -23,6 +23,7 @@ from quant_platform.cli.guard import LOOPBACK, TOKEN_VARIABLE
 from quant_platform.cli.homes import HomeOption, open_checked_home
 from quant_platform.cli.processes import Company, StopAsked, company
 from quant_platform.contracts.errors import SettingsError
+from quant_platform.pipeline.home import Home
 
 LOCATION = "quant_platform"
 """The name under ``workspace.yaml``: what is switched on here is on under a deployment too."""
@@ -52,13 +53,13 @@ def up(
     name: NameOption = None,
 ) -> None:
     """Start Dagster's code server, daemon and web server on this home, until interrupted."""
-    from quant_platform.defs import instances, runs
     from quant_platform.lake.locks import exclusive
 
     opened = open_checked_home(home)
     chosen = token_for(token, host)
     require_free(host, port)
-    folder = instances.prepare_instance_folder(opened)
+    folder = opened.settings.home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / "up.lock", wait=False) as alone:
         if not alone:
             raise SettingsError(
@@ -67,19 +68,15 @@ def up(
                 cause="two daemons on one home would start every schedule twice",
                 action="stop the other one, or name another home with --home",
             )
-        with runs.instance_of(opened) as instance:
-            runs.register_tickers(opened, instance)
         address = f"http://{shown_host(host)}:{port}/"
-        names = known_names(name, host)
+        web = ["--host", host, "--port", str(port), *(f"--name={known}" for known in known_names(name, host))]
         try:
             with (
-                instances.only_service(opened),
                 company(folder / "up") as servers,
                 tempfile.TemporaryDirectory(prefix="quant-up-") as place,
+                _served(opened, servers, Path(place), web, chosen),
             ):
-                if sys.stderr.isatty():
-                    print("starting the code server, the daemon and the web server ...", file=sys.stderr)
-                _start(servers, Path(place), host, port, names, chosen)
+                servers.wait_until(lambda: answers_http(host, port), "the web server", START_SECONDS)
                 shown = f"{address}?token={chosen}" if chosen else address
                 console = Console(highlight=False, soft_wrap=True)
                 console.print(f"{opened.title}: {shown}  (Ctrl-C stops it)", markup=False)
@@ -93,18 +90,34 @@ def known_names(given: Sequence[str] | None, host: str) -> list[str]:
     return [*(given or []), *([] if host in LOOPBACK else [socket.gethostname()])]
 
 
-def _start(servers: Company, place: Path, host: str, port: int, names: Sequence[str], token: str) -> None:
-    """Start the three processes and return when the web server answers."""
+@contextmanager
+def _served(opened: Home, servers: Company, place: Path, web: Sequence[str], token: str) -> Iterator[None]:
+    """Start the three processes; each of them, and this one, loads Dagster while the others do."""
+    if sys.stderr.isatty():
+        print("starting the code server, the daemon and the web server ...", file=sys.stderr)
     workspace, code_server = _code_server(place)
-    environment = {key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE}
-    servers.start("code-server", code_server, environment)
-    servers.wait_until(lambda: _answers_grpc(workspace), "the code server", START_SECONDS)
-    daemon = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)]
-    servers.start("daemon", daemon, environment)
-    command = [sys.executable, "-m", "quant_platform.cli.web_server", "--workspace", str(workspace)]
-    command += ["--host", host, "--port", str(port), *(f"--name={known}" for known in names)]
-    servers.start("web-server", command, {**environment, TOKEN_VARIABLE: token})
-    servers.wait_until(lambda: answers_http(host, port), "the web server", START_SECONDS)
+    servers.start("code-server", code_server, _environment(opened))
+    from quant_platform.defs import instances, runs
+
+    instances.prepare_instance_folder(opened)
+    with instances.only_service(opened):
+        with runs.instance_of(opened) as instance:
+            runs.register_tickers(opened, instance)
+        # It loads, and waits for the code server as this process does.
+        command = [sys.executable, "-m", "quant_platform.cli.web_server", "--workspace", str(workspace), *web]
+        servers.start("web-server", command, {**_environment(opened), TOKEN_VARIABLE: token})
+        servers.wait_until(lambda: answers_grpc(workspace), "the code server", START_SECONDS)
+        daemon = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)]
+        servers.start("daemon", daemon, _environment(opened))
+        yield
+
+
+def _environment(opened: Home) -> dict[str, str]:
+    """The environment of this process for one that is to serve a home, without the token."""
+    inherited = {key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE}
+    where = opened.settings
+    named = {"QUANT_HOME": where.home, "QUANT_SPECS": where.specs, "DAGSTER_HOME": where.home / "dagster"}
+    return inherited | {key: str(path) for key, path in named.items()}
 
 
 def _code_server(place: Path) -> tuple[Path, list[str]]:
@@ -124,7 +137,8 @@ def _code_server(place: Path) -> tuple[Path, list[str]]:
     return workspace, [*command, "--location-name", LOCATION, *listens]
 
 
-def _answers_grpc(workspace: Path) -> bool:
+def answers_grpc(workspace: Path) -> bool:
+    """Whether the code server that a workspace names speaks."""
     from dagster._core.errors import DagsterUserCodeUnreachableError
     from dagster._grpc.client import DagsterGrpcClient
 

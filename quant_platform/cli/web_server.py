@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from pathlib import Path
 
 import uvicorn
 
 from quant_platform.cli.guard import TOKEN_VARIABLE, Door, Guard
+from quant_platform.cli.serving import answers_grpc
+from quant_platform.contracts.collecting import collected_afterwards
 
 GRACE_SECONDS = 3
+POLL_SECONDS = 0.1
 
 
 def serve() -> None:
-    """Serve Dagster's user interface behind the guard until this process is told to end."""
-    from quant_platform.defs.web import web_application
+    """Serve Dagster's user interface behind the guard until this process is told to end.
+
+    It may be started before the code server, and loads while that does.
+    """
+    with collected_afterwards():
+        from quant_platform.defs.web import web_application
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", type=Path, required=True)
@@ -27,6 +35,8 @@ def serve() -> None:
     parser.add_argument("--name", action="append", default=[])
     given = parser.parse_args()
     door = Door(given.host, frozenset(name.lower() for name in given.name), os.environ.pop(TOKEN_VARIABLE, ""))
+    while not answers_grpc(given.workspace):
+        time.sleep(POLL_SECONDS)
     with web_application(given.workspace) as application:
         uvicorn.run(
             Guard(application, door),
