@@ -39,6 +39,9 @@ def test_a_suite_is_timed_from_arrays_and_from_a_file_and_the_page_says_what_was
     # The last session cannot be acted on inside the panel, and its rows are in the file all the same.
     assert whole["file_rows"] == 120 * 300
     assert whole["page_mib"] < 5.0
+    assert whole["ways"] == 1
+    ways = [{"wall_seconds": seconds, "drawn": place} for place, seconds in enumerate([5.0, 9.0, 7.0])]
+    assert suite.middle(ways) == {"wall_seconds": 7.0, "drawn": 2, "ways": 3, "wall_range": [5.0, 9.0]}
     assert set(whole["steps_wall"]) == {
         "read and check the file", "register it", "write its rows", "read the snapshot, compute, write, draw",
     }  # fmt: skip
