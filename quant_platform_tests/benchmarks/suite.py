@@ -268,8 +268,8 @@ def page(found: dict[str, Any]) -> str:
         within = row["wall_seconds"] <= goal and (not large or row["peak_gib"] <= LARGE_GIB)
         stated = f"{goal:g} s" + (f", {LARGE_GIB:g} GiB" if large else "")
         lines.append(
-            f"| {row['names']:,} x {row['sessions']:,} | {row['file_rows']:,} | {row['ways']} | {row['wall_seconds']:.1f} | "
-            f"{row['wall_range'][0]:.1f} to {row['wall_range'][1]:.1f} | {row['cpu_seconds']:.1f} | "
+            f"| {row['names']:,} x {row['sessions']:,} | {row['file_rows']:,} | {row['ways']} | "
+            f"{row['wall_seconds']:.1f} | {row['wall_range'][0]:.1f} to {row['wall_range'][1]:.1f} | {row['cpu_seconds']:.1f} | "
             f"{row['peak_gib']:.2f} | {row['page_mib']:.2f} | {stated} | "
             f"{'met' if within else '**not met**'} |"
         )
