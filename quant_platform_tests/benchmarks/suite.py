@@ -269,8 +269,8 @@ def page(found: dict[str, Any]) -> str:
         stated = f"{goal:g} s" + (f", {LARGE_GIB:g} GiB" if large else "")
         lines.append(
             f"| {row['names']:,} x {row['sessions']:,} | {row['file_rows']:,} | {row['ways']} | "
-            f"{row['wall_seconds']:.1f} | {row['wall_range'][0]:.1f} to {row['wall_range'][1]:.1f} | {row['cpu_seconds']:.1f} | "
-            f"{row['peak_gib']:.2f} | {row['page_mib']:.2f} | {stated} | "
+            f"{row['wall_seconds']:.1f} | {row['wall_range'][0]:.1f} to {row['wall_range'][1]:.1f} | "
+            f"{row['cpu_seconds']:.1f} | {row['peak_gib']:.2f} | {row['page_mib']:.2f} | {stated} | "
             f"{'met' if within else '**not met**'} |"
         )
     lines += ["", *_peer_lines(found)]
