@@ -29,6 +29,7 @@ Drawn = Callable[[], str]
 """The page, as soon as it is drawn."""
 Drawing = Callable[[Frames, Findings, Origin], Drawn]
 _DRAWS = "quant_platform.reports.suite.tear_sheet"
+_PICTURES = "quant_platform.reports.charts.drawing"
 _LEAST_CORES = 2
 
 
@@ -41,8 +42,8 @@ def drawn_here(frames: Frames, findings: Findings, origin: Origin) -> Drawn:
 def drawn_beside() -> Iterator[Drawing]:
     """Let another process draw while the block runs, and this one where that brings nothing.
 
-    That is on a machine of one core, and where this process has drawn before, and so has loaded what it needs. Where
-    the other one fails, this is said, and this process draws. It ends with the block or with this process, whichever
+    That is on a machine of one core, and where this process has drawn a page before, of whatever kind, and so has
+    loaded what it needs. Where the other one fails, this is said, and this process draws. It ends with the block or with this process, whichever
     comes first; nothing is lost with it.
     """
     if not _brings_something():
@@ -63,7 +64,7 @@ def drawn_beside() -> Iterator[Drawing]:
 
 
 def _brings_something() -> bool:
-    return (os.cpu_count() or 1) >= _LEAST_CORES and _DRAWS not in sys.modules
+    return (os.cpu_count() or 1) >= _LEAST_CORES and _PICTURES not in sys.modules
 
 
 def _asked(
@@ -118,7 +119,7 @@ def _main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     import_module(_DRAWS)
-    import_module("quant_platform.reports.charts.drawing").svg({"mark": "point", "data": {"values": []}})
+    import_module(_PICTURES).svg({"mark": "point", "data": {"values": []}})
     with suppress(EOFError, BrokenPipeError):
         while True:
             work = pickle.load(sys.stdin.buffer)
