@@ -43,8 +43,8 @@ def drawn_beside() -> Iterator[Drawing]:
     """Let another process draw while the block runs, and this one where that brings nothing.
 
     That is on a machine of one core, and where this process has drawn a page before, of whatever kind, and so has
-    loaded what it needs. Where the other one fails, this is said, and this process draws. It ends with the block or with this process, whichever
-    comes first; nothing is lost with it.
+    loaded what it needs. Where the other one fails, this is said, and this process draws. It ends with the block or
+    with this process, whichever comes first; nothing is lost with it.
     """
     if not _brings_something():
         yield drawn_here
