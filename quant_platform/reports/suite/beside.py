@@ -31,6 +31,7 @@ Drawing = Callable[[Frames, Findings, Origin], Drawn]
 _DRAWS = "quant_platform.reports.suite.tear_sheet"
 _PICTURES = "quant_platform.reports.charts.drawing"
 _LEAST_CORES = 2
+_LOG = logging.getLogger(__name__)
 
 
 def drawn_here(frames: Frames, findings: Findings, origin: Origin) -> Drawn:
@@ -46,13 +47,11 @@ def drawn_beside() -> Iterator[Drawing]:
     loaded what it needs. Where the other one fails, this is said, and this process draws. It ends with the block or
     with this process, whichever comes first; nothing is lost with it.
     """
-    if not _brings_something():
+    process = _started() if _brings_something() else None
+    if process is None:
         yield drawn_here
         return
-    with (
-        subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
-        ThreadPoolExecutor(1) as waits,
-    ):
+    with process, ThreadPoolExecutor(1) as waits:
         try:
             yield partial(_asked, process, waits)
         finally:
@@ -67,6 +66,16 @@ def _brings_something() -> bool:
     return (os.cpu_count() or 1) >= _LEAST_CORES and _PICTURES not in sys.modules
 
 
+def _started() -> subprocess.Popen[bytes] | None:
+    command = [sys.executable, "-m", __name__]
+    try:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    except OSError as refused:
+        # No memory or no process is left: the suite goes on, and draws last.
+        _LOG.warning("no process could be started to draw tear sheets (%s): this one draws them", refused)
+        return None
+
+
 def _asked(
     process: subprocess.Popen[bytes], waits: ThreadPoolExecutor, frames: Frames, findings: Findings, origin: Origin
 ) -> Drawn:
@@ -79,7 +88,7 @@ def _asked(
             found = lost
         if isinstance(found, str):
             return found
-        logging.getLogger(__name__).warning(
+        _LOG.warning(
             "the process that was to draw the tear sheet of %s failed (%r): it is drawn by this one",
             origin.signal,
             found,
@@ -125,6 +134,7 @@ def _main() -> None:
             work = pickle.load(sys.stdin.buffer)
             try:
                 answer: str | Exception = _page(*work)
+            # Whatever it is: the process that asked draws the page again, and raises it as its own.
             except Exception as failed:
                 answer = RuntimeError(repr(failed))
             pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)

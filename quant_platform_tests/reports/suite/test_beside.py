@@ -70,6 +70,20 @@ def test_a_process_that_is_killed_is_said_to_be_and_the_page_is_drawn_here(
     assert said.startswith("the process that was to draw the tear sheet of planted failed (")
 
 
+def test_where_no_process_can_be_started_this_one_draws_and_says_so(
+    work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(beside, "_brings_something", lambda: True)
+    monkeypatch.setattr(beside.subprocess, "Popen", refused)
+    with drawn_beside() as draw:
+        assert draw(*work)() == drawn_here(*work)()
+    [said] = caplog.messages
+    assert "Cannot allocate memory" in said
+
+
 def test_what_cannot_be_drawn_raises_what_it_would_raise_here(
     work: Work, started: list[subprocess.Popen[bytes]], caplog: pytest.LogCaptureFixture
 ) -> None:
