@@ -2,19 +2,17 @@
 
 With Dagster loaded, Python takes two processor seconds to take half a million objects apart, one by one, before a
 process is over; the operating system does it at once. What libraries have registered for the end still runs. For the
-same reason such a process seldom looks for rings of objects that nobody holds: each look walks over those that last.
+same reason such a process seldom looks for objects to free.
 """
 
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 import sys
 from collections.abc import Callable
 
-# Python looks after 700 new objects. One run of Dagster makes millions, and next to none of them in rings.
-NEW_OBJECTS_BEFORE_A_LOOK = 50_000
+from quant_platform.contracts.collecting import collect_seldom
 
 
 def leaving_at_once(body: Callable[[], int | None]) -> int | None:
@@ -36,7 +34,7 @@ def leaving_at_once(body: Callable[[], int | None]) -> int | None:
             os._exit(codes[0])
 
     atexit.register(leave)
-    gc.set_threshold(NEW_OBJECTS_BEFORE_A_LOOK, *gc.get_threshold()[1:])
+    collect_seldom()
     try:
         code = body()
     except SystemExit as stop:

@@ -36,9 +36,9 @@ def run(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Workers at a time; those of the deployment, or all cores but one, when not given."),
+        typer.Option(min=1, help="Further processes, or workers; those of the deployment, or all cores but one, when not given."),
     ] = None,
-    in_process: Annotated[bool, typer.Option("--in-process", help="Do not start worker processes.")] = False,
+    in_process: Annotated[bool, typer.Option("--in-process", help="Do everything in one process.")] = False,
     only_changed: Annotated[
         bool,
         typer.Option("--changed", help="Only what was made under other specs or by other code, and what reads it."),

@@ -9,6 +9,7 @@ one process.
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -27,8 +28,9 @@ from quant_platform.defs.steps_here import STAYS_HERE
 from quant_platform.defs.tags import FIRST_RUN_TAG, REFRESH_TAG
 from quant_platform.defs.workers import chunks, workers_of_run
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sharing import RunStage
 from quant_platform.pipeline.sql import SqlStage
-from quant_platform.pipeline.stage import Stage, run_stage
+from quant_platform.pipeline.stage import Done, Stage, run_stage
 from quant_platform.specification.deployment import deployment
 
 # Names of the steps within the graph of their asset. Every event of every partition says its step four times, so they
@@ -104,8 +106,10 @@ def chunked_asset(stage: Stage, home: Home, lab: str) -> dg.AssetsDefinition:
 
 def _work_op(stage: Stage, name: str, tags: Mapping[str, str]) -> dg.OpDefinition:
     @dg.op(name=f"{name}__work", tags=tags)
-    def work(context: dg.OpExecutionContext, chunk: list[str], home: HomeResource) -> list[dict[str, Any]]:
-        return _work(stage, context, chunk, home.open())
+    def work(
+        context: dg.OpExecutionContext, chunk: list[str], home: HomeResource, sharing: dg.ResourceParam[RunStage]
+    ) -> list[dict[str, Any]]:
+        return _work(stage, context, chunk, home.open(), partial(sharing, warn=context.log.warning))
 
     return work
 
@@ -120,17 +124,19 @@ def _sql_op(stage: SqlStage, name: str, tags: Mapping[str, str]) -> dg.OpDefinit
         opened = home.open()
         opened.follow_catalogue()
         with catalogue.get_connection() as connection:
-            return _work(stage.over(connection, opened), context, chunk, opened)
+            return _work(stage.over(connection, opened), context, chunk, opened, run_stage)
 
     return work
 
 
-def _work(stage: Stage, context: dg.OpExecutionContext, chunk: Sequence[str], home: Home) -> list[dict[str, Any]]:
+def _work(
+    stage: Stage, context: dg.OpExecutionContext, chunk: Sequence[str], home: Home, run: Callable[..., list[Done]]
+) -> list[dict[str, Any]]:
     refresh = context.run.tags.get(REFRESH_TAG) == "true"
     first_run = context.run.tags.get(FIRST_RUN_TAG) or context.run.root_run_id or context.run_id
     keys = [schemes.lake_key(stage.table, key) for key in chunk]
     with lost_when_told_to_end():
-        results = run_stage(stage, home, keys, run_id=first_run, refresh=refresh)
+        results = run(stage, home, keys, run_id=first_run, refresh=refresh)
     if stage.always and any(result.passing for result in results):
         ask_again(context, home.schedules)
     written = sum(result.state == "written" for result in results)

@@ -10,7 +10,7 @@ from quant_platform.defs.dropped import build_inbox_sensor
 from quant_platform.defs.event_storage import batch_events
 from quant_platform.defs.executors import build_executor
 from quant_platform.defs.labs import labs_of
-from quant_platform.defs.resources import CatalogueResource, HomeResource, LakeIOManager
+from quant_platform.defs.resources import CatalogueResource, HomeResource, LakeIOManager, sharing_resource
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.deployment import deployment
 from quant_platform.specification.settings import Settings
@@ -44,6 +44,7 @@ def build_resources(home: Home) -> dict[str, object]:
     return {
         "home": where,
         "io_manager": LakeIOManager(home=where),
+        "sharing": sharing_resource,
         "catalogue": CatalogueResource(database=str(home.settings.catalogue)),
     }
 

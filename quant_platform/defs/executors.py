@@ -52,6 +52,7 @@ def build_executor(spec: ExecutorSpec) -> dg.ExecutorDefinition:
     """
     schema = {
         "in_process": dg.Field(bool, default_value=False, description="Run every step in the run's own process."),
+        "beside": dg.Field(int, default_value=0, description="Processes that share a run in_process."),
         "max_concurrent": dg.Field(int, default_value=steps_at_a_time(spec), description="Steps at a time."),
     }
     if spec.distributed:

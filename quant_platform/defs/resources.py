@@ -18,9 +18,11 @@ from quant_platform.defs.jobs import job_making
 from quant_platform.defs.metadata import table_metadata
 from quant_platform.defs.schemes import lake_key
 from quant_platform.defs.tags import GOES_ON_TAG, SOURCES_TAG
+from quant_platform.defs.workers import processes_beside
 from quant_platform.lake import Key, Provenance
 from quant_platform.lake.opening import open_catalogue
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sharing import RunStage, shared_with
 from quant_platform.specification.settings import Settings
 
 # Metadata of an input: whether a table of which nothing was made yet stops the step.
@@ -57,6 +59,14 @@ class HomeResource(dg.ConfigurableResource[Any]):
         if context.run is None or GOES_ON_TAG not in context.run.tags:
             self.open().follow_catalogue()
         _BEHIND.discard(self.home)
+
+
+@dg.resource(description="Runs a stage, with processes that share its partitions where the run asks for any.")
+def sharing_resource(context: dg.InitResourceContext) -> Iterator[RunStage]:
+    """Keep the processes for as long as the run, or in a step's own process the step, has its resources."""
+    config = {} if context.run is None else context.run.run_config
+    with shared_with(processes_beside(config)) as run_stage:
+        yield run_stage
 
 
 class CatalogueResource(DuckDBResource):

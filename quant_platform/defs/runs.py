@@ -42,7 +42,7 @@ from quant_platform.defs.schemes import (
     range_tags,
 )
 from quant_platform.defs.tags import FIRST_RUN_TAG, GOES_ON_TAG, REFRESH_TAG
-from quant_platform.defs.workers import chunks, stays_in_process, steps_at_a_time
+from quant_platform.defs.workers import chunks, steps_at_a_time, worth_beside
 from quant_platform.lake.catalogue import known_rows
 from quant_platform.lake.inventory import inventory
 from quant_platform.pipeline.changed import Changed, changed
@@ -234,9 +234,11 @@ def execute(
     refresh
         Compute also what is current.
     in_process
-        Run every step in this process instead of workers; None decides by :func:`worth_processes`.
+        Run every step in this process and alone, or every step in a process of its own; None runs the steps here, with
+        processes beside it that share many partitions (`quant_platform.pipeline.sharing`), or where the deployment
+        says so on other machines.
     workers
-        Steps at a time; None takes the number of the deployment, or all cores but one.
+        Processes beside this one, or steps at a time; None takes the number of the deployment, or all cores but one.
     resume
         Id of an earlier run of the same job that was interrupted: what it made is kept, also with ``refresh``.
     may_leave_out
@@ -317,10 +319,9 @@ def _attempt(
     """Run one job once."""
     config: dict[str, object] = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
     executor = deployment(settings()).executor
-    count = workers if workers is not None else steps_at_a_time(executor)
-    alone = in_process if in_process is not None else not worth_processes(launch, count, executor)
-    config["execution"] = {"config": {"in_process": True} if alone else {"max_concurrent": count}}
-    if not alone:
+    where = _where(launch, executor, in_process, workers)
+    config["execution"] = {"config": where}
+    if not where.get("in_process"):
         require_workers(executor)
     again = dg.ReexecutionOptions(parent_run_id=resume) if resume is not None else None
     # Dagster keeps the last job it built by these arguments: without the folders, a second home in this process would
@@ -345,10 +346,17 @@ def _attempt(
         return _Attempt(result.run_id, first_run)
 
 
-def worth_processes(launch: Launch, workers: int, executor: ExecutorSpec) -> bool:
-    """Whether workers pay: only for many tickers, and only where more than one may run at a time."""
-    chunked = all(isinstance(stage, Stage) for stage in job_named(launch.job).stages)
-    return chunked and not stays_in_process(executor) and len(chunks(launch.keys, workers)) > 1
+def _where(
+    launch: Launch, executor: ExecutorSpec, in_process: bool | None, workers: int | None
+) -> dict[str, bool | int]:
+    """Where the steps of a run are executed, as its configuration says it."""
+    count = workers or steps_at_a_time(executor)
+    shareable = in_process is None and all(isinstance(stage, Stage) for stage in job_named(launch.job).stages)
+    elsewhere = shareable and executor.distributed and len(chunks(launch.keys, count)) > 1
+    if in_process is False or elsewhere:
+        return {"max_concurrent": count}
+    beside = worth_beside(len(launch.keys), workers, executor) if shareable else 0
+    return {"in_process": True, "beside": beside}
 
 
 def _was_interrupted(result: dg.JobExecutionResult) -> bool:

@@ -10,11 +10,37 @@ from typing import Any
 from quant_platform.specification.deployment import ExecutorSpec
 
 SMALLEST_CHUNK = 8
+WORTH_A_PROCESS = 24
+"""Partitions that take about as long as a process takes to start."""
 
 
 def worker_count() -> int:
     """Worker processes of a run: one core is left to the machine, and there is always one worker."""
     return max(1, (os.cpu_count() or 1) - 1)
+
+
+def processes_beside(run_config: Mapping[str, Any]) -> int:
+    """Processes that a run in its own process asks for to share its partitions with it."""
+    asked = run_config.get("execution", {}).get("config", {})
+    return int(asked.get("beside", 0)) if asked.get("in_process") else 0
+
+
+def worth_beside(partitions: int, workers: int | None, executor: ExecutorSpec) -> int:
+    """Processes that share so many partitions with that of their run, where no step has a process of its own.
+
+    Parameters
+    ----------
+    partitions
+        Of the run.
+    workers
+        How many it asks for; None for those of the deployment, or for as many as there are other cores.
+    executor
+        What executes its steps.
+    """
+    if executor.distributed or stays_in_process(executor):
+        return 0
+    count = workers or executor.workers or (os.cpu_count() or 1) - 1
+    return max(0, min(count, partitions // (SMALLEST_CHUNK if workers else WORTH_A_PROCESS) - 1))
 
 
 def can_fork() -> bool:

@@ -84,6 +84,16 @@ def label_store(home: Home, cutoff: str) -> LabelStore:
     return LabelStore(price_panel(markets, features), discovery_specs(home).discovery)
 
 
+def flags_until(home: Home, key: EventCutoff) -> list[tuple[str, Key]]:
+    """What accepted onsets are made from."""
+    return market_until(key[1], home, "events.event_flags", "features.states_5m")
+
+
+def bars_until(home: Home, key: EventCutoff) -> list[tuple[str, Key]]:
+    """What cells are evaluated on."""
+    return market_until(key[1], home, "clean.market_5m")
+
+
 def store_of(home: Home, cutoff: str) -> LabelStore:
     """The label store of a cutoff over the versions that are current now, shared by all events of a step."""
     return home.shared("labels", versions_of(home, "clean.market_5m", cutoff), lambda: label_store(home, cutoff))
@@ -104,7 +114,7 @@ def candidates(home: Home, key: EventCutoff, *, refresh: bool) -> Frames:
 EVENTS = Stage(
     outputs=("events.events",),
     compute=onsets,
-    neighbours_of=lambda home, key: market_until(key[1], home, "events.event_flags", "features.states_5m"),
+    neighbours_of=flags_until,
     upstream=("events.event_flags", "features.states_5m"),
     specs=("events/*.yaml", "families.yaml"),
     kinds=("polars", "parquet"),
@@ -113,7 +123,7 @@ CANDIDATES = Stage(
     outputs=("discovery.candidates",),
     inputs=("events.events",),
     compute=candidates,
-    neighbours_of=lambda home, key: market_until(key[1], home, "clean.market_5m"),
+    neighbours_of=bars_until,
     upstream=("clean.market_5m", "features.market_5m"),
     specs=ONTOLOGY,
     kinds=("numba", "parquet"),

@@ -14,7 +14,7 @@ The bits of a partition depend on its inputs only, never on the chunk it was com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -249,13 +249,28 @@ def run_stage(stage: Stage, home: Home, keys: Sequence[Key], *, run_id: str, ref
     StoreUnavailable
         When the store of the lake cannot be reached, which is no key's own failure; what was written stays.
     """
+    return run_taken(stage, home, keys, ahead=keys, run_id=run_id, refresh=refresh)
+
+
+def run_taken(
+    stage: Stage, home: Home, keys: Iterable[Key], *, ahead: Sequence[Key], run_id: str, refresh: bool
+) -> list[Done]:
+    """Run a stage over keys that are only known one after the other, each when the one before it was begun.
+
+    Parameters
+    ----------
+    ahead
+        Those it is likely to be: from object storage, what they read is fetched at once.
+    stage, home, keys, run_id, refresh
+        As of `run_stage`, which says what is returned and raised.
+    """
     run = _Run(stage, home, run_id, refresh)
     tables = {*stage.outputs, *stage.inputs, *stage.shared_inputs, *stage.upstream}
     with home.lake.listed(tables), home.lake.overlapping() as writes:
-        home.lake.prefetch((name, key) for key in keys for name in stage.outputs)
-        home.lake.prefetch(partition for key in keys for partition in run.needed_at_first(key))
-        under_way = [run.start(key, writes) for key in keys]
-    return [_finished(key, started) for key, started in zip(keys, under_way, strict=True)]
+        home.lake.prefetch((name, key) for key in ahead for name in stage.outputs)
+        home.lake.prefetch(partition for key in ahead for partition in run.needed_at_first(key))
+        under_way = [(key, run.start(key, writes)) for key in keys]
+    return [_finished(key, started) for key, started in under_way]
 
 
 @dataclass(frozen=True)

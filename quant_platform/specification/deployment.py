@@ -116,8 +116,8 @@ class ExecutorSpec(SpecModel):
         default=None,
         ge=1,
         le=10_000,
-        description="Steps at a time, which is also into how many chunks a run is cut; all cores of this machine but "
-        "one when not given, and to be given for ray and kubernetes.",
+        description="Steps at a time, which is also into how many chunks a run is cut, or further processes that share "
+        "a run of `quant`; all cores of this machine but one when not given, and to be given for ray and kubernetes.",
     )
     lost_worker_retries: int = Field(
         default=2, ge=0, le=100, description="How often a step is repeated whose worker was lost (ray, kubernetes)."

@@ -17,7 +17,7 @@ from dagster._core.executor.in_process import InProcessExecutor
 from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHandler, StepHandlerContext
 from dagster._core.system_config.objects import ResolvedRunConfig
 
-from quant_platform.defs import executors, steps_here, workers
+from quant_platform.defs import executors, runs, steps_here, workers
 from quant_platform.defs.checks import build_checks
 from quant_platform.defs.chunked_assets import chunked_asset
 from quant_platform.defs.executors import (
@@ -292,6 +292,54 @@ def test_a_run_is_cut_into_as_many_chunks_as_there_are_workers(
     assert workers_of_run({"execution": {"config": asked}}, spec) == wanted
     if not asked:
         assert steps_at_a_time(spec) == wanted
+
+
+@pytest.mark.parametrize(
+    ("spec", "cores", "asked", "partitions", "wanted"),
+    [
+        (ExecutorSpec(), 1, None, 1_000, 0),
+        (ExecutorSpec(), 2, None, 1_000, 1),
+        (ExecutorSpec(), 2, None, 47, 0),
+        (ExecutorSpec(), 2, None, 48, 1),
+        (ExecutorSpec(), 8, None, 1_000, 7),
+        (ExecutorSpec(), 8, None, 100, 3),
+        (ExecutorSpec(), 1, 2, 1_000, 2),
+        (ExecutorSpec(), 2, 2, 16, 1),
+        (ExecutorSpec(), 2, 2, 15, 0),
+        (ExecutorSpec(workers=3), 2, None, 1_000, 3),
+        (ExecutorSpec(workers=3), 2, 1, 1_000, 1),
+        (ExecutorSpec(name="in_process"), 8, 4, 1_000, 0),
+        (RAY, 8, None, 1_000, 0),
+    ],
+)
+def test_a_run_is_shared_with_the_other_cores_where_there_is_enough_for_each(
+    spec: ExecutorSpec, cores: int, asked: int | None, partitions: int, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers.os, "cpu_count", lambda: cores)
+    assert workers.worth_beside(partitions, asked, spec) == wanted
+
+
+@pytest.mark.parametrize(
+    ("spec", "job", "options", "wanted"),
+    [
+        (ExecutorSpec(workers=3), "ticker_graph", {}, {"in_process": True, "beside": 3}),
+        (ExecutorSpec(workers=3), "ticker_graph", {"workers": 1}, {"in_process": True, "beside": 1}),
+        (ExecutorSpec(workers=3), "ticker_graph", {"in_process": True}, {"in_process": True, "beside": 0}),
+        (ExecutorSpec(workers=3), "ticker_graph", {"in_process": False}, {"max_concurrent": 3}),
+        (ExecutorSpec(workers=3), "weekly_cross_section", {}, {"in_process": True, "beside": 0}),
+        (RAY, "ticker_graph", {}, {"max_concurrent": 7}),
+        (RAY, "ticker_graph", {"workers": 2}, {"max_concurrent": 2}),
+        (RAY, "weekly_cross_section", {}, {"in_process": True, "beside": 0}),
+    ],
+)
+def test_a_run_says_where_its_steps_are_executed(
+    spec: ExecutorSpec, job: str, options: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    launch = runs.Launch(job, tuple(f"T{i:03d}" for i in range(200)))
+    found = runs._where(launch, spec, options.get("in_process"), options.get("workers"))
+    assert found == wanted
+    # What Dagster then hands to whoever shares it.
+    assert workers.processes_beside({"execution": {"config": found}}) == wanted.get("beside", 0)
 
 
 @pytest.mark.parametrize(

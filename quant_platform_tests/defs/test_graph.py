@@ -17,9 +17,10 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from quant_platform.contracts.companion import Companion
 from quant_platform.contracts.errors import PlatformError, SourceMalformed, SourceRateLimited, SourceUnavailable
 from quant_platform.defs import runs
-from quant_platform.defs.jobs import JOBS
+from quant_platform.defs.jobs import JOBS, job_named
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sources import tickers_of
 from quant_platform.sources import open_source
@@ -227,6 +228,29 @@ def test_two_worker_processes_give_the_bits_of_one(
         assert set(versions(home, "replay.candidates").values()).isdisjoint(before.values())
         assert len(instance.get_materialized_partitions(key_of("replay.candidates"))) == NAMES
     assert not elsewhere.exists()
+
+
+def test_processes_that_share_a_run_give_the_bits_of_one(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    ask = Companion.ask
+
+    def counted(self: Companion, question: object) -> None:
+        asked.append(self.process.pid)
+        ask(self, question)
+
+    monkeypatch.setattr(Companion, "ask", counted)
+    with working_copy(market, tmp_path / "home") as (home, instance):
+        expected, before = hashes(home, *TICKER_TABLES), versions(home, *TICKER_TABLES)
+        run_id = run(home, instance, "ticker_graph", *tickers_of(home), in_process=None, workers=1, refresh=True)
+        assert hashes(home, *TICKER_TABLES) == expected
+        assert set(versions(home, *TICKER_TABLES).values()).isdisjoint(before.values())
+        assert len(instance.get_materialized_partitions(key_of("replay.candidates"))) == NAMES
+        messages = [entry.message for entry in instance.all_logs(run_id)]
+    # One process that lives as long as the run is asked once for each stage.
+    assert (len(set(asked)), len(asked)) == (1, len({stage.outputs for stage in job_named("ticker_graph").stages}))
+    assert not any("shared the partitions" in message for message in messages)
 
 
 class BrokenSource:

@@ -29,6 +29,7 @@ import duckdb
 
 from quant_platform.defs import runs
 from quant_platform.lake import open_catalogue, snapshots
+from quant_platform.pipeline import sharing
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 from quant_platform_tests.commits import commit_of
@@ -50,20 +51,21 @@ class Outcome:
 
     ``too_late`` are tries whose process had ended before it was killed; they are made again. Of the others,
     ``harmed`` had something in the lake that should not be there, ``differing`` other content than the home that nobody
-    disturbed once the command was started again, ``unsaid`` ended a run whose worker was killed without naming that.
+    disturbed once the command was started again, ``stopped`` ended before everything was made where only a process that
+    shares the run was killed.
     """
 
     kills: int = 0
     too_late: int = 0
     harmed: int = 0
     differing: int = 0
-    unsaid: int = 0
+    stopped: int = 0
     left: list[float] = field(default_factory=list)
 
     def row(self) -> dict[str, Any]:
         """As it stands in the document."""
         at = sorted(self.left)
-        counts = {name: getattr(self, name) for name in ("kills", "too_late", "harmed", "differing", "unsaid")}
+        counts = {name: getattr(self, name) for name in ("kills", "too_late", "harmed", "differing", "stopped")}
         return {**counts, "earliest": round(at[0], 2) if at else None, "latest": round(at[-1], 2) if at else None}
 
 
@@ -178,15 +180,8 @@ def children(pid: int) -> list[int]:
 
 
 def _worker_of(pid: int) -> int | None:
-    """A process at work for a run: it was forked by the one that a run has started to fork from."""
-    workers = [
-        each
-        for server in children(pid)
-        if "multiprocessing.forkserver" in _command_line(server)
-        for each in children(server)
-        if "multiprocessing.forkserver" in _command_line(each)
-    ]
-    return max(workers, default=None)
+    """A process that shares a run."""
+    return max((each for each in children(pid) if sharing.__name__ in _command_line(each)), default=None)
 
 
 def _command_line(pid: int) -> str:
@@ -201,27 +196,28 @@ def kill_a_run(made: Bench, found: Outcome, draw: random.Random, *, worker: bool
     home = made.fresh()
     wanted = draw.randrange(3, len(made.expected) - 3)
     words = ("run", JOB, *(("--workers", "2") if worker else ("--in-process",)))
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            made.command(*words), env=made.environment(home), stdout=said, stderr=said, start_new_session=True
-        )
-        there = 0
+    process = subprocess.Popen(
+        made.command(*words),
+        env=made.environment(home),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    there = 0
 
-        def ready() -> bool:
-            nonlocal there
-            there = len(list(home.glob("lake/*/*/*/*.parquet")))
-            return there >= wanted
+    def ready() -> bool:
+        nonlocal there
+        there = len(list(home.glob("lake/*/*/*/*.parquet")))
+        return there >= wanted
 
-        hit = killed_at(process, ready, (lambda: _worker_of(process.pid)) if worker else (lambda: process.pid))
-        process.wait()
-        said.seek(0)
-        words_of_it = said.read().decode(errors="replace")
+    hit = killed_at(process, ready, (lambda: _worker_of(process.pid)) if worker else (lambda: process.pid))
+    process.wait()
     if not hit:
         found.too_late += 1
         return
     found.kills += 1
     found.left.append(there / len(made.expected))
-    found.unsaid += int(worker and process.returncode != 0 and "signal 9" not in words_of_it)
+    found.stopped += int(worker and process.returncode != 0)
     found.harmed += int(not sound(home, made.specs))
     subprocess.run(made.command("run", JOB), env=made.environment(home), check=True, capture_output=True)
     again = hashes(Home(Settings(home=home, specs=made.specs)), *{name for name, _ in made.expected})
@@ -330,12 +326,12 @@ def page(document: Mapping[str, Any]) -> str:
         "started as a user starts it and killed with signal 9 at a random moment: runs when a random number of files",
         "is there, commands after a random part of the time they take. Then every file is read and hashed and every",
         "snapshot verified (*harmed*), the same command is started again, and the content of every partition is held",
-        "against a home that nobody disturbed (*differing*). *unsaid*: a run whose worker was killed ended without",
-        "naming the signal. *too late*: the process had ended by itself, and the try was made again. *from, to*: how",
-        "far the work was, as a share of its files or of its time. *commit*: what the tree stood on then; each kind",
-        f"may be tried alone (`--only`, {' + '.join(map(str, TIMES.values()))} kills in all).",
+        "against a home that nobody disturbed (*differing*). *stopped*: a run of which only a process that shares its",
+        "partitions was killed did not go on to its end. *too late*: the process had ended by itself, and the try was",
+        "made again. *from, to*: how far the work was, as a share of its files or of its time. *commit*: what the tree",
+        f"stood on then; each kind may be tried alone (`--only`, {' + '.join(map(str, TIMES.values()))} kills in all).",
         "",
-        "| killed | kills | harmed | differing | unsaid | too late | from | to | commit |",
+        "| killed | kills | harmed | differing | stopped | too late | from | to | commit |",
         "|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for name in KINDS:
@@ -344,7 +340,7 @@ def page(document: Mapping[str, Any]) -> str:
             lines.append(f"| {name} | not tried yet |  |  |  |  |  |  |  |")
             continue
         span = [f"{one[end]:.0%}" if one[end] is not None else "" for end in ("earliest", "latest")]
-        counts = [str(one[name]) for name in ("kills", "harmed", "differing", "unsaid", "too_late")]
+        counts = [str(one[name]) for name in ("kills", "harmed", "differing", "stopped", "too_late")]
         lines.append(f"| {name} | {' | '.join([*counts, *span, one['commit']])} |")
     return "\n".join([*lines, ""])
 

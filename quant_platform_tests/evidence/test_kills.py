@@ -17,7 +17,7 @@ def test_a_kind_that_was_not_tried_says_so() -> None:
         "kills": 20,
         "harmed": 1,
         "differing": 2,
-        "unsaid": 3,
+        "stopped": 3,
         "too_late": 4,
         "earliest": 0.08,
         "latest": 0.915,
@@ -50,6 +50,6 @@ def test_no_kill_left_harm(document: dict[str, Any]) -> None:
     assert document["kinds"]
     for name, one in document["kinds"].items():
         assert one["kills"] == kills.TIMES[name]
-        assert (one["harmed"], one["differing"], one["unsaid"]) == (0, 0, 0)
+        assert (one["harmed"], one["differing"], one["stopped"]) == (0, 0, 0)
         # Kills of one moment would say little: they reach over half of the work at least.
         assert one["latest"] - one["earliest"] > 0.5

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 
 from quant_platform.contracts.collecting import collected_afterwards
+from quant_platform.contracts.companion import LOST, Companion, answer_questions
 from quant_platform.reports.suite.findings import Findings, Origin
 
 Frames = Mapping[str, pl.DataFrame]
@@ -47,44 +45,40 @@ def drawn_beside() -> Iterator[Drawing]:
     loaded what it needs. Where the other one fails, this is said, and this process draws. It ends with the block or
     with this process, whichever comes first; nothing is lost with it.
     """
-    process = _started() if _brings_something() else None
-    if process is None:
+    other = _started() if _brings_something() else None
+    if other is None:
         yield drawn_here
         return
-    with process, ThreadPoolExecutor(1) as waits:
+    with ThreadPoolExecutor(1) as waits:
         try:
-            yield partial(_asked, process, waits)
+            yield partial(_asked, other, waits)
         finally:
-            process.kill()
+            # Before the pool waits for what is still asked: that ends with the process.
+            other.process.kill()
             waits.shutdown()
-            # What was not sent is sent on closing, to nobody.
-            with suppress(OSError):
-                _pipes(process)[0].close()
+            other.end()
 
 
 def _brings_something() -> bool:
     return (os.cpu_count() or 1) >= _LEAST_CORES and _PICTURES not in sys.modules
 
 
-def _started() -> subprocess.Popen[bytes] | None:
-    command = [sys.executable, "-m", __name__]
+def _started() -> Companion | None:
     try:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return Companion(__name__)
     except OSError as refused:
         # No memory or no process is left: the suite goes on, and draws last.
         _LOG.warning("no process could be started to draw tear sheets (%s): this one draws them", refused)
         return None
 
 
-def _asked(
-    process: subprocess.Popen[bytes], waits: ThreadPoolExecutor, frames: Frames, findings: Findings, origin: Origin
-) -> Drawn:
-    answer = waits.submit(_answer, process, (dict(frames), findings, origin))
+def _asked(other: Companion, waits: ThreadPoolExecutor, frames: Frames, findings: Findings, origin: Origin) -> Drawn:
+    answer = waits.submit(_answer, other, (dict(frames), findings, origin))
 
     def drawn() -> str:
         try:
             found = answer.result()
-        except (OSError, EOFError, pickle.UnpicklingError) as lost:
+        except LOST as lost:
             found = lost
         if isinstance(found, str):
             return found
@@ -98,18 +92,10 @@ def _asked(
     return drawn
 
 
-def _answer(process: subprocess.Popen[bytes], work: tuple[Any, ...]) -> str | BaseException:
-    asks, answers = _pipes(process)
-    pickle.dump(work, asks, pickle.HIGHEST_PROTOCOL)
-    asks.flush()
-    answer: str | BaseException = pickle.load(answers)
+def _answer(other: Companion, work: tuple[Any, ...]) -> str | BaseException:
+    other.ask(work)
+    answer: str | BaseException = other.answer()
     return answer
-
-
-def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    return process.stdin, process.stdout
 
 
 def _page(frames: Frames, findings: Findings, origin: Origin) -> str:
@@ -120,28 +106,10 @@ def _page(frames: Frames, findings: Findings, origin: Origin) -> str:
         return render_tear_sheet(frames, findings, origin)
 
 
-def _main() -> None:
-    """Draw what is asked for, one page after the other, until nobody can ask any more."""
-    # Ctrl-C is for the process that asks; this one ends with it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What a library may print goes where errors go: the answers stand alone.
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+def _prepare() -> None:
     import_module(_DRAWS)
     import_module(_PICTURES).svg({"mark": "point", "data": {"values": []}})
-    with suppress(EOFError, BrokenPipeError):
-        while True:
-            work = pickle.load(sys.stdin.buffer)
-            try:
-                answer: str | Exception = _page(*work)
-            # Whatever it is: the process that asked draws the page again, and raises it as its own.
-            except Exception as failed:
-                answer = RuntimeError(repr(failed))
-            pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
-            answers.flush()
-    # Taking everything apart would take longer than leaving.
-    os._exit(0)
 
 
 if __name__ == "__main__":
-    _main()
+    answer_questions(lambda work: _page(*work), prepare=_prepare)

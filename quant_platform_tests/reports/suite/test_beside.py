@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from quant_platform.contracts import companion
 from quant_platform.labs.suite.frames import suite_frames
 from quant_platform.reports.suite import beside
 from quant_platform.reports.suite.beside import drawn_beside, drawn_here
@@ -44,7 +45,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[b
         return processes[-1]
 
     monkeypatch.setattr(beside, "_brings_something", lambda: True)
-    monkeypatch.setattr(beside.subprocess, "Popen", remembered)
+    monkeypatch.setattr(companion.subprocess, "Popen", remembered)
     yield processes
     assert [process.poll() is not None for process in processes] == [True]
 
@@ -77,7 +78,7 @@ def test_where_no_process_can_be_started_this_one_draws_and_says_so(
         raise OSError(12, "Cannot allocate memory")
 
     monkeypatch.setattr(beside, "_brings_something", lambda: True)
-    monkeypatch.setattr(beside.subprocess, "Popen", refused)
+    monkeypatch.setattr(companion.subprocess, "Popen", refused)
     with drawn_beside() as draw:
         assert draw(*work)() == drawn_here(*work)()
     [said] = caplog.messages
