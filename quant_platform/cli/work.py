@@ -36,7 +36,9 @@ def run(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Further processes, or workers; those of the deployment, or all cores but one, when not given."),
+        typer.Option(
+            min=1, help="Further processes, or workers; of the deployment, or all cores but one, when not given."
+        ),
     ] = None,
     in_process: Annotated[bool, typer.Option("--in-process", help="Do everything in one process.")] = False,
     only_changed: Annotated[

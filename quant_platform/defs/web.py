@@ -11,7 +11,8 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
-from starlette.applications import Starlette
+
+from quant_platform.defs.web_files import WebFiles
 
 STATEMENT_TIMEOUT_MS = 15_000
 POOL_RECYCLE_SECONDS = 3_600
@@ -20,7 +21,7 @@ LIVE_DATA_POLL_MS = 2_000
 
 
 @contextmanager
-def web_application(workspace: Path) -> Iterator[Starlette]:
+def web_application(workspace: Path) -> Iterator[WebFiles]:
     """Open Dagster's user interface as an ASGI application, for as long as the block lasts.
 
     Parameters
@@ -37,7 +38,7 @@ def web_application(workspace: Path) -> Iterator[Starlette]:
         dg.DagsterInstance.get() as instance,
         _context(instance, workspace) as context,
     ):
-        yield create_app_from_workspace_process_context(context, "", LIVE_DATA_POLL_MS)
+        yield WebFiles(create_app_from_workspace_process_context(context, "", LIVE_DATA_POLL_MS))
 
 
 def _context(instance: dg.DagsterInstance, workspace: Path) -> WorkspaceProcessContext:
