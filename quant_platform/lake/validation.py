@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -20,10 +20,11 @@ from quant_platform.contracts.ordering import sorted_by, surely_ascending
 from quant_platform.contracts.tables import Table
 from quant_platform.lake.keys import Key, key_parts, shown_key
 
+_WORTH_JOINING = 8
 _PLAN_TAIL = re.compile(r"\n*Resolved plan until failure:.*", re.DOTALL)
 
 
-def validated(table: Table, key: Key, frame: pl.DataFrame) -> pl.DataFrame:
+def validated(table: Table, key: Key, frame: pl.DataFrame, *, keeps_rules: bool = False) -> pl.DataFrame:
     """Return the frame in file order: declared columns first, rows sorted by the primary key.
 
     Parameters
@@ -34,6 +35,8 @@ def validated(table: Table, key: Key, frame: pl.DataFrame) -> pl.DataFrame:
         The partition the frame is meant for.
     frame
         Exactly the declared columns in any order; a table with open columns may carry further Float64 columns.
+    keeps_rules
+        Whether its rows are known to keep the rules of the schema (`all_keep_rules`).
 
     Raises
     ------
@@ -47,11 +50,27 @@ def validated(table: Table, key: Key, frame: pl.DataFrame) -> pl.DataFrame:
     """
     where = _where(table, key)
     _refuse_columns(table, frame, where)
-    _refuse_broken_rules(table, frame, where)
+    if not keeps_rules:
+        _refuse_broken_rules(table, frame, where)
     _refuse_other_partition(table, key, frame, where)
     declared = table.schema.column_names()
     ordered = _in_order(frame, [*declared, *(name for name in frame.columns if name not in set(declared))])
     return sorted_by(ordered, table.primary_key) if table.primary_key else ordered
+
+
+def all_keep_rules(table: Table, frames: Collection[pl.DataFrame]) -> bool:
+    """Whether many partitions keep every rule of the schema, told of all their rows at once.
+
+    A rule is about a row, or about a primary key that is there once: what holds for all rows holds for those of each
+    partition. False also where each of them has to be looked at, to say which one is at fault.
+    """
+    declared = table.schema.column_names()
+    if len(frames) < _WORTH_JOINING or any(not set(declared) <= set(frame.columns) for frame in frames):
+        return False
+    parts = [frame.select(declared) for frame in frames]
+    if any(part.schema != declared_types(table) for part in parts):
+        return False
+    return keeps_all_rules(table.schema, pl.concat(parts))
 
 
 def _in_order(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
