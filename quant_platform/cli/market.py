@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -141,15 +142,18 @@ def run_everything(
     left_out = None
     if not begun:
         announce(home, console)
-    with runs.instance_of(home) as instance:
+    with runs.instance_of(home) as instance, ExitStack() as ended:
         if not begun:
             runs.register_tickers(home, instance)
         chosen = runs.everything(home, instance, only=only) if launches is None else launches(home, instance)
+        log = home.settings.home / "dagster" / "workers.log"
+        with worker_output_to(log):
+            ended.enter_context(runs.starting_ahead(chosen, in_process=in_process, workers=workers))
         for launch in chosen:
             tables = launch.tables or job_named(launch.job, home).tables
             with (
                 watching(console, f"{launch.job:<22}", home.lake, tables, len(launch.keys) or 1),
-                worker_output_to(home.settings.home / "dagster" / "workers.log"),
+                worker_output_to(log),
             ):
                 try:
                     runs.execute(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib import import_module
@@ -45,6 +46,7 @@ from quant_platform.defs.tags import FIRST_RUN_TAG, GOES_ON_TAG, REFRESH_TAG
 from quant_platform.defs.workers import chunks, steps_at_a_time, worth_beside
 from quant_platform.lake.catalogue import known_rows
 from quant_platform.lake.inventory import inventory
+from quant_platform.pipeline import sharing
 from quant_platform.pipeline.changed import Changed, changed
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sources import tickers_of
@@ -344,6 +346,15 @@ def _attempt(
         if not result.success:
             return _Attempt(result.run_id, first_run, _failure(launch, result), failed_partitions(result.all_events))
         return _Attempt(result.run_id, first_run)
+
+
+def starting_ahead(
+    launches: Iterable[Launch], *, in_process: bool | None = None, workers: int | None = None
+) -> AbstractContextManager[None]:
+    """Start the processes now that will share the first of some runs that any share; see `execute` for the options."""
+    executor = deployment(settings()).executor
+    counts = (int(_where(launch, executor, in_process, workers).get("beside", 0)) for launch in launches)
+    return sharing.starting_ahead(next((count for count in counts if count), 0))
 
 
 def _where(

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Generic, TypeVar
@@ -21,6 +22,9 @@ from quant_platform.lake.provenance import FileRecord, read_footer, read_record
 
 Types = Mapping[str, pl.DataType]
 T = TypeVar("T")
+_State = tuple[int, int]
+"""Time of change and size: a file that has others is not the one that is known."""
+Written = tuple[Path, _State]
 
 
 class _Known(Generic[T]):
@@ -29,7 +33,7 @@ class _Known(Generic[T]):
     def __init__(self, most: int, weigh: Callable[[T], int] = lambda _: 1) -> None:
         self._most, self._weigh = most, weigh
         self._lock = threading.Lock()
-        self._of: OrderedDict[Path, tuple[tuple[int, int], T]] = OrderedDict()
+        self._of: OrderedDict[Path, tuple[_State, T]] = OrderedDict()
         self._weight = 0
 
     def find(self, path: Path) -> T | None:
@@ -44,14 +48,19 @@ class _Known(Generic[T]):
             self._put(path, state, value)
         return value
 
-    def note(self, path: Path, value: T) -> None:
+    def note(self, path: Path, value: T) -> _State | None:
         try:
-            self._put(path, _state(path), value)
+            state = _state(path)
         except OSError:
             # Gone again, or kept elsewhere: whoever wants it opens it.
-            return
+            return None
+        self._put(path, state, value)
+        return state
 
-    def _put(self, path: Path, state: tuple[int, int], value: T) -> None:
+    def note_as_it_was(self, path: Path, state: _State, value: T) -> None:
+        self._put(path, state, value)
+
+    def _put(self, path: Path, state: _State, value: T) -> None:
         with self._lock:
             before = self._of.pop(path, None)
             self._weight += self._weigh(value) - (0 if before is None else self._weigh(before[1]))
@@ -61,7 +70,7 @@ class _Known(Generic[T]):
                 self._weight -= self._weigh(oldest)
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _state(path: Path) -> _State:
     state = path.stat()
     return state.st_mtime_ns, state.st_size
 
@@ -104,6 +113,34 @@ def rows_of(path: Path) -> pl.DataFrame | None:
 def note_written(path: Path, record: FileRecord, rows: pl.DataFrame) -> None:
     """Remember what was just written."""
     _RECORDS.note(path, record)
-    _TYPES.note(path, rows.schema)
+    types = rows.schema
+    state = _TYPES.note(path, types)
+    if state is not None and _TOLD is not None:
+        _TOLD.setdefault(tuple(types.items()), []).append((path, state))
     if rows.estimated_size() <= _LARGE:
         _ROWS.note(path, rows)
+
+
+Told = dict[tuple[tuple[str, pl.DataType], ...], list[Written]]
+"""Files by their columns and types, which most of a table share."""
+_TOLD: Told | None = None
+
+
+@contextmanager
+def telling() -> Iterator[Told]:
+    """Collect what is written while the block runs, for another process: `note_told`."""
+    global _TOLD
+    told: Told = {}
+    _TOLD = told
+    try:
+        yield told
+    finally:
+        _TOLD = None
+
+
+def note_told(told: Told) -> None:
+    """Remember the columns of files that another process has written, as they were then."""
+    for columns, files in told.items():
+        types = MappingProxyType(dict(columns))
+        for path, state in files:
+            _TYPES.note_as_it_was(path, state, types)

@@ -16,12 +16,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from quant_platform.contracts.collecting import collect_seldom
 from quant_platform.contracts.companion import LOST, Companion, answer_questions
+from quant_platform.lake import known_files
 from quant_platform.lake.keys import Key
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import Done, Stage, run_stage, run_taken
@@ -64,13 +65,24 @@ def shared_with(count: int) -> Iterator[RunStage]:
     """
     if not count or sys.platform == "win32":
         yield _alone
-        return
-    with ExitStack() as stack:
-        queues = [_Queue.opened(stack) for _ in range(count + 1)]
-        shared = _Shared(queues)
-        stack.callback(shared.end)
-        shared.start(count)
-        yield shared
+    elif _AHEAD:
+        with closing(_AHEAD.pop()) as shared:
+            yield shared
+    else:
+        with closing(_Shared(count)) as shared:
+            yield shared
+
+
+@contextmanager
+def starting_ahead(count: int) -> Iterator[None]:
+    """Start the processes now that the first `shared_with` of this block will ask for: they load meanwhile."""
+    if count and sys.platform != "win32":
+        _AHEAD.append(_Shared(count))
+    try:
+        yield
+    finally:
+        while _AHEAD:
+            _AHEAD.pop().close()
 
 
 def _alone(
@@ -151,12 +163,11 @@ class _Share:
 class _Shared:
     """Runs stages together with other processes; the first of the queues is this one's."""
 
-    def __init__(self, queues: Sequence[_Queue]) -> None:
-        self._queues = queues
+    def __init__(self, count: int) -> None:
+        self._open = ExitStack()
+        self._queues = [_Queue.opened(self._open) for _ in range(count + 1)]
         self._others: list[Companion] = []
         self._refused = ""
-
-    def start(self, count: int) -> None:
         descriptors = [queue.reads for queue in self._queues]
         try:
             for _ in range(count):
@@ -165,7 +176,11 @@ class _Shared:
             # No memory or no process is left: the run goes on with those there are.
             self._refused = str(refused)
 
-    def end(self) -> None:
+    def close(self) -> None:
+        self._end()
+        self._open.close()
+
+    def _end(self) -> None:
         for other in self._others:
             other.end()
         self._others = []
@@ -192,7 +207,7 @@ class _Shared:
             done = dict(share.run(0, home))
         except BaseException:
             # They still take keys of this stage, and nobody waits for what they say of it.
-            self.end()
+            self._end()
             raise
         for other in asked:
             done |= self._answer_of(other, warn)
@@ -241,7 +256,10 @@ class _Shared:
         if isinstance(found, Exception):
             warn(f"a process that shared the partitions failed ({found}): what it had taken is made again")
             return {}
-        return dict(found)
+        done, told = found
+        # This process need not open them to know their columns.
+        known_files.note_told(told)
+        return dict(done)
 
     def _lose(self, other: Companion, lost: BaseException, warn: Callable[[str], None]) -> None:
         how = repr(lost)
@@ -258,10 +276,15 @@ def _ending(code: int) -> str:
     return f"signal {-code}{', as when memory is short' if -code == signal.SIGKILL else ''}"
 
 
-def _answered(question: bytes) -> list[tuple[int, Done]]:
+_AHEAD: list[_Shared] = []
+"""What was started ahead, and nobody has asked for yet."""
+
+
+def _answered(question: bytes) -> tuple[list[tuple[int, Done]], known_files.Told]:
     share: _Share
     share, own = pickle.loads(question)
-    return share.run(own, Home(share.where))
+    with known_files.telling() as told:
+        return share.run(own, Home(share.where)), told
 
 
 if __name__ == "__main__":

@@ -15,10 +15,13 @@ import pytest
 from quant_platform.contracts import companion
 from quant_platform.contracts.companion import Companion
 from quant_platform.contracts.errors import StoreUnavailable
+from quant_platform.contracts.tables import table
 from quant_platform.defs.labs import LABS
+from quant_platform.lake import known_files
+from quant_platform.lake.validation import declared_types
 from quant_platform.pipeline import sharing
 from quant_platform.pipeline.home import Home
-from quant_platform.pipeline.sharing import shared_with
+from quant_platform.pipeline.sharing import shared_with, starting_ahead
 from quant_platform.pipeline.stage import Done, Stage, run_stage
 from quant_platform.specification.settings import Settings, settings
 from quant_platform_tests.homes import hashes
@@ -87,6 +90,37 @@ def test_every_partition_is_made_once_and_is_what_one_process_makes(
     assert set(made) - {os.getpid()} == {process.pid for process in started}
     assert len(started) == count
     assert [process.poll() for process in started] == [-signal.SIGKILL] * count
+
+
+def test_what_was_started_ahead_is_taken_and_ends_when_nobody_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]
+) -> None:
+    monkeypatch.setenv(TOGETHER, "2")
+    home = fresh(tmp_path / "home")
+    with starting_ahead(1):
+        shared(home, 1)
+        assert [process.poll() for process in started] == [-signal.SIGKILL]
+    assert set(makers(home)) == {os.getpid(), started[0].pid}
+    with starting_ahead(1), starting_ahead(0):
+        pass
+    assert [process.poll() for process in started] == [-signal.SIGKILL] * 2
+
+
+def test_what_another_process_has_written_is_not_opened_for_its_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOGETHER, "2")
+    home = fresh(tmp_path / "home")
+    shared(home, 1)
+    opened: list[Path] = []
+    monkeypatch.setattr(known_files, "_types_in", opened.append)
+    files = home.lake.current_files(BARS)
+    assert [dict(known_files.types_of(path)) for path in files] == [dict(declared_types(table(BARS)))] * len(files)
+    assert opened == []
+    # One that is not what it was then is opened.
+    os.utime(files[-1], ns=(1, 1))
+    known_files.types_of(files[-1])
+    assert opened == files[-1:]
 
 
 def test_a_second_stage_skips_what_is_current_whoever_made_it(tmp_path: Path) -> None:
