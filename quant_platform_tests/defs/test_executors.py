@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,9 +34,9 @@ from quant_platform.defs.workers import steps_at_a_time, workers_of_run
 from quant_platform.pipeline import equity
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.deployment import ExecutorSpec, KubernetesSpec, RaySpec
-from quant_platform.specification.settings import Settings
+from quant_platform.specification.settings import Settings, settings
 from quant_platform_tests.defs.light_steps import MARK, mixed
-from quant_platform_tests.homes import declare, write_specs
+from quant_platform_tests.homes import declare, entered, write_specs
 
 RAY = ExecutorSpec(name="ray", workers=7, lost_worker_retries=1, ray=RaySpec(address="http://127.0.0.1:1"))
 PODS = ExecutorSpec(name="kubernetes", workers=3, kubernetes=KubernetesSpec(image="registry.example/quant:1"))
@@ -340,6 +341,22 @@ def test_a_run_says_where_its_steps_are_executed(
     assert found == wanted
     # What Dagster then hands to whoever shares it.
     assert workers.processes_beside({"execution": {"config": found}}) == wanted.get("beside", 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "counts", "wanted"),
+    [({}, (0, 100, 200), 3), ({"workers": 1}, (100,), 1), ({"in_process": True}, (100,), 0), ({}, (20,), 0)],
+)
+def test_the_processes_of_the_first_run_that_is_shared_start_ahead_of_it(
+    options: dict[str, Any], counts: tuple[int, ...], wanted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+    monkeypatch.setattr(workers.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(runs.sharing, "starting_ahead", lambda count: nullcontext(started.append(count)))
+    with entered(tmp_path / "home", settings().specs):
+        launches = [runs.Launch("ticker_graph", tuple(f"T{i:03d}" for i in range(count))) for count in counts]
+        with runs.starting_ahead([runs.Launch("securities"), *launches], **options):
+            assert started == [wanted]
 
 
 @pytest.mark.parametrize(
