@@ -14,6 +14,7 @@ import uvicorn
 
 from quant_platform.cli.guard import TOKEN_VARIABLE, Door, Guard
 from quant_platform.cli.serving import answers_grpc
+from quant_platform.cli.web_files import WebFiles
 from quant_platform.contracts.collecting import collected_afterwards
 
 GRACE_SECONDS = 3
@@ -26,7 +27,7 @@ def serve() -> None:
     It may be started before the code server, and loads while that does.
     """
     with collected_afterwards():
-        from quant_platform.defs.web import web_application
+        from quant_platform.defs.web import PAGES, web_application
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", type=Path, required=True)
@@ -39,7 +40,7 @@ def serve() -> None:
         time.sleep(POLL_SECONDS)
     with web_application(given.workspace) as application:
         uvicorn.run(
-            Guard(application, door),
+            Guard(WebFiles(application, PAGES), door),
             host=given.host,
             port=given.port,
             log_level="warning",

@@ -7,21 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import dagster_webserver
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
-
-from quant_platform.defs.web_files import WebFiles
+from starlette.applications import Starlette
 
 STATEMENT_TIMEOUT_MS = 15_000
 POOL_RECYCLE_SECONDS = 3_600
 POOL_OVERFLOW = 20
 LIVE_DATA_POLL_MS = 2_000
+PAGES = Path(dagster_webserver.__file__).parent / "webapp" / "build"
+"""What a browser loads of it."""
 
 
 @contextmanager
-def web_application(workspace: Path) -> Iterator[WebFiles]:
+def web_application(workspace: Path) -> Iterator[Starlette]:
     """Open Dagster's user interface as an ASGI application, for as long as the block lasts.
 
     Parameters
@@ -38,7 +40,7 @@ def web_application(workspace: Path) -> Iterator[WebFiles]:
         dg.DagsterInstance.get() as instance,
         _context(instance, workspace) as context,
     ):
-        yield WebFiles(create_app_from_workspace_process_context(context, "", LIVE_DATA_POLL_MS))
+        yield create_app_from_workspace_process_context(context, "", LIVE_DATA_POLL_MS)
 
 
 def _context(instance: dg.DagsterInstance, workspace: Path) -> WorkspaceProcessContext:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from starlette.responses import PlainTextResponse
 
-from quant_platform.defs.web_files import BUILD, NAMED_BY_CONTENT, WebFiles
+from quant_platform.cli.web_files import NAMED_BY_CONTENT, WebFiles
+from quant_platform.defs.web import PAGES
 
 ELSEWHERE = PlainTextResponse("of the application")
 
@@ -40,14 +41,14 @@ def build(tmp_path: Path) -> Path:
 
 
 def test_the_files_of_the_installed_dagster_are_answered_as_they_are() -> None:
-    files = WebFiles(ELSEWHERE)
-    folder = BUILD.joinpath(*NAMED_BY_CONTENT.strip("/").split("/"))
+    files = WebFiles(ELSEWHERE, PAGES)
+    folder = PAGES.joinpath(*NAMED_BY_CONTENT.strip("/").split("/"))
     kinds = {".js": "javascript", ".css": "text/css", ".svg": "image/svg+xml"}
     seen = set()
     for path in folder.rglob("*"):
         if path.suffix not in kinds:
             continue
-        headers, body = answer(files, f"/{path.relative_to(BUILD).as_posix()}")
+        headers, body = answer(files, f"/{path.relative_to(PAGES).as_posix()}")
         assert body == path.read_bytes()
         assert kinds[path.suffix] in headers["content-type"]
         assert headers["content-length"] == str(path.stat().st_size)

@@ -8,24 +8,18 @@ have their content in them.
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
 
-import dagster_webserver
 from starlette.responses import Response
 
-BUILD = Path(dagster_webserver.__file__).parent / "webapp" / "build"
+from quant_platform.cli.guard import Application, Receive, Scope, Send
+
 NAMED_BY_CONTENT = "/_next/static/"
 _FOR_GOOD = {"cache-control": "public, max-age=31536000, immutable"}
 # Debuggers ask for these, pages do not.
 _MAPS = ".map"
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class WebFiles:
@@ -39,7 +33,7 @@ class WebFiles:
         Folder of its user interface; without one, everything goes to the application.
     """
 
-    def __init__(self, application: Application, build: Path = BUILD) -> None:
+    def __init__(self, application: Application, build: Path) -> None:
         self._application = application
         self._files = _files_below(build)
         self._answer = cache(self._read)
