@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import struct
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -101,22 +102,28 @@ def test_what_has_no_canonical_form_is_refused() -> None:
         content_hash(pl.DataFrame({"x": [b"a"]}))
 
 
+_KINDS = {"f": ("float", "<d"), "i": ("integer", "<q"), "u": ("unsigned", "<Q"), "b": ("boolean", "<B")}
+
+
 def _packed(frame: pl.DataFrame) -> str:
     """The recipe of the module, value by value."""
-    said = b""
-    kinds = {"f": ("float", "<d"), "i": ("integer", "<q"), "u": ("unsigned", "<Q"), "b": ("boolean", "<B")}
-    for name in sorted(frame.columns):
-        values = frame[name].to_list()
-        kind, code = kinds.get(name, ("text", ""))
-        said += f"{name}\0{kind}\0{len(values)}\0".encode()
-        bits = "".join("1" if value is None else "0" for value in values).ljust((len(values) + 7) // 8 * 8, "0")
-        said += bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
-        if kind == "text":
-            texts = [(value or "").encode() for value in values]
-            said += b"".join(struct.pack("<q", len(text)) for text in texts) + b"".join(texts)
-        else:
-            said += b"".join(struct.pack(code, 0 if value is None else value) for value in values)
-    return hashlib.sha256(said).hexdigest()
+    columns = ((name, name, frame[name].to_list()) for name in sorted(frame.columns))
+    return hashlib.sha256(b"".join(_column(*column) for column in columns)).hexdigest()
+
+
+def _column(name: str, letter: str, values: list[Any]) -> bytes:
+    """A column, whose letter says its kind; ``l`` and a letter is a list of what that one says."""
+    kind, code = _KINDS.get(letter, ("list" if letter[0] == "l" else "text", ""))
+    bits = "".join("1" if value is None else "0" for value in values).ljust((len(values) + 7) // 8 * 8, "0")
+    said = f"{name}\0{kind}\0{len(values)}\0".encode()
+    said += bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
+    if kind == "list":
+        said += b"".join(struct.pack("<q", len(value or ())) for value in values)
+        return said + _column("item", letter[1:], [item for value in values for item in value or ()])
+    if kind == "text":
+        texts = [(value or "").encode() for value in values]
+        return said + b"".join(struct.pack("<q", len(text)) for text in texts) + b"".join(texts)
+    return said + b"".join(struct.pack(code, 0 if value is None else value) for value in values)
 
 
 COLUMNS = {
@@ -125,6 +132,9 @@ COLUMNS = {
     "u": (pl.UInt8, st.none() | st.integers(0, 255)),
     "b": (pl.Boolean, st.none() | st.booleans()),
     "s": (pl.String, st.none() | st.text(max_size=4)),
+    "ls": (pl.List(pl.String), st.none() | st.lists(st.none() | st.text(max_size=2), max_size=3)),
+    "li": (pl.List(pl.Int32), st.none() | st.lists(st.none() | st.integers(-9, 9), max_size=3)),
+    "lb": (pl.List(pl.Boolean), st.none() | st.lists(st.booleans(), max_size=3)),
 }
 
 

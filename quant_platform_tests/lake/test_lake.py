@@ -111,6 +111,26 @@ def test_nothing_is_written_when_the_rows_are_bad(lake: Lake) -> None:
 
 
 @on_every_store
+def test_of_many_partitions_the_broken_one_is_named_and_none_is_written(lake: Lake) -> None:
+    frames = {f"T{place:02d}": bars(f"T{place:02d}", [1.0, 2.0]) for place in range(20)}
+    twice = pl.concat([frames["T07"], frames["T07"]])
+    with pytest.raises(SchemaViolation, match="partition 'T07'"):
+        lake.write_many(BARS, {**frames, "T07": twice}, provenance())
+    assert lake.partitions(BARS) == []
+
+
+def test_many_partitions_are_written_as_each_alone_would_be(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quant_platform.lake.lake.FILES_PREPARED", 3)
+    # Rows that are not in order, and partitions without any, among the others.
+    frames = {f"T{place:02d}": bars(f"T{place:02d}", [1.0, 2.0, 3.0][: place % 4])[::-1] for place in range(20)}
+    together = lake.write_many(BARS, frames, provenance())
+    alone = [lake.write(BARS, key, frame, provenance()) for key, frame in frames.items()]
+    assert [one.key for one in together] == list(frames)
+    assert [(one.key, one.content_hash, one.rows) for one in together] == [
+        (one.key, one.content_hash, one.rows) for one in alone
+    ]
+
+
 def test_partitions_and_reading_what_is_not_there(lake: Lake) -> None:
     assert lake.partitions(BARS) == []
     assert lake.read(BARS).schema == bars("A", []).schema

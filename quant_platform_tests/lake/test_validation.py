@@ -180,3 +180,10 @@ def test_one_row_of_another_partition_among_many_is_refused(key: str, lake: Lake
     mixed = pl.concat([bars("A", [1.0] * 3), bars("B", [1.0])])
     with pytest.raises(SchemaViolation, match="column 'ticker' holds other values"):
         lake.write(BARS, key, mixed, provenance())
+
+
+def test_no_rule_of_the_house_is_about_a_group_of_rows() -> None:
+    """Many partitions are held against the rules at once: what holds for all rows has to hold for some of them."""
+    for registered in TEST_TABLES.values():
+        rules = registered.schema._validation_rules(with_cast=False)
+        assert {type(rule).__name__ for rule in rules.values()} <= {"Rule"}, registered.name
