@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import dagster as dg
 import pytest
 import yaml
 
 from quant_platform.defs import runs
+from quant_platform.defs.jobs import job_named
 from quant_platform.lake import Finding, Lake, check
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
@@ -137,6 +139,25 @@ def copied(source: Path, target: Path) -> Path:
     return target
 
 
+@contextmanager
+def tables_read() -> Iterator[set[str]]:
+    """The tables of any lake of this process whose rows or partitions are asked for while the block runs."""
+    found: set[str] = set()
+    asked: dict[str, Callable[..., Any]] = {name: getattr(Lake, name) for name in ("read", "scan", "partitions")}
+
+    def noting(method: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(lake: Lake, table_name: str, *arguments: Any, **named: Any) -> Any:
+            found.add(table_name)
+            return method(lake, table_name, *arguments, **named)
+
+        return noted
+
+    with ExitStack() as patched:
+        for name, method in asked.items():
+            patched.enter_context(patch.object(Lake, name, noting(method)))
+        yield found
+
+
 @dataclass(frozen=True)
 class Market:
     """A materialised market; tests that change something take a copy (:func:`copied`)."""
@@ -145,20 +166,36 @@ class Market:
     specs: Path
     launches: dict[str, runs.Launch]
     run_ids: dict[str, str]
+    reads: dict[str, set[str]]
 
 
 def materialised(folder: Path) -> Market:
     """Run every job of the graph in this process, the weekly ones over the last twelve weeks."""
     specs = write_specs(folder / "specs")
-    with entered(folder / "home", specs) as home, runs.instance_of(home) as instance:
-        runs.register_tickers(home, instance)
-        launches, run_ids = {}, {}
+    return whole_graph(folder / "home", specs, fewer={"weekly_cross_section": 12})
+
+
+def whole_graph(folder: Path, specs: Path, fewer: Mapping[str, int] | None = None) -> Market:
+    """Run every job of the graph of a home in this process; of some of them only so many of the last partitions."""
+    with entered(folder, specs) as home, runs.instance_of(home) as instance:
+        if home.has_bars:
+            runs.register_tickers(home, instance)
+        launches, run_ids, reads = {}, {}, {}
         for launch in runs.everything(home, instance):
-            keys = launch.keys[-12:] if launch.job == "weekly_cross_section" else launch.keys
+            keys = launch.keys[-(fewer or {}).get(launch.job, len(launch.keys)) :]
             launches[launch.job] = runs.Launch(launch.job, keys)
-            run_ids[launch.job] = run(home, instance, launch.job, *keys)
+            with tables_read() as read:
+                run_ids[launch.job] = run(home, instance, launch.job, *keys)
+            reads[launch.job] = read
         home.refresh_catalogue()
-        return Market(home, specs, launches, run_ids)
+        return Market(home, specs, launches, run_ids, reads)
+
+
+def undeclared(market: Market) -> dict[str, set[str]]:
+    """Tables that jobs asked for and that their stages neither make nor say they read."""
+    jobs = {name: job_named(name, market.home) for name in market.launches}
+    found = {name: market.reads[name] - job.reads - set(job.tables) for name, job in jobs.items()}
+    return {name: tables for name, tables in found.items() if tables}
 
 
 def harm(lake: Lake) -> list[Finding]:

@@ -148,9 +148,9 @@ def main(arguments: Sequence[str]) -> int:
         if sys.stdin.readline() != _BEGIN:
             return 0
         console = Console(file=sys.stdout)
-        left_out = run_everything(opened, console, job_names_of(opened, first), begun=True)
+        left_out = run_everything(opened, console, job_names_of(opened, first), begun=True, lanes=1)
         if later and sys.stdin.readline() == _GO_ON and _first_to_make(Path(os.environ[_TAKEN])):
-            left_out = run_everything(opened, console, job_names_of(opened, later), begun=True) or left_out
+            left_out = run_everything(opened, console, job_names_of(opened, later), begun=True, lanes=1) or left_out
     except Exception as error:
         # The other process shows it as the cause.
         print(paragraph(error), file=sys.stderr)

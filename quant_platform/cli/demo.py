@@ -83,7 +83,7 @@ def _run(home: Home, console: Console, labs: Sequence[str]) -> PlatformError | N
     from quant_platform.defs.labs import job_names_of
 
     jobs = job_names_of(home, labs)
-    return run_everything(home, console, jobs, begun=True) if jobs else None
+    return run_everything(home, console, jobs, begun=True, lanes=1) if jobs else None
 
 
 def judge_demo_signals(home: Home, console: Console) -> Sequence[str]:

@@ -15,9 +15,11 @@ from rich.table import Table as Grid
 
 from quant_platform.cli.declare import declared_home, declared_perps, say
 from quant_platform.cli.homes import HomeOption, open_checked_home
-from quant_platform.cli.progress import watching, worker_output_to
+from quant_platform.cli.lanes import How, log_of, run_each
+from quant_platform.cli.progress import worker_output_to
 from quant_platform.contracts.errors import PlatformError, SettingsError
 from quant_platform.pipeline.home import Home
+from quant_platform.pipeline.sharing import starting_ahead
 from quant_platform.pipeline.sources import perp_source_of
 from quant_platform.sources.protocol import reading_report
 from quant_platform.specification.loading import load_spec
@@ -116,8 +118,12 @@ def run_everything(
     in_process: bool | None = None,
     workers: int | None = None,
     begun: bool = False,
+    lanes: int = 2,
 ) -> PlatformError | None:
     """Run the jobs of the graph in order, each with a progress line; the options are those of `runs.execute`.
+
+    Where some run is worth a second process that shares it, one also takes a part of the other jobs, which then run
+    beside each other as far as what they read allows it.
 
     Parameters
     ----------
@@ -130,6 +136,8 @@ def run_everything(
     begun
         Whether the command has done before what comes first: the tickers have their partitions, and it was said whether
         the market is simulated.
+    lanes
+        How many jobs may run at a time: one where another process has the other core already.
 
     Returns
     -------
@@ -137,36 +145,19 @@ def run_everything(
         What says which tickers were left out because they failed.
     """
     from quant_platform.defs import runs
-    from quant_platform.defs.jobs import job_named
 
-    left_out = None
     if not begun:
         announce(home, console)
+    how = How(refresh, in_process, workers)
     with runs.instance_of(home) as instance, ExitStack() as ended:
         if not begun:
             runs.register_tickers(home, instance)
         chosen = runs.everything(home, instance, only=only) if launches is None else launches(home, instance)
-        log = home.settings.home / "dagster" / "workers.log"
-        with worker_output_to(log):
-            ended.enter_context(runs.starting_ahead(chosen, in_process=in_process, workers=workers))
-        for launch in chosen:
-            tables = launch.tables or job_named(launch.job, home).tables
-            with (
-                watching(console, f"{launch.job:<22}", home.lake, tables, len(launch.keys) or 1),
-                worker_output_to(log),
-            ):
-                try:
-                    runs.execute(
-                        launch,
-                        instance,
-                        refresh=refresh,
-                        in_process=in_process,
-                        workers=workers,
-                        may_leave_out=home.schedules.left_out_max,
-                    )
-                except runs.TickersLeftOut as error:
-                    left_out = error
-    return left_out
+        beside = [runs.processes_of(launch, in_process=in_process, workers=workers) for launch in chosen]
+        with worker_output_to(log_of(home)):
+            ended.enter_context(starting_ahead(next(filter(None, beside), 0)))
+        waits = runs.waits_of(chosen, home, alone=[count > 0 for count in beside])
+        return run_each(chosen, waits, how, home, instance, console, two=lanes > 1 and any(beside))
 
 
 def finish(

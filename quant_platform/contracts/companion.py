@@ -63,8 +63,12 @@ class Companion:
         """
         return self._answers.recv()
 
-    def end(self) -> None:
-        """End the process, whatever it is doing."""
+    def end(self, *, grace_seconds: float = 0.0) -> None:
+        """End the process, whatever it is doing; with some seconds of grace it is told to end first."""
+        if grace_seconds:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(grace_seconds)
         self.process.kill()
         self.process.wait()
         self._questions.close()

@@ -38,6 +38,7 @@ from quant_platform.pipeline import (
     tracking,
     verdicts,
 )
+from quant_platform.pipeline.changed import reads_of
 from quant_platform.pipeline.events import EVENT_TABLES
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sql import sql_stages
@@ -96,6 +97,11 @@ class Job:
     def tables(self) -> tuple[str, ...]:
         """The tables it makes."""
         return tuple(output for stage in self.stages for output in stage.outputs)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The tables that its stages read, its own among them where one reads what another makes."""
+        return frozenset(name for stage in self.stages for name in reads_of(stage))
 
     @property
     def scheme(self) -> Scheme:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib import import_module
@@ -19,6 +18,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.executor.child_process_executor import ChildProcessCrashException
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster_shared.error import SerializableErrorInfo
 
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
@@ -42,11 +42,10 @@ from quant_platform.defs.schemes import (
     partition_key,
     range_tags,
 )
-from quant_platform.defs.tags import FIRST_RUN_TAG, GOES_ON_TAG, REFRESH_TAG
+from quant_platform.defs.tags import FIRST_RUN_TAG, GOES_ON_TAG, PROCESS_TAG, REFRESH_TAG
 from quant_platform.defs.workers import chunks, steps_at_a_time, worth_beside
 from quant_platform.lake.catalogue import known_rows
 from quant_platform.lake.inventory import inventory
-from quant_platform.pipeline import sharing
 from quant_platform.pipeline.changed import Changed, changed
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sources import tickers_of
@@ -335,7 +334,7 @@ def _attempt(
         "elsewhere": executor.distributed,
     }
     job = dg.build_reconstructable_job("quant_platform.defs.runs", "resolved_job", reconstructable_kwargs=what)
-    covered = {**tags, **(range_tags(launch.keys) if launch.keys else {})}
+    covered = {**tags, PROCESS_TAG: str(os.getpid()), **(range_tags(launch.keys) if launch.keys else {})}
     some = [dg.AssetKey(name.split(".")) for name in launch.tables]
     with dg.execute_job(
         job, instance, run_config=config, tags=covered, reexecution_options=again, asset_selection=some or None
@@ -348,13 +347,43 @@ def _attempt(
         return _Attempt(result.run_id, first_run)
 
 
-def starting_ahead(
-    launches: Iterable[Launch], *, in_process: bool | None = None, workers: int | None = None
-) -> AbstractContextManager[None]:
-    """Start the processes now that will share the first of some runs that any share; see `execute` for the options."""
-    executor = deployment(settings()).executor
-    counts = (int(_where(launch, executor, in_process, workers).get("beside", 0)) for launch in launches)
-    return sharing.starting_ahead(next((count for count in counts if count), 0))
+def end_lost_runs(instance: dg.DagsterInstance, job: str, process: int) -> None:
+    """Record that runs of a job failed which a process had under way that was lost: it cannot say so itself."""
+    lost = dg.RunsFilter(job_name=job, tags={PROCESS_TAG: str(process)}, statuses=list(NOT_FINISHED_STATUSES))
+    for run in instance.get_runs(lost):
+        instance.report_run_failed(run, "the process that executed it was lost; what it had written is whole")
+
+
+def processes_of(launch: Launch, *, in_process: bool | None = None, workers: int | None = None) -> int:
+    """Processes that would share the partitions of a run with this one; see `execute` for the options."""
+    return int(_where(launch, deployment(settings()).executor, in_process, workers).get("beside", 0))
+
+
+def waits_of(launches: Sequence[Launch], home: Home, *, alone: Sequence[bool]) -> list[frozenset[int]]:
+    """For each of some runs in the order of the graph, the positions of the earlier ones that it waits for.
+
+    Those are the runs that make what it reads, or what a job makes that it follows.
+
+    Parameters
+    ----------
+    launches
+        The runs.
+    home
+        The market, whose tables in SQL have jobs too.
+    alone
+        For each of them whether it is run beside no other one.
+    """
+    found: list[frozenset[int]] = []
+    jobs = [job_named(launch.job, home) for launch in launches]
+    for position, job in enumerate(jobs):
+        before = {name for follows in job.follows for name in job_named(follows, home).tables} | job.reads
+        waits = {
+            earlier
+            for earlier in range(position)
+            if alone[position] or alone[earlier] or not before.isdisjoint(jobs[earlier].tables)
+        }
+        found.append(frozenset(waits))
+    return found
 
 
 def _where(

@@ -11,3 +11,5 @@ SOURCES_TAG = "quant/specs"
 AS_OF_TAG = "quant/as_of"
 # Of the runs with one value of this tag, one runs at a time (`dagster.yaml`): an outcome needs the scans before it.
 ALONE_TAG = "quant/alone"
+# The process that executes a run which a command has started.
+PROCESS_TAG = "quant/process"

@@ -171,6 +171,6 @@ DASHBOARD = FrameStage(
     kinds=("json", "parquet"),
     inputs={name: Reads(f"ops.{name}", "all") for name in ("book", "executions", "skips", "trades", "marks", "orders")}
     | {"fills": Reads("ops.fills")},
-    deps=("live.scan", "replay.candidates"),
+    deps=("live.scan", "replay.candidates", "clean.equity_bars", *(name for name, _ in _WEEKLY.values())),
     together=True,
 )

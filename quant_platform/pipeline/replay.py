@@ -124,7 +124,7 @@ REPORT = FrameStage(
         "features": Reads("features.equity", "all"),
         "actions": Reads("clean.corporate_actions", "all"),
     },
-    deps=("audit.findings",),
+    deps=("audit.findings", "raw.equity_bars", "raw.fundamentals"),
     together=True,
 )
 STAGES = (HIT_RATE, CALIBRATION, REPORT)

@@ -77,8 +77,8 @@ def test_labs_wait_until_they_are_told_to_begin_and_later_ones_until_nobody_took
     done: list[str] = []
     jobs = {"a": ["a1", "a2"], "b": ["b1"], "c": ["c1"]}
 
-    def run_everything(_: Home, __: Console, jobs: Sequence[str], *, begun: bool) -> None:
-        assert begun
+    def run_everything(_: Home, __: Console, jobs: Sequence[str], *, begun: bool, lanes: int) -> None:
+        assert (begun, lanes) == (True, 1)
         done.extend(jobs)
 
     monkeypatch.setattr("quant_platform.cli.market.run_everything", run_everything)

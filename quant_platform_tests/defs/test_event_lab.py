@@ -37,7 +37,9 @@ from quant_platform_tests.homes import (
     hashes,
     key_of,
     run,
+    undeclared,
     versions,
+    whole_graph,
     write_perp_specs,
 )
 
@@ -59,10 +61,7 @@ def perps(tmp_path_factory: pytest.TempPathFactory) -> Market:
     """Every job of the event lab, run in this process; nobody changes it."""
     folder = tmp_path_factory.mktemp("perps")
     specs = write_perp_specs(folder / "specs")
-    with entered(declare_perps(folder / "home", specs), specs) as home, runs.instance_of(home) as instance:
-        launches = {launch.job: launch for launch in runs.everything(home, instance)}
-        run_ids = {job: run(home, instance, job, *launch.keys) for job, launch in launches.items()}
-        return Market(home, specs, launches, run_ids)
+    return whole_graph(declare_perps(folder / "home", specs), specs)
 
 
 @contextmanager
@@ -90,6 +89,10 @@ def rows_of_newest(folder: Path) -> int:
 
 def test_the_jobs_are_those_of_the_event_lab(perps: Market) -> None:
     assert tuple(perps.launches) == tuple(job.name for job in (*EVENT_JOBS, *PERP_OPERATIONS_JOBS) if job.whole)
+
+
+def test_what_a_job_reads_is_what_its_stages_say(perps: Market) -> None:
+    assert undeclared(perps) == {}
 
 
 @pytest.mark.parametrize("name", SYMBOL_MONTH_TABLES)
