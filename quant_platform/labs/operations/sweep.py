@@ -114,14 +114,14 @@ def cell_trades(found: Candidates, cells: Sequence[Cell], since: int, until: int
 
 def admissible(r: Floats, rules: SweepRulesSpec) -> bool:
     """Whether a cell with these outcomes may be chosen: one without a loss has profit factor enough."""
-    gains, losses = float(r[r > 0.0].sum()), -float(r[r < 0.0].sum())
-    return (
-        r.size >= rules.minimum_trades
-        and gains >= rules.minimum_profit_factor * losses * (1.0 - ROUNDING)
-        and gains > 0.0
-        # A count over a count is the nearest number to its ratio, as the number in the spec is.
-        and int((r > 0.0).sum()) / r.size >= rules.minimum_win_rate
-    )
+    if r.size < rules.minimum_trades:
+        return False
+    won = r > 0.0
+    # A count over a count is the nearest number to its ratio, as the number in the spec is.
+    if np.count_nonzero(won) < 1 or np.count_nonzero(won) / r.size < rules.minimum_win_rate:
+        return False
+    gains, losses = float(r[won].sum()), -float(r[r < 0.0].sum())
+    return gains >= rules.minimum_profit_factor * losses * (1.0 - ROUNDING)
 
 
 def choose(outcomes: Sequence[Floats], rules: SweepRulesSpec) -> int | None:
@@ -172,17 +172,19 @@ def walk_forward(
     signal, known = found.trades.signal, found.trades.known
     if signal.size == 0:
         return WalkForward(0.0, 0, 0, 0.0)
-    passing = [found.passing(cell) for cell in cells]
+    passing = np.array([found.passing(cell) for cell in cells])
     start = int(signal[0]) + lookback_days
     while start + rules.walk_forward.step_days <= until:
         ahead = (signal >= start) & (signal < start + rules.walk_forward.step_days)
         if np.any(known[ahead] > until):
             break
         past = (signal >= start - lookback_days) & (known < start)
-        enough = np.count_nonzero(past) >= rules.minimum_trades
-        chosen = choose([found.trades.r[past & one] for one in passing], rules) if enough else None
+        r, kept = found.trades.r[past], passing[:, past]
+        # Most cells of most steps have too few trades: these are not looked at one by one.
+        many = np.flatnonzero(kept.sum(axis=1) >= rules.minimum_trades)
+        chosen = choose([r[kept[place]] for place in many], rules)
         if chosen is not None:
-            earned = found.trades.r[ahead & passing[chosen]]
+            earned = found.trades.r[ahead & passing[many[chosen]]]
             total, n = total + float(earned.sum()), n + earned.size
         steps += 1
         start += rules.walk_forward.step_days
