@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from quant_platform.labs.operations.frames import rows_frame
@@ -189,12 +191,32 @@ def below_floor(row: Mapping[str, Any], floors: ClassSpec) -> tuple[str, str] | 
         ``chance``, ``risk`` and ``expected_return``.
     """
     chance, risk, expected = row["chance"], row["risk"], row["expected_return"]
-    if floors.min_confidence is not None and chance < floors.min_confidence - ROUNDING:
-        return "min_confidence", f"confidence {chance:.3f} is below {floors.min_confidence:g}"
-    after = expected - floors.friction_buffer
-    if floors.min_expected_return is not None and after < floors.min_expected_return - ROUNDING:
-        buffer = f"{expected:.5f} less the friction buffer {floors.friction_buffer:g}"
-        return "min_expected_return", f"expected return {buffer} is below {floors.min_expected_return:g}"
-    if floors.max_risk is not None and risk > floors.max_risk + ROUNDING:
-        return "max_risk", f"stop distance {risk:.4f} is above {floors.max_risk:g}"
+    code = next((code for code, missed in _missed(chance, risk, expected, floors) if missed), None)
+    match code:
+        case "min_confidence":
+            return code, f"confidence {chance:.3f} is below {floors.min_confidence:g}"
+        case "min_expected_return":
+            buffer = f"{expected:.5f} less the friction buffer {floors.friction_buffer:g}"
+            return code, f"expected return {buffer} is below {floors.min_expected_return:g}"
+        case "max_risk":
+            return code, f"stop distance {risk:.4f} is above {floors.max_risk:g}"
     return None
+
+
+def above_floors(rows: pl.DataFrame, floors: ClassSpec) -> npt.NDArray[np.bool_]:
+    """Which setups of one asset class pass every threshold: ``chance``, ``risk`` and ``expected_return``."""
+    chance, risk, expected = (rows[name].to_numpy() for name in ("chance", "risk", "expected_return"))
+    passed = np.ones(rows.height, dtype=np.bool_)
+    for _, missed in _missed(chance, risk, expected, floors):
+        passed &= ~missed
+    return passed
+
+
+def _missed(chance: Any, risk: Any, expected: Any, floors: ClassSpec) -> Iterator[tuple[str, Any]]:
+    """Each threshold in the order in which they are looked at, and whether numbers, or arrays of them, miss it."""
+    if floors.min_confidence is not None:
+        yield "min_confidence", chance < floors.min_confidence - ROUNDING
+    if floors.min_expected_return is not None:
+        yield "min_expected_return", expected - floors.friction_buffer < floors.min_expected_return - ROUNDING
+    if floors.max_risk is not None:
+        yield "max_risk", risk > floors.max_risk + ROUNDING

@@ -17,7 +17,7 @@ import polars as pl
 from quant_platform.engine.layout import Floats
 from quant_platform.labs.operations.evidence import Figures, Ordinals, TradeLog, figures
 from quant_platform.labs.operations.frames import rows_frame
-from quant_platform.labs.operations.routing import ROUNDING, below_floor, with_expectation
+from quant_platform.labs.operations.routing import ROUNDING, above_floors, with_expectation
 from quant_platform.specification.home import AssetClass
 from quant_platform.specification.operations import (
     SLEEVE_ORDER,
@@ -63,12 +63,12 @@ def replayed(
         pl.col("outcome").cast(pl.String).is_in(_TRADED), pl.col("ticker").is_in(list(classes))
     ).sort("ticker", "date_sig", "direction")
     found = with_expectation(known, routing.setups.expected_r).rename({"realised_r": "r"})
-    floors = {ticker: routing.thresholds(ticker, kind) for ticker, kind in classes.items()}
-    passes = [
-        (own := floors[row["ticker"]]) is not None and below_floor(row, own) is None
-        for row in found.select("ticker", "chance", "risk", "expected_return").iter_rows(named=True)
-    ]
-    rows = found.filter(pl.Series(passes, dtype=pl.Boolean))
+    kept = []
+    for (ticker,), mine in found.group_by("ticker", maintain_order=True):
+        floors = routing.thresholds(str(ticker), classes[str(ticker)])
+        if floors is not None:
+            kept.append(mine.filter(pl.Series(above_floors(mine, floors))))
+    rows = pl.concat(kept) if kept else found.clear()
     return _by_name(rows, "resolved_at", rows["r"] * routing.account.risk_per_trade)
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from quant_platform.labs.operations.green import green_signals, route_signal
-from quant_platform.labs.operations.routing import expected_r, refused_place, route_setups, window_at
-from quant_platform.specification.operations import SignalsSpec, WindowSpec
+from quant_platform.labs.operations.routing import (
+    above_floors,
+    below_floor,
+    expected_r,
+    refused_place,
+    route_setups,
+    window_at,
+)
+from quant_platform.specification.operations import ClassSpec, SignalsSpec, WindowSpec
 from quant_platform_tests.labs.operations.builders import ROUTING, routing, setup, setups
 
 OPEN = datetime(2024, 3, 5, 14, 30, tzinfo=UTC)
@@ -157,3 +167,24 @@ def test_only_the_newest_verdict_that_was_known_counts() -> None:
     assert green_signals(verdicts, date(2024, 2, 1)) == ["a"]
     assert green_signals(verdicts, date(2024, 2, 29)) == ["a"]
     assert green_signals(verdicts, date(2024, 3, 1)) == ["b"]
+
+
+# A value on its floor, one that misses it by the rounding of an arithmetic, and one that misses it; not a number.
+_NEAR = st.sampled_from([0.0, 0.3, 0.3 - 1e-13, 0.3 - 1e-9, 0.3 + 1e-13, 0.3 + 1e-9, 1.0, math.nan])
+_FLOOR = st.none() | st.just(0.3)
+
+
+@given(st.lists(st.tuples(_NEAR, _NEAR, _NEAR)), _FLOOR, _FLOOR, _FLOOR, st.sampled_from([0.0, 0.1]))
+@example([(0.3, 0.3, 0.3)], 0.3, 0.3, 0.3, 0.0)
+def test_many_setups_pass_the_floors_that_each_alone_passes(
+    rows: list[tuple[float, float, float]],
+    confidence: float | None,
+    expected: float | None,
+    risk: float | None,
+    friction: float,
+) -> None:
+    floors = ClassSpec(min_confidence=confidence, min_expected_return=expected, max_risk=risk, friction_buffer=friction)
+    names = ("chance", "risk", "expected_return")
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.Float64), orient="row")
+    alone = [below_floor(dict(zip(names, row, strict=True)), floors) is None for row in rows]
+    assert above_floors(frame, floors).tolist() == alone
