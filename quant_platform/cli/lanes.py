@@ -25,6 +25,7 @@ from quant_platform.cli.progress import watching, worker_output_to
 from quant_platform.contracts.collecting import collect_seldom
 from quant_platform.contracts.companion import LOST, Companion, answer_questions
 from quant_platform.contracts.errors import PlatformError
+from quant_platform.lake import known_files
 from quant_platform.pipeline.home import Home
 
 if TYPE_CHECKING:
@@ -294,7 +295,7 @@ class _Second:
 
     def _feed(self, companion: Companion) -> None:
         try:
-            companion.ask(_get_ready)
+            companion.ask(partial(_get_ready, known_files.known()))
             companion.answer()
         except LOST as lost:
             if not self._order.over():
@@ -339,9 +340,10 @@ def log_of(home: Home) -> Path:
     return home.settings.home / "dagster" / "workers.log"
 
 
-def _get_ready() -> None:
+def _get_ready(told: known_files.Told) -> None:
     from quant_platform.defs.runs import load_definitions
 
+    known_files.note_told(told)
     load_definitions(Home.from_environment())
 
 

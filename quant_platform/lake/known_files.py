@@ -60,6 +60,10 @@ class _Known(Generic[T]):
     def note_as_it_was(self, path: Path, state: _State, value: T) -> None:
         self._put(path, state, value)
 
+    def all(self) -> list[tuple[Path, _State, T]]:
+        with self._lock:
+            return [(path, state, value) for path, (state, value) in self._of.items()]
+
     def _put(self, path: Path, state: _State, value: T) -> None:
         with self._lock:
             before = self._of.pop(path, None)
@@ -136,6 +140,14 @@ def telling() -> Iterator[Told]:
         yield told
     finally:
         _TOLD = None
+
+
+def known() -> Told:
+    """The files whose columns this process knows, for another process: `note_told`."""
+    told: Told = {}
+    for path, state, types in _TYPES.all():
+        told.setdefault(tuple(types.items()), []).append((path, state))
+    return told
 
 
 def note_told(told: Told) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -166,3 +167,17 @@ def test_large_frames_are_not_kept(tmp_path: Path, bars: pl.DataFrame, monkeypat
     version = lake.write("suite.dates", None, bars, MADE)
     assert known_files.rows_of(version.path) is None
     assert lake.read("suite.dates").height == 2
+
+
+def test_what_one_process_knows_another_need_not_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: list[Path]
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    frames = {name: TABLES[name].schema.create_empty() for name in ("suite.dates", "raw.securities")}
+    paths = {name: lake.write(name, None, frame, MADE).path for name, frame in frames.items()}
+    told = pickle.loads(pickle.dumps(known_files.known()))
+    monkeypatch.setattr(known_files, "_TYPES", known_files._Known(65_536))
+    known_files.note_told(told)
+    for name, path in paths.items():
+        assert dict(known_files.types_of(path)) == dict(frames[name].schema)
+    assert closed == []
