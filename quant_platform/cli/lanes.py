@@ -96,8 +96,8 @@ def run_each(
     how, home, instance, console
         Their options, the market, its history, and where the lines go.
     two
-        Whether a second process may take some. It is started when there are two runs to begin with, and nothing is
-        lost with it: what it was at is run again by this one.
+        Whether a second process may take some; if not, they run in their order. It is started when there are two runs
+        to begin with, and nothing is lost with it: what it was at is run again by this one.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def run_each(
     KeyboardInterrupt
         When this process was interrupted; both runs were, and what they had written is whole.
     """
-    order = _Order(waits)
+    order = _Order(waits if two else [frozenset(range(position)) for position in range(len(waits))])
 
     def waiting(position: int) -> Status:
         return console.status(f"{launches[position].job}, in a second process")

@@ -37,7 +37,7 @@ def worth_beside(partitions: int, workers: int | None, executor: ExecutorSpec) -
     executor
         What executes its steps.
     """
-    if executor.distributed or stays_in_process(executor):
+    if executor.distributed or stays_in_process(executor) or sys.platform == "win32":
         return 0
     count = workers or executor.workers or (os.cpu_count() or 1) - 1
     return max(0, min(count, partitions // (SMALLEST_CHUNK if workers else WORTH_A_PROCESS) - 1))

@@ -141,6 +141,19 @@ def test_of_several_that_may_begin_the_one_most_others_wait_for_does() -> None:
     assert (order.take(), order.over(), order.left_out) == (None, True, left_out)
 
 
+def test_one_process_runs_them_in_their_order(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(lanes, "run_one", lambda launch, *_: begun.append(launch.job))
+    launches = list(market.launches.values())
+    waits = waits_of(launches, market.home, alone=[False] * len(launches))
+    with working_copy(market, tmp_path / "home") as (home, instance):
+        run_each(launches, waits, HOW, home, instance, Console(file=io.StringIO()), two=False)
+    assert begun == list(market.launches)
+    assert not started
+
+
 def test_nothing_begins_after_a_stop() -> None:
     order = lanes._Order([frozenset(), frozenset({0}), frozenset()])
     order.take(there=True)
