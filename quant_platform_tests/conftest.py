@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -36,6 +37,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_report_header() -> str:
     state = "found, real_data tests run" if SHARED_DATA.is_dir() else "not found, real_data tests are deselected"
     return f"real data beside the checkout: {state}"
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The further processes that were started to answer this one."""
+    processes: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def remembered(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        processes.append(start(*arguments, **options))
+        return processes[-1]
+
+    monkeypatch.setattr("quant_platform.contracts.companion.subprocess.Popen", remembered)
+    return processes
 
 
 @pytest.fixture(scope="session")

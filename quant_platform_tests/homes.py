@@ -198,6 +198,15 @@ def undeclared(market: Market) -> dict[str, set[str]]:
     return {name: tables for name, tables in found.items() if tables}
 
 
+@contextmanager
+def working_copy(market: Market, folder: Path) -> Iterator[tuple[Home, dg.DagsterInstance]]:
+    """The same lake under another home, with a history of its own."""
+    copied(market.home.settings.home, folder)
+    with entered(folder, market.specs) as home, runs.instance_of(home) as instance:
+        runs.register_tickers(home, instance)
+        yield home, instance
+
+
 def harm(lake: Lake) -> list[Finding]:
     """What a check finds in a lake, apart from what a process that was stopped may leave: a folder before its first
     file, a file before its name.

@@ -261,7 +261,8 @@ class _Second:
             self._refused = True
             self._say(f"no second process could be started ({refused}): the jobs run one after the other")
             return
-        self._thread = threading.Thread(target=self._feed, args=(self._companion,), daemon=True)
+        told = known_files.known()
+        self._thread = threading.Thread(target=self._feed, args=(self._companion, told), daemon=True)
         self._thread.start()
 
     @contextmanager
@@ -293,13 +294,16 @@ class _Second:
         if self._thread is not None and self._ready.is_set():
             self._thread.join()
 
-    def _feed(self, companion: Companion) -> None:
+    def _feed(self, companion: Companion, told: known_files.Told) -> None:
+        failed: object
         try:
-            companion.ask(partial(_get_ready, known_files.known()))
-            companion.answer()
+            companion.ask(partial(_get_ready, told))
+            failed = companion.answer()
         except LOST as lost:
+            failed = lost
+        if failed is not None:
             if not self._order.over():
-                self._say(f"the second process could not get ready ({lost!r}): the jobs run one after the other")
+                self._say(f"the second process could not get ready ({failed!r}): the jobs run one after the other")
             return
         self._ready.set()
         while (position := self._order.take(there=True)) is not None:
@@ -307,18 +311,18 @@ class _Second:
             try:
                 coloured = self._console.color_system is not None
                 companion.ask(partial(_run_there, launch, self._how, self._console.width, coloured))
-                told = companion.answer()
+                came = companion.answer()
             except LOST as lost:
-                told = lost
-            if not isinstance(told, _Told):
-                self._lose(companion, position, told)
+                came = lost
+            if not isinstance(came, _Told):
+                self._lose(companion, position, came)
                 return
-            self._console.print(Text.from_ansi(told.lines.rstrip("\n")), soft_wrap=True)
-            if told.failed is not None:
-                self._order.stop(told.failed)
-            self._order.finished(position, told.left_out)
+            self._console.print(Text.from_ansi(came.lines.rstrip("\n")), soft_wrap=True)
+            if came.failed is not None:
+                self._order.stop(came.failed)
+            self._order.finished(position, came.left_out)
 
-    def _lose(self, companion: Companion, position: int, told: object) -> None:
+    def _lose(self, companion: Companion, position: int, came: object) -> None:
         """Let this process do it again, which raises what goes wrong as its own."""
         from quant_platform.defs.runs import end_lost_runs
 
@@ -326,7 +330,7 @@ class _Second:
         try:
             companion.end()
             if not self._order.over():
-                self._say(f"the second process was lost at {job} ({told!r}): this one runs it again")
+                self._say(f"the second process was lost at {job} ({came!r}): this one runs it again")
             end_lost_runs(self._instance, job, companion.process.pid)
         finally:
             self._order.give_back(position)

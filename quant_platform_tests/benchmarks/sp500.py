@@ -1,21 +1,16 @@
 """``python -m quant_platform_tests.benchmarks.sp500``: the import of S&P 500 members with all that follows, run by run.
 
 Each run is ``quant import`` into a folder of its own: from the vendor's rows to the last table of operations. What each
-job took is read from the runs that Dagster has recorded. The loop around a run is that of the demo's benchmark. Needs
-the real data beside the checkout. Writes ``docs/benchmarks/sp500.json`` and ``sp500.md``.
+job took is read from the runs that Dagster has recorded. Needs the real data beside the checkout. Writes
+``docs/benchmarks/sp500.json`` and ``sp500.md``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +19,8 @@ from quant_platform.defs.jobs import EQUITY_JOBS
 from quant_platform.defs.tags import PROCESS_TAG
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
-from quant_platform_tests.benchmarks.demo import OWN, judged, loop_seconds
-from quant_platform_tests.benchmarks.machine import load_average, machine
+from quant_platform_tests.benchmarks.machine import machine
+from quant_platform_tests.benchmarks.waiting import OWN, table, timed
 from quant_platform_tests.commits import commit_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,27 +48,12 @@ def jobs_of(home: Path, specs: Path) -> list[dict[str, Any]]:
 
 
 def one_run(home: Path, cores: int) -> dict[str, Any]:
-    """Wall and processor seconds of one import into a new home, its jobs, and the loop around it."""
-    command = [str(Path(sys.executable).with_name("quant")), "import", "sp500_daily"]
-    command += [str(DATA / "us_sp500_daily_2000_2015"), "--home", str(home)]
+    """What one import into a new home took, and its jobs."""
+    specs = ROOT / "specs"
+    command = ["import", "sp500_daily", str(DATA / "us_sp500_daily_2000_2015"), "--home", str(home)]
     command += ["--location", f"fundamentals={DATA / 'sp500_fundamentals_pit'}"]
-    around = [loop_seconds(cores)]
-    load = load_average()
-    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = os.environ | {"QUANT_HOME": str(home), "QUANT_SPECS": str(ROOT / "specs")}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
-    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if ended.returncode != 0:
-        raise RuntimeError(f"quant import ended with code {ended.returncode}: {ended.stderr[-2000:]}")
-    around.append(loop_seconds(cores))
-    return {
-        "wall_seconds": round(wall, 1),
-        # Of those that were killed when they were done too.
-        "cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
-        "loop_seconds": around,
-        "load": load,
-        "jobs": jobs_of(home, ROOT / "specs"),
-    }
+    took = timed(command, {"QUANT_HOME": str(home), "QUANT_SPECS": str(specs)}, cores)
+    return took | {"jobs": jobs_of(home, specs)}
 
 
 def equity_seconds(run: dict[str, Any]) -> float:
@@ -85,9 +65,8 @@ def equity_seconds(run: dict[str, Any]) -> float:
 
 def page(found: dict[str, Any]) -> str:
     """The page of the runs, in Markdown."""
-    every = judged(found)
-    walls = [run["wall_seconds"] for run, _ in every]
-    labs = [equity_seconds(run) for run, _ in every]
+    walls = [run["wall_seconds"] for run in found["runs"]]
+    labs = [equity_seconds(run) for run in found["runs"]]
     lines = [
         "# How long fifteen years of S&P 500 members take",
         "",
@@ -98,16 +77,16 @@ def page(found: dict[str, Any]) -> str:
         f"at once, before and after: where it takes more than {OWN:g} times its fastest of these runs, something else",
         "on the host had a part of the cores; of an hour that is slow throughout it says nothing.",
         "",
-        "| run | wall s | equity lab s | CPU s | loop before, s | loop after, s | load before | own cores |",
-        "|--:|--:|--:|--:|--:|--:|--:|---|",
+        *table(
+            found["runs"],
+            {
+                "wall s": [f"{wall:.1f}" for wall in walls],
+                "equity lab s": [f"{lab:.1f}" for lab in labs],
+                "CPU s": [f"{run['cpu_seconds']:.1f}" for run in found["runs"]],
+            },
+        ),
     ]
-    for number, (run, alone) in enumerate(every, start=1):
-        before, after = run["loop_seconds"]
-        lines.append(
-            f"| {number} | {run['wall_seconds']:.1f} | {equity_seconds(run):.1f} | {run['cpu_seconds']:.1f} "
-            f"| {before:.2f} | {after:.2f} | {run['load'][0]:.2f} | {'yes' if alone else 'no'} |"
-        )
-    middle = sorted((run for run, _ in every), key=lambda run: float(run["wall_seconds"]))[len(every) // 2]
+    middle = sorted(found["runs"], key=lambda run: float(run["wall_seconds"]))[len(walls) // 2]
     lines += [
         "",
         _said("The equity lab", labs) + f" Goal: {'met' if max(labs) < GOAL_SECONDS else '**not met by all**'}.",

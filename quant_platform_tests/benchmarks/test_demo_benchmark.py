@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from quant_platform_tests.benchmarks import demo
+from quant_platform_tests.benchmarks import demo, waiting
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
 
@@ -27,7 +27,7 @@ def test_every_run_counts_and_those_on_shared_cores_are_told_apart() -> None:
         "machine": {"processor": "p", "cores": 2},
         "runs": [run(60.0, 0.4, 0.5), run(80.0, 0.4, 0.51), run(70.0, 0.45, 0.4)],
     }
-    assert [alone for _, alone in demo.judged(found)] == [True, False, True]
+    assert [alone for _, alone in waiting.judged(found["runs"])] == [True, False, True]
     said = demo.page(found).splitlines()
     assert [line.split("|")[-2].strip() for line in said if line.startswith("| ")][1:] == ["yes", "no", "yes"]
     assert said[-2:] == [
@@ -37,7 +37,7 @@ def test_every_run_counts_and_those_on_shared_cores_are_told_apart() -> None:
 
 
 def test_the_loop_is_timed_on_every_core_at_once() -> None:
-    assert 0.0 < demo.loop_seconds(1) < 60.0
+    assert 0.0 < waiting.loop_seconds(1) < 60.0
 
 
 def test_the_documented_page_is_the_one_of_its_numbers() -> None:

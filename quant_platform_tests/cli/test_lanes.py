@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,17 @@ import pytest
 from rich.console import Console
 
 from quant_platform.cli import lanes
+from quant_platform.cli import market as market_commands
 from quant_platform.cli.lanes import How, run_each
 from quant_platform.contracts import companion
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
-from quant_platform.defs import runs
+from quant_platform.defs import workers
 from quant_platform.defs.jobs import job_named
 from quant_platform.defs.runs import Launch, waits_of
 from quant_platform.defs.tags import PROCESS_TAG
 from quant_platform.pipeline.home import Home
-from quant_platform_tests.homes import Market, copied, entered, hashes, undeclared
+from quant_platform.specification.settings import settings
+from quant_platform_tests.homes import Market, entered, hashes, undeclared, working_copy
 
 HOW = How(refresh=True, in_process=True)
 # In the order of the graph: the first two need nothing of each other.
@@ -33,29 +35,6 @@ MADE = ("row_accounting", "live_scan", "equity_audit")
 # Its own stages put orders and fills one after the other by days, which tables cannot say: the slippage of fills that
 # are known is read by what decides on the next orders.
 BY_DAYS = {"operations_daily": {"ops.fills"}}
-
-
-@contextmanager
-def working_copy(market: Market, folder: Path) -> Iterator[tuple[Home, dg.DagsterInstance]]:
-    """The same lake under another home, with a history of its own."""
-    copied(market.home.settings.home, folder)
-    with entered(folder, market.specs) as home, runs.instance_of(home) as instance:
-        runs.register_tickers(home, instance)
-        yield home, instance
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
-    """The processes that were started."""
-    processes: list[subprocess.Popen[bytes]] = []
-    start = subprocess.Popen
-
-    def remembered(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
-        processes.append(start(*arguments, **options))
-        return processes[-1]
-
-    monkeypatch.setattr(companion.subprocess, "Popen", remembered)
-    return processes
 
 
 @pytest.fixture
@@ -75,6 +54,17 @@ def both_at_work(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     monkeypatch.setattr(lanes._Order, "take", noted)
     return wait
+
+
+def held_back(monkeypatch: pytest.MonkeyPatch, wait: Callable[[], None]) -> None:
+    """Let this process wait before each of its runs."""
+    run_one = lanes.run_one
+
+    def waiting(launch: Launch, *rest: Any) -> PlatformError | None:
+        wait()
+        return run_one(launch, *rest)
+
+    monkeypatch.setattr(lanes, "run_one", waiting)
 
 
 def in_two(
@@ -154,6 +144,38 @@ def test_one_process_runs_them_in_their_order(
     assert not started
 
 
+@pytest.mark.parametrize(
+    ("options", "counts", "ahead", "two"),
+    [
+        ({}, (20, 100, 200), 3, True),
+        ({}, (20,), 0, False),
+        ({"in_process": True}, (100,), 0, False),
+        ({"lanes": 1}, (100,), 3, False),
+    ],
+)
+def test_a_command_starts_ahead_what_shares_its_first_long_run_and_a_second_process_where_there_is_one(
+    options: dict[str, Any], counts: tuple[int, ...], ahead: int, two: bool, tmp_path: Path, monkeypatch: Any
+) -> None:
+    started: list[int] = []
+    asked: list[tuple[Any, bool]] = []
+    monkeypatch.setattr(workers.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(market_commands, "starting_ahead", lambda count: nullcontext(started.append(count)))
+    monkeypatch.setattr(market_commands, "run_each", lambda _, waits, *__, two: asked.append((waits, two)))
+    long = [Launch("ticker_graph", tuple(f"T{i:03d}" for i in range(count))) for count in counts]
+    with entered(tmp_path / "home", settings().specs) as home:
+        market_commands.run_everything(
+            home,
+            Console(file=io.StringIO()),
+            launches=lambda *_: [Launch("securities"), *long, Launch("row_accounting")],
+            begun=True,
+            **options,
+        )
+    ((waits, runs_two),) = asked
+    assert (started, runs_two) == ([ahead], two)
+    # Beside a run that is shared there is no other one.
+    assert waits[-1] == frozenset(range(1, len(counts) + 1))
+
+
 def test_nothing_begins_after_a_stop() -> None:
     order = lanes._Order([frozenset(), frozenset({0}), frozenset()])
     order.take(there=True)
@@ -174,13 +196,7 @@ def test_two_processes_make_what_one_makes(
     both_at_work: Callable[[], None],
     started: list[subprocess.Popen[bytes]],
 ) -> None:
-    run_one = lanes.run_one
-
-    def held_back(launch: Launch, *rest: Any) -> PlatformError | None:
-        both_at_work()
-        return run_one(launch, *rest)
-
-    monkeypatch.setattr(lanes, "run_one", held_back)
+    held_back(monkeypatch, both_at_work)
     tables = [name for job in MADE for name in job_named(job).tables]
     shown = io.StringIO()
     with working_copy(market, tmp_path / "home") as (home, instance):
@@ -231,13 +247,7 @@ def test_what_a_lost_process_was_at_is_made_by_this_one(
 def test_a_failure_there_fails_here_with_its_words_and_nothing_further_begins(
     market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, both_at_work: Callable[[], None]
 ) -> None:
-    run_one = lanes.run_one
-
-    def held_back(launch: Launch, *rest: Any) -> PlatformError | None:
-        both_at_work()
-        return run_one(launch, *rest)
-
-    monkeypatch.setattr(lanes, "run_one", held_back)
+    held_back(monkeypatch, both_at_work)
     launches = [market.launches["row_accounting"], Launch("live_scan", ()), market.launches["equity_audit"]]
     with working_copy(market, tmp_path / "home") as (home, instance):
         with pytest.raises(PartitionMissing, match="live_scan was asked to run over no partition"):
@@ -286,18 +296,16 @@ def test_where_no_process_can_be_started_the_jobs_run_one_after_the_other(
     assert shown.getvalue().count("Cannot allocate memory") == 1
 
 
+@pytest.mark.parametrize("why", ["it does not start", "it fails"])
 def test_one_that_cannot_get_ready_is_not_waited_for_and_said(
-    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    why: str, market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = threading.Event()
-    run_one = lanes.run_one
 
     def unable(*arguments: Any, **named: Any) -> companion.Companion:
-        monkeypatch.setenv("PYTHONHOME", "/nowhere")
-        try:
+        with monkeypatch.context() as only_here:
+            only_here.setenv("PYTHONHOME", "/nowhere")
             return companion.Companion(*arguments, **named)
-        finally:
-            monkeypatch.delenv("PYTHONHOME")
 
     class Shown(io.StringIO):
         def write(self, text: str, /) -> int:
@@ -305,12 +313,14 @@ def test_one_that_cannot_get_ready_is_not_waited_for_and_said(
                 said.set()
             return super().write(text)
 
-    def held_back(launch: Launch, *rest: Any) -> PlatformError | None:
+    def until_it_is_said() -> None:
         assert said.wait(60)
-        return run_one(launch, *rest)
 
-    monkeypatch.setattr(lanes, "Companion", unable)
-    monkeypatch.setattr(lanes, "run_one", held_back)
+    if why == "it fails":
+        monkeypatch.setattr(lanes.known_files, "known", lambda: "nothing it could remember")
+    else:
+        monkeypatch.setattr(lanes, "Companion", unable)
+    held_back(monkeypatch, until_it_is_said)
     with working_copy(market, tmp_path / "home") as (home, instance):
         in_two(home, instance, of(market, "row_accounting", "live_scan"), Shown())
         assert sorted(ended_as(instance, os.getpid())) == [("live_scan", "SUCCESS"), ("row_accounting", "SUCCESS")]

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -344,19 +343,16 @@ def test_a_run_says_where_its_steps_are_executed(
 
 
 @pytest.mark.parametrize(
-    ("options", "counts", "wanted"),
-    [({}, (0, 100, 200), 3), ({"workers": 1}, (100,), 1), ({"in_process": True}, (100,), 0), ({}, (20,), 0)],
+    ("options", "wanted"), [({}, [0, 0, 3, 7]), ({"workers": 1}, [0, 1, 1, 1]), ({"in_process": True}, [0, 0, 0, 0])]
 )
-def test_the_processes_of_the_first_run_that_is_shared_start_ahead_of_it(
-    options: dict[str, Any], counts: tuple[int, ...], wanted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_over_many_partitions_says_how_many_processes_would_share_it(
+    options: dict[str, Any], wanted: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[int] = []
     monkeypatch.setattr(workers.os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(runs.sharing, "starting_ahead", lambda count: nullcontext(started.append(count)))
+    launches = [runs.Launch("ticker_graph", tuple(f"T{i:03d}" for i in range(count))) for count in (20, 100, 200)]
     with entered(tmp_path / "home", settings().specs):
-        launches = [runs.Launch("ticker_graph", tuple(f"T{i:03d}" for i in range(count))) for count in counts]
-        with runs.starting_ahead([runs.Launch("securities"), *launches], **options):
-            assert started == [wanted]
+        found = [runs.processes_of(launch, **options) for launch in (runs.Launch("securities"), *launches)]
+    assert found == wanted
 
 
 @pytest.mark.parametrize(

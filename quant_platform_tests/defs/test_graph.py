@@ -7,8 +7,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
@@ -22,13 +20,11 @@ from quant_platform.contracts.errors import PlatformError, SourceMalformed, Sour
 from quant_platform.defs import runs
 from quant_platform.defs.jobs import JOBS, job_named
 from quant_platform.lake.store import LocalFiles
-from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.sources import tickers_of
 from quant_platform.sources import open_source
 from quant_platform_tests.homes import (
     NAMES,
     Market,
-    copied,
     declare,
     edit,
     entered,
@@ -37,6 +33,7 @@ from quant_platform_tests.homes import (
     key_of,
     run,
     versions,
+    working_copy,
     write_specs,
 )
 
@@ -53,15 +50,6 @@ TICKER_TABLES = (
     "features.equity",
     "replay.candidates",
 )
-
-
-@contextmanager
-def working_copy(market: Market, folder: Path) -> Iterator[tuple[Home, dg.DagsterInstance]]:
-    """The same lake under another home, with a history of its own."""
-    copied(market.home.settings.home, folder)
-    with entered(folder, market.specs) as home, runs.instance_of(home) as instance:
-        runs.register_tickers(home, instance)
-        yield home, instance
 
 
 @pytest.mark.parametrize("name", TICKER_TABLES)

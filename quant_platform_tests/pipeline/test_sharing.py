@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from quant_platform.contracts import companion
@@ -34,20 +35,6 @@ COMMAND = [sys.executable, "-m", "quant_platform.pipeline.sharing"]
 @pytest.fixture(autouse=True)
 def first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FIRST, str(os.getpid()))
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
-    """The processes that were started."""
-    processes: list[subprocess.Popen[bytes]] = []
-    start = subprocess.Popen
-
-    def remembered(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
-        processes.append(start(*arguments, **options))
-        return processes[-1]
-
-    monkeypatch.setattr(companion.subprocess, "Popen", remembered)
-    return processes
 
 
 def fresh(folder: Path) -> Home:
@@ -113,7 +100,12 @@ def test_what_another_process_has_written_is_not_opened_for_its_columns(
     home = fresh(tmp_path / "home")
     shared(home, 1)
     opened: list[Path] = []
-    monkeypatch.setattr(known_files, "_types_in", opened.append)
+
+    def noted(path: Path) -> dict[str, pl.DataType]:
+        opened.append(path)
+        return {}
+
+    monkeypatch.setattr(known_files, "_types_in", noted)
     files = home.lake.current_files(BARS)
     assert [dict(known_files.types_of(path)) for path in files] == [dict(declared_types(table(BARS)))] * len(files)
     assert opened == []
