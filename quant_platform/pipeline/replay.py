@@ -11,6 +11,7 @@ from quant_platform.labs.equity.features.equity import factor_names
 from quant_platform.labs.equity.replay.calibration import calibration
 from quant_platform.labs.equity.replay.hit_rate import hit_rate
 from quant_platform.market.stated_facts import applied_actions
+from quant_platform.pipeline.data_checks import EQUITY_RAW
 from quant_platform.pipeline.equity_page import last_session_of, write_report
 from quant_platform.pipeline.home import Home
 from quant_platform.pipeline.stage import FrameStage, Made, Reads
@@ -124,7 +125,7 @@ REPORT = FrameStage(
         "features": Reads("features.equity", "all"),
         "actions": Reads("clean.corporate_actions", "all"),
     },
-    deps=("audit.findings", "raw.equity_bars", "raw.fundamentals"),
+    deps=("audit.findings", *EQUITY_RAW),
     together=True,
 )
 STAGES = (HIT_RATE, CALIBRATION, REPORT)

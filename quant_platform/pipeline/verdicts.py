@@ -13,6 +13,7 @@ from quant_platform.labs.events.discovery.blueprints import make, write_jsonl
 from quant_platform.labs.events.discovery.bridge import bridge
 from quant_platform.labs.events.discovery.hypotheses import judge
 from quant_platform.labs.events.discovery.trials import ledger
+from quant_platform.pipeline.data_checks import PERP_RAW
 from quant_platform.pipeline.discovery import ONTOLOGY, discovery_specs, months_until, store_of
 from quant_platform.pipeline.discovery_page import write_discovery_report
 from quant_platform.pipeline.home import Home
@@ -149,6 +150,7 @@ BRIDGE = FrameStage(
     specs=ONTOLOGY,
     kinds=_KINDS,
     inputs={"judged": _JUDGED, "events": Reads("events.events", "dimension")},
+    deps=("clean.market_5m", "features.market_5m"),
 )
 BLUEPRINTS = FrameStage(
     outputs=("discovery.blueprints",),
@@ -169,6 +171,6 @@ REPORT = FrameStage(
         "blueprinted": Reads("discovery.blueprints"),
         "counted": Reads("discovery.trials"),
     },
-    deps=("audit.perp_findings",),
+    deps=("audit.perp_findings", "events.event_flags", "clean.market_5m", *PERP_RAW),
 )
 STAGES = (HYPOTHESES, TRIALS, BRIDGE, BLUEPRINTS, REPORT)
