@@ -302,6 +302,7 @@ class _Second:
         except LOST as lost:
             failed = lost
         if failed is not None:
+            companion.end()
             if not self._order.over():
                 self._say(f"the second process could not get ready ({failed!r}): the jobs run one after the other")
             return
