@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from quant_platform.cli.progress import watching, worker_output_to
+from quant_platform.cli.progress import apart, watching, worker_output_to
 from quant_platform.contracts.collecting import collect_seldom
 from quant_platform.contracts.companion import LOST, Companion, answer_questions
 from quant_platform.contracts.errors import PlatformError
@@ -112,15 +112,15 @@ def run_each(
         When this process was interrupted; both runs were, and what they had written is whole.
     """
     order = _Order(waits if two else [frozenset(range(position)) for position in range(len(waits))])
+    with apart(console) as own, _Second(order, launches, how, home, instance, own).ended() as second:
 
-    def waiting(position: int) -> Status:
-        return console.status(f"{launches[position].job}, in a second process")
+        def waiting(position: int) -> Status:
+            return own.status(f"{launches[position].job}, in a second process")
 
-    with _Second(order, launches, how, home, instance, console).ended() as second:
         while (position := order.take(waiting=waiting)) is not None:
             if two and order.another_is_ready():
                 second.start()
-            order.finished(position, run_one(launches[position], how, home, instance, console))
+            order.finished(position, run_one(launches[position], how, home, instance, own))
     return order.left_out
 
 

@@ -17,8 +17,34 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from quant_platform.lake import Lake
 
 SECONDS = 0.5
+DRAWN_PER_SECOND = 4
 SHARE = 0.02
 """Of a core that looking may cost, and the seconds between two looks that cost less."""
+
+
+class _Apart(Console):
+    """Writes to a stream of its own."""
+
+
+@contextmanager
+def apart(console: Console) -> Iterator[Console]:
+    """A console that goes on to write where one writes now, whatever takes the place of standard output meanwhile.
+
+    While a step runs, Dagster has the file there that keeps what the step prints: a progress line would stand still,
+    and lines of a command would be in the log of the step. One without a file descriptor stays as it is.
+    """
+    try:
+        descriptor = os.dup(console.file.fileno())
+    except (AttributeError, OSError, ValueError):
+        yield console
+        return
+    if isinstance(console, _Apart):
+        os.close(descriptor)
+        yield console
+        return
+    console.file.flush()
+    with os.fdopen(descriptor, "w", encoding=console.encoding) as stream:
+        yield _Apart(file=stream, quiet=console.quiet)
 
 
 @contextmanager
@@ -39,7 +65,13 @@ def watching(console: Console, title: str, lake: Lake, tables: Sequence[str], pa
         TextColumn("partition files"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with (
+        apart(console) as own,
+        # What a step prints is for its log.
+        Progress(
+            *columns, console=own, redirect_stdout=False, redirect_stderr=False, refresh_per_second=DRAWN_PER_SECOND
+        ) as progress,
+    ):
         task = progress.add_task(title, total=total)
         stop = threading.Event()
 
@@ -51,7 +83,7 @@ def watching(console: Console, title: str, lake: Lake, tables: Sequence[str], pa
                 waited = max(SECONDS, (time.thread_time() - began) / SHARE)
 
         watcher = threading.Thread(target=poll, daemon=True)
-        if console.is_terminal:
+        if own.is_terminal:
             watcher.start()
         try:
             yield
