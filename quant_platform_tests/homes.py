@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from typing import Any
 from unittest.mock import patch
 
 import dagster as dg
+import polars as pl
 import pytest
 import yaml
 
+import quant_platform
 from quant_platform.defs import runs
 from quant_platform.defs.jobs import job_named
 from quant_platform.lake import Finding, Lake, check
@@ -23,6 +26,7 @@ from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import Settings
 
 SHIPPED = Path(__file__).resolve().parents[1] / "specs"
+OURS = Path(quant_platform.__file__).parent
 NAMES = 20
 FIRST, LAST = date(2018, 1, 2), date(2019, 12, 31)
 SYMBOLS = ("SIM01USDT", "SIM02USDT")
@@ -158,6 +162,35 @@ def tables_read() -> Iterator[set[str]]:
         yield found
 
 
+@contextmanager
+def arbitrary_orders() -> Iterator[dict[str, pl.DataFrame]]:
+    """By place in our code, rows of equal keys but unequal content that it has sorted without saying how they stand.
+
+    Polars then lets their order depend on how a frame is cut in pieces, so on whether it comes from memory or files.
+    """
+    found: dict[str, pl.DataFrame] = {}
+
+    def noting(method: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(frame: Any, by: Any, *more: Any, **named: Any) -> Any:
+            caller = sys._getframe(1)
+            place = Path(caller.f_code.co_filename)
+            if place.is_relative_to(OURS) and not named.get("maintain_order"):
+                whole = frame.lazy().collect()
+                keys = whole.select(by, *more)
+                alike = keys.is_duplicated()
+                if whole.filter(alike).unique().height > keys.filter(alike).unique().height:
+                    found[f"{place.relative_to(OURS)}:{caller.f_lineno}"] = whole.filter(alike)
+            return method(frame, by, *more, **named)
+
+        return noted
+
+    with (
+        patch.object(pl.DataFrame, "sort", noting(pl.DataFrame.sort)),
+        patch.object(pl.LazyFrame, "sort", noting(pl.LazyFrame.sort)),
+    ):
+        yield found
+
+
 @dataclass(frozen=True)
 class Market:
     """A materialised market; tests that change something take a copy (:func:`copied`)."""
@@ -167,6 +200,7 @@ class Market:
     launches: dict[str, runs.Launch]
     run_ids: dict[str, str]
     reads: dict[str, set[str]]
+    arbitrary: dict[str, pl.DataFrame]
 
 
 def materialised(folder: Path) -> Market:
@@ -181,14 +215,15 @@ def whole_graph(folder: Path, specs: Path, fewer: Mapping[str, int] | None = Non
         if home.has_bars:
             runs.register_tickers(home, instance)
         launches, run_ids, reads = {}, {}, {}
-        for launch in runs.everything(home, instance):
-            keys = launch.keys[-(fewer or {}).get(launch.job, len(launch.keys)) :]
-            launches[launch.job] = runs.Launch(launch.job, keys)
-            with tables_read() as read:
-                run_ids[launch.job] = run(home, instance, launch.job, *keys)
-            reads[launch.job] = read
+        with arbitrary_orders() as arbitrary:
+            for launch in runs.everything(home, instance):
+                keys = launch.keys[-(fewer or {}).get(launch.job, len(launch.keys)) :]
+                launches[launch.job] = runs.Launch(launch.job, keys)
+                with tables_read() as read:
+                    run_ids[launch.job] = run(home, instance, launch.job, *keys)
+                reads[launch.job] = read
         home.refresh_catalogue()
-        return Market(home, specs, launches, run_ids, reads)
+        return Market(home, specs, launches, run_ids, reads, arbitrary)
 
 
 def undeclared(market: Market) -> dict[str, set[str]]:

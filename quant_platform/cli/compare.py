@@ -62,7 +62,9 @@ def compare(
     if table is not None:
         for difference in found.values():
             if difference.cells.height:
-                largest = difference.cells.sort(pl.col("difference").abs(), descending=True, nulls_last=True)
+                largest = difference.cells.sort(
+                    pl.col("difference").abs(), descending=True, nulls_last=True, maintain_order=True
+                )
                 show(largest, console, limit)
 
 

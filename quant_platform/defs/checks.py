@@ -292,7 +292,7 @@ def _quarantine_rate() -> dg.AssetChecksDefinition:
             yield nothing_to_check("quarantine_rate", asset, "the run's tickers have no raw row")
             return
         share = kept_out.height / bars
-        by_rule = dict(kept_out.group_by("rule").len().sort("len", descending=True).iter_rows())
+        by_rule = dict(kept_out.group_by("rule").len().sort("len", "rule", descending=[True, False]).iter_rows())
         yield dg.AssetCheckResult(
             passed=share <= rules.max_quarantine_share,
             severity=dg.AssetCheckSeverity.WARN,

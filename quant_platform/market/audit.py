@@ -164,7 +164,7 @@ def unexplained_jumps(bars: pl.DataFrame) -> list[Finding]:
                 where="clean.equity_bars",
                 what="moves by a factor of two or more that no action explains; a crash is data",
                 rows=others.height,
-                examples=_jumps(others.sort("move")),
+                examples=_jumps(others.sort("move", "ticker", "session")),
                 severity="info",
             )
         )

@@ -133,7 +133,9 @@ def _outputs(home: Home, day: date, seen: Mapping[str, pl.DataFrame], fills: pl.
 
 
 def _recent(day: date, simulated: bool, name: str, frame: pl.DataFrame, why: str) -> dict[str, Any]:
-    return lab.table_output(name, day, simulated, frame.sort("day", descending=True).head(_SHOWN), why)
+    return lab.table_output(
+        name, day, simulated, frame.sort("day", descending=True, maintain_order=True).head(_SHOWN), why
+    )
 
 
 def _newest_week(home: Home, name: str, day: date) -> pl.DataFrame:

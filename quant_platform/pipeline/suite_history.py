@@ -80,4 +80,4 @@ def suite_history(home: Home) -> pl.DataFrame:
     joined = joined.join(made, on=["signal", "snapshot_id"], how="left").join(
         figures, on=["signal", "snapshot_id", "reference"], how="left"
     )
-    return joined.select(*HISTORY_SCHEMA).sort("evaluated_at", descending=True, nulls_last=True)
+    return joined.select(*HISTORY_SCHEMA).sort("evaluated_at", descending=True, nulls_last=True, maintain_order=True)

@@ -74,7 +74,7 @@ def one_per_stamp(
             standing.select(stamp, pl.struct(values).alias("__stands"), pl.col("__file").alias("__by")), on=stamp
         )
         .filter(pl.struct(values).ne_missing(pl.col("__stands")))
-        .sort(stamp)
+        .sort(stamp, maintain_order=True)
     )
     found = []
     if against.height:

@@ -92,6 +92,10 @@ def test_what_a_job_reads_is_what_its_stages_say(market: Market) -> None:
     assert undeclared(market) == BY_DAYS
 
 
+def test_no_order_of_rows_is_left_to_the_memory_of_a_process(market: Market) -> None:
+    assert market.arbitrary == {}
+
+
 def test_a_run_waits_for_what_makes_what_it_reads_and_for_what_it_follows(market: Market) -> None:
     launches = list(market.launches.values())
     names = [launch.job for launch in launches]

@@ -95,6 +95,10 @@ def test_what_a_job_reads_is_what_its_stages_say(perps: Market) -> None:
     assert undeclared(perps) == {}
 
 
+def test_no_order_of_rows_is_left_to_the_memory_of_a_process(perps: Market) -> None:
+    assert perps.arbitrary == {}
+
+
 @pytest.mark.parametrize("name", SYMBOL_MONTH_TABLES)
 def test_every_symbol_month_shows_as_materialised_with_the_rows_of_its_file(name: str, perps: Market) -> None:
     lake = perps.home.settings.lake / name.replace(".", "/")

@@ -53,12 +53,12 @@ def _tables(home: Home, cutoff: str, report: dict[str, Any]) -> None:
     st.subheader("Cells")
     cells = home.lake.scan("discovery.hypotheses", [cutoff])
     names = [name for name in _CELLS if name in cells.collect_schema().names()]
-    counts = cells.group_by("finding").len().sort("len", descending=True).collect()
+    counts = cells.group_by("finding").len().sort("len", "finding", descending=[True, False]).collect()
     st.caption("All cells by finding")
     parts.table(counts, key="findings")
     wanted = st.multiselect("Finding", counts["finding"].cast(pl.String).to_list(), key="finding")
     kept = cells.filter(pl.col("finding").cast(pl.String).is_in(wanted)) if wanted else cells
-    shown = kept.select(names).sort("p_raw", nulls_last=True).head(SHOWN).collect()
+    shown = kept.select(names).sort("p_raw", nulls_last=True, maintain_order=True).head(SHOWN).collect()
     st.caption(f"The {shown.height} cells with the smallest p")
     parts.table(shown, key="cells", height=360)
     for name, title in (("discovery.bridge", "Out of sample"), ("discovery.blueprints", "Blueprints")):

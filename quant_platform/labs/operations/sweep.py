@@ -228,7 +228,7 @@ def threshold_sweep(
     since = until - evidence.lookback_days + 1
     logs = {
         str(ticker): candidates_of(rows, routing, _friction(routing, classes[str(ticker)]))
-        for (ticker,), rows in candidates.sort("ticker").group_by("ticker", maintain_order=True)
+        for (ticker,), rows in candidates.sort("ticker", maintain_order=True).group_by("ticker", maintain_order=True)
         if str(ticker) in classes
     }
     taken = {ticker: cell_trades(found, cells, since, until) for ticker, found in logs.items()}

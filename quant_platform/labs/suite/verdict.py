@@ -192,7 +192,7 @@ def _closest(correlations: pl.DataFrame) -> tuple[str, float]:
     known = correlations.filter(pl.col("pnl_correlation").is_not_nan())
     if known.height == 0:
         return "", math.nan
-    row = known.sort(pl.col("pnl_correlation").abs(), descending=True).row(0, named=True)
+    row = known.sort(pl.col("pnl_correlation").abs(), descending=True, maintain_order=True).row(0, named=True)
     return str(row["baseline"]), float(row["pnl_correlation"])
 
 

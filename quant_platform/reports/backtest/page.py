@@ -306,7 +306,7 @@ class _Sheet:
         traded = (
             self.frames["trades"].group_by("asset").agg(pl.len().alias("n"), pl.col("net_pnl", *columns[1:4]).sum())
         )
-        by_asset = traded.sort("net_pnl", descending=True)
+        by_asset = traded.sort("net_pnl", descending=True, maintain_order=True)
         shown = by_asset if by_asset.height <= 20 else pl.concat([by_asset.head(10), by_asset.tail(10)])
         rows = tuple(
             Row(
@@ -356,7 +356,9 @@ class _Sheet:
             at=0.0,
             width=620,
         )
-        ordered = self.frames["trades"].sort(pl.col("net_pnl").abs(), descending=True).head(SHOWN_TRADES)
+        ordered = (
+            self.frames["trades"].sort(pl.col("net_pnl").abs(), descending=True, maintain_order=True).head(SHOWN_TRADES)
+        )
         rows = tuple(
             Row(
                 (

@@ -119,7 +119,7 @@ class _Sheet:
                 muted=row["status"] == "refused" or not row["was_run"],
             )
             for row in self.frames["promotions"]
-            .sort("promoted", "dsr", descending=True, nulls_last=True)
+            .sort("promoted", "dsr", descending=True, nulls_last=True, maintain_order=True)
             .iter_rows(named=True)
         )
         return self.part(
@@ -152,7 +152,11 @@ class _Sheet:
     def accounts(self) -> Html:
         """Equity of the first few, the composite among them."""
         pnl = self.frames["strategy_pnl"]
-        ranked = self.frames["promotions"].filter("was_run").sort("promoted", "dsr", descending=True, nulls_last=True)
+        ranked = (
+            self.frames["promotions"]
+            .filter("was_run")
+            .sort("promoted", "dsr", descending=True, nulls_last=True, maintain_order=True)
+        )
         names = ranked["strategy_id"].to_list()[:SHOWN_ACCOUNTS]
         shown = pnl.filter(pl.col("strategy_id").is_in(names)).with_columns(
             growth=pl.col("equity") / pl.col("equity").first().over("strategy_id", order_by="day") - 1.0

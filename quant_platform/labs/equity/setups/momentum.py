@@ -71,6 +71,6 @@ def momentum_rank(
             (100.0 * (pl.col("rank") - 0.5) / pl.col("universe_size")).alias("percentile"),
             "universe_size",
         )
-        .sort("week", "ticker")
+        .sort("week", "ticker", "date_sig")
         .collect()
     )

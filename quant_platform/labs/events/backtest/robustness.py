@@ -25,7 +25,7 @@ def summary(kind: str, variant: str, trades: pl.DataFrame, initial_cash: float) 
 
     The drawdown is of the sums of closed trades, so that runs of other folds and samples compare.
     """
-    closed = trades.filter(pl.col("exit_bar").is_not_null()).sort("exit_bar")
+    closed = trades.filter(pl.col("exit_bar").is_not_null()).sort("exit_bar", maintain_order=True)
     money = np.cumsum(closed["net_pnl"].to_numpy())
     equity = initial_cash + np.concatenate([[0.0], money])
     return {
