@@ -275,6 +275,7 @@ class _Second:
             yield self
             self._wait()
         except Exception:
+            # Whatever the run here failed with goes on below; it is no reason to interrupt the one there.
             self._order.stop()
             self._wait()
             if self._order.failed is not None:

@@ -33,18 +33,20 @@ def apart(console: Console) -> Iterator[Console]:
     While a step runs, Dagster has the file there that keeps what the step prints: a progress line would stand still,
     and lines of a command would be in the log of the step. One without a file descriptor stays as it is.
     """
-    try:
-        descriptor = os.dup(console.file.fileno())
-    except (AttributeError, OSError, ValueError):
-        yield console
-        return
-    if isinstance(console, _Apart):
-        os.close(descriptor)
+    descriptor = None if isinstance(console, _Apart) else _descriptor_of(console)
+    if descriptor is None:
         yield console
         return
     console.file.flush()
-    with os.fdopen(descriptor, "w", encoding=console.encoding) as stream:
+    with os.fdopen(os.dup(descriptor), "w", encoding=console.encoding) as stream:
         yield _Apart(file=stream, quiet=console.quiet)
+
+
+def _descriptor_of(console: Console) -> int | None:
+    try:
+        return console.file.fileno()
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 @contextmanager

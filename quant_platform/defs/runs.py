@@ -7,6 +7,7 @@ partitions is one run, so that Dagster's worker processes share it out.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -334,7 +335,7 @@ def _attempt(
         "elsewhere": executor.distributed,
     }
     job = dg.build_reconstructable_job("quant_platform.defs.runs", "resolved_job", reconstructable_kwargs=what)
-    covered = {**tags, PROCESS_TAG: str(os.getpid()), **(range_tags(launch.keys) if launch.keys else {})}
+    covered = {**tags, PROCESS_TAG: process_tag(os.getpid()), **(range_tags(launch.keys) if launch.keys else {})}
     some = [dg.AssetKey(name.split(".")) for name in launch.tables]
     with dg.execute_job(
         job, instance, run_config=config, tags=covered, reexecution_options=again, asset_selection=some or None
@@ -347,9 +348,14 @@ def _attempt(
         return _Attempt(result.run_id, first_run)
 
 
+def process_tag(process: int) -> str:
+    """What the runs of a process of this machine are tagged with; machines may share a history."""
+    return f"{process}@{platform.node()}"
+
+
 def end_lost_runs(instance: dg.DagsterInstance, job: str, process: int) -> None:
     """Record that runs of a job failed which a process had under way that was lost: it cannot say so itself."""
-    lost = dg.RunsFilter(job_name=job, tags={PROCESS_TAG: str(process)}, statuses=list(NOT_FINISHED_STATUSES))
+    lost = dg.RunsFilter(job_name=job, tags={PROCESS_TAG: process_tag(process)}, statuses=list(NOT_FINISHED_STATUSES))
     for run in instance.get_runs(lost):
         instance.report_run_failed(run, "the process that executed it was lost; what it had written is whole")
 
@@ -362,7 +368,8 @@ def processes_of(launch: Launch, *, in_process: bool | None = None, workers: int
 def waits_of(launches: Sequence[Launch], home: Home, *, alone: Sequence[bool]) -> list[frozenset[int]]:
     """For each of some runs in the order of the graph, the positions of the earlier ones that it waits for.
 
-    Those are the runs that make what it reads, or what a job makes that it follows.
+    Those are the runs that make what it reads, or what a job makes that it follows, and those that read or make what it
+    makes itself.
 
     Parameters
     ----------
@@ -380,7 +387,10 @@ def waits_of(launches: Sequence[Launch], home: Home, *, alone: Sequence[bool]) -
         waits = {
             earlier
             for earlier in range(position)
-            if alone[position] or alone[earlier] or not before.isdisjoint(jobs[earlier].tables)
+            if alone[position]
+            or alone[earlier]
+            or not before.isdisjoint(jobs[earlier].tables)
+            or not (jobs[earlier].reads | set(jobs[earlier].tables)).isdisjoint(job.tables)
         }
         found.append(frozenset(waits))
     return found

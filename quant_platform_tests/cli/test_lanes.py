@@ -23,7 +23,7 @@ from quant_platform.contracts import companion
 from quant_platform.contracts.errors import PartitionMissing, PlatformError
 from quant_platform.defs import workers
 from quant_platform.defs.jobs import job_named
-from quant_platform.defs.runs import Launch, waits_of
+from quant_platform.defs.runs import Launch, end_lost_runs, process_tag, waits_of
 from quant_platform.defs.tags import PROCESS_TAG
 from quant_platform.pipeline.home import Home
 from quant_platform.specification.settings import settings
@@ -84,7 +84,7 @@ def of(market: Market, *jobs: str) -> list[Launch]:
 
 def ended_as(instance: dg.DagsterInstance, process: int) -> list[tuple[str, str]]:
     """Jobs and how they ended, of the runs of a process."""
-    found = instance.get_runs(dg.RunsFilter(tags={PROCESS_TAG: str(process)}))
+    found = instance.get_runs(dg.RunsFilter(tags={PROCESS_TAG: process_tag(process)}))
     return [(run.job_name, run.status.value) for run in found]
 
 
@@ -114,6 +114,30 @@ def test_a_run_waits_for_what_makes_what_it_reads_and_for_what_it_follows(market
     assert not {names.index("weekly_cross_section"), names.index("equity_audit")} & waits["live_scan"]
     assert {names.index("operations_weekly"), names.index("live_scan")} <= waits["operations_dashboard"]
     assert {names.index("equity_audit"), names.index("factor_study")} <= waits["weekly_report"]
+
+
+def test_a_run_waits_for_what_reads_or_makes_what_it_makes(market: Market) -> None:
+    turned = of(market, "operations_dashboard", "operations_weekly", "factor_study", "operations_dashboard")
+    found = waits_of(turned, market.home, alone=[False] * 4)
+    assert found == [frozenset(), frozenset({0}), frozenset(), frozenset({0, 1})]
+
+
+def test_a_run_of_another_machine_is_no_run_of_the_process_here(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with working_copy(market, tmp_path / "home") as (_, instance):
+        for place in ("elsewhere", "here"):
+            monkeypatch.setattr("platform.node", lambda place=place: place)
+            tags = {PROCESS_TAG: process_tag(7)}
+            instance.create_run_for_job(_nothing, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        end_lost_runs(instance, _nothing.name, 7)
+        ended = {run.tags[PROCESS_TAG]: run.status.value for run in instance.get_runs()}
+    assert ended == {"7@elsewhere": "STARTED", "7@here": "FAILURE"}
+
+
+@dg.job
+def _nothing() -> None:
+    """A job that does nothing."""
 
 
 def test_of_several_that_may_begin_the_one_most_others_wait_for_does() -> None:
@@ -277,8 +301,10 @@ def test_who_stops_this_process_stops_both_and_a_failure_lets_the_other_run_go_o
             raise stopped_by
 
         monkeypatch.setattr(lanes, "run_one", stopping)
+        # The second takes long, and so is at work when this process stops; in a graph it would come before.
+        pair = of(market, "row_accounting", "ticker_graph")
         with pytest.raises(stopped_by if isinstance(stopped_by, type) else PlatformError):
-            in_two(home, instance, of(market, "row_accounting", "ticker_graph"))
+            run_each(pair, [frozenset()] * 2, HOW, home, instance, Console(file=io.StringIO()), two=True)
         (there,) = ended_as(instance, started[0].pid)
         assert ended_as(instance, os.getpid()) == []
     assert started[0].poll() is not None
